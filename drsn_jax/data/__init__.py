@@ -1,0 +1,1 @@
+"""From recordings to windows: real files and a simulated drivetrain."""
