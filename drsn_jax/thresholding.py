@@ -1,0 +1,119 @@
+"""Thresholding: what is small becomes zero, what is large is kept.
+
+Every rule takes ``(x, threshold)``, arrays that broadcast against each other, for example features
+``(batch, length, channels)`` and thresholds ``(batch, 1, channels)``, and returns their common shape in the dtype
+``jnp.result_type(x, threshold)`` (integers become floats). NaN in either argument gives NaN; an infinite ``x`` stays
+where the threshold is finite. Negative thresholds are undefined, and so is an infinite ``x`` under an infinite threshold.
+"""
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+
+def soft_threshold(x: ArrayLike, threshold: ArrayLike) -> jax.Array:
+    """Shrink ``x`` towards zero by ``threshold``::
+
+        y = x - τ  (x > τ);   0  (-τ ≤ x ≤ τ);   x + τ  (x < -τ)
+        ∂y/∂x = 1 outside, 0 on the closed interval;   ∂y/∂τ = -sign(x) outside, 0 on the closed interval
+
+    The derivatives at the kinks are those of the paper: 0 at ``|x| = τ``, also for ``x = τ = 0``.
+
+    Args:
+      x: real features of any shape.
+      threshold: τ ≥ 0, of a shape that broadcasts with ``x``.
+
+    Raises:
+      TypeError: if an argument is complex.
+
+    Source: Donoho, "De-noising by soft-thresholding", IEEE Trans. Inf. Theory 41(3), 1995; Zhao et al.,
+    IEEE Trans. Ind. Informatics 16(7), 2020, section II.
+    """
+    return _soft_threshold(*_promote(x, threshold))
+
+
+def hard_threshold(x: ArrayLike, threshold: ArrayLike) -> jax.Array:
+    """Keep ``x`` where ``|x| > τ``, else 0. Its derivative for τ is 0 almost everywhere, so τ cannot be learned through it."""
+    x, threshold = _promote(x, threshold)
+    return jnp.where(jnp.abs(x) <= threshold, 0, x + 0 * threshold)
+
+
+def garrote_threshold(x: ArrayLike, threshold: ArrayLike) -> jax.Array:
+    """Non-negative garrote: ``x - τ²/x`` where ``|x| > τ``, else 0: the bias τ of the soft rule fades for large ``x``.
+
+    Source: Gao, "Wavelet shrinkage denoising using the non-negative garrote", J. Comput. Graph. Stat. 7(4), 1998.
+    """
+    return _garrote(*_promote(x, threshold))
+
+
+def firm_threshold(x: ArrayLike, threshold: ArrayLike) -> jax.Array:
+    """Firm rule: 0 up to τ, ``2·sign(x)·(|x| - τ)`` up to 2τ, ``x`` beyond: continuous, and without bias for large ``x``.
+
+    Source: Gao & Bruce, "WaveShrink with firm shrinkage", Statistica Sinica 7, 1997 (upper threshold 2τ).
+    """
+    x, threshold = _promote(x, threshold)
+    magnitude = jnp.abs(x)
+    return jnp.where(
+        magnitude <= threshold,
+        0,
+        jnp.where(magnitude <= 2 * threshold, 2 * jnp.sign(x) * (magnitude - threshold), x + 0 * threshold),
+    )
+
+
+THRESHOLD_RULES: dict[str, Callable[[ArrayLike, ArrayLike], jax.Array]] = {
+    "soft": soft_threshold,
+    "hard": hard_threshold,
+    "garrote": garrote_threshold,
+    "firm": firm_threshold,
+}
+
+
+def threshold_rule(name: str) -> Callable[[ArrayLike, ArrayLike], jax.Array]:
+    """The rule of that name; ValueError for an unknown one."""
+    if name not in THRESHOLD_RULES:
+        raise ValueError(f"unknown threshold rule {name!r}: choose one of {', '.join(THRESHOLD_RULES)}")
+    return THRESHOLD_RULES[name]
+
+
+def _promote(x: ArrayLike, threshold: ArrayLike) -> tuple[jax.Array, jax.Array]:
+    dtype = jnp.result_type(x, threshold)
+    if jnp.issubdtype(dtype, jnp.complexfloating):
+        raise TypeError(f"thresholding is defined for real numbers, got {dtype}; threshold the magnitude instead")
+    if not jnp.issubdtype(dtype, jnp.inexact):
+        dtype = jnp.result_type(x, threshold, float)  # an integer threshold would have no tangent
+    return jnp.asarray(x, dtype), jnp.asarray(threshold, dtype)
+
+
+@jax.custom_jvp
+def _garrote(x, threshold):
+    ratio, kept = _garrote_ratio(x, threshold)
+    return jnp.where(kept, x - threshold * ratio, 0)
+
+
+@_garrote.defjvp
+def _garrote_jvp(primals, tangents):
+    x_dot, threshold_dot = tangents
+    # written with the ratio, at most 1: the division's own rule has x², which small features do not survive
+    ratio, kept = _garrote_ratio(*primals)
+    return _garrote(*primals), jnp.where(kept, 1 + ratio * ratio, 0) * x_dot - 2 * ratio * threshold_dot
+
+
+def _garrote_ratio(x, threshold):
+    """``τ/x`` where x is kept, else 0, and where that is; NaN counts as kept."""
+    kept = ~(jnp.abs(x) <= threshold)
+    return jnp.where(kept, threshold / jnp.where(kept, x, 1), 0), kept
+
+
+@jax.custom_jvp
+def _soft_threshold(x, threshold):
+    return x - jnp.clip(x, -threshold, threshold)
+
+
+@_soft_threshold.defjvp
+def _soft_threshold_jvp(primals, tangents):
+    x_dot, threshold_dot = tangents
+    y = _soft_threshold(*primals)
+    sign = jnp.sign(y)  # 0 exactly on the closed interval, NaN for NaN: all that both derivatives need
+    return y, sign * (sign * x_dot - threshold_dot)

@@ -1,0 +1,49 @@
+"""What the whole suite shares: eight devices, a compilation cache, 64-bit on request, recorded data, hypothesis.
+
+``DRSN_JAX_DATA``: the folder of recorded data; without it the tests that need it are skipped.
+``DRSN_JAX_TEST_CACHE``: the folder of compiled functions, ``.jax_cache`` in the repository by default.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import jax
+import pytest
+
+# before anything asks for a device: afterwards it is too late
+jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_platforms", os.environ.get("JAX_PLATFORMS", "cpu"))
+jax.config.update(
+    "jax_compilation_cache_dir",
+    os.environ.get("DRSN_JAX_TEST_CACHE", str(Path(__file__).resolve().parents[1] / ".jax_cache")),
+)
+jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+hypothesis.settings.register_profile("suite", deadline=None, derandomize=True, max_examples=30, database=None)
+hypothesis.settings.load_profile("suite")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    # two suites at once may meet a half-written file of the cache: JAX then compiles, with a warning
+    config.addinivalue_line("filterwarnings", "default:Error (reading|writing) persistent compilation cache")
+
+
+@pytest.fixture
+def x64() -> Iterator[None]:
+    """64-bit arithmetic inside one test."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture(scope="session")
+def data_folder() -> Path:
+    """The folder of recorded data."""
+    folder = os.environ.get("DRSN_JAX_DATA")
+    if not folder:
+        pytest.skip("DRSN_JAX_DATA is not set: it names the folder of recorded data")
+    if not Path(folder).is_dir():
+        pytest.fail(f"DRSN_JAX_DATA names {folder!r}, which is no folder: correct or unset it")
+    return Path(folder)
