@@ -1,0 +1,140 @@
+"""Convolution, normalisation and pooling: the place where it is decided how they are computed.
+
+Features are ``(batch, *positions, channels)``. The number of position axes is that of the kernel.
+"""
+
+import functools
+import inspect
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+Module = Callable[..., nn.Module]
+Padding = str | Sequence[tuple[int, int]]
+
+he_normal = nn.initializers.he_normal()  # fan-in
+
+
+def centred_padding(kernel: Sequence[int]) -> list[tuple[int, int]]:
+    """Zeros ``((k-1)//2, k//2)`` for each axis: output position i sits on input position i·stride, where a strided shortcut
+    takes its sample. ``"SAME"`` instead is half a step off for even lengths and stride 2."""
+    return [((k - 1) // 2, k // 2) for k in kernel]
+
+
+def convolution(
+    features: int,
+    kernel: Sequence[int],
+    strides: int = 1,
+    *,
+    padding: str = "centred",
+    conv: Module = nn.Conv,
+    dtype: Any = None,
+    name: str | None = None,
+) -> nn.Module:
+    """A convolution over all positions with He-normal kernel and zero bias; ``conv`` may be the user's own, with the fields of
+    ``flax.linen.Conv``. ``padding`` is ``"centred"`` or what ``conv`` itself understands (``"SAME"``, ``"VALID"``)."""
+    pads: Padding = centred_padding(kernel) if padding == "centred" else padding
+    return conv(
+        features,
+        tuple(kernel),
+        strides=(strides,) * len(kernel),
+        padding=pads,
+        kernel_init=he_normal,
+        dtype=dtype,
+        name=name,
+    )
+
+
+def dense(features: int, *, dtype: Any = None, name: str | None = None) -> nn.Dense:
+    """A fully connected layer with He-normal weights and zero bias."""
+    return nn.Dense(features, kernel_init=he_normal, dtype=dtype, name=name)
+
+
+class BatchNorm(nn.Module):
+    """Batch normalisation over all axes but the last, statistics in at least float32::
+
+        y = (x - mean) / sqrt(var + epsilon) · scale + bias
+        running ← momentum · running + (1 - momentum) · batch          (biased variance)
+
+    With ``axis_name`` the statistics are those of all replicas. Where they rest on a single value per channel (a batch of
+    one in the sub-network of a shrinkage) the running averages stay as they are: one value has no variance.
+    Parameters and statistics have the names of ``flax.linen.BatchNorm``.
+
+    Source: Ioffe & Szegedy, ICML 2015.
+    """
+
+    momentum: float = 0.9
+    epsilon: float = 1e-5
+    dtype: Any = None
+    axis_name: str | None = None
+
+    @nn.compact
+    def __call__(self, x: ArrayLike, use_running_average: bool) -> jax.Array:
+        x = as_float(x)
+        channels = x.shape[-1]
+        wide = jnp.promote_types(x.dtype, jnp.float32)
+        scale = self.param("scale", nn.initializers.ones_init(), (channels,))
+        bias = self.param("bias", nn.initializers.zeros_init(), (channels,))
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,), scale.dtype)
+        running_var = self.variable("batch_stats", "var", jnp.ones, (channels,), scale.dtype)
+
+        if use_running_average:
+            mean, var = running_mean.value, running_var.value
+        else:
+            # the axis does not exist while parameters are made
+            axis_name = None if self.is_initializing() else self.axis_name
+            mean, var = batch_statistics(x.astype(wide), axis_name)
+            count = math.prod(x.shape[:-1]) * (1 if axis_name is None else jax.lax.axis_size(axis_name))
+            if count > 1 and not self.is_initializing():
+                for running, batch in ((running_mean, mean), (running_var, var)):
+                    running.value = (self.momentum * running.value + (1 - self.momentum) * batch).astype(scale.dtype)
+
+        gain = scale * jax.lax.rsqrt(var + self.epsilon)
+        y = (x.astype(wide) - mean) * gain + bias
+        return y.astype(self.dtype or x.dtype)
+
+
+def as_float(x: ArrayLike) -> jax.Array:
+    """An array of features: integers become floats, other dtypes stay."""
+    x = jnp.asarray(x)
+    return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.result_type(x, float))
+
+
+def batch_statistics(x: jax.Array, axis_name: str | None = None) -> tuple[jax.Array, jax.Array]:
+    """Mean and biased variance of each channel of ``(..., channels)``, over all replicas of ``axis_name``."""
+    axes = tuple(range(x.ndim - 1))
+    mean = jnp.mean(x, axes)
+    if axis_name is not None:
+        mean = jax.lax.pmean(mean, axis_name)
+    # deviations first, squares second: E[x²] - E[x]² cancels for channels with a large mean
+    var = jnp.mean(jnp.square(x - mean), axes)
+    if axis_name is not None:
+        var = jax.lax.pmean(var, axis_name)
+    return mean, var
+
+
+def normalisation(norm: Module, *, axis_name: str | None = None, dtype: Any = None, name: str | None = None) -> nn.Module:
+    """A norm built by ``norm`` (a module class or a partial of one), told the axis of the replicas and the dtype where it has
+    such a field and the partial leaves it open: the user's own norm sees only what it knows."""
+    given = norm.keywords if isinstance(norm, functools.partial) else {}
+    known = inspect.signature(norm).parameters
+    offered = {"axis_name": axis_name, "dtype": dtype}
+    fields = {field: value for field, value in offered.items() if field in known and field not in given}
+    return norm(**fields, name=name)
+
+
+def normalise(module: nn.Module, x: jax.Array, train: bool) -> jax.Array:
+    """Call a norm of any kind: those with running averages are told whether to use them, others have none."""
+    if "use_running_average" in inspect.signature(type(module).__call__).parameters:
+        return module(x, use_running_average=not train)
+    return module(x)
+
+
+def position_mean(x: jax.Array) -> jax.Array:
+    """Mean over the positions: ``(batch, *positions, channels)`` → ``(batch, channels)``, summed in at least float32."""
+    return jnp.mean(x, tuple(range(1, x.ndim - 1)), dtype=jnp.promote_types(x.dtype, jnp.float32))
