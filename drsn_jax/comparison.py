@@ -1,0 +1,202 @@
+"""Many trials into one run folder: folds × conditions of noise × seeds × networks, those that are done skipped."""
+
+import functools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from drsn_jax.baseline import spectrum_classifier, spectrum_features
+from drsn_jax.data.folds import Fold
+from drsn_jax.evaluation import confusion_matrix, scores
+from drsn_jax.fitting import Epoch
+from drsn_jax.networks import NETWORKS
+from drsn_jax.parallel import Device
+from drsn_jax.runs import RunFolder
+from drsn_jax.tables import BASELINE
+from drsn_jax.trials import Result, Trainer, TrialData, standardised, with_noise
+
+NO_NOISE = "none"
+TRIAL = ("network", "noise", "snr_db", "protocol", "fold", "seed")  # the columns that tell trials apart
+
+
+class Condition(NamedTuple):
+    """A kind of noise and its SNR in dB; ``("none", inf)`` adds none."""
+
+    noise: str
+    snr_db: float
+
+
+def conditions(kinds: Sequence[str], levels_db: Sequence[float]) -> list[Condition]:
+    """All pairs; an infinite SNR is one condition, whatever the kinds."""
+    found = [Condition(NO_NOISE if math.isinf(snr_db) else kind, snr_db) for kind in kinds for snr_db in levels_db]
+    return list(dict.fromkeys(found))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared, and how it is trained.
+
+    Fields:
+      networks: names of presets in ``NETWORKS``.
+      classes: the names of the classes.
+      conditions: of noise, the same in training and test.
+      seeds: of initial parameters, order of windows and noise.
+      epochs, batch_size, learning_rate: of each training.
+      fixed_noise: noise in training is added once instead of anew in every step.
+      standardise: windows are standardised after the noise.
+      units: of each stage of the networks.
+      protocol: how the folds were made, for the tables.
+      devices: to spread batches over.
+    """
+
+    networks: Sequence[str]
+    classes: Sequence[str]
+    conditions: Sequence[Condition]
+    seeds: Sequence[int]
+    protocol: str
+    epochs: int = 40
+    batch_size: int = 128
+    learning_rate: float = 0.1
+    fixed_noise: bool = False
+    standardise: bool = True
+    units: tuple[int, ...] = (4, 4, 4)
+    devices: tuple[Device, ...] = ()
+    _trainers: dict[tuple[Any, ...], Trainer] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @property
+    def trials(self) -> int:
+        """Trainings of one fold."""
+        return len(self.networks) * len(self.conditions) * len(self.seeds)
+
+    def trainer(self, network: str, noise: str, examples: int) -> Trainer:
+        """The compiled steps of one network; all SNRs and, with fixed noise, all kinds share them."""
+        fresh = None if self.fixed_noise or noise == NO_NOISE else noise
+        key = (network, fresh, examples)
+        if key not in self._trainers:
+            self._trainers[key] = Trainer(
+                NETWORKS[network](len(self.classes), units=self.units),
+                examples=examples,
+                epochs=self.epochs,
+                batch_size=self.batch_size,
+                learning_rate=self.learning_rate,
+                noise=fresh,
+                standardise=self.standardise,
+                devices=self.devices,
+            )
+        return self._trainers[key]
+
+    def estimate(self, fold: Fold) -> Iterator[tuple[str, float]]:
+        """Compile each network and yield its name and the seconds of one training on this fold, measured on a few steps."""
+        condition = self.conditions[0]
+        data = _data(fold, condition, self.seeds[0])
+        for network in self.networks:
+            yield network, self.trainer(network, condition.noise, len(fold.train)).probe(data)
+
+    def run(
+        self, fold: Fold, folder: RunFolder, recordings: Sequence[str], on_epoch: Callable[[str, Epoch], None]
+    ) -> Iterator[dict[str, Any]]:
+        """Make the trials of one fold that ``results.csv`` lacks and yield its new rows.
+
+        ``recordings`` names the recordings; ``on_epoch(network, epoch)`` is told of every epoch.
+        """
+        done = {_key(row) for row in folder.rows("results")}
+        for condition in self.conditions:
+            for seed in self.seeds:
+                data = None
+                for network in (BASELINE, *self.networks):
+                    trial = {
+                        "network": network,
+                        "noise": condition.noise,
+                        "snr_db": float(condition.snr_db),
+                        "protocol": self.protocol,
+                        "fold": fold.name,
+                        "seed": seed,
+                    }
+                    if _key(trial) in done:
+                        continue
+                    data = data or _data(fold, condition, seed)
+                    if network == BASELINE:
+                        parameters, result = self._baseline(data)
+                    else:
+                        trainer = self.trainer(network, condition.noise, len(fold.train))
+                        log = functools.partial(_log, folder, trial, on_epoch)
+                        result = trainer.run(data, seed=seed, on_epoch=log)
+                        parameters = trainer.parameters
+                    yield self._write(folder, trial, parameters, result, fold, recordings)
+
+    def _baseline(self, data: TrialData) -> tuple[int, Result]:
+        train, test = ((standardised(w) if self.standardise else w) for w in (data.train_noisy, data.test))
+        model, parameters = spectrum_classifier(train, data.train_labels)
+        predicted = model.predict(spectrum_features(test))
+        train_confusion = self._confusion(data.train_labels, model.predict(spectrum_features(train)))
+        return parameters, Result(train_confusion, self._confusion(data.test_labels, predicted), predicted, math.nan)
+
+    def _confusion(self, labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
+        return confusion_matrix(labels, predicted, len(self.classes))
+
+    def _write(
+        self, folder: RunFolder, trial: dict[str, Any], parameters: int, result: Result, fold: Fold, recordings: Sequence[str]
+    ) -> dict[str, Any]:
+        if not math.isnan(result.seconds):
+            folder.add_rows("timings", [{**trial, "training_seconds": round(result.seconds, 2)}], key=TRIAL)
+        named = [
+            {"true": self.classes[i], "predicted": self.classes[j], "windows": int(count)}
+            for (i, j), count in np.ndenumerate(result.test_confusion)
+        ]
+        folder.add_rows("confusion", [{**trial, **row} for row in named], key=TRIAL)
+        correct = result.predicted == fold.test_labels
+        folder.add_rows(
+            "by_recording",
+            [
+                {
+                    **trial,
+                    "recording": recordings[index],
+                    "windows": int((fold.test_recordings == index).sum()),
+                    "correct": int(correct[fold.test_recordings == index].sum()),
+                }
+                for index in np.unique(fold.test_recordings)
+            ],
+            key=TRIAL,
+        )
+        test = scores(result.test_confusion)
+        row = {
+            "network": trial["network"],
+            "parameters": parameters,
+            **{name: trial[name] for name in TRIAL[1:]},
+            "train_accuracy": _rounded(scores(result.train_confusion).accuracy),
+            "test_accuracy": _rounded(test.accuracy),
+            "balanced_accuracy": _rounded(test.balanced_accuracy),
+            "macro_f1": _rounded(test.macro_f1),
+        }
+        # last: its row says that the trial is done
+        folder.add_rows("results", [row], key=TRIAL)
+        return row
+
+
+def _data(fold: Fold, condition: Condition, seed: int) -> TrialData:
+    kind = "gaussian" if condition.noise == NO_NOISE else condition.noise
+    return with_noise(fold, seed=seed, snr_db=condition.snr_db, kind=kind)
+
+
+def _log(folder: RunFolder, trial: dict[str, Any], on_epoch, epoch: Epoch, confusion: np.ndarray) -> None:
+    record = {
+        **trial,
+        "epoch": epoch.number,
+        "train_loss": _rounded(epoch.loss),
+        "train_accuracy": _rounded(epoch.accuracy),
+        "test_accuracy": _rounded(scores(confusion).accuracy),
+        "seconds": round(epoch.seconds, 3),
+    }
+    folder.log(record)
+    on_epoch(trial["network"], epoch)
+
+
+def _key(row: Any) -> tuple[str, ...]:
+    return tuple(str(row[name]) for name in TRIAL)
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 6)

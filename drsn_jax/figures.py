@@ -1,0 +1,139 @@
+"""Figures drawn from the files of a run, so that every picture can be drawn again; need matplotlib (extra ``experiments``)."""
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from drsn_jax.runs import read_metrics, read_rows
+from drsn_jax.tables import TITLES
+
+# Okabe & Ito: told apart also with red-green blindness
+COLOURS = {
+    "convnet": "#999999",
+    "resnet": "#E69F00",
+    "senet": "#009E73",
+    "drsn_cs": "#56B4E9",
+    "drsn_cw": "#0072B2",
+    "spectrum_logistic": "#000000",
+}
+
+
+def draw_all(folder: str | Path) -> list[Path]:
+    """Every figure that the run's files hold; returns the files written."""
+    return [accuracy_bars(folder), training_curves(folder), *confusion_matrices(folder)]
+
+
+def accuracy_bars(folder: str | Path) -> Path:
+    """Training accuracy (outline) and test accuracy (filled) by SNR and network, a panel for each kind of noise, whiskers the
+    standard deviation over trials (the paper's Figs 6-8)."""
+    rows = read_rows(Path(folder) / "results.csv")
+    kinds = _unique(rows, "noise")
+    levels = sorted(_unique(rows, "snr_db"), key=float)
+    networks = _unique(rows, "network")
+    width = max(5.5, 1.5 + 0.22 * len(networks) * len(levels))
+    figure, panels = _subplots(len(kinds), 1, figsize=(width, 1.0 + 2.9 * len(kinds)))
+    for panel, kind in zip(panels, kinds, strict=True):
+        for i, network in enumerate(networks):
+            place = np.arange(len(levels)) + (i - (len(networks) - 1) / 2) * 0.85 / len(networks)
+            values = {
+                column: [_values(rows, column, noise=kind, snr_db=level, network=network) for level in levels]
+                for column in ("train_accuracy", "test_accuracy")
+            }
+            bar = 0.85 / len(networks)
+            colour = COLOURS.get(network, "#CC79A7")
+            train, test = ([100 * np.mean(v) if v else np.nan for v in found] for found in values.values())
+            spread = [100 * np.std(v, ddof=1) if len(v) > 1 else 0 for v in values["test_accuracy"]]
+            panel.bar(place, test, bar * 0.92, color=colour, label=TITLES.get(network, network))
+            panel.bar(place, train, bar * 0.92, fill=False, edgecolor=colour, linestyle=":", linewidth=1.2)
+            if any(spread):
+                panel.errorbar(place, test, spread, fmt="none", ecolor="#333333", elinewidth=1, capsize=2)
+        panel.set_ylim(0, 101)
+        panel.set_xticks(np.arange(len(levels)), [f"{float(level):g}" for level in levels])
+        panel.set_xlabel("SNR, dB")
+        panel.set_ylabel("accuracy, %")
+        panel.set_title(f"{kind} noise" if kind != "none" else "no added noise")
+        panel.grid(axis="y", alpha=0.3)
+        panel.set_axisbelow(True)
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(3, len(labels)), frameon=False)
+    figure.suptitle("Test accuracy (bars) and training accuracy (dotted outlines)", fontsize=11)
+    return _save(figure, Path(folder) / "accuracy.png")
+
+
+def training_curves(folder: str | Path) -> Path:
+    """Training and test error by epoch, the mean over all trials of each network (the paper's Fig. 10)."""
+    values: dict[tuple[str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    # an interrupted trial was begun anew: the last record of an epoch counts
+    trials = ("network", "noise", "snr_db", "fold", "seed", "epoch")
+    for record in {tuple(record[name] for name in trials): record for record in read_metrics(folder)}.values():
+        for side in ("train", "test"):
+            values[record["network"], side][record["epoch"]].append(100 * (1 - record[f"{side}_accuracy"]))
+    figure, panels = _subplots(1, 2, figsize=(9, 3.6), sharey=True)
+    for (network, side), by_epoch in values.items():
+        panel = panels[0 if side == "train" else 1]
+        epochs = sorted(by_epoch)
+        errors = [np.mean(by_epoch[epoch]) for epoch in epochs]
+        marker = "o" if len(epochs) == 1 else None
+        panel.plot(epochs, errors, marker=marker, color=COLOURS.get(network), label=TITLES.get(network, network), linewidth=1.5)
+    for panel, title in zip(panels, ("training (noise as trained)", "test"), strict=True):
+        panel.set_title(title)
+        panel.set_xlabel("epoch")
+        panel.grid(alpha=0.3)
+        panel.set_ylim(bottom=0)
+        panel.xaxis.get_major_locator().set_params(integer=True)
+    panels[0].set_ylabel("error, %")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=max(1, len(labels)), frameon=False)
+    return _save(figure, Path(folder) / "training.png")
+
+
+def confusion_matrices(folder: str | Path) -> list[Path]:
+    """For each network the share of each true class that was taken for each class, over all its trials."""
+    rows = read_rows(Path(folder) / "confusion.csv")
+    classes = _unique(rows, "true")
+    number = {name: i for i, name in enumerate(classes)}
+    files = []
+    for network in _unique(rows, "network"):
+        counts = np.zeros((len(classes), len(classes)))
+        for row in rows:
+            if row["network"] == network:
+                counts[number[row["true"]], number[row["predicted"]]] += int(row["windows"])
+        shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
+        size = 2.2 + 0.55 * len(classes)
+        figure, (panel,) = _subplots(1, 1, figsize=(size + 0.6, size))
+        image = panel.imshow(shares, cmap="cividis", vmin=0, vmax=100)
+        for i, j in np.ndindex(shares.shape):
+            if shares[i, j] >= 0.5:
+                colour = "white" if shares[i, j] < 55 else "black"
+                panel.text(j, i, f"{shares[i, j]:.0f}", ha="center", va="center", color=colour, fontsize=8)
+        panel.set_xticks(range(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor")
+        panel.set_yticks(range(len(classes)), classes)
+        panel.set_xlabel("predicted")
+        panel.set_ylabel("true")
+        panel.set_title(f"{TITLES.get(network, network)}: share of each true class, %", fontsize=11)
+        figure.colorbar(image, shrink=0.8)
+        files.append(_save(figure, Path(folder) / f"confusion_{network}.png"))
+    return files
+
+
+def _subplots(rows: int, columns: int, **options: Any) -> tuple[Any, list[Any]]:
+    # not pyplot: it keeps global state and may ask for a display
+    from matplotlib.figure import Figure
+
+    figure = Figure(layout="constrained", figsize=options.pop("figsize"))
+    return figure, list(figure.subplots(rows, columns, squeeze=False, **options).flat)
+
+
+def _save(figure: Any, file: Path) -> Path:
+    figure.savefig(file, dpi=130)
+    return file
+
+
+def _unique(rows: list[dict[str, str]], column: str) -> list[str]:
+    return list(dict.fromkeys(row[column] for row in rows))
+
+
+def _values(rows: list[dict[str, str]], column: str, **where: str) -> list[float]:
+    return [float(row[column]) for row in rows if all(row[name] == value for name, value in where.items())]

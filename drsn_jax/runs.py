@@ -1,0 +1,121 @@
+"""The folder of a run: what was asked for, on what, and what came out, in files that any program reads.
+
+``config.json`` and ``environment.json`` are written first; ``metrics.jsonl`` grows with every epoch; tables (``results.csv``,
+``timings.csv`` …) grow by whole rows and are never half-written.
+"""
+
+import csv
+import importlib.metadata
+import io
+import json
+import os
+import platform
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from drsn_jax.files import write_atomically
+
+PACKAGES = ("drsn-jax", "jax", "jaxlib", "flax", "optax", "chex", "numpy", "scipy", "scikit-learn")
+
+
+class RunFolder:
+    """A run folder, made or continued.
+
+    Args:
+      path: the folder; made where it is missing.
+      config: what decides the results, as JSON can hold it.
+
+    Raises:
+      ValueError: if the folder holds a run with another configuration (the message lists what differs), or files but no run.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
+        self.path = Path(path)
+        wanted = json.loads(json.dumps(config))
+        file = self.path / "config.json"
+        if file.exists():
+            _refuse_difference(self.path, json.loads(file.read_text()), wanted)
+            self._drop_cut_line()
+        elif self.path.exists() and (not self.path.is_dir() or {p.name for p in self.path.iterdir()} - {"environment.json"}):
+            raise ValueError(f"{self.path} exists and is no run folder: choose another --out")
+        else:
+            self.path.mkdir(parents=True, exist_ok=True)
+            write_atomically(self.path / "environment.json", _json(_environment()))
+            # last, because its presence says that the folder is a run
+            write_atomically(file, _json(wanted))
+
+    def _drop_cut_line(self) -> None:
+        """A record that an interruption cut off must not run into the next one."""
+        file = self.path / "metrics.jsonl"
+        text = file.read_bytes() if file.exists() else b""
+        if text and not text.endswith(b"\n"):
+            write_atomically(file, text[: text.rfind(b"\n") + 1])
+
+    def log(self, record: Mapping[str, Any]) -> None:
+        """Add one line to ``metrics.jsonl``, on disk at once."""
+        with open(self.path / "metrics.jsonl", "a") as file:
+            file.write(json.dumps(record) + "\n")
+
+    def add_rows(self, table: str, rows: Sequence[Mapping[str, Any]], key: Sequence[str] = ()) -> None:
+        """Add rows, all of the same columns, to ``<table>.csv``. Rows there that agree with the first new one in the columns
+        ``key`` go: they are what an interrupted trial left."""
+        new = {name: str(rows[0][name]) for name in key}
+        kept = [row for row in self.rows(table) if not key or any(row[name] != value for name, value in new.items())]
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows([*kept, *rows])
+        write_atomically(self.path / f"{table}.csv", text.getvalue())
+
+    def rows(self, table: str) -> list[dict[str, str]]:
+        """The rows of ``<table>.csv`` so far."""
+        return read_rows(self.path / f"{table}.csv")
+
+
+def read_rows(file: str | os.PathLike[str]) -> list[dict[str, str]]:
+    """The rows of a table, as text; none where the file is missing."""
+    if not Path(file).exists():
+        return []
+    with open(file, newline="") as opened:
+        return list(csv.DictReader(opened))
+
+
+def read_metrics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """The records of ``metrics.jsonl``; the last of an interrupted run may be cut off and is then left out."""
+    file = Path(folder) / "metrics.jsonl"
+    lines = file.read_text().split("\n") if file.exists() else []
+    return [json.loads(line) for line in lines[:-1] if line]
+
+
+def _refuse_difference(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    names = sorted({*found, *wanted})
+    missing = object()
+    different = [name for name in names if found.get(name, missing) != wanted.get(name, missing)]
+    if different:
+        listed = "; ".join(f"{name}: {found.get(name)!r} there, {wanted.get(name)!r} now" for name in different)
+        raise ValueError(f"{path} holds a run with another configuration ({listed}): choose another --out")
+
+
+def _environment() -> dict[str, Any]:
+    devices = jax.devices()
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cores": os.cpu_count(),
+        "devices": [f"{device.platform}:{device.device_kind}" for device in devices],
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, indent=2, sort_keys=True) + "\n"

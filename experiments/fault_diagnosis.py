@@ -1,0 +1,244 @@
+"""Five residual networks diagnose a machine in heavy noise: the main experiment of the paper.
+
+    python experiments/fault_diagnosis.py
+
+compares ConvNet, ResNet, SENet, DRSN-CS and DRSN-CW, and a power spectrum with logistic regression, on a simulated drivetrain
+with Gaussian noise at one SNR. On your own recordings, listed in a table (see recordings/README.md):
+
+    python experiments/fault_diagnosis.py --recordings TABLE --folder FOLDER --test-condition "3 hp"
+
+and with the paper's protocol (weeks on a CPU; take a part of it with the other options):
+
+    python experiments/fault_diagnosis.py --preset paper
+
+The last network of each training is tested, nothing is chosen on test data. The folder of the run holds the configuration,
+results.csv, timings.csv, the curves and the figures; the same command with --out on that folder continues it.
+"""
+
+import dataclasses
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from drsn_jax import runtime, scripts
+from drsn_jax.comparison import Comparison, conditions
+from drsn_jax.data.drivetrain import drivetrain_recordings
+from drsn_jax.data.folds import make_folds
+from drsn_jax.data.recordings import Recording, read_recordings
+from drsn_jax.data.windows import class_names
+from drsn_jax.figures import draw_all
+from drsn_jax.parallel import choose_devices
+from drsn_jax.runs import RunFolder
+from drsn_jax.tables import markdown, summarise
+
+NetworkName = Literal["convnet", "resnet", "senet", "drsn_cs", "drsn_cw"]
+NoiseKind = Literal["gaussian", "laplacian", "pink"]
+SplitKind = Literal["condition", "group", "recording", "time", "random-windows"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to run."""
+
+    preset: Literal["quick", "paper"] = "quick"
+    """Defaults of the other options: a comparison in minutes, or the paper's protocol."""
+    recordings: Path | None = None
+    """A table of recordings (CSV); without it the drivetrain is simulated."""
+    folder: Path | None = None
+    """Where the files of the table are; by default beside it."""
+    split: SplitKind | None = None
+    """What is kept on one side. By default: the condition if --test-condition is given, else the recording for the simulation
+    and time for files. random-windows is the paper's way and leaks."""
+    test_condition: str | None = None
+    """Test on this condition, train on all others."""
+    folds: int = 5
+    """Folds of a split by group, recording, time or random windows."""
+    all_folds: bool = False
+    """Run every fold instead of the first."""
+    noise: tuple[NoiseKind, ...] = ("gaussian",)
+    """Kinds of added noise."""
+    snr_db: tuple[float, ...] = (-5.0,)
+    """Signal-to-noise ratios in dB; inf adds no noise."""
+    fixed_noise: bool = False
+    """Add noise to the training windows once, instead of anew in every step."""
+    networks: tuple[NetworkName, ...] = ("convnet", "resnet", "senet", "drsn_cs", "drsn_cw")
+    """Networks to compare."""
+    epochs: int = 40
+    """Passes over the training windows."""
+    batch_size: int = 128
+    """Windows a step."""
+    learning_rate: float = 0.1
+    """At the start; a tenth of it after 40 % of the steps, a hundredth after 80 %."""
+    seeds: int = 1
+    """How many seeds: --seed, --seed + 1, …"""
+    seed: int = 0
+    """The first seed: of initial parameters, order of windows, noise."""
+    window_length: int = 2048
+    """In samples."""
+    train_stride: int | None = None
+    """From one training window to the next, in samples; by default a whole window for the simulation, half of one for files."""
+    windows: int = 7
+    """Windows of each simulated recording (72 cells × 5 recordings)."""
+    standardise: bool = True
+    """Scale every window to zero mean and unit variance after the noise."""
+    devices: int | None = None
+    """Spread every batch over so many devices; a CPU shows its cores as devices then."""
+    out: Path | None = None
+    """Folder of the run; by default runs/fault_diagnosis-<UTC time>."""
+    dry_run: bool = False
+    """Run every part of it in seconds, with tiny networks, windows and epochs: the numbers mean nothing."""
+    plain_runtime: bool = False
+    """Leave memory settings and compilation cache of the process as they are."""
+
+
+PRESETS = {
+    "quick": Options(),
+    "paper": Options(
+        preset="paper",
+        split="random-windows",
+        folds=10,
+        all_folds=True,
+        noise=("gaussian", "laplacian", "pink"),
+        snr_db=tuple(float(level) for level in range(-5, 6)),
+        fixed_noise=True,
+        networks=("convnet", "resnet", "drsn_cs", "drsn_cw"),
+        epochs=100,
+        windows=80,
+        standardise=False,
+    ),
+}
+
+
+def check(options: Options) -> None:
+    """ValueError for options that cannot be run."""
+    for level in options.snr_db:
+        if math.isnan(level) or level == -math.inf:
+            raise ValueError(f"--snr-db {level} is no signal-to-noise ratio: give numbers in dB, or inf for no noise")
+    for name in ("folds", "epochs", "batch_size", "seeds", "window_length", "windows"):
+        if getattr(options, name) < 1:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}")
+    for name in ("noise", "snr_db", "networks"):
+        chosen = getattr(options, name)
+        if not chosen or len(set(chosen)) < len(chosen):
+            raise ValueError(f"--{name.replace('_', '-')} needs different values, at least one, got {list(chosen)}")
+    if not options.learning_rate > 0 or math.isinf(options.learning_rate):
+        raise ValueError(f"--learning-rate must be a positive number, got {options.learning_rate}")
+    if options.train_stride is not None and options.train_stride < 1:
+        raise ValueError(f"--train-stride must be at least 1, got {options.train_stride}")
+    if options.devices is not None and (options.devices < 1 or options.batch_size % options.devices):
+        raise ValueError(f"--devices must divide --batch-size {options.batch_size}, got {options.devices}")
+    if options.test_condition is not None and options.split not in (None, "condition"):
+        raise ValueError(f"--test-condition goes with --split condition, got --split {options.split}")
+    if options.folder is not None and options.recordings is None:
+        raise ValueError("--folder goes with --recordings TABLE")
+
+
+def shorten(options: Options) -> Options:
+    """The options of a dry run."""
+    return dataclasses.replace(
+        options,
+        noise=options.noise[:1],
+        snr_db=options.snr_db[:1],
+        folds=2 if options.split != "condition" else options.folds,
+        all_folds=False,
+        epochs=2,
+        batch_size=32 * (options.devices or 1),
+        seeds=1,
+        window_length=256,
+        windows=1,
+    )
+
+
+def load(options: Options) -> list[Recording]:
+    """The recordings to work on: the user's, or simulated ones."""
+    if options.recordings is not None:
+        return read_recordings(options.recordings, options.folder)
+    return drivetrain_recordings(windows=options.windows, window_length=options.window_length)
+
+
+def protocol(options: Options) -> tuple[str, str]:
+    """The kind of split and its name in the tables."""
+    simulated = options.recordings is None
+    split = options.split or ("condition" if options.test_condition else "recording" if simulated else "time")
+    return split, f"test on {options.test_condition}" if options.test_condition else f"by {split}"
+
+
+def config(options: Options, recordings: list[Recording]) -> dict[str, Any]:
+    """What decides the results."""
+    chosen = dataclasses.asdict(options)
+    for name in ("out", "plain_runtime"):
+        del chosen[name]
+    chosen |= {name: str(chosen[name]) for name in ("recordings", "folder") if chosen[name] is not None}
+    # JSON has no infinity
+    chosen["snr_db"] = [str(level) for level in options.snr_db]
+    return {**chosen, "classes": class_names(recordings)}
+
+
+def main() -> None:
+    options = scripts.parse(Options, __doc__, PRESETS)
+    if not options.plain_runtime:
+        runtime.prepare(devices=options.devices)
+    check(options)
+    if options.dry_run:
+        options = shorten(options)
+    start = time.perf_counter()
+    recordings = load(options)
+    split, name = protocol(options)
+    stride = options.train_stride or (options.window_length // (1 if options.recordings is None else 2))
+    folds = make_folds(
+        recordings,
+        split,
+        window_length=options.window_length,
+        train_stride=stride,
+        folds=options.folds,
+        test_condition=options.test_condition,
+        seed=options.seed,
+    )
+    folds = folds if options.all_folds else folds[:1]
+    comparison = Comparison(
+        networks=options.networks,
+        classes=class_names(recordings),
+        conditions=conditions(options.noise, options.snr_db),
+        seeds=range(options.seed, options.seed + options.seeds),
+        protocol=name,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        fixed_noise=options.fixed_noise,
+        standardise=options.standardise,
+        units=(1, 1, 1) if options.dry_run else (4, 4, 4),
+        devices=tuple(choose_devices(options.devices)) if options.devices else (),
+    )
+    first = folds[0]()
+    out = options.out or scripts.default_out("fault_diagnosis")
+    folder = RunFolder(out, config(options, recordings))
+    trials = comparison.trials * len(folds)
+    print(
+        f"{len(recordings)} recordings of {len(comparison.classes)} classes, {name}: {len(first.train):,} windows to train "
+        f"on, {len(first.test):,} to test on; {trials} trainings of {options.epochs} epochs; {out}",
+        flush=True,
+    )
+    print("compiling the networks and timing a few steps of each …", flush=True)
+    seconds = dict(comparison.estimate(first))
+    each = trials // len(options.networks)
+    print(f"expected time: {scripts.duration(sum(seconds.values()) * each)}", flush=True)
+
+    with scripts.Progress(trials * options.epochs) as progress:
+        for number, cut in enumerate(folds):
+            fold = first if number == 0 else cut()
+            on_epoch = lambda network, epoch: progress.advance(f"{network}, fold {fold.name}, epoch {epoch.number}")  # noqa: E731, B023
+            for row in comparison.run(fold, folder, [r.name for r in recordings], on_epoch):
+                progress.say(
+                    f"{row['network']:>18}  {row['noise']} {row['snr_db']:g} dB  fold {row['fold']}  seed {row['seed']}:  "
+                    f"train {100 * row['train_accuracy']:6.2f} %  test {100 * row['test_accuracy']:6.2f} %"
+                )
+    print(f"\n{markdown(summarise(out))}\n")
+    for file in draw_all(out):
+        print(file)
+    print(f"everything is in {out}; it took {scripts.duration(time.perf_counter() - start)}")
+
+
+if __name__ == "__main__":
+    scripts.run(main)

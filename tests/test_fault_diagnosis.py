@@ -1,0 +1,240 @@
+"""The main experiment as its users run it: the command line in, files and one-sentence errors out."""
+
+import csv
+import importlib.util
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+
+from drsn_jax import scripts
+
+SCRIPT = Path(__file__).parent.parent / "experiments" / "fault_diagnosis.py"
+HEADER = "path,label,sampling_rate,condition,channel\n"
+
+
+@pytest.fixture(scope="module")
+def script():
+    spec = importlib.util.spec_from_file_location("fault_diagnosis", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["fault_diagnosis"] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def call(script, monkeypatch):
+    """Run the script in this process; returns what it leaves with (None after success)."""
+
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments), "--plain-runtime"])
+        try:
+            scripts.run(script.main)
+        except SystemExit as exit:
+            return exit.code
+        return None
+
+    return call
+
+
+def write_machine(folder, *, labels=("good", "worn"), conditions=("1 hp", "2 hp"), length=4096, change=None):
+    """A table of recordings and its files; ``change(number, signal)`` spoils them."""
+    rng = np.random.default_rng(0)
+    lines = []
+    for number, (label, condition) in enumerate((a, b) for a in labels for b in conditions):
+        signal = np.sin(0.2 * (1 + labels.index(label)) * np.arange(length)) + 0.1 * rng.normal(size=length)
+        signal = signal if change is None else change(number, signal)
+        scipy.io.savemat(folder / f"{number}.mat", {"vibration": signal[:, None]})
+        lines.append(f"{number}.mat,{label},12000,{condition},vibration\n")
+    table = folder / "recordings.csv"
+    table.write_text(HEADER + "".join(lines))
+    return table
+
+
+def rows(folder, name):
+    with open(folder / f"{name}.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+SHORT = ("--dry-run", "--networks", "resnet", "drsn_cw")
+
+
+def test_a_run_on_files_leaves_a_whole_folder(call, tmp_path, capsys):
+    table = write_machine(tmp_path)
+    out = tmp_path / "run"
+    assert call("--recordings", table, "--test-condition", "2 hp", *SHORT, "--out", out) is None
+    printed = capsys.readouterr().out
+    assert "expected time" in printed.split("resnet  gaussian")[0]
+    assert "| DRSN-CW | 2,546 |" in printed
+    results = rows(out, "results")
+    assert [row["network"] for row in results] == ["spectrum_logistic", "resnet", "drsn_cw"]
+    assert list(results[0]) == [
+        "network", "parameters", "noise", "snr_db", "protocol", "fold", "seed",
+        "train_accuracy", "test_accuracy", "balanced_accuracy", "macro_f1",
+    ]  # fmt: skip
+    assert {row["protocol"] for row in results} == {"test on 2 hp"}
+    assert float(results[0]["test_accuracy"]) > 0.9  # two tones are easy for the spectrum
+    # what was tested: both recordings of 2 hp, 16 windows of 256 samples each
+    assert [(r["recording"], r["windows"]) for r in rows(out, "by_recording")[:2]] == [("1.mat", "16"), ("3.mat", "16")]
+    for row in results:
+        correct = sum(int(r["correct"]) for r in rows(out, "by_recording") if r["network"] == row["network"])
+        assert correct / 32 == pytest.approx(float(row["test_accuracy"]), abs=1e-6)
+        confusion = [r for r in rows(out, "confusion") if r["network"] == row["network"]]
+        assert sum(int(r["windows"]) for r in confusion if r["true"] == r["predicted"]) == correct
+    assert {row["network"] for row in rows(out, "timings")} == {"resnet", "drsn_cw"}
+    assert "training_seconds" in rows(out, "timings")[0]
+    assert json.loads((out / "config.json").read_text())["classes"] == ["good", "worn"]
+    assert json.loads((out / "environment.json").read_text())["packages"]["jax"]
+    assert len((out / "metrics.jsonl").read_text().splitlines()) == 2 * 2
+    for name in ("accuracy", "training", "confusion_resnet", "confusion_drsn_cw", "confusion_spectrum_logistic"):
+        assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+
+    # the same command continues the folder: nothing is trained again
+    before = (out / "results.csv").read_bytes()
+    assert call("--recordings", table, "--test-condition", "2 hp", *SHORT, "--out", out) is None
+    assert (out / "results.csv").read_bytes() == before
+    assert len((out / "metrics.jsonl").read_text().splitlines()) == 2 * 2
+
+    # another seed does not
+    code = call("--recordings", table, "--test-condition", "2 hp", *SHORT, "--seed", 5, "--out", out)
+    assert "another configuration (seed: 0 there, 5 now)" in str(code)
+    assert (out / "results.csv").read_bytes() == before
+
+
+def test_equal_runs_give_equal_results(call, tmp_path):
+    table = write_machine(tmp_path)
+    for name in ("one", "two"):
+        assert call("--recordings", table, *SHORT, "--out", tmp_path / name) is None
+    for file in ("results.csv", "confusion.csv", "by_recording.csv"):
+        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_several_devices_give_a_result(call, tmp_path):
+    table = write_machine(tmp_path)
+    assert call("--recordings", table, *SHORT, "--devices", 2, "--out", tmp_path / "run") is None
+    assert len(rows(tmp_path / "run", "results")) == 3
+
+
+def test_all_noise_kinds_and_none(script):
+    found = script.conditions(("gaussian", "pink"), (-5.0, float("inf")))
+    assert found == [("gaussian", -5.0), ("none", float("inf")), ("pink", -5.0)]
+
+
+def test_the_papers_preset(script):
+    options = scripts.parse(script.Options, "", script.PRESETS, ["--preset", "paper", "--epochs", "3"])
+    assert (options.epochs, options.folds, options.all_folds, options.fixed_noise) == (3, 10, True, True)
+    assert len(script.conditions(options.noise, options.snr_db)) == 33
+    assert options.snr_db == tuple(range(-5, 6))
+    script.check(options)
+
+
+def put(index, value):
+    def change(number, signal):
+        if number == 2:
+            signal[index] = value
+        return signal
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder: (folder / "recordings.csv").unlink(), "recordings.csv"),
+        (lambda folder: (folder / "recordings.csv").write_text(""), "empty"),
+        (lambda folder: (folder / "recordings.csv").write_text(HEADER), "names no recordings"),
+        (lambda folder: (folder / "2.mat").unlink(), "line 4.*2.mat"),
+        (lambda folder: (folder / "2.mat").write_bytes((folder / "2.mat").read_bytes()[:200]), "line 4.*2.mat"),
+        (
+            lambda folder: scipy.io.savemat(folder / "2.mat", {"other": np.arange(9.0)}),
+            "line 4.*2.mat.*vibration.*other",
+        ),
+        (lambda folder: write_machine(folder, change=put(7, np.nan)), "line 4.*2.mat.*7"),
+        (lambda folder: write_machine(folder, change=put(7, np.inf)), "line 4.*2.mat.*7"),
+        (lambda folder: write_machine(folder, change=put(slice(None), 1.5)), "line 4.*2.mat.*constant"),
+        (lambda folder: write_machine(folder, change=lambda i, s: s[: 100 if i == 2 else None]), "2.mat.*100.*256"),
+        (lambda folder: write_machine(folder, labels=("good",)), "1 class"),
+        (
+            lambda folder: (folder / "recordings.csv").write_text(
+                (folder / "recordings.csv").read_text().replace("worn,12000", "worn,48000")
+            ),
+            "12000.*48000",
+        ),
+    ],
+    ids=["no-table", "empty", "header", "no-file", "corrupt", "variable", "nan", "inf", "constant", "short", "class", "rates"],
+)
+def test_bad_recordings_are_one_sentence_and_leave_nothing(call, tmp_path, spoil, message):
+    table = write_machine(tmp_path)
+    spoil(tmp_path)
+    out = tmp_path / "run"
+    code = str(call("--recordings", table, *SHORT, "--out", out))
+    assert code.startswith("error: ")
+    assert "\n" not in code
+    assert re.search(message, code), code
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--test-condition", "3 hp"), "'3 hp'.*'1 hp', '2 hp'"),
+        (("--snr-db", "nan"), "--snr-db nan"),
+        (("--snr-db", "-inf"), "--snr-db -inf"),
+        (("--epochs", "0"), "--epochs"),
+        (("--devices", "3"), "--devices must divide"),
+        (("--networks", "resnet", "resnet"), "different"),
+        (("--train-stride", "0"), "--train-stride"),
+        (("--learning-rate", "-1"), "--learning-rate"),
+        (("--split", "time", "--test-condition", "2 hp"), "--split condition"),
+        (("--split", "group"), "has no group"),
+        (("--split", "recording", "--folds", "9"), "folds"),
+    ],
+    ids=lambda value: "-".join(value).strip("-") if isinstance(value, tuple) else "",
+)
+def test_bad_options_are_one_sentence_and_leave_nothing(call, tmp_path, arguments, message):
+    table = write_machine(tmp_path)
+    out = tmp_path / "run"
+    chosen = [a for a in SHORT if a not in ("--dry-run",)] if "--folds" in arguments else SHORT
+    chosen = () if "--networks" in arguments else chosen
+    code = str(call("--recordings", table, *chosen, *arguments, "--out", out))
+    assert code.startswith("error: ")
+    assert "\n" not in code
+    assert re.search(message, code), code
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("arguments", [("--snr-db", "loud"), ("--noise", "brown"), ("--epochs", "many"), ("--preset", "fast")])
+def test_what_is_no_option_at_all_is_refused(call, tmp_path, arguments, capsys):
+    assert call(*arguments, "--out", tmp_path / "run") == 2
+    assert arguments[1] in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_process_leaves_with_code_1_and_one_line(tmp_path):
+    done = subprocess.run(
+        [sys.executable, SCRIPT, "--recordings", tmp_path / "none.csv", "--out", tmp_path / "run"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+    assert not (tmp_path / "run").exists()
+
+
+def test_real_recordings(call, tmp_path, data_folder):
+    """The bearings of Case Western Reserve University, by the project's own table."""
+    table = SCRIPT.parent / "recordings" / "cwru_drive_end_12k.csv"
+    out = tmp_path / "run"
+    folder = data_folder / "cwru" / "drive_end_12k"
+    assert call("--recordings", table, "--folder", folder, "--test-condition", "3 hp", *SHORT, "--out", out) is None
+    results = rows(out, "results")
+    assert len({row["recording"] for row in rows(out, "by_recording")}) == 9
+    assert float(results[0]["test_accuracy"]) > 0.5  # windows of 256 and -5 dB, but nine classes

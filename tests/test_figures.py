@@ -1,0 +1,107 @@
+"""Figures are drawn from hand-written files."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from drsn_jax import figures
+
+NETWORKS = ("spectrum_logistic", "resnet", "drsn_cw")
+
+
+def write(file, rows):
+    with open(file, "w", newline="") as opened:
+        writer = csv.DictWriter(opened, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two kinds of noise, two levels, two seeds; the spectrum has no curve."""
+    trials = [
+        {"network": network, "noise": noise, "snr_db": snr_db, "fold": "0", "seed": seed}
+        for noise in ("gaussian", "pink")
+        for snr_db in (5.0, -5.0)
+        for seed in (0, 1)
+        for network in NETWORKS
+    ]
+    accuracy = lambda trial: 0.5 + 0.04 * trial["snr_db"] + 0.1 * trial["seed"]  # noqa: E731
+    write(
+        tmp_path / "results.csv",
+        [{**trial, "train_accuracy": accuracy(trial) + 0.1, "test_accuracy": accuracy(trial)} for trial in trials],
+    )
+    pairs = [("a", "a", 3), ("a", "b", 1), ("b", "a", 0), ("b", "b", 4)]
+    names = ("true", "predicted", "windows")
+    write(tmp_path / "confusion.csv", [{**t, **dict(zip(names, pair, strict=True))} for t in trials for pair in pairs])
+    with open(tmp_path / "metrics.jsonl", "w") as file:
+        for trial in trials:
+            for epoch in (1, 2, 3):
+                if trial["network"] != "spectrum_logistic":
+                    record = {**trial, "epoch": epoch, "train_accuracy": epoch / 4, "test_accuracy": epoch / 5}
+                    file.write(json.dumps(record) + "\n")
+    return tmp_path
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that are saved, by file name."""
+    found, savefig = {}, Figure.savefig
+
+    def save(figure, file, **options):
+        found[file.name] = figure
+        savefig(figure, file, **options)
+
+    monkeypatch.setattr(Figure, "savefig", save)
+    return found
+
+
+def test_every_figure_is_a_picture(folder):
+    files = figures.draw_all(folder)
+    assert [file.name for file in files] == [
+        "accuracy.png",
+        "training.png",
+        *(f"confusion_{network}.png" for network in NETWORKS),
+    ]
+    for file in files:
+        assert file.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+        assert file.stat().st_size > 5000
+
+
+def test_bars_are_the_means_by_level(folder, drawn):
+    figures.accuracy_bars(folder)
+    figure = drawn["accuracy.png"]
+    assert [panel.get_title() for panel in figure.axes] == ["gaussian noise", "pink noise"]
+    panel = figure.axes[0]
+    assert [label.get_text() for label in panel.get_xticklabels()] == ["-5", "5"]
+    assert (panel.get_xlabel(), panel.get_ylabel()) == ("SNR, dB", "accuracy, %")
+    heights = [patch.get_height() for patch in panel.patches]
+    np.testing.assert_allclose(heights, [35, 75, 45, 85] * 3)  # test, then training, of each network
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "spectrum + logistic regression",
+        "ResNet",
+        "DRSN-CW",
+    ]
+
+
+def test_curves_take_the_last_record_of_an_interrupted_trial(folder, drawn):
+    first = json.loads((folder / "metrics.jsonl").read_text().splitlines()[0])
+    lines = [json.dumps({**first, "test_accuracy": 0.0}), *(folder / "metrics.jsonl").read_text().splitlines()]
+    (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    figures.training_curves(folder)
+    train, test = drawn["training.png"].axes
+    assert [line.get_label() for line in test.get_lines()] == ["ResNet", "DRSN-CW"]
+    for line in test.get_lines():
+        np.testing.assert_allclose(line.get_xydata(), [[1, 80], [2, 60], [3, 40]])
+    np.testing.assert_allclose(train.get_lines()[0].get_ydata(), [75, 50, 25])
+
+
+def test_confusion_shows_shares_of_the_true_class(folder, drawn):
+    figures.confusion_matrices(folder)
+    panel = drawn["confusion_drsn_cw.png"].axes[0]
+    np.testing.assert_allclose(panel.get_images()[0].get_array(), [[75, 25], [0, 100]])
+    assert {text.get_text() for text in panel.texts} == {"75", "25", "100"}
+    assert (panel.get_xlabel(), panel.get_ylabel()) == ("predicted", "true")

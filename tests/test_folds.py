@@ -1,0 +1,139 @@
+"""Every kind of split as windows: what is on which side, without mean, with its labels."""
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+
+from drsn_jax.data.folds import SPLITS, make_folds, remove_means
+from drsn_jax.data.recordings import Recording, RecordingError
+
+LENGTH = 32
+CONDITIONS, PARTS = ("slow", "fast"), 3
+
+
+@pytest.fixture(scope="module")
+def recordings():
+    """Two classes × two conditions × three parts, 320 samples of noise about a large mean, all different."""
+    rng = np.random.default_rng(0)
+    return [
+        Recording(
+            (100 + rng.normal(size=(320, 1))).astype(np.float32), label, 1000.0, condition, f"{label}{part}", f"{label}-{i}"
+        )
+        for i, (label, condition, part) in enumerate(itertools.product("ab", CONDITIONS, range(PARTS)))
+    ]
+
+
+def cut(recordings, split, **changed):
+    options: dict[str, Any] = {"window_length": LENGTH, "train_stride": 16, "folds": 3} | changed
+    return [fold() for fold in make_folds(recordings, split, **options)]
+
+
+def places(recordings, windows):
+    """(recording, start) of each window, found by its samples."""
+    known = {}
+    for i, recording in enumerate(recordings):
+        for start in range(len(recording.signal) - LENGTH + 1):
+            part = recording.signal[start : start + LENGTH, 0].astype(float)
+            known[tuple(np.round(np.diff(part[:6]), 3))] = (i, start)
+    return [known[tuple(np.round(np.diff(window[:6, 0].astype(float)), 3))] for window in windows]
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_every_split_gives_windows_without_mean_and_with_their_labels(recordings, split):
+    folds = cut(recordings, split)
+    assert len(folds) == (2 if split == "condition" else 3)
+    assert [fold.name for fold in folds] == (list(CONDITIONS) if split == "condition" else ["0", "1", "2"])
+    for fold in folds:
+        for windows, labels in ((fold.train, fold.train_labels), (fold.test, fold.test_labels)):
+            assert windows.shape == (len(labels), LENGTH, 1)
+            assert windows.dtype == np.float32
+            assert labels.dtype == np.int32
+            assert np.abs(windows.mean(1)).max() < 1e-5
+            assert windows.std() == pytest.approx(1, rel=0.1)
+            expected = ["ab".index(recordings[i].label) for i, _ in places(recordings, windows)]
+            np.testing.assert_array_equal(labels, expected)
+        np.testing.assert_array_equal(fold.test_recordings, [i for i, _ in places(recordings, fold.test)])
+
+
+@pytest.mark.parametrize(("split", "by"), [("condition", "condition"), ("group", "group"), ("recording", "name")])
+def test_one_condition_part_or_recording_is_on_one_side(recordings, split, by):
+    tested = []
+    for fold in cut(recordings, split):
+        sides = [{getattr(recordings[i], by) for i, _ in places(recordings, windows)} for windows in (fold.train, fold.test)]
+        assert not sides[0] & sides[1]
+        assert sides[0] | sides[1] == {getattr(recording, by) for recording in recordings}
+        tested += sides[1]
+        if split == "condition":
+            assert sides[1] == {fold.name}
+    assert len(tested) == len(set(tested))
+
+
+def test_stretches_of_time_keep_a_windows_length_apart(recordings):
+    for fold in cut(recordings, "time"):
+        train, test = (set(places(recordings, windows)) for windows in (fold.train, fold.test))
+        assert {i for i, _ in train} == {i for i, _ in test} == set(range(len(recordings)))
+        for i, start in test:
+            for other, begin in train:
+                # from the end of one to the beginning of the other
+                assert i != other or abs(start - begin) >= 2 * LENGTH
+
+
+def test_random_windows_are_tested_once(recordings):
+    folds = cut(recordings, "random-windows")
+    tested = [place for fold in folds for place in places(recordings, fold.test)]
+    starts = range(0, 320 - LENGTH + 1, 16)
+    assert sorted(tested) == sorted(itertools.product(range(len(recordings)), starts))
+    for fold in folds:
+        assert len(fold.train) + len(fold.test) == len(tested)
+        assert not set(places(recordings, fold.train)) & set(places(recordings, fold.test))
+    again, other = cut(recordings, "random-windows"), cut(recordings, "random-windows", seed=1)
+    np.testing.assert_array_equal(folds[0].test, again[0].test)
+    assert not np.array_equal(folds[0].test, other[0].test)
+
+
+def test_test_windows_do_not_overlap_and_training_windows_have_their_stride(recordings):
+    (fold,) = cut(recordings, "condition", test_condition="fast", train_stride=8)
+    assert fold.name == "fast"
+    for windows, stride, condition in ((fold.train, 8, "slow"), (fold.test, LENGTH, "fast")):
+        found = places(recordings, windows)
+        assert {recordings[i].condition for i, _ in found} == {condition}
+        starts = [start for i, start in found if i == found[0][0]]
+        assert starts == list(range(0, 320 - LENGTH + 1, stride))
+
+
+def test_windows_are_cut_when_they_are_asked_for(recordings, monkeypatch):
+    from drsn_jax.data import folds
+
+    asked = []
+    original = folds.cut_windows
+    monkeypatch.setattr(folds, "cut_windows", lambda *arguments: asked.append(1) or original(*arguments))
+    made = make_folds(recordings, "recording", window_length=LENGTH, train_stride=LENGTH, folds=3)
+    assert not asked
+    made[1]()
+    assert len(asked) == 2
+
+
+def test_means_are_those_of_each_window_and_channel():
+    windows = np.random.default_rng(0).normal(5, 2, (4, 10, 3)).astype(np.float32)
+    windows[1] = 7.1
+    found = remove_means(windows)
+    np.testing.assert_allclose(found, windows - windows.mean(1, keepdims=True), atol=1e-5)
+    np.testing.assert_array_equal(found[1], 0)
+
+
+@pytest.mark.parametrize("split", ["", "Time", "windows"])
+def test_unknown_splits_are_refused(recordings, split):
+    with pytest.raises(ValueError, match=f"unknown split '{split}': choose one of condition, group, .*random-windows"):
+        cut(recordings, split)
+
+
+def test_recordings_that_are_too_short_are_refused(recordings):
+    with pytest.raises(RecordingError, match="less than a window of 400"):
+        cut(recordings, "recording", window_length=400)
+
+
+def test_an_unknown_test_condition_is_refused(recordings):
+    with pytest.raises(ValueError, match="no recording is of the condition 'idle'"):
+        cut(recordings, "condition", test_condition="idle")

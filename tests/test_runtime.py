@@ -1,0 +1,93 @@
+"""What ``prepare`` does to a process, and that an import does nothing; in processes of their own."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from drsn_jax.runtime import cache_folder
+
+glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep memory")
+FAULTS = """
+import resource, statistics, sys
+from drsn_jax import runtime
+if sys.argv[1] == "kept":
+    assert runtime.keep_memory() is True
+import jax, jax.numpy as jnp
+
+@jax.jit
+def step(x):  # needs a buffer of 36 MB, which glibc maps anew whatever it has learnt
+    return jnp.tanh(x @ x.T) @ x / 3072
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+x, counts = jnp.ones((3072, 32)), []
+for _ in range(40):
+    before = faults()
+    x = step(x).block_until_ready()
+    counts.append(faults() - before)
+print(statistics.median(counts[20:]))  # the kept memory grows for some steps
+"""
+IMPORT = """
+import importlib, os, pkgutil, sys
+import drsn_jax, jax
+cache = jax.config.values["jax_compilation_cache_dir"]
+for module in pkgutil.walk_packages(drsn_jax.__path__, "drsn_jax."):
+    importlib.import_module(module.name)
+assert jax.config.values["jax_compilation_cache_dir"] == cache
+extras = {"scipy.stats", "scipy.signal", "sklearn", "matplotlib", "tyro"} & sys.modules.keys()
+assert not extras, extras
+
+from drsn_jax import runtime
+# JAX refuses this once there is a backend: so importing has made none
+runtime.prepare(devices=3, memory=False, cache=sys.argv[1] == "cache")
+assert jax.device_count() == 3
+print(jax.config.values["jax_compilation_cache_dir"])
+"""
+
+
+def python(code, argument, **variables):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "XLA_", "MALLOC_"))}
+    environment = {**clean, "JAX_PLATFORMS": "cpu", **variables}
+    done = subprocess.run([sys.executable, "-c", code, argument], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@glibc
+def test_kept_memory_costs_no_page_faults():
+    """A step with a buffer of 36 MB, mapped anew in each step where memory is not kept."""
+    default, kept = float(python(FAULTS, "default")), float(python(FAULTS, "kept"))
+    if default < 200:
+        pytest.skip(f"this kernel maps 36 MB with {default:g} faults: there is nothing to gain")
+    assert kept < 0.1 * default
+
+
+def test_elsewhere_nothing_is_told(monkeypatch):
+    from drsn_jax import runtime
+
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
+    assert runtime.keep_memory() is False
+
+
+def test_imports_touch_nothing_and_prepare_sets_devices_and_cache(tmp_path):
+    assert python(IMPORT, "cache", XDG_CACHE_HOME=str(tmp_path)) == str(tmp_path / "drsn_jax")
+
+
+@pytest.mark.parametrize("asked", ["cache", "no cache"])
+def test_a_cache_that_the_user_chose_stays(tmp_path, asked):
+    chosen = str(tmp_path / "chosen")
+    assert python(IMPORT, asked, XDG_CACHE_HOME=str(tmp_path), JAX_COMPILATION_CACHE_DIR=chosen) == chosen
+
+
+def test_where_the_cache_is(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "drsn_jax"
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "drsn_jax"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder() == tmp_path / ".cache" / "drsn_jax"

@@ -1,0 +1,198 @@
+"""A trial: its noise, its training on one device and on two, one compilation for all levels of noise."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+import tiny
+
+from drsn_jax.evaluation import confusion_matrix
+from drsn_jax.networks import parameter_count
+from drsn_jax.noise import add_noise, measure_snr_db
+from drsn_jax.parallel import choose_devices
+from drsn_jax.trials import TEST_NOISE, TRAIN_NOISE, Trainer, standardised, with_noise
+
+FOLD = tiny.fold(train=24, test=13)
+EPOCHS, BATCH_SIZE = 3, 8
+make = functools.partial(Trainer, tiny.network, examples=24, epochs=EPOCHS, batch_size=BATCH_SIZE)
+noisy_data = functools.cache(lambda seed=0, snr_db=5.0: with_noise(FOLD, seed=seed, snr_db=snr_db, kind="gaussian"))
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    return make()
+
+
+@pytest.fixture(scope="module")
+def fixed():
+    return make(noise=None)
+
+
+def run(trainer, data, seed=0):
+    """The result, the losses and the last parameters."""
+    epochs = []
+
+    def note(epoch, confusion):
+        epochs.append((epoch.loss, confusion, jax.device_get(epoch.state.params)))
+
+    result = trainer.run(data, seed=seed, on_epoch=note)
+    return result, np.array([loss for loss, _, _ in epochs]), epochs[-1][1:]
+
+
+# --- noise
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "laplacian", "pink"])
+def test_both_sides_have_the_asked_snr(kind):
+    data = with_noise(FOLD, seed=3, snr_db=-4.0, kind=kind)
+    for clean, noisy in ((FOLD.train, data.train_noisy), (FOLD.test, data.test)):
+        assert noisy.shape == clean.shape
+        assert noisy.dtype == np.float32
+        np.testing.assert_allclose(jax.vmap(measure_snr_db)(clean, noisy - clean), -4, atol=0.01)
+    assert data.snr_db == -4
+    np.testing.assert_array_equal(data.train, FOLD.train)
+    np.testing.assert_array_equal(data.train_labels, FOLD.train_labels)
+    np.testing.assert_array_equal(data.test_labels, FOLD.test_labels)
+
+
+def test_the_keys_of_the_noise_are_told_apart_by_purpose():
+    data, root = noisy_data(3), jax.random.key(3)
+    for purpose, clean, noisy in ((TRAIN_NOISE, FOLD.train, data.train_noisy), (TEST_NOISE, FOLD.test, data.test)):
+        for i in (0, 7):
+            key = jax.random.fold_in(jax.random.fold_in(root, purpose), i)
+            np.testing.assert_allclose(noisy[i], add_noise(key, clean[i], 5.0), atol=1e-6)
+
+
+def test_noise_is_decided_by_the_seed():
+    """So every network meets the same."""
+    again = with_noise(FOLD, seed=0, snr_db=5.0, kind="gaussian")
+    np.testing.assert_array_equal(again.train_noisy, noisy_data().train_noisy)
+    np.testing.assert_array_equal(again.test, noisy_data().test)
+    assert not np.allclose(noisy_data(1).train_noisy, noisy_data().train_noisy)
+    assert not np.allclose(noisy_data(1).test, noisy_data().test)
+
+
+def test_an_infinite_snr_adds_nothing():
+    data = with_noise(FOLD, seed=0, snr_db=float("inf"), kind="gaussian")
+    np.testing.assert_array_equal(data.train_noisy, FOLD.train)
+    np.testing.assert_array_equal(data.test, FOLD.test)
+
+
+def test_standardised():
+    found = standardised(3 * FOLD.test + 1)
+    np.testing.assert_allclose(found.mean(1), 0, atol=1e-5)
+    np.testing.assert_allclose(found.std(1), 1, atol=1e-5)
+
+
+# --- training
+
+
+def test_a_result_fits_its_data(fresh):
+    data = noisy_data()
+    result, losses, (last_confusion, params) = run(fresh, data)
+    assert len(losses) == EPOCHS
+    assert losses[-1] < losses[0]
+    assert result.predicted.shape == (13,)
+    np.testing.assert_array_equal(result.test_confusion, confusion_matrix(data.test_labels, result.predicted, 3))
+    np.testing.assert_array_equal(result.test_confusion, last_confusion)
+    np.testing.assert_array_equal(result.train_confusion.sum(1), np.bincount(data.train_labels))
+    assert result.seconds > 0
+    assert fresh.parameters == parameter_count(params)
+    assert fresh.steps == EPOCHS * 3
+
+
+def test_equal_seeds_give_equal_bytes_and_others_do_not(fresh):
+    first, losses, (_, params) = run(fresh, noisy_data())
+    second, same, (_, again) = run(fresh, noisy_data())
+    tiny.assert_equal(params, again)
+    np.testing.assert_array_equal(losses, same)
+    np.testing.assert_array_equal(first.predicted, second.predicted)
+    assert not np.array_equal(run(fresh, noisy_data(), seed=1)[1], losses)
+
+
+def test_two_devices_give_the_result_of_one(fresh):
+    """To float32, over nine steps of training; the noise included."""
+    result, losses, (_, params) = run(fresh, noisy_data())
+    double, double_losses, (_, double_params) = run(make(devices=choose_devices(2)), noisy_data())
+    np.testing.assert_allclose(double_losses, losses, rtol=1e-3)
+    tiny.assert_close(double_params, params, 1e-3)
+    np.testing.assert_array_equal(double.test_confusion, result.test_confusion)
+    np.testing.assert_array_equal(double.train_confusion, result.train_confusion)
+
+
+def test_fresh_noise_trains_on_clean_windows(fresh):
+    data = noisy_data()
+    _, losses, _ = run(fresh, data)
+    _, with_other_draw, _ = run(fresh, data._replace(train_noisy=np.zeros_like(data.train_noisy)))
+    np.testing.assert_array_equal(losses, with_other_draw)
+    _, more_noise, _ = run(fresh, data._replace(snr_db=-10.0))
+    assert np.all(more_noise[-1] > losses[-1])
+
+
+def test_fixed_noise_trains_on_the_one_draw(fixed):
+    data = noisy_data()
+    _, losses, _ = run(fixed, data)
+    _, other_level, _ = run(fixed, data._replace(train=np.full_like(data.train, np.nan), snr_db=-10.0))
+    np.testing.assert_array_equal(losses, other_level)
+    _, other_draw, _ = run(fixed, data._replace(train_noisy=noisy_data(1).train_noisy))
+    assert not np.array_equal(losses, other_draw)
+
+
+def test_training_accuracy_is_that_on_the_fixed_draw(fresh):
+    data = noisy_data()
+    usual, swapped = (run(fresh, d)[0] for d in (data, data._replace(train_noisy=data.train_noisy[::-1])))
+    labels = data.train_labels
+    assert not np.array_equal(labels, labels[::-1])
+    assert not np.array_equal(usual.train_confusion, swapped.train_confusion)
+    np.testing.assert_array_equal(usual.predicted, swapped.predicted)
+
+
+def test_all_levels_and_seeds_share_one_compilation(fresh):
+    run(fresh, noisy_data())
+    with tiny.compilations() as names:
+        run(fresh, noisy_data(1, -5.0), seed=1)
+        run(fresh, noisy_data()._replace(snr_db=float("inf")), seed=2)
+    assert not [name for name in names if "train_step" in name or "(step)" in name], names
+
+
+def test_a_probe_compiles_everything():
+    trainer = make(noise="laplacian")
+    with tiny.compilations() as before:
+        assert trainer.probe(noisy_data()) > 0
+    assert [name for name in before if "train_step" in name]
+    assert trainer.parameters > 0
+    with tiny.compilations() as after:
+        run(trainer, noisy_data())
+    assert not [name for name in after if "train_step" in name or "(step)" in name], after
+
+
+def test_devices_that_do_not_divide_the_batch_are_refused():
+    with pytest.raises(ValueError, match="3 devices do not divide the batch size 8"):
+        make(devices=choose_devices(3))
+
+
+def test_a_trial_needs_an_epoch(fixed):
+    fixed.epochs = 0
+    try:
+        with pytest.raises(ValueError, match="at least one epoch, got epochs=0"):
+            fixed.run(noisy_data(), seed=0)
+    finally:
+        fixed.epochs = EPOCHS
+
+
+def scaled(data, factor):
+    return data._replace(train=factor * data.train, train_noisy=factor * data.train_noisy, test=factor * data.test)
+
+
+def test_standardised_windows_have_no_scale(fresh):
+    (one, losses, _), (other, again, _) = run(fresh, noisy_data()), run(fresh, scaled(noisy_data(), 8))
+    np.testing.assert_allclose(again, losses, rtol=1e-4)
+    np.testing.assert_array_equal(other.predicted, one.predicted)
+
+
+def test_raw_windows_have_one(fixed):
+    raw = make(noise=None, standardise=False)
+    _, losses, _ = run(raw, noisy_data())
+    assert not np.allclose(run(raw, scaled(noisy_data(), 8))[1], losses, rtol=1e-3)
+    assert not np.allclose(run(fixed, noisy_data())[1], losses, rtol=1e-3)

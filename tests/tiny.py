@@ -1,0 +1,78 @@
+"""A network, data and a fold that a test can train in a moment, and a count of compilations."""
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from drsn_jax.data.folds import Fold
+from drsn_jax.networks import drsn_cw
+
+CLASSES, LENGTH = 3, 64
+network = drsn_cw(classes=CLASSES, widths=(3, 4), units=(1, 1))
+
+
+def tones(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Windows ``(count, 64, 1)`` and labels: each class is a tone of its own frequency, at a random phase, in weak noise."""
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.arange(count) % CLASSES).astype(np.int32)
+    cycles, phases = np.array([3, 9, 20])[labels], rng.uniform(0, 2 * np.pi, count)
+    waves = np.sin(2 * np.pi * np.outer(cycles, np.arange(LENGTH)) / LENGTH + phases[:, None])
+    windows = (waves + 0.1 * rng.normal(size=waves.shape)).astype(np.float32)[..., None]
+    return windows - windows.mean(1, keepdims=True), labels
+
+
+def batch(count: int, seed: int = 0, weights: str = "equal") -> dict[str, np.ndarray]:
+    """A batch of ``tones``; ``weights`` is ``"equal"`` (ones) or ``"unequal"`` (random, one of them 0)."""
+    windows, labels = tones(count, seed)
+    chosen = np.ones(count, np.float32)
+    if weights == "unequal":
+        chosen = np.random.default_rng(seed).uniform(0.1, 3, count).astype(np.float32)
+        chosen[count // 2] = 0
+    return {"windows": windows, "labels": labels, "weights": chosen}
+
+
+def fold(train: int = 24, test: int = 12, name: str = "0") -> Fold:
+    """Two sides of ``tones``; the test windows come from three recordings in turn."""
+    return Fold(name, *tones(train, 1), *tones(test, 2), np.arange(test, dtype=np.int32) % 3)
+
+
+@contextlib.contextmanager
+def compilations() -> Iterator[list[str]]:
+    """The names of the functions that are compiled inside (found in the cache on disk or not)."""
+    names: list[str] = []
+
+    def listen(event: str, duration_secs: float, **kwargs: str | int) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            names.append(str(kwargs.get("fun_name")))
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield names
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+
+
+def leaves(tree: Any) -> list[np.ndarray]:
+    """The arrays of a tree on the host, random keys as their numbers."""
+    return [
+        np.asarray(jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf)
+        for leaf in jax.tree.leaves(tree)
+    ]
+
+
+def assert_equal(first: Any, second: Any) -> None:
+    """Two trees hold the same bytes."""
+    assert jax.tree.structure(first) == jax.tree.structure(second)
+    for one, other in zip(leaves(first), leaves(second), strict=True):
+        assert one.tobytes() == other.tobytes()
+
+
+def assert_close(actual: Any, expected: Any, tolerance: float) -> None:
+    """Two trees agree to ``tolerance``, absolute for numbers below 1 and relative above."""
+    assert jax.tree.structure(actual) == jax.tree.structure(expected)
+    for one, other in zip(leaves(actual), leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=tolerance, atol=tolerance)
