@@ -184,6 +184,7 @@ def _data(fold: Fold, condition: Condition, seed: int) -> TrialData:
 def _log(folder: RunFolder, trial: dict[str, Any], on_epoch, epoch: Epoch, confusion: np.ndarray) -> None:
     record = {
         **trial,
+        "snr_db": "inf" if math.isinf(trial["snr_db"]) else trial["snr_db"],  # JSON has no infinity
         "epoch": epoch.number,
         "train_loss": _rounded(epoch.loss),
         "train_accuracy": _rounded(epoch.accuracy),

@@ -56,9 +56,11 @@ def pmap_predict(step: Callable[[Any, Any], jax.Array], devices: Sequence[Device
 
 
 def replicate(tree: Any, devices: Sequence[Device]) -> Any:
-    """The arrays of ``tree`` on every device, placed as ``pmap_step`` leaves them: placed otherwise, it compiles twice."""
+    """Copies of the arrays of ``tree`` on every device, placed as ``pmap_step`` leaves them: placed otherwise, it compiles
+    twice."""
     mesh = Mesh(np.asarray(devices), (AXIS_NAME,))
-    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()))
+    # copies also where the array is already, or the donating step would use up the original
+    return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()), may_alias=False)
 
 
 def shard(batch: Batch, count: int) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class RunFolder:
         if file.exists():
             _refuse_difference(self.path, json.loads(file.read_text()), wanted)
             self._drop_cut_line()
-        elif self.path.exists() and (not self.path.is_dir() or {p.name for p in self.path.iterdir()} - {"environment.json"}):
+        elif self.path.exists() and not _is_new(self.path):
             raise ValueError(f"{self.path} exists and is no run folder: choose another --out")
         else:
             self.path.mkdir(parents=True, exist_ok=True)
@@ -88,6 +88,11 @@ def read_metrics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
     file = Path(folder) / "metrics.jsonl"
     lines = file.read_text().split("\n") if file.exists() else []
     return [json.loads(line) for line in lines[:-1] if line]
+
+
+def _is_new(path: Path) -> bool:
+    """Whether a folder is empty, but for what an interruption leaves before there is a configuration."""
+    return path.is_dir() and all(file.name.startswith((".", "environment.json")) for file in path.iterdir())
 
 
 def _refuse_difference(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:

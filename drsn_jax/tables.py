@@ -50,17 +50,22 @@ def summarise(folder: str | Path, reference: str = "resnet") -> list[Line]:
     seconds = defaultdict(list)
     for row in read_rows(folder / "timings.csv"):
         seconds[row["network"]].append(float(row["training_seconds"]))
-    compared = _by_trial(results, reference, "test_accuracy")
     lines = []
     for network in dict.fromkeys(row["network"] for row in results):
-        train, test = (_by_trial(results, network, column) for column in ("train_accuracy", "test_accuracy"))
+        of_network = [row for row in results if row["network"] == network]
+        train, test = (_by_trial(of_network, column) for column in ("train_accuracy", "test_accuracy"))
         difference, bootstrapped = Interval(float("nan"), float("nan")), False
-        common = [trial for trial in test if trial in compared]
+        # an unfinished run lacks conditions of some networks: only those that both have are compared
+        other = {_condition(row): float(row["test_accuracy"]) for row in results if row["network"] == reference}
+        common = [row for row in of_network if _condition(row) in other]
         if network != reference and common:
-            difference = t_interval([100 * (test[trial] - compared[trial]) for trial in common])
-            if len(common) == 1:
-                difference, bootstrapped = _bootstrap(by_recording, network, reference), True
-        parameters = next(int(row["parameters"]) for row in results if row["network"] == network)
+            paired = [{**row, "difference": str(float(row["test_accuracy"]) - other[_condition(row)])} for row in common]
+            difference = t_interval([100 * value for value in _by_trial(paired, "difference").values()])
+            if np.isnan(difference.half_width):
+                chosen = {_condition(row) for row in common}
+                rows = [row for row in by_recording if _condition(row) in chosen]
+                difference, bootstrapped = _bootstrap(rows, network, reference), True
+        parameters = int(of_network[0]["parameters"])
         time = float(np.mean(seconds[network])) if seconds[network] else float("nan")
         lines.append(
             Line(
@@ -104,12 +109,15 @@ def note(lines: Sequence[Line]) -> str:
     )
 
 
-def _by_trial(rows: Iterable[Row], network: str, column: str) -> dict[tuple[str, str], float]:
+def _condition(row: Row) -> tuple[str, ...]:
+    return row["noise"], row["snr_db"], row["fold"], row["seed"]
+
+
+def _by_trial(rows: Iterable[Row], column: str) -> dict[tuple[str, str], float]:
     """For each (fold, seed) the mean over the conditions."""
     values = defaultdict(list)
     for row in rows:
-        if row["network"] == network:
-            values[row["fold"], row["seed"]].append(float(row[column]))
+        values[row["fold"], row["seed"]].append(float(row[column]))
     return {trial: float(np.mean(found)) for trial, found in values.items()}
 
 

@@ -5,6 +5,7 @@ over the batch, ``loss``, ``correct``, ``count`` (the sum of the weights) and in
 class): add them up over batches and divide by ``count`` at the end.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -38,9 +39,6 @@ class TrainState:
         return {"params": self.params, "batch_stats": self.batch_stats}
 
 
-# what runs once need not be fast: the many random draws of an initialisation compile three times as quickly
-_QUICK_COMPILATION = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 
@@ -48,15 +46,23 @@ def create_state(
     network: Network, optimizer: optax.GradientTransformation, key: jax.Array, windows: ArrayLike
 ) -> TrainState:
     """A fresh state; ``windows`` ``(batch, *positions, channels)`` gives the shapes alone, one window is enough."""
+    return _create_state(network, optimizer, key, jnp.shape(windows)[1:])
 
-    def create(key: jax.Array) -> TrainState:
-        init_key, noise_key = jax.random.split(key)
-        variables = network.init(init_key, jnp.zeros(jnp.shape(windows), jnp.float32)[:1], train=False)
-        params = variables["params"]
-        stats = variables.get("batch_stats", {})
-        return TrainState(params, stats, optimizer.init(params), jnp.zeros((), jnp.int32), noise_key)
 
-    return jax.jit(create, compiler_options=_QUICK_COMPILATION)(key)
+# what runs once need not be fast: the many random draws of an initialisation compile three times as quickly so
+@functools.partial(
+    jax.jit,
+    static_argnums=(0, 1, 3),
+    compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True},
+)
+def _create_state(
+    network: Network, optimizer: optax.GradientTransformation, key: jax.Array, shape: tuple[int, ...]
+) -> TrainState:
+    init_key, noise_key = jax.random.split(key)
+    variables = network.init(init_key, jnp.zeros((1, *shape), jnp.float32), train=False)
+    params = variables["params"]
+    stats = variables.get("batch_stats", {})
+    return TrainState(params, stats, optimizer.init(params), jnp.zeros((), jnp.int32), noise_key)
 
 
 def paper_optimizer(
@@ -77,7 +83,8 @@ def paper_optimizer(
     """
     if total_steps < 1:
         raise ValueError(f"the schedule needs at least one step, got total_steps={total_steps}")
-    drops = {round(total_steps * share): 0.1 for share in (0.4, 0.8)}
+    # never before the first step
+    drops = {max(1, round(total_steps * share)): 0.1 for share in (0.4, 0.8)}
     schedule = optax.piecewise_constant_schedule(learning_rate, drops)
     decay = optax.add_decayed_weights(weight_decay, mask=kernels)
     return optax.chain(decay, optax.sgd(schedule, momentum=momentum))

@@ -53,7 +53,10 @@ class Result(NamedTuple):
 
 def standardised(windows: np.ndarray) -> np.ndarray:
     """``signals.standardise`` of every window."""
-    return np.asarray(jax.jit(jax.vmap(signals.standardise))(windows))
+    return np.asarray(_standardised(windows))
+
+
+_standardised = jax.jit(jax.vmap(signals.standardise))
 
 
 @functools.partial(jax.jit, static_argnames="kind")

@@ -59,15 +59,15 @@ class Options:
     """Run every fold instead of the first."""
     noise: tuple[NoiseKind, ...] = ("gaussian",)
     """Kinds of added noise."""
-    snr_db: tuple[float, ...] = (-5.0,)
+    snr_db: tuple[float, ...] = (0.0,)
     """Signal-to-noise ratios in dB; inf adds no noise."""
     fixed_noise: bool = False
     """Add noise to the training windows once, instead of anew in every step."""
     networks: tuple[NetworkName, ...] = ("convnet", "resnet", "senet", "drsn_cs", "drsn_cw")
     """Networks to compare."""
-    epochs: int = 40
+    epochs: int = 20
     """Passes over the training windows."""
-    batch_size: int = 128
+    batch_size: int = 32
     """Windows a step."""
     learning_rate: float = 0.1
     """At the start; a tenth of it after 40 % of the steps, a hundredth after 80 %."""
@@ -79,7 +79,7 @@ class Options:
     """In samples."""
     train_stride: int | None = None
     """From one training window to the next, in samples; by default a whole window for the simulation, half of one for files."""
-    windows: int = 7
+    windows: int = 5
     """Windows of each simulated recording (72 cells × 5 recordings)."""
     standardise: bool = True
     """Scale every window to zero mean and unit variance after the noise."""
@@ -105,6 +105,7 @@ PRESETS = {
         fixed_noise=True,
         networks=("convnet", "resnet", "drsn_cs", "drsn_cw"),
         epochs=100,
+        batch_size=128,
         windows=80,
         standardise=False,
     ),

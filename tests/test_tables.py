@@ -25,6 +25,7 @@ def results(network, parameters, accuracies):
         {
             "network": network,
             "parameters": parameters,
+            "noise": "gaussian",
             "snr_db": snr_db,
             "fold": fold,
             "seed": seed,
@@ -59,7 +60,16 @@ def single(tmp_path):
     correct = {BASELINE: (10, 20, 20), "resnet": (10, 30, 30), "drsn_cw": (18, 32, 30)}
     rows = [
         # two conditions, each with half of what is right
-        {"network": network, "snr_db": snr_db, "recording": name, "windows": windows, "correct": right // 2}
+        {
+            "network": network,
+            "noise": "gaussian",
+            "snr_db": snr_db,
+            "fold": "0",
+            "seed": 0,
+            "recording": name,
+            "windows": windows,
+            "correct": right // 2,
+        }
         for network, numbers in correct.items()
         for snr_db in (-5.0, 5.0)
         for name, windows, right in zip("abc", (10, 20, 20), numbers, strict=True)
