@@ -15,14 +15,18 @@ import jax
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
 
 
-def prepare(*, devices: int | None = None, memory: bool = True, cache: bool = True) -> None:
+def prepare(*, devices: int | None = None, memory: bool = True, cache: bool = True, dry_run: bool = False) -> None:
     """Set up the process; call it before anything else touches JAX.
 
     Args:
       devices: how many devices the CPU shows itself as; None leaves it as it is.
       memory: keep freed memory in the process (``keep_memory``).
       cache: keep compiled programs in the user's cache folder (``cache_folder``) for the next start.
+      dry_run: compile quickly instead of well, for programs that run a few steps.
     """
+    if dry_run:
+        flags = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
     if memory:
         keep_memory()
     if devices is not None:

@@ -180,7 +180,7 @@ def config(options: Options, recordings: list[Recording]) -> dict[str, Any]:
 def main() -> None:
     options = scripts.parse(Options, __doc__, PRESETS)
     if not options.plain_runtime:
-        runtime.prepare(devices=options.devices)
+        runtime.prepare(devices=options.devices, dry_run=options.dry_run)
     check(options)
     if options.dry_run:
         options = shorten(options)
