@@ -71,6 +71,10 @@ class Comparison:
         """Trainings of one fold."""
         return len(self.networks) * len(self.conditions) * len(self.seeds)
 
+    def missing(self, folder: RunFolder, folds: int) -> int:
+        """How many trainings of ``folds`` folds the folder lacks."""
+        return folds * self.trials - sum(row["network"] in self.networks for row in folder.rows("results"))
+
     def trainer(self, network: str, noise: str, examples: int) -> Trainer:
         """The compiled steps of one network; all SNRs and, with fixed noise, all kinds share them."""
         fresh = None if self.fixed_noise or noise == NO_NOISE else noise
@@ -122,6 +126,7 @@ class Comparison:
                         parameters, result = self._baseline(data)
                     else:
                         trainer = self.trainer(network, condition.noise, len(fold.train))
+                        folder.forget(_record(trial))
                         log = functools.partial(_log, folder, trial, on_epoch)
                         result = trainer.run(data, seed=seed, on_epoch=log)
                         parameters = trainer.parameters
@@ -183,8 +188,7 @@ def _data(fold: Fold, condition: Condition, seed: int) -> TrialData:
 
 def _log(folder: RunFolder, trial: dict[str, Any], on_epoch, epoch: Epoch, confusion: np.ndarray) -> None:
     record = {
-        **trial,
-        "snr_db": "inf" if math.isinf(trial["snr_db"]) else trial["snr_db"],  # JSON has no infinity
+        **_record(trial),
         "epoch": epoch.number,
         "train_loss": _rounded(epoch.loss),
         "train_accuracy": _rounded(epoch.accuracy),
@@ -193,6 +197,11 @@ def _log(folder: RunFolder, trial: dict[str, Any], on_epoch, epoch: Epoch, confu
     }
     folder.log(record)
     on_epoch(trial["network"], epoch)
+
+
+def _record(trial: dict[str, Any]) -> dict[str, Any]:
+    """A trial as ``metrics.jsonl`` names it: JSON has no infinity."""
+    return {**trial, "snr_db": "inf" if math.isinf(trial["snr_db"]) else trial["snr_db"]}
 
 
 def _key(row: Any) -> tuple[str, ...]:

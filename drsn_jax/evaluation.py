@@ -85,8 +85,10 @@ def t_interval(values: Sequence[float]) -> Interval:
 
 def bootstrap_interval(values: Sequence[float], counts: Sequence[int], *, seed: int = 0, draws: int = 2000) -> Interval:
     """The weighted mean of one value for each recording, ``Σ value·count / Σ count``, with the half width of the 95 % interval
-    of a bootstrap over recordings: windows of one recording are no independent trials."""
+    of a bootstrap over recordings: windows of one recording are no independent trials. A single recording has none."""
     sample, weights = np.asarray(values, float), np.asarray(counts, float)
+    if len(sample) < 2:
+        return Interval(float(sample.mean()), float("nan"))
     chosen = np.random.default_rng(seed).integers(len(sample), size=(draws, len(sample)))
     means = (sample * weights)[chosen].sum(1) / weights[chosen].sum(1)
     low, high = np.percentile(means, [2.5, 97.5])

@@ -37,12 +37,15 @@ class RunFolder:
         wanted = json.loads(json.dumps(config))
         file = self.path / "config.json"
         if file.exists():
-            _refuse_difference(self.path, json.loads(file.read_text()), wanted)
+            _refuse_difference(self.path, _read_config(file), wanted)
             self._drop_cut_line()
         elif self.path.exists() and not _is_new(self.path):
             raise ValueError(f"{self.path} exists and is no run folder: choose another --out")
         else:
-            self.path.mkdir(parents=True, exist_ok=True)
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise ValueError(f"the folder {self.path} cannot be made ({error.strerror}): choose another --out") from error
             write_atomically(self.path / "environment.json", _json(_environment()))
             # last, because its presence says that the folder is a run
             write_atomically(file, _json(wanted))
@@ -56,8 +59,15 @@ class RunFolder:
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Add one line to ``metrics.jsonl``, on disk at once."""
-        with open(self.path / "metrics.jsonl", "a") as file:
+        with open(self.path / "metrics.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
+
+    def forget(self, trial: Mapping[str, Any]) -> None:
+        """Take the records of ``trial`` out of ``metrics.jsonl``: it was interrupted and is begun anew."""
+        records = read_metrics(self.path)
+        kept = [r for r in records if any(r.get(name) != value for name, value in trial.items())]
+        if len(kept) < len(records):
+            write_atomically(self.path / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in kept))
 
     def add_rows(self, table: str, rows: Sequence[Mapping[str, Any]], key: Sequence[str] = ()) -> None:
         """Add rows, all of the same columns, to ``<table>.csv``. Rows there that agree with the first new one in the columns
@@ -79,15 +89,25 @@ def read_rows(file: str | os.PathLike[str]) -> list[dict[str, str]]:
     """The rows of a table, as text; none where the file is missing."""
     if not Path(file).exists():
         return []
-    with open(file, newline="") as opened:
+    with open(file, newline="", encoding="utf-8") as opened:
         return list(csv.DictReader(opened))
 
 
 def read_metrics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """The records of ``metrics.jsonl``; the last of an interrupted run may be cut off and is then left out."""
     file = Path(folder) / "metrics.jsonl"
-    lines = file.read_text().split("\n") if file.exists() else []
+    lines = file.read_text(encoding="utf-8").split("\n") if file.exists() else []
     return [json.loads(line) for line in lines[:-1] if line]
+
+
+def _read_config(file: Path) -> dict[str, Any]:
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file} is damaged ({error}): choose another --out") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{file} holds no configuration: choose another --out")
+    return config
 
 
 def _is_new(path: Path) -> bool:

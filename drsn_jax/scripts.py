@@ -1,6 +1,7 @@
 """What every experiment script needs around its work: options, a preset, progress, errors in one sentence."""
 
 import argparse
+import io
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +30,9 @@ def parse(
 
 def run(main: Callable[[], None]) -> None:
     """Call ``main`` and leave the process: what the user can mend is told in one sentence and ends with code 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without some character gets another one
+            stream.reconfigure(errors="replace")
     try:
         main()
     except KeyboardInterrupt:

@@ -87,6 +87,8 @@ def _attention(average: jax.Array, outputs: int, train: bool, norm: Module, axis
 
 
 def _shrink(module: Any, x: jax.Array, alpha: jax.Array, threshold: jax.Array) -> jax.Array:
+    if x.ndim < 3:
+        raise ValueError(f"features are (batch, *positions, channels), got the shape {x.shape} without positions")
     y = threshold_rule(module.rule)(x, _over_positions(threshold, x))
     if module.is_mutable_collection("thresholds") and not module.is_initializing():
         module.sow("thresholds", "alpha", alpha)

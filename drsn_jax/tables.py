@@ -98,14 +98,15 @@ def markdown(lines: Sequence[Line]) -> str:
 def note(lines: Sequence[Line]) -> str:
     """What the numbers of the table are."""
     trials = max((line.trials for line in lines), default=0)
+    draw = " The spectrum is fitted to one draw of the noise, networks meet a new one in every step unless it is fixed."
     if trials > 1:
         return (
             f"± is the standard deviation over {trials} trials (seeds × folds), [ ] the 95 % interval of the paired difference "
-            "(Student t)."
+            "(Student t)." + draw
         )
     return (
         "One trial: no spread over seeds; [ ] is the 95 % interval of the paired difference by a bootstrap over test recordings, "
-        "which leaves the luck of the seed out."
+        "which leaves the luck of the seed out." + draw
     )
 
 
@@ -147,4 +148,4 @@ def _difference(line: Line) -> str:
     mean, half_width = line.difference
     if np.isnan(mean):
         return "–"
-    return f"{mean:+.2f} [{mean - half_width:+.2f}, {mean + half_width:+.2f}]"
+    return f"{mean:+.2f}" + ("" if np.isnan(half_width) else f" [{mean - half_width:+.2f}, {mean + half_width:+.2f}]")

@@ -5,7 +5,6 @@ over the batch, ``loss``, ``correct``, ``count`` (the sum of the weights) and in
 class): add them up over batches and divide by ``count`` at the end.
 """
 
-import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +13,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from drsn_jax.networks import Network
@@ -39,6 +39,9 @@ class TrainState:
         return {"params": self.params, "batch_stats": self.batch_stats}
 
 
+# what runs once need not be fast: the many random draws of an initialisation compile three times as quickly so
+QUICK_COMPILATION = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 
@@ -46,23 +49,19 @@ def create_state(
     network: Network, optimizer: optax.GradientTransformation, key: jax.Array, windows: ArrayLike
 ) -> TrainState:
     """A fresh state; ``windows`` ``(batch, *positions, channels)`` gives the shapes alone, one window is enough."""
-    return _create_state(network, optimizer, key, jnp.shape(windows)[1:])
+    shape = (1, *jnp.shape(windows)[1:])
 
+    def create(key: jax.Array) -> TrainState:
+        init_key, noise_key = jax.random.split(key)
+        variables = network.init(init_key, jnp.zeros(shape, jnp.float32), train=False)
+        params = variables["params"]
+        stats = variables.get("batch_stats", {})
+        return TrainState(params, stats, optimizer.init(params), jnp.zeros((), jnp.int32), noise_key)
 
-# what runs once need not be fast: the many random draws of an initialisation compile three times as quickly so
-@functools.partial(
-    jax.jit,
-    static_argnums=(0, 1, 3),
-    compiler_options={"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True},
-)
-def _create_state(
-    network: Network, optimizer: optax.GradientTransformation, key: jax.Array, shape: tuple[int, ...]
-) -> TrainState:
-    init_key, noise_key = jax.random.split(key)
-    variables = network.init(init_key, jnp.zeros((1, *shape), jnp.float32), train=False)
-    params = variables["params"]
-    stats = variables.get("batch_stats", {})
-    return TrainState(params, stats, optimizer.init(params), jnp.zeros((), jnp.int32), noise_key)
+    # inside a transformation the caller decides how it is compiled
+    if isinstance(key, Tracer):
+        return create(key)
+    return jax.jit(create).lower(key).compile(QUICK_COMPILATION)(key)
 
 
 def paper_optimizer(
@@ -200,9 +199,12 @@ def make_predict_step(
 def balanced_class_weights(labels: ArrayLike, classes: int) -> list[float]:
     """Weights that give every class the same share of the loss: ``n / (classes · n_class)``.
 
-    Raises ValueError for a class without examples.
+    Raises ValueError for a class without examples and for labels that are no class.
     """
-    counts = jnp.bincount(jnp.asarray(labels), length=classes)
+    labels = jnp.asarray(labels)
+    if jnp.any((labels < 0) | (labels >= classes)):
+        raise ValueError(f"labels are from 0 to {classes - 1}, got {int(jnp.min(labels))} to {int(jnp.max(labels))}")
+    counts = jnp.bincount(labels, length=classes)
     if jnp.any(counts == 0):
         raise ValueError(f"class {int(jnp.argmin(counts))} has no examples: it can have no weight")
     return (jnp.sum(counts) / (classes * counts)).tolist()

@@ -18,7 +18,7 @@ from drsn_jax.fitting import Epoch, fit, steps_per_epoch
 from drsn_jax.networks import Network, parameter_count
 from drsn_jax.noise import add_noise, add_noise_once
 from drsn_jax.parallel import AXIS_NAME, Device, place_on, pmap_predict, pmap_step, replicate
-from drsn_jax.training import TrainState, create_state, make_predict_step, make_train_step, paper_optimizer
+from drsn_jax.training import QUICK_COMPILATION, TrainState, create_state, make_predict_step, make_train_step, paper_optimizer
 
 TRAINING, TEST_NOISE, TRAIN_NOISE = range(3)  # purposes of random keys
 
@@ -114,6 +114,10 @@ class Trainer:
             added = functools.partial(add_noise, snr_db=snr_db, kind=noise) if noise else None
             return make_train_step(network, self.optimizer, noise=added, prepare=prepare, axis_name=axis_name)(state, batch)
 
+        self._initialise = jax.jit(
+            lambda key, windows: create_state(network, self.optimizer, key, windows), compiler_options=QUICK_COMPILATION
+        )
+        self._compiled = False
         predict_step = make_predict_step(network, prepare=prepare)
         if self._devices:
             self._train = pmap_step(train_step, self._devices, arguments=1)
@@ -131,7 +135,7 @@ class Trainer:
 
     def _create(self, data: TrialData, seed: int) -> TrainState:
         key = jax.random.fold_in(jax.random.key(seed), TRAINING)
-        state = create_state(self.network, self.optimizer, key, data.train[:1])
+        state = self._initialise(key, data.train[:1])
         self._parameters = parameter_count(state.params)
         return replicate(state, self._devices) if self._devices else state
 
@@ -161,7 +165,8 @@ class Trainer:
         start = time.perf_counter()
         self._predicted(state, few.test)
         evaluation = time.perf_counter() - start
-        step = float(np.median([epoch.seconds for epoch in epochs]))
+        self._compiled = True
+        step = float(np.median([epoch.seconds for epoch in epochs] or np.nan))
         return self.steps * step + self.epochs * evaluation
 
     def run(
@@ -172,6 +177,8 @@ class Trainer:
         ``on_epoch(epoch, confusion)`` is called after every epoch with the confusion on the test windows, for curves alone:
         what counts is the network after the last epoch, and nothing is chosen.
         """
+        if not self._compiled:  # or the first epoch's time would hold the compilation
+            self.probe(data, steps=0)
         seconds = 0.0
         epoch, predicted = None, np.empty(0, int)
         for epoch in self._fit(data, seed, self.epochs):

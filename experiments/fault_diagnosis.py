@@ -26,7 +26,7 @@ from drsn_jax import runtime, scripts
 from drsn_jax.comparison import Comparison, conditions
 from drsn_jax.data.drivetrain import drivetrain_recordings
 from drsn_jax.data.folds import make_folds
-from drsn_jax.data.recordings import Recording, read_recordings
+from drsn_jax.data.recordings import Recording, fingerprint, read_recordings
 from drsn_jax.data.windows import class_names
 from drsn_jax.figures import draw_all
 from drsn_jax.parallel import choose_devices
@@ -78,7 +78,8 @@ class Options:
     window_length: int = 2048
     """In samples."""
     train_stride: int | None = None
-    """From one training window to the next, in samples; by default a whole window for the simulation, half of one for files."""
+    """From one training window to the next, in samples; by default a whole window for the simulation and random windows, half
+    of one for files."""
     windows: int = 5
     """Windows of each simulated recording (72 cells × 5 recordings)."""
     standardise: bool = True
@@ -115,11 +116,15 @@ PRESETS = {
 def check(options: Options) -> None:
     """ValueError for options that cannot be run."""
     for level in options.snr_db:
-        if math.isnan(level) or level == -math.inf:
-            raise ValueError(f"--snr-db {level} is no signal-to-noise ratio: give numbers in dB, or inf for no noise")
+        if not (abs(level) <= 100 or level == math.inf):
+            raise ValueError(f"--snr-db {level} is no usable ratio: give numbers from -100 to 100 dB, or inf for no noise")
     for name in ("folds", "epochs", "batch_size", "seeds", "window_length", "windows"):
         if getattr(options, name) < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}")
+    if options.window_length < 16:
+        raise ValueError(f"--window-length must be at least 16 samples, got {options.window_length}")
+    if options.seed < 0 or options.seed + options.seeds > 2**32:
+        raise ValueError(f"--seed must be from 0 to 2**32 - 1, got {options.seed}")
     for name in ("noise", "snr_db", "networks"):
         chosen = getattr(options, name)
         if not chosen or len(set(chosen)) < len(chosen):
@@ -131,7 +136,7 @@ def check(options: Options) -> None:
     if options.devices is not None and (options.devices < 1 or options.batch_size % options.devices):
         raise ValueError(f"--devices must divide --batch-size {options.batch_size}, got {options.devices}")
     if options.test_condition is not None and options.split not in (None, "condition"):
-        raise ValueError(f"--test-condition goes with --split condition, got --split {options.split}")
+        raise ValueError(f"--test-condition goes with --split condition, and the split is by {options.split}")
     if options.folder is not None and options.recordings is None:
         raise ValueError("--folder goes with --recordings TABLE")
 
@@ -161,9 +166,10 @@ def load(options: Options) -> list[Recording]:
 
 def protocol(options: Options) -> tuple[str, str]:
     """The kind of split and its name in the tables."""
-    simulated = options.recordings is None
-    split = options.split or ("condition" if options.test_condition else "recording" if simulated else "time")
-    return split, f"test on {options.test_condition}" if options.test_condition else f"by {split}"
+    if options.test_condition is not None:
+        return "condition", f"test on {options.test_condition}"
+    split = options.split or ("recording" if options.recordings is None else "time")
+    return split, f"by {split}"
 
 
 def config(options: Options, recordings: list[Recording]) -> dict[str, Any]:
@@ -174,20 +180,24 @@ def config(options: Options, recordings: list[Recording]) -> dict[str, Any]:
     chosen |= {name: str(chosen[name]) for name in ("recordings", "folder") if chosen[name] is not None}
     # JSON has no infinity
     chosen["snr_db"] = [str(level) for level in options.snr_db]
-    return {**chosen, "classes": class_names(recordings)}
+    # the same table may name other files tomorrow
+    data = None if options.recordings is None else fingerprint(recordings)
+    return {**chosen, "classes": class_names(recordings), "data": data}
 
 
 def main() -> None:
     options = scripts.parse(Options, __doc__, PRESETS)
+    check(options)
     if not options.plain_runtime:
         runtime.prepare(devices=options.devices, dry_run=options.dry_run)
-    check(options)
     if options.dry_run:
         options = shorten(options)
     start = time.perf_counter()
     recordings = load(options)
     split, name = protocol(options)
-    stride = options.train_stride or (options.window_length // (1 if options.recordings is None else 2))
+    # random windows that overlap would be on both sides in part
+    whole = options.recordings is None or split == "random-windows"
+    stride = options.train_stride or (options.window_length if whole else options.window_length // 2)
     folds = make_folds(
         recordings,
         split,
@@ -215,16 +225,16 @@ def main() -> None:
     first = folds[0]()
     out = options.out or scripts.default_out("fault_diagnosis")
     folder = RunFolder(out, config(options, recordings))
-    trials = comparison.trials * len(folds)
+    trials = comparison.missing(folder, len(folds))
     print(
         f"{len(recordings)} recordings of {len(comparison.classes)} classes, {name}: {len(first.train):,} windows to train "
         f"on, {len(first.test):,} to test on; {trials} trainings of {options.epochs} epochs; {out}",
         flush=True,
     )
-    print("compiling the networks and timing a few steps of each …", flush=True)
-    seconds = dict(comparison.estimate(first))
-    each = trials // len(options.networks)
-    print(f"expected time: {scripts.duration(sum(seconds.values()) * each)}", flush=True)
+    if trials:
+        print("compiling the networks and timing a few steps of each …", flush=True)
+        seconds = dict(comparison.estimate(first))
+        print(f"expected time: {scripts.duration(sum(seconds.values()) * trials / len(seconds))}", flush=True)
 
     with scripts.Progress(trials * options.epochs) as progress:
         for number, cut in enumerate(folds):

@@ -164,3 +164,7 @@ def test_bootstrap_is_decided_by_its_seed():
 
 def test_bootstrap_of_equal_values_is_a_point():
     assert bootstrap_interval([0.5] * 4, [1, 2, 3, 4]) == (0.5, 0)
+
+
+def test_a_single_recording_gives_no_interval():
+    assert np.isnan(bootstrap_interval([0.5], [10]).half_width)

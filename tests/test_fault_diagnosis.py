@@ -102,6 +102,12 @@ def test_a_run_on_files_leaves_a_whole_folder(call, tmp_path, capsys):
     assert (out / "results.csv").read_bytes() == before
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 2 * 2
 
+    # other data under the same names does not
+    kept = (tmp_path / "3.mat").read_bytes()
+    scipy.io.savemat(tmp_path / "3.mat", {"vibration": np.random.default_rng(1).normal(size=(4096, 1))})
+    assert "another configuration (data: " in str(call("--recordings", table, "--test-condition", "2 hp", *SHORT, "--out", out))
+    (tmp_path / "3.mat").write_bytes(kept)
+
     # another seed does not
     code = call("--recordings", table, "--test-condition", "2 hp", *SHORT, "--seed", 5, "--out", out)
     assert "another configuration (seed: 0 there, 5 now)" in str(code)
@@ -187,6 +193,11 @@ def test_bad_recordings_are_one_sentence_and_leave_nothing(call, tmp_path, spoil
         (("--test-condition", "3 hp"), "'3 hp'.*'1 hp', '2 hp'"),
         (("--snr-db", "nan"), "--snr-db nan"),
         (("--snr-db", "-inf"), "--snr-db -inf"),
+        (("--snr-db", "-1000"), "--snr-db -1000"),
+        (("--seed", "-1"), "--seed"),
+        (("--seed", "4294967296"), "--seed"),
+        (("--window-length", "4"), "--window-length"),
+        (("--test-condition", ""), "''"),
         (("--epochs", "0"), "--epochs"),
         (("--devices", "3"), "--devices must divide"),
         (("--networks", "resnet", "resnet"), "different"),
@@ -237,4 +248,4 @@ def test_real_recordings(call, tmp_path, data_folder):
     assert call("--recordings", table, "--folder", folder, "--test-condition", "3 hp", *SHORT, "--out", out) is None
     results = rows(out, "results")
     assert len({row["recording"] for row in rows(out, "by_recording")}) == 9
-    assert float(results[0]["test_accuracy"]) > 0.5  # windows of 256 and -5 dB, but nine classes
+    assert float(results[0]["test_accuracy"]) > 0.5  # windows of 256 and 0 dB, but nine classes

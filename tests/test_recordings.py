@@ -10,7 +10,7 @@ import scipy.io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drsn_jax.data.recordings import Recording, RecordingError, check_recordings, read_recordings
+from drsn_jax.data.recordings import Recording, RecordingError, check_recordings, fingerprint, read_recordings
 
 HEADER = "path,label,sampling_rate,condition,channel,group"
 SIGNAL = np.random.default_rng(0).normal(size=300)
@@ -177,12 +177,24 @@ def test_a_sampling_rate_that_is_no_positive_number(tmp_path, rate):
 
 def test_the_same_signal_twice(tmp_path):
     write_mat(tmp_path)
-    refused(
-        write_table(tmp_path, "a.mat,fault,100,,DE,", "a.mat,healthy,100,,DE,"),
-        "line 3",
-        tmp_path / "a.mat",
-        "in line 2 already",
-    )
+    (tmp_path / "sub").mkdir()
+    # the other channel of a measurement is the same measurement
+    for again in ("a.mat,healthy,100,,DE,", "a.mat,healthy,100,,FE,", "sub/../a.mat,healthy,100,,DE,"):
+        refused(write_table(tmp_path, "a.mat,fault,100,,DE,", again), "line 3", "a.mat", "in line 2 already")
+
+
+def test_the_fingerprint_tells_any_difference_in_the_data():
+    signal = np.arange(8, dtype=np.float32)[:, None]
+    same = [Recording(signal, "fault", 100.0, "1 hp", "part", "a.mat")]
+    other = [
+        Recording(signal + 1, "fault", 100.0, "1 hp", "part", "a.mat"),
+        Recording(signal[:7], "fault", 100.0, "1 hp", "part", "a.mat"),
+        Recording(signal, "healthy", 100.0, "1 hp", "part", "a.mat"),
+        Recording(signal, "fault", 100.0, "2 hp", "part", "a.mat"),
+        Recording(signal, "fault", 100.0, "1 hp", "", "a.mat"),
+    ]
+    assert fingerprint(same) == fingerprint([Recording(signal.copy(), "fault", 100.0, "1 hp", "part", "a.mat")])
+    assert len({fingerprint(same), *(fingerprint([one]) for one in other)}) == 6
 
 
 # --- the file is wrong

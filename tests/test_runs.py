@@ -179,3 +179,25 @@ def test_a_run_goes_on_after_a_line_that_was_cut_off(run):
     for epoch in (2, 3):
         again.log({"epoch": epoch})
     assert read_metrics(run.path) == [{"epoch": 1}, {"epoch": 2}, {"epoch": 3}]
+
+
+@pytest.mark.parametrize(("content", "message"), [("", "is damaged"), ("{", "is damaged"), ("[]", "holds no configuration")])
+def test_a_damaged_configuration_is_told(tmp_path, content, message):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ValueError, match=rf"config\.json {message}.*choose another --out"):
+        RunFolder(tmp_path, {"seed": 0})
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="cannot be made"):
+        RunFolder(tmp_path / "file" / "run", {"seed": 0})
+
+
+def test_records_of_an_interrupted_trial_are_forgotten(tmp_path):
+    run = RunFolder(tmp_path / "run", {})
+    for network in ("a", "b", "a"):
+        run.log({"network": network, "seed": 0, "epoch": 1})
+    run.log({"network": "a", "seed": 1, "epoch": 1})
+    run.forget({"network": "a", "seed": 0})
+    assert [(r["network"], r["seed"]) for r in read_metrics(tmp_path / "run")] == [("b", 0), ("a", 1)]

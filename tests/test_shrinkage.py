@@ -331,3 +331,9 @@ def test_half_precision_in_and_out_attention_in_single(kind, dtype):
     np.testing.assert_allclose(np.float32(y), exact, atol=4 * float(jnp.finfo(dtype).eps), rtol=4 * float(jnp.finfo(dtype).eps))
     if kind is not SqueezeExcitation:
         assert all(value.dtype == jnp.float32 for value in sown(updated).values())
+
+
+@pytest.mark.parametrize("kind", [ChannelWiseShrinkage, ChannelSharedShrinkage])
+def test_features_without_positions_are_refused(kind):
+    with pytest.raises(ValueError, match="without positions"):
+        kind().init(jax.random.key(0), jnp.ones((3, 4)), False)

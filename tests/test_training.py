@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from sklearn.utils.class_weight import compute_class_weight
 
 from drsn_jax import signals
+from drsn_jax.networks import drsn_cw
 from drsn_jax.noise import add_noise
 from drsn_jax.training import (
     balanced_class_weights,
@@ -360,3 +361,24 @@ def test_shapes_that_do_not_fit_are_refused_at_trace_time(make, wrong, state):
 def test_a_wrong_number_of_class_weights_is_refused(count):
     with pytest.raises(ValueError, match=f"{count} class weights were given for 3 classes"):
         make_train_step(tiny.network, optimizer, class_weights=[1.0] * count)
+
+
+def test_a_state_is_made_inside_any_transformation():
+    """Also for a network whose fields are lists."""
+    network = drsn_cw(classes=3, widths=[4], units=[1], kernel=[3])
+    optimizer = optax.sgd(0.1)
+    create = lambda key: create_state(network, optimizer, key, np.zeros((1, 16, 1)))  # noqa: E731
+    keys = jax.random.split(jax.random.key(3), 2)
+    eager = create(keys[0])
+    shapes = jax.eval_shape(create, keys[0])
+    assert jax.tree.map(jnp.shape, eager) == jax.tree.map(lambda leaf: leaf.shape, shapes)
+    stacked = jax.jit(jax.vmap(create))(keys)
+    for one, both in zip(jax.tree.leaves(eager.params), jax.tree.leaves(stacked.params), strict=True):
+        np.testing.assert_allclose(one, both[0], rtol=1e-5, atol=1e-6)
+    assert not np.allclose(stacked.params["stem_conv"]["kernel"][0], stacked.params["stem_conv"]["kernel"][1])
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2], [-1, 0, 1]])
+def test_labels_that_are_no_class_have_no_weight(labels):
+    with pytest.raises(ValueError, match="labels are from 0 to 1"):
+        balanced_class_weights(labels, 2)

@@ -17,6 +17,7 @@ from drsn_jax.data.windows import (
     folds_by_recording,
     folds_by_time,
     random_window_folds,
+    require_windows,
     split_by_condition,
 )
 
@@ -83,6 +84,9 @@ def make_folds(
             return _random_windows(recordings, folds, window_length, train_stride, seed)
         case _:
             raise ValueError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
+    for one in splits:  # now, and not when the folds before it are done
+        for segments in one:
+            require_windows(recordings, segments, window_length)
     if split != "condition":  # numbered where they have no name
         names = [str(number) for number in range(len(splits))]
     return [_cutter(name, recordings, one, window_length, train_stride) for name, one in zip(names, splits, strict=True)]

@@ -6,6 +6,7 @@ physical part); others are ignored.
 """
 
 import csv
+import hashlib
 import io
 import math
 import os
@@ -67,7 +68,7 @@ def read_recordings(table: StrPath, folder: StrPath | None = None) -> list[Recor
     table = Path(table)
     folder = table.parent if folder is None else Path(folder)
     recordings: list[Recording] = []
-    lines: dict[tuple[Path, str], int] = {}
+    lines: dict[Path, int] = {}
     for line, row in _read_table(table):
         where = f"{table}, line {line}"
         for column in ("path", "label", "channel"):
@@ -79,10 +80,10 @@ def read_recordings(table: StrPath, folder: StrPath | None = None) -> list[Recor
                 f"{where}: the sampling_rate {row['sampling_rate']!r} of {row['path']} is not a positive number, give it in Hz"
             )
         file = folder / row["path"]
-        # the same signal twice could end up on both sides of a split
-        first = lines.setdefault((file, row["channel"]), line)
+        # one measurement, also by another channel, could end up on both sides of a split
+        first = lines.setdefault(file.resolve(), line)
         if first != line:
-            raise RecordingError(f"{where}: {row['channel']} of {file} is in line {first} already, remove one of the two")
+            raise RecordingError(f"{where}: {file} is in line {first} already, keep one channel of each file")
         signal = _read_mat(file, row["channel"], where)
         recordings.append(Recording(signal, row["label"], rate, row.get("condition", ""), row.get("group", ""), row["path"]))
     if not recordings:
@@ -118,6 +119,15 @@ def check_recordings(recordings: Sequence[Recording], window_length: int) -> Non
                 f"{title(recordings, i)} has {len(r.signal)} samples, less than a window of {window_length}: "
                 "choose shorter windows or leave it out"
             )
+
+
+def fingerprint(recordings: Sequence[Recording]) -> str:
+    """The SHA-256 of all that the recordings hold, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    for r in recordings:
+        digest.update(repr((r.signal.shape, r.label, r.sampling_rate, r.condition, r.group, r.name)).encode())
+        digest.update(np.ascontiguousarray(r.signal).tobytes())
+    return digest.hexdigest()
 
 
 def title(recordings: Sequence[Recording], index: int) -> str:

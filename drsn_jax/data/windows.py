@@ -107,13 +107,7 @@ def cut_windows(
         labels.append(np.full(len(view), numbers[recording.label], np.int32))
         indices.append(np.full(len(view), index, np.int32))
         starts.append(np.arange(len(view)) * stride + start)
-    # a class must not vanish because nobody looked
-    without = {s.recording for s in segments} - {int(i[0]) for i in indices}
-    if without:
-        raise ValueError(
-            f"no segment of {title(recordings, min(without))} is as long as a window of {length} samples: "
-            "choose shorter windows, fewer folds or a smaller gap"
-        )
+    require_windows(recordings, segments, length)
     return Windows(
         np.concatenate(windows, dtype=np.float32),
         np.concatenate(labels),
@@ -123,6 +117,16 @@ def cut_windows(
     )
 
 
+def require_windows(recordings: Sequence[Recording], segments: Sequence[Segment], length: int) -> None:
+    """ValueError for a recording of which all segments are shorter than a window: a class must not vanish unseen."""
+    without = {s.recording for s in segments} - {s.recording for s in segments if s.stop - s.start >= length}
+    if without:
+        raise ValueError(
+            f"no segment of {title(recordings, min(without))} is as long as a window of {length} samples: "
+            "choose shorter windows or another number of folds"
+        )
+
+
 def split_by_condition(recordings: Sequence[Recording], test_condition: str) -> Split:
     """Test on one condition, train on all others.
 
@@ -130,6 +134,8 @@ def split_by_condition(recordings: Sequence[Recording], test_condition: str) -> 
       ValueError: for a condition that no recording has, or a class that is not on both sides.
     """
     conditions = list(dict.fromkeys(r.condition for r in recordings))
+    if len(conditions) < 2:
+        raise ValueError(f"all recordings are of one condition, {conditions[0]!r}: fill in the column or split otherwise")
     if test_condition not in conditions:
         raise ValueError(f"no recording is of the condition {test_condition!r}, choose one of {conditions}")
     on_test = [r.condition == test_condition for r in recordings]
