@@ -30,11 +30,12 @@ def accuracy_bars(folder: str | Path) -> Path:
     standard deviation over trials (the paper's Figs 6-8)."""
     rows = read_rows(Path(folder) / "results.csv")
     kinds = _unique(rows, "noise")
-    levels = sorted(_unique(rows, "snr_db"), key=float)
+    levels_of = {kind: sorted(_unique([r for r in rows if r["noise"] == kind], "snr_db"), key=float) for kind in kinds}
     networks = _unique(rows, "network")
-    width = max(5.5, 1.5 + 0.22 * len(networks) * len(levels))
+    width = max(5.5, 1.5 + 0.22 * len(networks) * max(map(len, levels_of.values())))
     figure, panels = _subplots(len(kinds), 1, figsize=(width, 1.0 + 2.9 * len(kinds)))
     for panel, kind in zip(panels, kinds, strict=True):
+        levels = levels_of[kind]
         for i, network in enumerate(networks):
             place = np.arange(len(levels)) + (i - (len(networks) - 1) / 2) * 0.85 / len(networks)
             values = {
@@ -51,7 +52,8 @@ def accuracy_bars(folder: str | Path) -> Path:
                 panel.errorbar(place, test, spread, fmt="none", ecolor="#333333", elinewidth=1, capsize=2)
         panel.set_ylim(0, 101)
         panel.set_xticks(np.arange(len(levels)), [f"{float(level):g}" for level in levels])
-        panel.set_xlabel("SNR, dB")
+        panel.set_xlim(-0.6, len(levels) - 0.4)
+        panel.set_xlabel("SNR, dB" if kind != "none" else "")
         panel.set_ylabel("accuracy, %")
         panel.set_title(f"{kind} noise" if kind != "none" else "no added noise")
         panel.grid(axis="y", alpha=0.3)
@@ -112,7 +114,9 @@ def confusion_matrices(folder: str | Path) -> list[Path]:
         panel.set_yticks(range(len(classes)), classes)
         panel.set_xlabel("predicted")
         panel.set_ylabel("true")
-        panel.set_title(f"{TITLES.get(network, network)}: share of each true class, %", fontsize=11)
+        conditions = len({(row["noise"], row["snr_db"]) for row in rows})
+        over = f" ({conditions} conditions)" if conditions > 1 else ""
+        panel.set_title(f"{TITLES.get(network, network)}: share of each true class, %{over}", fontsize=11)
         figure.colorbar(image, shrink=0.8)
         files.append(_save(figure, Path(folder) / f"confusion_{network}.png"))
     return files
