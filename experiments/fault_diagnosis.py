@@ -153,7 +153,7 @@ def shorten(options: Options) -> Options:
         batch_size=32 * (options.devices or 1),
         seeds=1,
         window_length=256,
-        windows=1,
+        windows=6 if options.split == "time" else 1,  # a fold, a gap and the rest
     )
 
 
