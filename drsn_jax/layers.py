@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from drsn_jax.arrays import as_float
+
 Module = Callable[..., nn.Module]
 Padding = str | Sequence[tuple[int, int]]
 
@@ -97,12 +99,6 @@ class BatchNorm(nn.Module):
         gain = scale * jax.lax.rsqrt(var + self.epsilon)
         y = (x.astype(wide) - mean) * gain + bias
         return y.astype(self.dtype or x.dtype)
-
-
-def as_float(x: ArrayLike) -> jax.Array:
-    """An array of features: integers become floats, other dtypes stay."""
-    x = jnp.asarray(x)
-    return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.result_type(x, float))
 
 
 def batch_statistics(x: jax.Array, axis_name: str | None = None) -> tuple[jax.Array, jax.Array]:

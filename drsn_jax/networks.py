@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from drsn_jax.layers import BatchNorm, Module, as_float, convolution, dense, normalisation, normalise, position_mean
+from drsn_jax.arrays import as_float
+from drsn_jax.layers import BatchNorm, Module, convolution, dense, normalisation, normalise, position_mean
 from drsn_jax.shrinkage import ChannelSharedShrinkage, ChannelWiseShrinkage, SqueezeExcitation
 
 SHRINKAGES = ("channel_wise", "channel_shared", "squeeze_excitation")

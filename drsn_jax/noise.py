@@ -12,6 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from drsn_jax.arrays import as_window
+
 
 def add_noise(key: jax.Array, window: ArrayLike, snr_db: ArrayLike, kind: str = "gaussian") -> jax.Array:
     """The window with noise of the asked kind, scaled to exactly the asked SNR::
@@ -33,15 +35,11 @@ def add_noise(key: jax.Array, window: ArrayLike, snr_db: ArrayLike, kind: str = 
         position.
       TypeError: for a complex window.
     """
-    window = jnp.asarray(window)
-    if not jnp.issubdtype(window.dtype, jnp.inexact):
-        window = window.astype(jnp.result_type(window, float))
+    window = as_window(window)
     if jnp.iscomplexobj(window):
         raise TypeError(f"noise is defined for real windows, got {window.dtype}")
     if jnp.ndim(snr_db) != 0:
         raise ValueError(f"snr_db is one number, got the shape {jnp.shape(snr_db)}: map add_noise over several levels")
-    if window.ndim < 2 or window.size == 0:
-        raise ValueError(f"a window is (*positions, channels) and not empty, got the shape {window.shape}")
     # half precision cannot hold the sums that make the SNR exact
     dtype = jnp.promote_types(window.dtype, jnp.float32)
     noise = noise_maker(kind)(key, window.shape, dtype)
@@ -50,10 +48,15 @@ def add_noise(key: jax.Array, window: ArrayLike, snr_db: ArrayLike, kind: str = 
     return (signal + scale * noise).astype(window.dtype)
 
 
+def example_keys(key: jax.Array, count: int, first: ArrayLike = 0) -> jax.Array:
+    """The keys ``fold_in(key, i)`` of the ``count`` examples from number ``first`` (may be traced)."""
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(count))
+
+
 def add_noise_once(key: jax.Array, windows: ArrayLike, snr_db: ArrayLike, kind: str = "gaussian") -> jax.Array:
     """Noise that stays: window i of ``(n, *positions, channels)`` gets ``add_noise`` with the key ``fold_in(key, i)``."""
     windows = jnp.asarray(windows)
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(len(windows)))
+    keys = example_keys(key, len(windows))
     return jax.vmap(functools.partial(add_noise, kind=kind), (0, 0, None))(keys, windows, snr_db)
 
 

@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from drsn_jax.layers import BatchNorm, Module, as_float, dense, normalisation, normalise, position_mean
+from drsn_jax.arrays import as_float
+from drsn_jax.layers import BatchNorm, Module, dense, normalisation, normalise, position_mean
 from drsn_jax.thresholding import threshold_rule
 
 

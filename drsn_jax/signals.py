@@ -8,6 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from drsn_jax.arrays import as_window
+
 
 def remove_mean(window: ArrayLike) -> jax.Array:
     """The window without each channel's mean over the positions; a constant channel becomes exactly zero.
@@ -15,7 +17,7 @@ def remove_mean(window: ArrayLike) -> jax.Array:
     Raises:
       ValueError: for a window without positions or samples.
     """
-    window = _as_window(window)
+    window = as_window(window)
     return _centre(window).astype(window.dtype)
 
 
@@ -26,7 +28,7 @@ def standardise(window: ArrayLike) -> jax.Array:
 
     A constant channel becomes zeros, and so does its gradient. Raises ValueError as ``remove_mean``.
     """
-    window = _as_window(window)
+    window = as_window(window)
     centred = _centre(window)
     axes = _positions(window)
     # divided by the peak first, so that squares neither overflow nor vanish; it drops out of the gradient too
@@ -39,15 +41,8 @@ def standardise(window: ArrayLike) -> jax.Array:
 
 def power(window: ArrayLike) -> jax.Array:
     """The mean square over all axes, a scalar of at least float32; ValueError as ``remove_mean``."""
-    window = _as_window(window)
+    window = as_window(window)
     return jnp.mean(jnp.square(_wide(window)))
-
-
-def _as_window(window: ArrayLike) -> jax.Array:
-    window = jnp.asarray(window)
-    if window.ndim < 2 or window.size == 0:
-        raise ValueError(f"a window is (*positions, channels) and not empty, got the shape {window.shape}")
-    return window if jnp.issubdtype(window.dtype, jnp.inexact) else window.astype(jnp.result_type(window, float))
 
 
 def _wide(x: jax.Array) -> jax.Array:

@@ -1,7 +1,7 @@
 """The paper's table from the files of a run: accuracy with its spread, the paired difference to ResNet, the time."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,17 +50,18 @@ def summarise(folder: str | Path, reference: str = "resnet") -> list[Line]:
     seconds = defaultdict(list)
     for row in read_rows(folder / "timings.csv"):
         seconds[row["network"]].append(float(row["training_seconds"]))
+    # an unfinished run lacks conditions of some networks: only those that both have are compared
+    other = {_condition(row): _test(row) for row in results if row["network"] == reference}
     lines = []
     for network in dict.fromkeys(row["network"] for row in results):
         of_network = [row for row in results if row["network"] == network]
-        train, test = (_by_trial(of_network, column) for column in ("train_accuracy", "test_accuracy"))
+        train = _by_trial(of_network, lambda row: float(row["train_accuracy"]))
+        test = _by_trial(of_network, _test)
         difference, bootstrapped = Interval(float("nan"), float("nan")), False
-        # an unfinished run lacks conditions of some networks: only those that both have are compared
-        other = {_condition(row): float(row["test_accuracy"]) for row in results if row["network"] == reference}
         common = [row for row in of_network if _condition(row) in other]
         if network != reference and common:
-            paired = [{**row, "difference": str(float(row["test_accuracy"]) - other[_condition(row)])} for row in common]
-            difference = t_interval([100 * value for value in _by_trial(paired, "difference").values()])
+            paired = _by_trial(common, lambda row: _test(row) - other[_condition(row)])
+            difference = t_interval([100 * value for value in paired.values()])
             if np.isnan(difference.half_width):
                 chosen = {_condition(row) for row in common}
                 rows = [row for row in by_recording if _condition(row) in chosen]
@@ -114,11 +115,15 @@ def _condition(row: Row) -> tuple[str, ...]:
     return row["noise"], row["snr_db"], row["fold"], row["seed"]
 
 
-def _by_trial(rows: Iterable[Row], column: str) -> dict[tuple[str, str], float]:
-    """For each (fold, seed) the mean over the conditions."""
+def _test(row: Row) -> float:
+    return float(row["test_accuracy"])
+
+
+def _by_trial(rows: Iterable[Row], value: Callable[[Row], float]) -> dict[tuple[str, str], float]:
+    """For each (fold, seed) the mean of ``value`` over the conditions."""
     values = defaultdict(list)
     for row in rows:
-        values[row["fold"], row["seed"]].append(float(row[column]))
+        values[row["fold"], row["seed"]].append(value(row))
     return {trial: float(np.mean(found)) for trial, found in values.items()}
 
 

@@ -17,6 +17,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from drsn_jax.networks import Network
+from drsn_jax.noise import example_keys
 
 Batch = Mapping[str, ArrayLike]
 Metrics = dict[str, jax.Array]
@@ -224,8 +225,7 @@ def _unpack(
     if noise is not None:
         key = jax.random.fold_in(state.key, state.step)
         first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * len(labels)
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(len(labels)))
-        windows = jax.vmap(noise)(keys, windows)
+        windows = jax.vmap(noise)(example_keys(key, len(labels), first), windows)
     if prepare is not None:
         windows = jax.vmap(prepare)(windows)
     return windows, labels, weights

@@ -118,7 +118,7 @@ def check(options: Options) -> None:
     for level in options.snr_db:
         if not (abs(level) <= 100 or level == math.inf):
             raise ValueError(f"--snr-db {level} is no usable ratio: give numbers from -100 to 100 dB, or inf for no noise")
-    for name in ("folds", "epochs", "batch_size", "seeds", "window_length", "windows"):
+    for name in ("folds", "epochs", "batch_size", "seeds", "windows"):
         if getattr(options, name) < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}")
     if options.window_length < 16:

@@ -1,0 +1,19 @@
+"""What a function does first with an array that it is given."""
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+
+def as_float(x: ArrayLike) -> jax.Array:
+    """The array with integers made floats; other dtypes stay."""
+    x = jnp.asarray(x)
+    return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.result_type(x, float))
+
+
+def as_window(window: ArrayLike) -> jax.Array:
+    """A window ``(*positions, channels)`` of floats; ValueError for one without positions or samples."""
+    window = as_float(window)
+    if window.ndim < 2 or window.size == 0:
+        raise ValueError(f"a window is (*positions, channels) and not empty, got the shape {window.shape}")
+    return window
