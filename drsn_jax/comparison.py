@@ -1,19 +1,25 @@
 """Many trials into one run folder: folds × conditions of noise × seeds × networks, those that are done skipped."""
 
-import functools
+import contextlib
+import hashlib
 import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 
 from drsn_jax.baseline import spectrum_classifier, spectrum_features
+from drsn_jax.checkpoints import Checkpoints
 from drsn_jax.data.folds import Fold
 from drsn_jax.evaluation import confusion_matrix, scores
 from drsn_jax.fitting import Epoch
+from drsn_jax.hosts import is_first
 from drsn_jax.networks import NETWORKS
 from drsn_jax.parallel import Device
+from drsn_jax.progress import Diverged
 from drsn_jax.runs import RunFolder
 from drsn_jax.tables import BASELINE
 from drsn_jax.trials import Result, Trainer, TrialData, standardised, with_noise
@@ -49,7 +55,13 @@ class Comparison:
       standardise: windows are standardised after the noise.
       units: of each stage of the networks.
       protocol: how the folds were made, for the tables.
-      devices: to spread batches over.
+      devices: of this process, to spread batches over.
+      dtype: of the networks' computation, ``"float32"`` or ``"bfloat16"``.
+      steps_per_call: steps of one call, for accelerators.
+      best: the network of the epoch with the lowest validation loss is tested, and not the last.
+      patience: stop a training after so many epochs without a lower validation loss.
+      checkpoint_seconds: how much work of a training may be lost; None makes no checkpoints.
+      diverged: the trials that stopped because their numbers were no longer finite, each with the reason; ``run`` adds to it.
     """
 
     networks: Sequence[str]
@@ -64,6 +76,12 @@ class Comparison:
     standardise: bool = True
     units: tuple[int, ...] = (4, 4, 4)
     devices: tuple[Device, ...] = ()
+    dtype: str = "float32"
+    steps_per_call: int = 1
+    best: bool = False
+    patience: int | None = None
+    checkpoint_seconds: float | None = 30.0
+    diverged: list[tuple[str, str]] = field(default_factory=list, init=False, compare=False)
     _trainers: dict[tuple[Any, ...], Trainer] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
@@ -81,7 +99,7 @@ class Comparison:
         key = (network, fresh, examples)
         if key not in self._trainers:
             self._trainers[key] = Trainer(
-                NETWORKS[network](len(self.classes), units=self.units),
+                NETWORKS[network](len(self.classes), units=self.units, dtype=jnp.dtype(self.dtype)),
                 examples=examples,
                 epochs=self.epochs,
                 batch_size=self.batch_size,
@@ -89,6 +107,9 @@ class Comparison:
                 noise=fresh,
                 standardise=self.standardise,
                 devices=self.devices,
+                steps_per_call=self.steps_per_call,
+                best=self.best,
+                patience=self.patience,
             )
         return self._trainers[key]
 
@@ -102,9 +123,11 @@ class Comparison:
     def run(
         self, fold: Fold, folder: RunFolder, recordings: Sequence[str], on_epoch: Callable[[str, Epoch], None]
     ) -> Iterator[dict[str, Any]]:
-        """Make the trials of one fold that ``results.csv`` lacks and yield its new rows.
+        """Make the trials of one fold that ``results.csv`` lacks and yield its new rows; a training that was interrupted goes
+        on from its last checkpoint.
 
-        ``recordings`` names the recordings; ``on_epoch(network, epoch)`` is told of every epoch.
+        ``recordings`` names the recordings; ``on_epoch(network, epoch)`` is told of every epoch. A training that diverges gets no
+        row, stands in ``diverged``, and the others go on.
         """
         done = {_key(row) for row in folder.rows("results")}
         for condition in self.conditions:
@@ -120,17 +143,51 @@ class Comparison:
                         "seed": seed,
                     }
                     if _key(trial) in done:
+                        self._checkpoints(folder, trial).remove()
+                        continue
+                    if network == BASELINE and not is_first():
                         continue
                     data = data or _data(fold, condition, seed)
-                    if network == BASELINE:
-                        parameters, result = self._baseline(data)
-                    else:
-                        trainer = self.trainer(network, condition.noise, len(fold.train))
-                        folder.forget(_record(trial))
-                        log = functools.partial(_log, folder, trial, on_epoch)
-                        result = trainer.run(data, seed=seed, on_epoch=log)
-                        parameters = trainer.parameters
-                    yield self._write(folder, trial, parameters, result, fold, recordings)
+                    try:
+                        parameters, result = (
+                            self._baseline(data) if network == BASELINE else self._train(folder, trial, data, on_epoch)
+                        )
+                    except Diverged as error:
+                        title = f"{network}, {condition.noise} {condition.snr_db:g} dB, fold {fold.name}, seed {seed}"
+                        self.diverged.append((title, str(error)))
+                        continue
+                    if is_first():
+                        row = self._write(folder, trial, parameters, result, fold, recordings)
+                        self._checkpoints(folder, trial).remove()
+                        yield row
+        with contextlib.suppress(OSError):  # those that diverged keep theirs
+            (folder.path / "checkpoints").rmdir()
+
+    def _train(
+        self, folder: RunFolder, trial: dict[str, Any], data: TrialData, on_epoch: Callable[[str, Epoch], None]
+    ) -> tuple[int, Result]:
+        trainer = self.trainer(trial["network"], trial["noise"], len(data.train))
+        begun = False
+
+        def log(epoch: Epoch, confusion: np.ndarray) -> None:
+            nonlocal begun
+            if not begun:  # what was logged after the last checkpoint comes again
+                folder.forget(_record(trial), from_epoch=epoch.number)
+                begun = True
+            if is_first():
+                folder.log(_epoch_record(trial, epoch, confusion))
+            on_epoch(trial["network"], epoch)
+
+        checkpoints = None if self.checkpoint_seconds is None else self._checkpoints(folder, trial)
+        result = trainer.run(data, seed=trial["seed"], on_epoch=log, checkpoints=checkpoints)
+        return trainer.parameters, result
+
+    def _checkpoints(self, folder: RunFolder, trial: dict[str, Any]) -> Checkpoints:
+        """Of one trial, in a folder with a name that people can read and no other trial has."""
+        key = _key(trial)
+        name = re.sub(r"[^A-Za-z0-9.+-]+", "_", "-".join(key))
+        number = hashlib.sha256(repr(key).encode()).hexdigest()[:8]
+        return Checkpoints(folder.path / "checkpoints" / f"{name}-{number}", seconds=self.checkpoint_seconds or 0.0)
 
     def _baseline(self, data: TrialData) -> tuple[int, Result]:
         train, test = ((standardised(w) if self.standardise else w) for w in (data.train_noisy, data.test))
@@ -186,17 +243,23 @@ def _data(fold: Fold, condition: Condition, seed: int) -> TrialData:
     return with_noise(fold, seed=seed, snr_db=condition.snr_db, kind=kind)
 
 
-def _log(folder: RunFolder, trial: dict[str, Any], on_epoch, epoch: Epoch, confusion: np.ndarray) -> None:
+def _epoch_record(trial: dict[str, Any], epoch: Epoch, confusion: np.ndarray) -> dict[str, Any]:
     record = {
         **_record(trial),
         "epoch": epoch.number,
+        "learning_rate": None if epoch.learning_rate is None else float(f"{epoch.learning_rate:.6g}"),
         "train_loss": _rounded(epoch.loss),
         "train_accuracy": _rounded(epoch.accuracy),
         "test_accuracy": _rounded(scores(confusion).accuracy),
         "seconds": round(epoch.seconds, 3),
+        "windows_per_second": round(epoch.windows_per_second) if math.isfinite(epoch.windows_per_second) else None,
     }
-    folder.log(record)
-    on_epoch(trial["network"], epoch)
+    if epoch.validation_loss is not None:
+        record["validation_loss"] = _rounded(epoch.validation_loss)
+        record["validation_accuracy"] = _rounded(epoch.validation_accuracy or 0.0)
+    if epoch.memory is not None:
+        record["device_memory_bytes"] = epoch.memory
+    return record
 
 
 def _record(trial: dict[str, Any]) -> dict[str, Any]:

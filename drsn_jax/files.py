@@ -1,8 +1,10 @@
 """Files that are whole or not there."""
 
+import contextlib
 import hashlib
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 
@@ -23,6 +25,26 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
         Path(temporary).unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def exclusive(path: str | os.PathLike[str]) -> Iterator[bool]:
+    """Hold the lock file ``path``, as one process can at a time; gives whether it was free. True where the system or the file
+    system has no such locks. The system lets go of it when the process ends, however it ends."""
+    try:
+        import fcntl
+    except ImportError:
+        yield True
+        return
+    with open(path, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+            return
+        except OSError:  # a network file system without locks
+            pass
+        yield True
 
 
 def sha256(path: str | os.PathLike[str]) -> str:

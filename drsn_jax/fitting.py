@@ -1,88 +1,205 @@
-"""The loop around the step: epochs as a generator of records, to which callers attach progress, logging, figures."""
+"""The loop around the step: epochs as a generator of records, to which callers attach progress, logging, figures.
 
+With ``Checkpoints`` a training that was killed goes on where it was, to the same bytes as one that was not.
+"""
+
+import contextlib
+import dataclasses
 import time
-from collections.abc import Callable, Iterator, Mapping
+import zlib
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
-from drsn_jax.training import Step, TrainState
-
-Place = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-
-
-class Diverged(ArithmeticError):
-    """The loss is no longer finite."""
+from drsn_jax.batches import Batches
+from drsn_jax.checkpoints import CheckpointError, Checkpoints
+from drsn_jax.progress import Diverged, Progress, not_finite
+from drsn_jax.training import TrainState
 
 
 class Epoch(NamedTuple):
-    """What an epoch ended with. ``state`` may be used until the next epoch is asked for: its memory is reused then."""
+    """What an epoch ended with.
+
+    Fields:
+      number: from 1.
+      state: may be used until the next epoch is asked for: its memory is reused then.
+      loss, accuracy: means over the epoch's batches, in training mode.
+      seconds: of its training steps, without validation, checkpoints and the calls that compiled.
+      total_seconds: the same of all epochs so far, those before an interruption too.
+      windows_per_second: in those seconds (NaN where all calls compiled).
+      best_epoch: the one of the lowest validation loss so far; without validation this one.
+      learning_rate: of the last step; None if ``fit`` was not told.
+      validation_loss, validation_accuracy: None without validation.
+      memory: bytes in use at most on the first device so far; None where the device does not tell.
+      best: params and batch_stats after the best epoch, in host memory; None without validation.
+    """
 
     number: int
     state: TrainState
     loss: float
     accuracy: float
     seconds: float
+    total_seconds: float
+    windows_per_second: float
+    best_epoch: int
+    learning_rate: float | None = None
+    validation_loss: float | None = None
+    validation_accuracy: float | None = None
+    memory: int | None = None
+    best: Any = None
 
-
-def steps_per_epoch(examples: int, batch_size: int) -> int:
-    """How many batches hold every example once; the last is filled up."""
-    return -(-examples // batch_size)
-
-
-def epoch_batches(
-    windows: np.ndarray, labels: np.ndarray, batch_size: int, *, seed: int, epoch: int
-) -> Iterator[dict[str, np.ndarray]]:
-    """The batches of one epoch, all of one shape: a permutation of the examples decided by (seed, epoch), whose beginning
-    fills up the last batch."""
-    order = np.random.default_rng((seed, epoch)).permutation(len(windows))
-    order = np.resize(order, steps_per_epoch(len(windows), batch_size) * batch_size)
-    weights = np.ones(batch_size, np.float32)
-    for chosen in order.reshape(-1, batch_size):
-        yield {"windows": windows[chosen], "labels": labels[chosen], "weights": weights}
+    @property
+    def best_state(self) -> TrainState:
+        """The state with the parameters and statistics of the best epoch, placed as ``state`` is."""
+        if self.best is None or self.best_epoch == self.number:
+            return self.state
+        place = lambda value, like: jax.device_put(value, like.sharding, may_alias=False)  # noqa: E731
+        return dataclasses.replace(self.state, **jax.tree.map(place, self.best, self.state.variables))
 
 
 def fit(
-    step: Step,
+    step: Callable[..., tuple[TrainState, Any]],
     state: TrainState,
-    windows: np.ndarray,
-    labels: np.ndarray,
+    batches: Batches,
     *,
     epochs: int,
-    batch_size: int = 128,
-    seed: int = 0,
-    place: Place = dict,
-) -> Iterator[Epoch]:
+    steps_per_call: int = 1,
+    learning_rate: Callable[[int], Any] | None = None,
+    validate: Callable[[TrainState], Mapping[str, Any]] | None = None,
+    patience: int | None = None,
+    checkpoints: Checkpoints | None = None,
+) -> Generator[Epoch, None, None]:
     """Train, yielding after every epoch.
 
     Args:
-      step: a compiled training step, for example ``jax.jit(make_train_step(...), donate_argnums=0)``.
-      state: where to start; used up if the step donates it.
-      windows: ``(n, *positions, channels)`` in host memory (an array or a memory map).
-      labels: ``(n,)`` integers.
+      step: a compiled training step, for example ``jax.jit(make_train_step(...), donate_argnums=0)``; with ``steps_per_call``
+        above 1 that of ``repeat_step(make_train_step(...))``.
+      state: where to start, used up if the step donates it; with a checkpoint its shapes and its place are all that is used.
+      batches: the training set.
       epochs: how often every example is seen.
-      batch_size: examples a step.
-      seed: of the order of the examples.
-      place: what is done with a batch before the step, for example ``parallel.place_on(devices)``.
+      steps_per_call: steps of one call; the last call of an epoch may be shorter, and is then compiled too.
+      learning_rate: the schedule, for the records alone.
+      validate: ``state -> {"loss", "correct", "count"}`` as sums over the validation set, for example ``evaluation.evaluate`` on
+        a ``make_eval_step``; called after every epoch.
+      patience: stop after so many epochs without a lower validation loss.
+      checkpoints: where to go on from and to write to: whenever the last one is ``checkpoints.seconds`` old, in the middle of an
+        epoch too, and at the end. A training that had ended yields its last epoch again, so that the caller has its state.
+
+    An epoch is yielded before a checkpoint covers it: a caller that logs, and is killed, may be given that epoch again.
 
     Raises:
-      ValueError: without examples.
-      Diverged: when the loss of an epoch is not finite.
+      ValueError: for patience without validation.
+      CheckpointError: for a checkpoint of another network, optimiser, training set or order.
+      Diverged: when the loss or the gradient of a step is not finite, or a parameter after an epoch. The last checkpoint is of
+        a step before.
     """
-    if len(windows) == 0 or len(windows) != len(labels):
-        raise ValueError(f"training needs as many windows as labels, and some: got {len(windows)} and {len(labels)}")
-    for number in range(1, epochs + 1):
-        start = time.perf_counter()
-        sums = []
-        for batch in epoch_batches(windows, labels, batch_size, seed=seed, epoch=number):
-            state, metrics = step(state, place(batch))
-            sums.append(metrics)
-        # read at the end: a wait after every step would leave the device idle
-        loss, correct, count = (sum(float(m[name]) for m in jax.device_get(sums)) for name in ("loss", "correct", "count"))
-        if not np.isfinite(loss):
-            raise Diverged(
-                f"the loss became {loss} in epoch {number} (by step {int(state.step)}): look for extreme values in the "
-                "recordings, standardise the windows, or lower the learning rate"
-            )
-        yield Epoch(number, state, loss / count, correct / count, time.perf_counter() - start)
+    if patience is not None and (validate is None or patience < 1):
+        raise ValueError(f"patience counts epochs without a lower validation loss, from 1: got {patience}; it goes with validate")
+    about = _about(batches, validation=validate is not None)
+    progress, best = Progress(), jax.device_get(state.variables) if validate else None
+    if checkpoints is not None and (found := checkpoints.restore({"state": state, "best": best})) is not None:
+        tree, facts = found
+        _refuse_difference(checkpoints, facts["about"], about)
+        state, best, progress = tree["state"], tree["best"], Progress(**facts["progress"])
+    if progress.record is not None and (progress.finished or progress.epoch >= epochs):
+        yield Epoch(state=state, best=best, **progress.record)
+        return
+
+    def require(trouble: str | None, behind: int = 0) -> None:
+        if trouble is not None:
+            raise _diverged(trouble, progress, progress.step - behind, batches, checkpoints)
+
+    def save() -> None:
+        assert checkpoints is not None
+        facts = {"about": about, "progress": dataclasses.asdict(progress)}
+        checkpoints.save(progress.epoch * batches.steps + progress.step, {"state": state, "best": best}, facts)
+
+    with _compilations() as compilations:
+        while progress.epoch < epochs and not progress.finished:
+            clock, waiting, started = time.perf_counter(), None, progress.step
+            for batch in batches.epoch(progress.epoch + 1, first_step=started, steps_per_call=steps_per_call):
+                called, compiled = time.perf_counter(), len(compilations)
+                state, metrics = step(state, batch)
+                steps = min(steps_per_call, batches.steps - started)
+                started += steps
+                if len(compilations) > compiled:
+                    jax.block_until_ready(metrics)
+                    clock += time.perf_counter() - called
+                else:
+                    progress.timed += steps * batches.batch_size
+                # one call late, so that the device has the next before it is asked about the last
+                if waiting is not None:
+                    require(progress.add(waiting))
+                waiting = metrics
+                if checkpoints is not None and checkpoints.due:
+                    require(progress.add(waiting))
+                    waiting = None
+                    progress.seconds += time.perf_counter() - clock
+                    require(not_finite(state), behind=1)
+                    save()
+                    clock = time.perf_counter()
+            if waiting is not None:
+                require(progress.add(waiting))
+            progress.seconds += time.perf_counter() - clock
+            require(not_finite(state), behind=1)
+
+            more: dict[str, Any] = {"memory": (jax.local_devices()[0].memory_stats() or {}).get("peak_bytes_in_use")}
+            if learning_rate is not None:
+                more["learning_rate"] = float(learning_rate((progress.epoch + 1) * batches.steps - 1))
+            if validate is not None:
+                more["validation_loss"], more["validation_accuracy"], improved = progress.validated(validate(state))
+                best = jax.device_get(state.variables) if improved else best
+            record = progress.end_epoch(**more)
+            progress.finished = patience is not None and progress.epoch - progress.best_epoch >= patience
+            yield Epoch(state=state, best=best, **record)
+            if checkpoints is not None and (checkpoints.due or progress.finished or progress.epoch == epochs):
+                save()
+
+
+def _about(batches: Batches, *, validation: bool) -> dict[str, Any]:
+    """What tells trainings apart that have the same arrays; of the data a few windows, for it may be larger than memory."""
+    some = np.unique(np.linspace(0, batches.examples - 1, 16).astype(int))
+    data = zlib.crc32(batches.windows[some].tobytes(), zlib.crc32(batches.labels.tobytes()))
+    return {
+        "examples": batches.examples,
+        "window": list(batches.windows.shape[1:]),
+        "data": data,
+        "batch_size": batches.batch_size,
+        "seed": batches.seed,
+        "validation": validation,
+    }
+
+
+def _refuse_difference(checkpoints: Checkpoints, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+    different = [f"{name}: {found.get(name)} there, {wanted[name]} here" for name in wanted if found.get(name) != wanted[name]]
+    if different:
+        raise CheckpointError(
+            f"{checkpoints.folder} holds the checkpoint of another training ({'; '.join(different)}): choose another folder"
+        )
+
+
+def _diverged(what: str, progress: Progress, step: int, batches: Batches, checkpoints: Checkpoints | None) -> Diverged:
+    """The error of step ``step`` (from 0) of the epoch."""
+    bad = batches.describe_bad(progress.epoch + 1, step)
+    advice = bad or "lower the learning rate, standardise the windows, or look for extreme values in the recordings"
+    kept = "" if checkpoints is None else f"; the last good checkpoint: {checkpoints.newest()}"
+    number = progress.epoch * batches.steps + step + 1
+    return Diverged(f"{what} in step {number} (epoch {progress.epoch + 1}): {advice}{kept}", number)
+
+
+@contextlib.contextmanager
+def _compilations() -> Iterator[list[str]]:
+    """A list that grows with every compilation."""
+    found: list[str] = []
+
+    def listen(event: str, duration_secs: float, **_: str | int) -> None:
+        if event == "/jax/core/compile/backend_compile_duration":
+            found.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        yield found
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)

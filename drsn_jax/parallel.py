@@ -1,4 +1,8 @@
-"""The same step on several devices: ``pmap`` over shards of the batch, the state one and the same on all of them."""
+"""The same step on several devices: ``pmap`` over shards of the batch, the state one and the same on all of them.
+
+With several processes (``hosts.start``) the map spans the devices of all of them. Each process holds its own copies of the
+state, on its own devices, and feeds them their shards; collectives inside the step keep the copies equal.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -26,20 +30,36 @@ def choose_devices(count: int | None = None) -> list[Device]:
     return devices[:count]
 
 
+def shares(devices: Sequence[Device]) -> tuple[int, list[int]]:
+    """Into how many shards a batch is cut, and which of them are those of this process.
+
+    ``devices`` are those of this process; ValueError where it has more of them and is not alone.
+    """
+    if jax.process_count() == 1:
+        return len(devices), list(range(len(devices)))
+    if len(devices) != jax.local_device_count():
+        raise ValueError(
+            f"{len(devices)} of {jax.local_device_count()} devices were chosen: with several processes each uses all it has"
+        )
+    mine = [i for i, device in enumerate(jax.devices()) if device.process_index == jax.process_index()]
+    return jax.device_count(), mine
+
+
 def pmap_step(
     step: Callable[..., Any], devices: Sequence[Device], *, donate: bool = True, arguments: int = 0
 ) -> Callable[..., Any]:
     """``step``, made with ``axis_name=AXIS_NAME``, over ``devices``; ``arguments`` more may follow the batch, the same on all.
 
     The state goes in and comes out without a device axis: place it once with ``replicate``. The batch has one: ``shard``.
-    With ``donate`` the state given is used up (training); evaluation keeps it.
+    With ``donate`` the state given is used up (training); evaluation keeps it. With several processes ``devices`` are those
+    of this one, and the map is over those of all.
     """
     return jax.pmap(
         step,
         axis_name=AXIS_NAME,
         in_axes=(None, 0, *(None,) * arguments),
         out_axes=(None, None),
-        devices=list(devices),
+        devices=list(devices) if jax.process_count() == 1 else None,
         donate_argnums=(0,) if donate else (),
     )
 
@@ -82,5 +102,9 @@ def shard(batch: Batch, count: int) -> dict[str, Any]:
 
 
 def place_on(devices: Sequence[Device]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
-    """What ``fit`` and ``evaluate`` do with a batch before a ``pmap_step`` over ``devices``."""
-    return lambda batch: shard(batch, len(devices))
+    """What ``evaluate`` does with a batch before a ``pmap_step`` over ``devices``: of the whole batch, which every process
+    gives, each keeps its own shards."""
+    count, mine = shares(devices)
+    if count == len(mine):
+        return lambda batch: shard(batch, count)
+    return lambda batch: {name: array[mine] for name, array in shard(batch, count).items()}

@@ -4,19 +4,21 @@
 ``timings.csv`` …) grow by whole rows and are never half-written.
 """
 
+import contextlib
 import csv
 import importlib.metadata
 import io
 import json
 import os
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 
-from drsn_jax.files import write_atomically
+from drsn_jax.files import exclusive, write_atomically
+from drsn_jax.hosts import from_first, is_first
 
 PACKAGES = ("drsn-jax", "jax", "jaxlib", "flax", "optax", "chex", "numpy", "scipy", "scikit-learn")
 
@@ -24,17 +26,40 @@ PACKAGES = ("drsn-jax", "jax", "jaxlib", "flax", "optax", "chex", "numpy", "scip
 class RunFolder:
     """A run folder, made or continued.
 
+    With several processes all of them make one, with the same configuration; the folder is that of process 0, which alone writes
+    and whose rows all read.
+
     Args:
       path: the folder; made where it is missing.
       config: what decides the results, as JSON can hold it.
 
     Raises:
-      ValueError: if the folder holds a run with another configuration (the message lists what differs), or files but no run.
+      ValueError: if the folder holds a run with another configuration (the message lists what differs), or files but no run;
+        if process 0 has another configuration.
     """
 
     def __init__(self, path: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
         self.path = Path(path)
         wanted = json.loads(json.dumps(config))
+
+        def begin() -> bytes:
+            self._begin(wanted)
+            return json.dumps(wanted).encode()
+
+        first = json.loads(from_first(begin))
+        if different := _difference(first, wanted, "in process 0", "in this one"):
+            raise ValueError(f"the processes of a job must be given the same options ({different})")
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other runs out of the folder meanwhile; ValueError if one is at work in it. The lock of a process that is killed
+        goes with it."""
+        with contextlib.ExitStack() as stack:
+            if is_first() and not stack.enter_context(exclusive(self.path / ".lock")):
+                raise ValueError(f"another run is at work in {self.path}: wait for its end, or choose another --out")
+            yield
+
+    def _begin(self, wanted: Mapping[str, Any]) -> None:
         file = self.path / "config.json"
         if file.exists():
             _refuse_difference(self.path, _read_config(file), wanted)
@@ -59,21 +84,28 @@ class RunFolder:
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Add one line to ``metrics.jsonl``, on disk at once."""
+        if not is_first():
+            return
         with open(self.path / "metrics.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
-    def forget(self, trial: Mapping[str, Any]) -> None:
-        """Take the records of ``trial`` out of ``metrics.jsonl``: it was interrupted and is begun anew."""
+    def forget(self, trial: Mapping[str, Any], from_epoch: int = 1) -> None:
+        """Take the records of ``trial`` out of ``metrics.jsonl``, from an epoch on: it was interrupted and makes them again."""
+        if not is_first():
+            return
         records = read_metrics(self.path)
-        kept = [r for r in records if any(r.get(name) != value for name, value in trial.items())]
+        kept = [r for r in records if any(r.get(name) != value for name, value in trial.items()) or r["epoch"] < from_epoch]
         if len(kept) < len(records):
             write_atomically(self.path / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in kept))
 
     def add_rows(self, table: str, rows: Sequence[Mapping[str, Any]], key: Sequence[str] = ()) -> None:
         """Add rows, all of the same columns, to ``<table>.csv``. Rows there that agree with the first new one in the columns
         ``key`` go: they are what an interrupted trial left."""
+        if not is_first():
+            return
         new = {name: str(rows[0][name]) for name in key}
-        kept = [row for row in self.rows(table) if not key or any(row[name] != value for name, value in new.items())]
+        found = read_rows(self.path / f"{table}.csv")
+        kept = [row for row in found if not key or any(row[name] != value for name, value in new.items())]
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -81,8 +113,8 @@ class RunFolder:
         write_atomically(self.path / f"{table}.csv", text.getvalue())
 
     def rows(self, table: str) -> list[dict[str, str]]:
-        """The rows of ``<table>.csv`` so far."""
-        return read_rows(self.path / f"{table}.csv")
+        """The rows of ``<table>.csv`` so far; with several processes to be called by all."""
+        return json.loads(from_first(lambda: json.dumps(read_rows(self.path / f"{table}.csv")).encode()))
 
 
 def read_rows(file: str | os.PathLike[str]) -> list[dict[str, str]]:
@@ -116,12 +148,14 @@ def _is_new(path: Path) -> bool:
 
 
 def _refuse_difference(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    names = sorted({*found, *wanted})
+    if different := _difference(found, wanted, "there", "now"):
+        raise ValueError(f"{path} holds a run with another configuration ({different}): choose another --out")
+
+
+def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any], there: str, here: str) -> str:
     missing = object()
-    different = [name for name in names if found.get(name, missing) != wanted.get(name, missing)]
-    if different:
-        listed = "; ".join(f"{name}: {found.get(name)!r} there, {wanted.get(name)!r} now" for name in different)
-        raise ValueError(f"{path} holds a run with another configuration ({listed}): choose another --out")
+    different = [name for name in sorted({*found, *wanted}) if found.get(name, missing) != wanted.get(name, missing)]
+    return "; ".join(f"{name}: {found.get(name)!r} {there}, {wanted.get(name)!r} {here}" for name in different)
 
 
 def _environment() -> dict[str, Any]:

@@ -15,7 +15,9 @@ import jax
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
 
 
-def prepare(*, devices: int | None = None, memory: bool = True, cache: bool = True, dry_run: bool = False) -> None:
+def prepare(
+    *, devices: int | None = None, memory: bool = True, cache: bool = True, dry_run: bool = False, deterministic: bool = False
+) -> None:
     """Set up the process; call it before anything else touches JAX.
 
     Args:
@@ -23,10 +25,16 @@ def prepare(*, devices: int | None = None, memory: bool = True, cache: bool = Tr
       memory: keep freed memory in the process (``keep_memory``).
       cache: keep compiled programs in the user's cache folder (``cache_folder``) for the next start.
       dry_run: compile quickly instead of well, for programs that run a few steps.
+      deterministic: XLA chooses operations whose results repeat bit by bit on a GPU too (on a CPU they do anyway, with the same
+        number of threads).
     """
+    flags = []
     if dry_run:
-        flags = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
+        flags += ["--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true"]
+    if deterministic:
+        flags += ["--xla_gpu_deterministic_ops=true"]
+    if flags:
+        os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags]).strip()
     if memory:
         keep_memory()
     if devices is not None:

@@ -1,14 +1,87 @@
 """What every experiment script needs around its work: options, a preset, progress, errors in one sentence."""
 
 import argparse
+import dataclasses
 import io
+import math
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
+
+import jax
+
+from drsn_jax import hosts, runtime
 
 Options = TypeVar("Options")
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """How a script runs, the same for all of them: on which devices and processes, into which folder."""
+
+    devices: int | None = None
+    """Spread every batch over so many devices of this process; a CPU shows its cores as devices then."""
+    coordinator: str | None = None
+    """HOST:PORT of process 0, to train with several processes; start the same command on each."""
+    processes: int | None = None
+    """How many processes there are."""
+    process_id: int | None = None
+    """Which one this is, from 0."""
+    distributed: bool = False
+    """Train with the processes of a job under SLURM, Open MPI, Kubernetes or on a Cloud TPU, which are detected."""
+    heartbeat_seconds: int = 100
+    """A process that gives no sign of life for so long ends the job."""
+    checkpoint_seconds: float = 30.0
+    """How much work of a training an interruption may cost."""
+    deterministic: bool = False
+    """Only operations whose results repeat bit by bit, on a GPU too; slower there."""
+    out: Path | None = None
+    """Folder of the run; by default runs/<script>-<UTC time>."""
+    dry_run: bool = False
+    """Run every part of it in seconds, with tiny networks, windows and epochs: the numbers mean nothing."""
+    plain_runtime: bool = False
+    """Leave memory settings and compilation cache of the process as they are."""
+
+
+# how it is run, and not what
+HOW = ("coordinator", "processes", "process_id", "distributed", "heartbeat_seconds", "checkpoint_seconds", "out", "plain_runtime")
+
+
+def prepare(options: RunOptions) -> None:
+    """Check the options, set up the process and join the others of its job; call it before anything else touches JAX."""
+    if options.heartbeat_seconds < 1:
+        raise ValueError(f"--heartbeat-seconds must be at least 1, got {options.heartbeat_seconds}")
+    if not options.checkpoint_seconds >= 0:
+        raise ValueError(f"--checkpoint-seconds must not be negative, got {options.checkpoint_seconds}")
+    if options.devices is not None and options.devices < 1:
+        raise ValueError(f"--devices must be at least 1, got {options.devices}")
+    if options.deterministic and options.plain_runtime:
+        raise ValueError("--deterministic changes the process, which --plain-runtime leaves as it is: choose one")
+    if not options.plain_runtime:
+        runtime.prepare(devices=options.devices, dry_run=options.dry_run, deterministic=options.deterministic)
+    named = (options.coordinator, options.processes, options.process_id)
+    if options.distributed or any(value is not None for value in named):
+        hosts.start(*named, heartbeat_seconds=options.heartbeat_seconds)
+
+
+def config(options: RunOptions) -> dict[str, Any]:
+    """What decides the results, for ``RunFolder``: all options but ``HOW``; of the devices their number over all processes, for
+    sums are rounded in another order."""
+    chosen = {name: value for name, value in dataclasses.asdict(options).items() if name not in HOW}
+    if jax.process_count() > 1:
+        chosen["devices"] = jax.device_count()
+    return {name: _plain(value) for name, value in chosen.items()}
+
+
+def _plain(value: Any) -> Any:
+    """As JSON can hold it, which has neither paths nor infinity."""
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return str(value) if isinstance(value, Path) or (isinstance(value, float) and math.isinf(value)) else value
 
 
 def parse(
@@ -38,7 +111,29 @@ def run(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         sys.exit("interrupted: the same command with --out on this run's folder continues it")
     except (ValueError, OSError, ImportError, ArithmeticError) as error:
-        sys.exit(f"error: {error}")
+        _leave(f"error: {error}")
+    except RuntimeError as error:
+        if jax.process_count() == 1 and not isinstance(error, hosts.JobError):
+            raise
+        _leave(
+            f"error: the job of several processes has ended ({str(error).splitlines()[0]}): another process stopped or cannot be "
+            "reached, its own message says why; the same commands with --out on this run's folder go on from the last checkpoint"
+        )
+
+
+def say(text: str) -> None:
+    """A line for the user, from process 0 alone."""
+    if hosts.is_first():
+        print(text, flush=True)
+
+
+def _leave(message: str) -> NoReturn:
+    """Leave with a message and code 1."""
+    if jax.distributed.is_initialized():
+        print(message, file=sys.stderr, flush=True)
+        # not by the usual way, which waits for the other processes: they may wait for this one
+        os._exit(1)
+    sys.exit(message)
 
 
 def default_out(script: str) -> Path:
@@ -72,7 +167,7 @@ class Progress:
 
         self.console = Console()
         self._bar: Any = None
-        if self.console.is_terminal:
+        if self.console.is_terminal and hosts.is_first():
             columns = (
                 TextColumn("{task.description}"),
                 BarColumn(),
@@ -102,4 +197,4 @@ class Progress:
         if self._bar:
             self._bar.console.print(text, markup=False, highlight=False)
         else:
-            print(text, flush=True)
+            say(text)

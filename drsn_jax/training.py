@@ -2,7 +2,7 @@
 
 A batch is ``{"windows": (batch, *positions, channels), "labels": (batch,) integers, "weights": (batch,)}``. Metrics are sums
 over the batch, ``loss``, ``correct``, ``count`` (the sum of the weights) and in evaluation ``confusion`` (true class × predicted
-class): add them up over batches and divide by ``count`` at the end.
+class): add them up over batches and divide by ``count`` at the end. Training adds ``gradient_norm``, which is no sum.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -81,13 +81,17 @@ def paper_optimizer(
 
     Raises ValueError if ``total_steps`` is not positive. Source: Zhao et al. 2020, section IV.
     """
+    decay = optax.add_decayed_weights(weight_decay, mask=kernels)
+    return optax.chain(decay, optax.sgd(paper_schedule(total_steps, learning_rate), momentum=momentum))
+
+
+def paper_schedule(total_steps: int, learning_rate: float = 0.1) -> optax.Schedule:
+    """The learning rate of ``paper_optimizer`` as a function of the steps made; errors and source as there."""
     if total_steps < 1:
         raise ValueError(f"the schedule needs at least one step, got total_steps={total_steps}")
     # never before the first step
     drops = {max(1, round(total_steps * share)): 0.1 for share in (0.4, 0.8)}
-    schedule = optax.piecewise_constant_schedule(learning_rate, drops)
-    decay = optax.add_decayed_weights(weight_decay, mask=kernels)
-    return optax.chain(decay, optax.sgd(schedule, momentum=momentum))
+    return optax.piecewise_constant_schedule(learning_rate, drops)
 
 
 def kernels(params: Any) -> Any:
@@ -148,9 +152,22 @@ def make_train_step(
             "count": jnp.sum(weights),
         }
         state = TrainState(params, stats, opt_state, state.step + 1, state.key)
-        return state, _sum(metrics, axis_name)
+        return state, {**_sum(metrics, axis_name), "gradient_norm": optax.tree.norm(grads)}
 
     return step
+
+
+def repeat_step(step: Callable[..., tuple[TrainState, Metrics]]) -> Callable[..., tuple[TrainState, Metrics]]:
+    """Several steps in one call: ``(state, batches) -> (state, metrics)``, batches and metrics with an axis of steps in front;
+    more arguments are handed to each step.
+
+    For accelerators, where starting a short step takes longer than the step; XLA's convolutions are slow in loops on a CPU.
+    """
+
+    def steps(state: TrainState, batches: Batch, *arguments: Any) -> tuple[TrainState, Metrics]:
+        return jax.lax.scan(lambda state, batch: step(state, batch, *arguments), state, batches)
+
+    return steps
 
 
 def make_eval_step(

@@ -5,32 +5,46 @@ A ``Trainer`` compiles the steps of one network; its trials differ in data, SNR 
 
 import functools
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 
 from drsn_jax import signals
+from drsn_jax.batches import Batches, steps_per_epoch
+from drsn_jax.checkpoints import Checkpoints
 from drsn_jax.data.folds import Fold
-from drsn_jax.evaluation import confusion_matrix, predict
-from drsn_jax.fitting import Epoch, fit, steps_per_epoch
+from drsn_jax.evaluation import confusion_matrix, evaluate, predict
+from drsn_jax.fitting import Epoch, fit
+from drsn_jax.hosts import is_first
 from drsn_jax.networks import Network, parameter_count
 from drsn_jax.noise import add_noise, add_noise_once
-from drsn_jax.parallel import AXIS_NAME, Device, place_on, pmap_predict, pmap_step, replicate
-from drsn_jax.training import QUICK_COMPILATION, TrainState, create_state, make_predict_step, make_train_step, paper_optimizer
+from drsn_jax.parallel import AXIS_NAME, Device, place_on, pmap_predict, pmap_step, replicate, shares
+from drsn_jax.training import (
+    QUICK_COMPILATION,
+    TrainState,
+    create_state,
+    make_eval_step,
+    make_predict_step,
+    make_train_step,
+    paper_optimizer,
+    paper_schedule,
+    repeat_step,
+)
 
-TRAINING, TEST_NOISE, TRAIN_NOISE = range(3)  # purposes of random keys
+TRAINING, TEST_NOISE, TRAIN_NOISE, VALIDATION_NOISE = range(4)  # purposes of random keys
 
 
 class TrialData(NamedTuple):
-    """Both sides of a split with the noise of one trial.
+    """All sides of a split with the noise of one trial.
 
     Fields:
-      train, test: windows ``(n, length, channels)`` without mean; ``test`` holds its noise.
+      train, test, validation: windows ``(n, length, channels)`` without mean; ``test`` and ``validation`` (which may be empty)
+        hold their noise.
       train_noisy: the training windows under one fixed noise draw.
-      train_labels, test_labels: ``(n,)`` integers.
-      snr_db: of the noise in training and test.
+      train_labels, test_labels, validation_labels: ``(n,)`` integers.
+      snr_db: of all noise.
     """
 
     train: np.ndarray
@@ -39,16 +53,19 @@ class TrialData(NamedTuple):
     test: np.ndarray
     test_labels: np.ndarray
     snr_db: float
+    validation: np.ndarray
+    validation_labels: np.ndarray
 
 
 class Result(NamedTuple):
     """What a trial ended with: confusions ``(classes, classes)`` on training and test windows, the classes predicted for
-    the test windows, the seconds of the training steps."""
+    the test windows, the seconds of the training steps, the epoch whose network that was."""
 
     train_confusion: np.ndarray
     test_confusion: np.ndarray
     predicted: np.ndarray
     seconds: float
+    epoch: int = 0
 
 
 def standardised(windows: np.ndarray) -> np.ndarray:
@@ -67,9 +84,14 @@ def _noisy(key: jax.Array, windows: jax.Array, snr_db: jax.Array, kind: str) -> 
 def with_noise(fold: Fold, *, seed: int, snr_db: float, kind: str) -> TrialData:
     """A fold with the noise that ``seed`` decides."""
     root = jax.random.key(seed)
-    train_noisy = _noisy(jax.random.fold_in(root, TRAIN_NOISE), fold.train, snr_db, kind)
-    test_noisy = _noisy(jax.random.fold_in(root, TEST_NOISE), fold.test, snr_db, kind)
-    return TrialData(fold.train, fold.train_labels, np.asarray(train_noisy), np.asarray(test_noisy), fold.test_labels, snr_db)
+    sides = ((TRAIN_NOISE, fold.train), (TEST_NOISE, fold.test), (VALIDATION_NOISE, fold.validation))
+    train_noisy, test, validation = (
+        np.asarray(_noisy(jax.random.fold_in(root, purpose), windows, snr_db, kind)) if len(windows) else windows
+        for purpose, windows in sides
+    )
+    return TrialData(
+        fold.train, fold.train_labels, train_noisy, test, fold.test_labels, snr_db, validation, fold.validation_labels
+    )
 
 
 class Trainer:
@@ -82,7 +104,10 @@ class Trainer:
       learning_rate: at the start.
       noise: the kind of fresh noise in training; None trains on the fixed draw.
       standardise: whether windows are standardised after the noise.
-      devices: to spread a batch over; one of them means a plain ``jit``.
+      devices: of this process, to spread a batch over; a single one, without other processes, means a plain ``jit``.
+      steps_per_call: steps of one call, for accelerators.
+      best: the network of the epoch with the lowest validation loss is tested, and not the last.
+      patience: stop after so many epochs without a lower validation loss.
 
     Raises:
       ValueError: if the number of devices does not divide the batch size.
@@ -99,13 +124,20 @@ class Trainer:
         noise: str | None = "gaussian",
         standardise: bool = True,
         devices: Sequence[Device] = (),
+        steps_per_call: int = 1,
+        best: bool = False,
+        patience: int | None = None,
     ) -> None:
         self.network, self.epochs, self.batch_size, self.noise = network, epochs, batch_size, noise
         self.steps = epochs * steps_per_epoch(examples, batch_size)
+        self.schedule = paper_schedule(self.steps, learning_rate)
         self.optimizer = paper_optimizer(self.steps, learning_rate)
-        self._devices = list(devices) if len(devices) > 1 else []
-        if self._devices and batch_size % len(self._devices):
-            raise ValueError(f"{len(self._devices)} devices do not divide the batch size {batch_size}: choose a multiple")
+        self._best, self._patience, self._steps_per_call = best, patience, steps_per_call
+        spread = len(devices) > 1 or jax.process_count() > 1
+        self._devices = list(devices or jax.local_devices()) if spread else None
+        count = shares(self._devices)[0] if self._devices else 1
+        if batch_size % count:
+            raise ValueError(f"{count} devices do not divide the batch size {batch_size}: choose a multiple")
         prepare = signals.standardise if standardise else None
         axis_name = AXIS_NAME if self._devices else None
 
@@ -118,14 +150,18 @@ class Trainer:
             lambda key, windows: create_state(network, self.optimizer, key, windows), compiler_options=QUICK_COMPILATION
         )
         self._compiled = False
+        step = train_step if steps_per_call == 1 else repeat_step(train_step)
         predict_step = make_predict_step(network, prepare=prepare)
+        eval_step = make_eval_step(network, prepare=prepare, axis_name=axis_name)
         if self._devices:
-            self._train = pmap_step(train_step, self._devices, arguments=1)
+            self._train = pmap_step(step, self._devices, arguments=1)
             self._predict = pmap_predict(predict_step, self._devices)
+            self._evaluate = pmap_step(eval_step, self._devices, donate=False)
             self._place = place_on(self._devices)
         else:
-            self._train = jax.jit(train_step, donate_argnums=0)
+            self._train = jax.jit(step, donate_argnums=0)
             self._predict = jax.jit(predict_step)
+            self._evaluate = jax.jit(eval_step)
             self._place = dict
 
     @property
@@ -139,25 +175,34 @@ class Trainer:
         self._parameters = parameter_count(state.params)
         return replicate(state, self._devices) if self._devices else state
 
-    def _fit(self, data: TrialData, seed: int, epochs: int) -> Iterator[Epoch]:
+    def _fit(self, data: TrialData, seed: int, epochs: int, checkpoints: Checkpoints | None = None) -> Iterator[Epoch]:
         windows = data.train if self.noise else data.train_noisy
         return fit(
             lambda state, batch: self._train(state, batch, data.snr_db),
             self._create(data, seed),
-            windows,
-            data.train_labels,
+            Batches(windows, data.train_labels, self.batch_size, seed=seed, devices=self._devices),
             epochs=epochs,
-            batch_size=self.batch_size,
-            seed=seed,
-            place=self._place,
+            steps_per_call=self._steps_per_call,
+            learning_rate=self.schedule,
+            validate=functools.partial(self._validate, data) if len(data.validation) else None,
+            patience=self._patience,
+            checkpoints=checkpoints,
+        )
+
+    def _validate(self, data: TrialData, state: TrainState) -> Mapping[str, Any]:
+        return evaluate(
+            self._evaluate, state, data.validation, data.validation_labels, batch_size=self.batch_size, place=self._place
         )
 
     def probe(self, data: TrialData, steps: int = 3) -> float:
         """Compile everything and return the seconds of a whole training, measured on a few steps of it."""
+        # an epoch of the same calls as in the training, the shorter one at its end too
+        whole = steps_per_epoch(len(data.train), self.batch_size)
+        calls = min(whole, self._steps_per_call + whole % self._steps_per_call)
         few = data._replace(
-            train=data.train[: self.batch_size],
-            train_noisy=data.train_noisy[: self.batch_size],
-            train_labels=data.train_labels[: self.batch_size],
+            train=data.train[: calls * self.batch_size],
+            train_noisy=data.train_noisy[: calls * self.batch_size],
+            train_labels=data.train_labels[: calls * self.batch_size],
         )
         epochs = self._fit(few, seed=0, epochs=1 + steps)
         state = next(epochs).state
@@ -166,32 +211,43 @@ class Trainer:
         self._predicted(state, few.test)
         evaluation = time.perf_counter() - start
         self._compiled = True
-        step = float(np.median([epoch.seconds for epoch in epochs] or np.nan))
+        step = float(np.median([epoch.seconds / calls for epoch in epochs] or np.nan))
         return self.steps * step + self.epochs * evaluation
 
     def run(
-        self, data: TrialData, *, seed: int, on_epoch: Callable[[Epoch, np.ndarray], None] = lambda epoch, confusion: None
+        self,
+        data: TrialData,
+        *,
+        seed: int,
+        on_epoch: Callable[[Epoch, np.ndarray], None] = lambda epoch, confusion: None,
+        checkpoints: Checkpoints | None = None,
     ) -> Result:
-        """Train and test.
+        """Train and test, or go on from the checkpoints of the same trial.
 
         ``on_epoch(epoch, confusion)`` is called after every epoch with the confusion on the test windows, for curves alone:
-        what counts is the network after the last epoch, and nothing is chosen.
+        what counts is the network after the last epoch, or the best on the validation windows, and nothing is chosen on the
+        test windows. With several processes only process 0 tests; on the others confusions and predictions are empty.
+
+        Raises Diverged, CheckpointError and OSError as ``fitting.fit``.
         """
         if not self._compiled:  # or the first epoch's time would hold the compilation
             self.probe(data, steps=0)
-        seconds = 0.0
-        epoch, predicted = None, np.empty(0, int)
-        for epoch in self._fit(data, seed, self.epochs):
-            seconds += epoch.seconds
-            predicted = self._predicted(epoch.state, data.test)
-            on_epoch(epoch, self._confusion(data.test_labels, predicted))
+        epoch = None
+        for epoch in self._fit(data, seed, self.epochs, checkpoints):
+            on_epoch(epoch, self._confusion(data.test_labels, self._predicted(epoch.state, data.test)))
         if epoch is None:
             raise ValueError(f"a trial needs at least one epoch, got epochs={self.epochs}")
-        train_confusion = self._confusion(data.train_labels, self._predicted(epoch.state, data.train_noisy))
-        return Result(train_confusion, self._confusion(data.test_labels, predicted), predicted, seconds)
+        state, number = (epoch.best_state, epoch.best_epoch) if self._best else (epoch.state, epoch.number)
+        predicted = self._predicted(state, data.test)
+        train_confusion = self._confusion(data.train_labels, self._predicted(state, data.train_noisy))
+        return Result(
+            train_confusion, self._confusion(data.test_labels, predicted), predicted, epoch.total_seconds, number
+        )
 
     def _predicted(self, state: TrainState, windows: np.ndarray) -> np.ndarray:
+        if not is_first():
+            return np.empty(0, int)
         return np.argmax(predict(self._predict, state, windows, self.batch_size), -1)
 
     def _confusion(self, labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-        return confusion_matrix(labels, predicted, self.network.classes)
+        return confusion_matrix(labels[: len(predicted)], predicted, self.network.classes)

@@ -12,20 +12,22 @@ and with the paper's protocol (weeks on a CPU; take a part of it with the other 
     python experiments/fault_diagnosis.py --preset paper
 
 The last network of each training is tested, nothing is chosen on test data. The folder of the run holds the configuration,
-results.csv, timings.csv, the curves and the figures; the same command with --out on that folder continues it.
+results.csv, timings.csv, the curves and the figures; the same command with --out on that folder continues it, in the middle of
+a training too.
 """
 
 import dataclasses
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from drsn_jax import runtime, scripts
+from drsn_jax import hosts, scripts
 from drsn_jax.comparison import Comparison, conditions
 from drsn_jax.data.drivetrain import drivetrain_recordings
-from drsn_jax.data.folds import make_folds
+from drsn_jax.data.folds import Fold, make_folds
 from drsn_jax.data.recordings import Recording, fingerprint, read_recordings
 from drsn_jax.data.windows import class_names
 from drsn_jax.figures import draw_all
@@ -39,7 +41,7 @@ SplitKind = Literal["condition", "group", "recording", "time", "random-windows"]
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(scripts.RunOptions):
     """What to run."""
 
     preset: Literal["quick", "paper"] = "quick"
@@ -84,14 +86,16 @@ class Options:
     """Windows of each simulated recording (72 cells × 5 recordings)."""
     standardise: bool = True
     """Scale every window to zero mean and unit variance after the noise."""
-    devices: int | None = None
-    """Spread every batch over so many devices; a CPU shows its cores as devices then."""
-    out: Path | None = None
-    """Folder of the run; by default runs/fault_diagnosis-<UTC time>."""
-    dry_run: bool = False
-    """Run every part of it in seconds, with tiny networks, windows and epochs: the numbers mean nothing."""
-    plain_runtime: bool = False
-    """Leave memory settings and compilation cache of the process as they are."""
+    validation: float = 0.0
+    """Share of every training recording that is held out at its end, to look at while training."""
+    test_network: Literal["last", "best"] = "last"
+    """Which network of a training is tested: after the last epoch, or with the lowest loss on the validation windows."""
+    patience: int | None = None
+    """Stop a training after so many epochs without a lower validation loss."""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """Of the networks' computation; parameters, statistics, thresholds and loss stay float32."""
+    steps_per_call: int = 1
+    """Steps of one call of the compiled program, for accelerators."""
 
 
 PRESETS = {
@@ -118,7 +122,7 @@ def check(options: Options) -> None:
     for level in options.snr_db:
         if not (abs(level) <= 100 or level == math.inf):
             raise ValueError(f"--snr-db {level} is no usable ratio: give numbers from -100 to 100 dB, or inf for no noise")
-    for name in ("folds", "epochs", "batch_size", "seeds", "windows"):
+    for name in ("folds", "epochs", "batch_size", "seeds", "windows", "steps_per_call"):
         if getattr(options, name) < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}")
     if options.window_length < 16:
@@ -133,6 +137,12 @@ def check(options: Options) -> None:
         raise ValueError(f"--learning-rate must be a positive number, got {options.learning_rate}")
     if options.train_stride is not None and options.train_stride < 1:
         raise ValueError(f"--train-stride must be at least 1, got {options.train_stride}")
+    if not 0 <= options.validation < 1:
+        raise ValueError(f"--validation must be from 0 to below 1, got {options.validation}")
+    if options.validation == 0 and (options.test_network == "best" or options.patience is not None):
+        raise ValueError("--test-network best and --patience need windows to look at: give --validation a share, for example 0.2")
+    if options.patience is not None and options.patience < 1:
+        raise ValueError(f"--patience must be at least 1, got {options.patience}")
     if options.devices is not None and (options.devices < 1 or options.batch_size % options.devices):
         raise ValueError(f"--devices must divide --batch-size {options.batch_size}, got {options.devices}")
     if options.test_condition is not None and options.split not in (None, "condition"):
@@ -150,10 +160,11 @@ def shorten(options: Options) -> Options:
         folds=2 if options.split != "condition" else options.folds,
         all_folds=False,
         epochs=2,
-        batch_size=32 * (options.devices or 1),
+        batch_size=32 * (options.devices or 1) * (options.processes or 1),
         seeds=1,
         window_length=256,
-        windows=6 if options.split == "time" else 1,  # a fold, a gap and the rest
+        # a fold, a gap and the rest, and again for the validation
+        windows=(6 if options.split == "time" else 1) + (0 if options.validation == 0 else 4),
     )
 
 
@@ -174,22 +185,15 @@ def protocol(options: Options) -> tuple[str, str]:
 
 def config(options: Options, recordings: list[Recording]) -> dict[str, Any]:
     """What decides the results."""
-    chosen = dataclasses.asdict(options)
-    for name in ("out", "plain_runtime"):
-        del chosen[name]
-    chosen |= {name: str(chosen[name]) for name in ("recordings", "folder") if chosen[name] is not None}
-    # JSON has no infinity
-    chosen["snr_db"] = [str(level) for level in options.snr_db]
     # the same table may name other files tomorrow
     data = None if options.recordings is None else fingerprint(recordings)
-    return {**chosen, "classes": class_names(recordings), "data": data}
+    return {**scripts.config(options), "classes": class_names(recordings), "data": data}
 
 
 def main() -> None:
     options = scripts.parse(Options, __doc__, PRESETS)
     check(options)
-    if not options.plain_runtime:
-        runtime.prepare(devices=options.devices, dry_run=options.dry_run)
+    scripts.prepare(options)
     if options.dry_run:
         options = shorten(options)
     start = time.perf_counter()
@@ -205,6 +209,7 @@ def main() -> None:
         train_stride=stride,
         folds=options.folds,
         test_condition=options.test_condition,
+        validation=options.validation,
         seed=options.seed,
     )
     folds = folds if options.all_folds else folds[:1]
@@ -221,34 +226,62 @@ def main() -> None:
         standardise=options.standardise,
         units=(1, 1, 1) if options.dry_run else (4, 4, 4),
         devices=tuple(choose_devices(options.devices)) if options.devices else (),
+        dtype=options.dtype,
+        steps_per_call=options.steps_per_call,
+        best=options.test_network == "best",
+        patience=options.patience,
+        checkpoint_seconds=options.checkpoint_seconds,
     )
     first = folds[0]()
     out = options.out or scripts.default_out("fault_diagnosis")
     folder = RunFolder(out, config(options, recordings))
+    with folder.alone():
+        trials = train(options, comparison, folder, folds, first, [r.name for r in recordings])
+    if hosts.is_first():
+        report(out)
+        scripts.say(f"everything is in {out}; it took {scripts.duration(time.perf_counter() - start)}")
+    if comparison.diverged:
+        raise ArithmeticError(
+            f"{len(comparison.diverged)} of {trials} trainings stopped and have no row in the tables; the same command with "
+            "--out tries them again:" + "".join(f"\n  {trial}: {why}" for trial, why in comparison.diverged)
+        )
+
+
+def train(
+    options: Options,
+    comparison: Comparison,
+    folder: RunFolder,
+    folds: list[Callable[[], Fold]],
+    first: Fold,
+    recordings: list[str],
+) -> int:
+    """Make the trainings that the folder lacks; returns how many those were."""
     trials = comparison.missing(folder, len(folds))
-    print(
-        f"{len(recordings)} recordings of {len(comparison.classes)} classes, {name}: {len(first.train):,} windows to train "
-        f"on, {len(first.test):,} to test on; {trials} trainings of {options.epochs} epochs; {out}",
-        flush=True,
+    scripts.say(
+        f"{len(recordings)} recordings of {len(comparison.classes)} classes, {comparison.protocol}: {len(first.train):,} windows "
+        f"to train on, {len(first.test):,} to test on; {trials} trainings of {options.epochs} epochs; {folder.path}"
     )
     if trials:
-        print("compiling the networks and timing a few steps of each …", flush=True)
+        scripts.say("compiling the networks and timing a few steps of each …")
         seconds = dict(comparison.estimate(first))
-        print(f"expected time: {scripts.duration(sum(seconds.values()) * trials / len(seconds))}", flush=True)
-
+        scripts.say(f"expected time: {scripts.duration(sum(seconds.values()) * trials / len(seconds))}")
     with scripts.Progress(trials * options.epochs) as progress:
         for number, cut in enumerate(folds):
             fold = first if number == 0 else cut()
             on_epoch = lambda network, epoch: progress.advance(f"{network}, fold {fold.name}, epoch {epoch.number}")  # noqa: E731, B023
-            for row in comparison.run(fold, folder, [r.name for r in recordings], on_epoch):
+            for row in comparison.run(fold, folder, recordings, on_epoch):
                 progress.say(
                     f"{row['network']:>18}  {row['noise']} {row['snr_db']:g} dB  fold {row['fold']}  seed {row['seed']}:  "
                     f"train {100 * row['train_accuracy']:6.2f} %  test {100 * row['test_accuracy']:6.2f} %"
                 )
+    return trials
+
+
+def report(out: Path) -> None:
+    """The table and the figures."""
     print(f"\n{markdown(summarise(out))}\n")
     for file in draw_all(out):
         print(file)
-    print(f"everything is in {out}; it took {scripts.duration(time.perf_counter() - start)}")
 
 
 if __name__ == "__main__":

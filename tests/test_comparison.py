@@ -1,11 +1,15 @@
 """Many trials in one run folder: written once, continued, the same bytes again."""
 
+import dataclasses
+
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
 
 from drsn_jax import trials
 from drsn_jax.comparison import NO_NOISE, TRIAL, Comparison, Condition, conditions
+from drsn_jax.progress import Diverged
 from drsn_jax.runs import RunFolder, read_metrics
 from drsn_jax.tables import BASELINE
 
@@ -45,6 +49,11 @@ def run(comparison, folder, told=None, fold=FOLD):
 
 def files(folder):
     return {name: (folder.path / f"{name}.csv").read_bytes() for name in TABLES}
+
+
+def strip(records):
+    """Records without what is measured by the clock."""
+    return [{name: value for name, value in r.items() if name not in ("seconds", "windows_per_second")} for r in records]
 
 
 def keys(rows):
@@ -91,7 +100,11 @@ def test_every_epoch_is_logged(done):
     records = read_metrics(folder.path)
     assert len(records) == 4 * 2
     assert [record["epoch"] for record in records] == [1, 2] * 4
-    assert set(records[0]) == {*TRIAL, "epoch", "train_loss", "train_accuracy", "test_accuracy", "seconds"}
+    assert set(records[0]) == {
+        *TRIAL, "epoch", "learning_rate", "train_loss", "train_accuracy", "test_accuracy", "seconds", "windows_per_second",
+    }  # fmt: skip
+    # of the last step of each epoch: a tenth of 0.1 after 2.4 of all 6 steps, a hundredth after 4.8
+    assert [record["learning_rate"] for record in records[:2]] == [0.01, 0.001]
     for row in folder.rows("results"):
         last = [r for r in records if [str(r[name]) for name in TRIAL] == [row[name] for name in TRIAL]][-1:]
         if row["network"] == "resnet":
@@ -146,7 +159,10 @@ def test_a_run_killed_between_tables_is_continued(comparison, done, tmp_path, mo
     assert finished == 2 * trial - 1
     told = []
     assert len(run(comparison, RunFolder(folder.path, {}), told)) == TRIALS - finished
-    assert len(told) == 2 * (4 - trial + 1)
+    # the interrupted trial was trained: its last epoch comes again from its checkpoint
+    assert len(told) == 1 + 2 * (4 - trial)
+    assert not (folder.path / "checkpoints").exists()
+    assert strip(read_metrics(folder.path)) == strip(read_metrics(done[0].path))
     assert files(folder) == files(done[0])
     assert keys(folder.rows("timings")) == keys(done[0].rows("timings"))
 
@@ -163,6 +179,103 @@ def test_rows_of_an_interrupted_trial_are_replaced(comparison, done, tmp_path):
         (folder.path / f"{name}.csv").write_text("\n".join([*lines[:-1], lines[-1] + "99"]) + "\n")
     assert len(run(comparison, folder)) == 1
     assert files(folder) == files(done[0])
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("after", [1, 3])
+def test_a_training_in_progress_is_continued(comparison, done, tmp_path, after):
+    """Stopped while its epoch is logged: that epoch is made again, from a checkpoint after every step, and logged once."""
+    folder, told = RunFolder(tmp_path / "run", {}), []
+
+    def stop(network, epoch):
+        told.append(epoch.number)
+        if len(told) == after:
+            raise Stop
+
+    often = dataclasses.replace(comparison, checkpoint_seconds=0.0)
+    with pytest.raises(Stop):
+        list(often.run(FOLD, folder, RECORDINGS, stop))
+    (kept,) = (folder.path / "checkpoints").iterdir()
+    assert kept.name.startswith("resnet-gaussian--5.0-by_hand-0-")
+    run(comparison, RunFolder(folder.path, {}), told)
+    assert len(told) == after + 8 - (after - 1)
+    assert files(folder) == files(done[0])
+    assert strip(read_metrics(folder.path)) == strip(read_metrics(done[0].path))
+    assert not (folder.path / "checkpoints").exists()
+
+
+def test_a_checkpoint_that_stayed_behind_is_removed(comparison, done, tmp_path):
+    """Killed between the row of a result and the removal."""
+    folder = RunFolder(tmp_path / "run", {})
+    run(comparison, folder)
+    trial = {**folder.rows("results")[1], "snr_db": -5.0}
+    left = comparison._checkpoints(folder, trial)
+    left.save(1, {"x": np.ones(1)}, {})
+    assert run(comparison, folder) == []
+    assert not (folder.path / "checkpoints").exists()
+
+
+def test_trials_have_checkpoints_of_their_own(comparison, tmp_path):
+    folder = RunFolder(tmp_path / "run", {})
+    trial = dict(zip(TRIAL, ("resnet", "gaussian", -5.0, "test on 3 hp", "3 hp", 0), strict=True))
+    others = [{**trial, name: value} for name, value in zip(TRIAL, ("senet", "pink", 5.0, "x", "3_hp", 1), strict=True)]
+    folders = {comparison._checkpoints(folder, t).folder for t in (trial, *others)}
+    assert len(folders) == 7
+    assert {path.parent for path in folders} == {folder.path / "checkpoints"}
+
+
+def test_without_checkpoints_a_training_begins_anew(comparison, tmp_path):
+    folder = RunFolder(tmp_path / "run", {})
+
+    def stop(network, epoch):
+        raise Stop
+
+    with pytest.raises(Stop):
+        list(dataclasses.replace(comparison, checkpoint_seconds=None).run(FOLD, folder, RECORDINGS, stop))
+    assert not (folder.path / "checkpoints").exists()
+
+
+def test_a_training_that_diverges_has_no_row_and_the_others_go_on(comparison, done, tmp_path, monkeypatch):
+    usual = trials.Trainer.run
+
+    def explode(self, data, *, seed, **options):
+        if seed == 0 and data.snr_db == 5.0:
+            raise Diverged("the loss became nan in step 3", step=3)
+        return usual(self, data, seed=seed, **options)
+
+    one = dataclasses.replace(comparison)
+    with monkeypatch.context() as patch:
+        patch.setattr(trials.Trainer, "run", explode)
+        folder = RunFolder(tmp_path / "run", {})
+        assert len(run(one, folder)) == TRIALS - 1
+    assert one.diverged == [("resnet, gaussian 5 dB, fold 0, seed 0", "the loss became nan in step 3")]
+    assert one.missing(folder, 1) == 1
+    # what is missing is made by the next run
+    assert len(run(dataclasses.replace(comparison), folder)) == 1
+    assert sorted(files(folder)["results"].splitlines()) == sorted(files(done[0])["results"].splitlines())
+
+
+def test_validation_is_logged_and_the_best_is_tested(comparison, tmp_path):
+    windows, labels = tiny.tones(9, 4)
+    fold = FOLD._replace(validation=windows, validation_labels=labels)
+    best = dataclasses.replace(comparison, best=True, conditions=comparison.conditions[:1], seeds=(0,))
+    folder = RunFolder(tmp_path / "run", {})
+    rows = run(best, folder, fold=fold)
+    records = read_metrics(folder.path)
+    chosen = min(records, key=lambda record: record["validation_loss"])
+    assert [row["test_accuracy"] for row in rows if row["network"] == "resnet"] == [chosen["test_accuracy"]]
+    assert all(0 <= record["validation_accuracy"] <= 1 for record in records)
+
+
+def test_options_reach_the_networks(comparison):
+    changed = dataclasses.replace(comparison, dtype="bfloat16", steps_per_call=4, patience=3, best=True)
+    trainer = changed.trainer("drsn_cw", "gaussian", 24)
+    assert trainer.network.dtype == jnp.bfloat16
+    assert (trainer._steps_per_call, trainer._patience, trainer._best) == (4, 3, True)
+    assert comparison.trainer("resnet", "gaussian", 24).network.dtype == jnp.float32
 
 
 # --- what is compared

@@ -13,6 +13,9 @@ import pytest
 import scipy.io
 
 from drsn_jax import scripts
+from drsn_jax.progress import Diverged
+from drsn_jax.runs import read_metrics
+from drsn_jax.trials import Trainer
 
 SCRIPT = Path(__file__).parent.parent / "experiments" / "fault_diagnosis.py"
 HEADER = "path,label,sampling_rate,condition,channel\n"
@@ -128,6 +131,52 @@ def test_several_devices_give_a_result(call, tmp_path):
     assert len(rows(tmp_path / "run", "results")) == 3
 
 
+def test_validation_and_options_for_accelerators(call, tmp_path):
+    """The best of two networks is tested; steps two at a time in bfloat16."""
+    table, out = write_machine(tmp_path), tmp_path / "run"
+    options = ("--validation", 0.2, "--test-network", "best", "--patience", 2, "--steps-per-call", 2, "--dtype", "bfloat16")
+    assert call("--recordings", table, "--dry-run", "--networks", "drsn_cw", *options, "--out", out) is None
+    records = read_metrics(out)
+    best = min(records, key=lambda record: record["validation_loss"])
+    assert float(rows(out, "results")[1]["test_accuracy"]) == best["test_accuracy"]
+    assert [record["epoch"] for record in records] == [1, 2]
+
+
+def test_a_run_goes_on_with_the_same_options_and_how_it_runs_is_no_difference(call, tmp_path):
+    table, out = write_machine(tmp_path), tmp_path / "run"
+    assert call("--recordings", table, *SHORT, "--out", out) is None
+    before = (out / "results.csv").read_bytes()
+    assert call("--recordings", table, *SHORT, "--checkpoint-seconds", 5, "--heartbeat-seconds", 7, "--out", out) is None
+    assert (out / "results.csv").read_bytes() == before
+    code = str(call("--recordings", table, *SHORT, "--steps-per-call", 2, "--dtype", "bfloat16", "--out", out))
+    assert re.fullmatch(
+        r"error: .*run holds a run with another configuration \(dtype: 'float32' there, 'bfloat16' now; "
+        r"steps_per_call: 1 there, 2 now\): choose another --out",
+        code,
+    )
+    assert (out / "results.csv").read_bytes() == before
+
+
+def test_trainings_that_diverge_are_told_at_the_end(call, tmp_path, monkeypatch, capsys):
+    """The table has the others, and the process fails."""
+    usual = Trainer.run
+
+    def explode(self, data, **options):
+        if self.network.shrinkage is not None:
+            raise Diverged("the loss became nan in step 7 (epoch 2): lower the learning rate", step=7)
+        return usual(self, data, **options)
+
+    monkeypatch.setattr(Trainer, "run", explode)
+    out = tmp_path / "run"
+    code = str(call("--recordings", write_machine(tmp_path), *SHORT, "--out", out))
+    assert code.splitlines() == [
+        "error: 1 of 2 trainings stopped and have no row in the tables; the same command with --out tries them again:",
+        "  drsn_cw, gaussian 0 dB, fold 0, seed 0: the loss became nan in step 7 (epoch 2): lower the learning rate",
+    ]
+    assert [row["network"] for row in rows(out, "results")] == ["spectrum_logistic", "resnet"]
+    assert "| ResNet | 1,762 |" in capsys.readouterr().out
+
+
 def test_all_noise_kinds_and_none(script):
     found = script.conditions(("gaussian", "pink"), (-5.0, float("inf")))
     assert found == [("gaussian", -5.0), ("none", float("inf")), ("pink", -5.0)]
@@ -206,6 +255,20 @@ def test_bad_recordings_are_one_sentence_and_leave_nothing(call, tmp_path, spoil
         (("--split", "time", "--test-condition", "2 hp"), "--split condition"),
         (("--split", "group"), "has no group"),
         (("--split", "recording", "--folds", "9"), "folds"),
+        (("--validation", "1"), "--validation must be from 0 to below 1, got 1.0"),
+        (("--validation", "nan"), "--validation"),
+        (("--test-network", "best"), "--test-network best and --patience need windows.*--validation"),
+        (("--patience", "3"), "--validation"),
+        (("--patience", "0", "--validation", "0.2"), "--patience"),
+        (("--steps-per-call", "0"), "--steps-per-call"),
+        (("--checkpoint-seconds", "-1"), "--checkpoint-seconds"),
+        (("--heartbeat-seconds", "0"), "--heartbeat-seconds"),
+        (("--devices", "0"), "--devices"),
+        (("--deterministic",), "--plain-runtime"),
+        (("--coordinator", "here"), "HOST:PORT.*'here'"),
+        (("--coordinator", "here:1"), "number of processes"),
+        (("--coordinator", "here:1", "--processes", "2", "--process-id", "2"), "got 2 and 2"),
+        (("--process-id", "0"), "coordinator"),
     ],
     ids=lambda value: "-".join(value).strip("-") if isinstance(value, tuple) else "",
 )

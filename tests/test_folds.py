@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drsn_jax.data.folds import SPLITS, make_folds, remove_means
+from drsn_jax.data.folds import SPLITS, hold_out, make_folds, remove_means
 from drsn_jax.data.recordings import Recording, RecordingError
+from drsn_jax.data.windows import Segment
 
 LENGTH = 32
 CONDITIONS, PARTS = ("slow", "fast"), 3
@@ -137,3 +138,62 @@ def test_recordings_that_are_too_short_are_refused(recordings):
 def test_an_unknown_test_condition_is_refused(recordings):
     with pytest.raises(ValueError, match="no recording is of the condition 'idle'"):
         cut(recordings, "condition", test_condition="idle")
+
+
+# --- validation
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_validation_is_held_out_of_the_training_side(recordings, split):
+    """No sample of a validation window is in a training or test window, a window's length lies between; the test stays."""
+    for fold, usual in zip(cut(recordings, split, validation=0.2), cut(recordings, split), strict=True):
+        np.testing.assert_array_equal(fold.test, usual.test)
+        assert fold.validation.shape == (len(fold.validation_labels), LENGTH, 1)
+        assert fold.validation.dtype == np.float32
+        assert np.abs(fold.validation.mean(1)).max() < 1e-5
+        apart = places(recordings, fold.validation)
+        np.testing.assert_array_equal(fold.validation_labels, ["ab".index(recordings[i].label) for i, _ in apart])
+        assert set(fold.validation_labels) == {0, 1}
+        train, test = places(recordings, fold.train), places(recordings, fold.test)
+        assert set(train) < set(places(recordings, usual.train))
+        if split == "random-windows":  # which leaks: only the windows themselves are apart
+            assert not {*apart} & {*train, *test}
+            assert len(apart) == -(-len(usual.train) // 5)
+            continue
+        assert {i for i, _ in apart} == {i for i, _ in train}
+        for i, start in apart:
+            assert all(abs(start - other) >= 2 * LENGTH for j, other in train if j == i)
+            assert all(abs(start - other) >= 2 * LENGTH for j, other in test if j == i)
+
+
+def test_the_share_is_of_each_recording_and_in_whole_windows(recordings):
+    """A fifth of 320 samples is two windows of 32, three tenths are three."""
+    for share, windows in ((0.01, 1), (0.2, 2), (0.3, 3)):
+        (fold, *_) = cut(recordings, "recording", validation=share)
+        trained = {i for i, _ in places(recordings, fold.train)}
+        assert len(fold.validation) == windows * len(trained)
+        assert max(start for _, start in places(recordings, fold.validation)) == 320 - LENGTH
+
+
+def test_segments_that_are_not_the_longest_are_trained_on():
+    train, apart = hold_out([Segment(3, 0, 100), Segment(3, 150, 400), Segment(1, 0, 64)], 0.1, 32)
+    # a tenth of 350 samples is two windows, a tenth of 64 is one; of the short one nothing is left to train on
+    assert apart == [Segment(3, 336, 400), Segment(1, 32, 64)]
+    assert train == [Segment(3, 0, 100), Segment(3, 150, 304), Segment(1, 0, 0)]
+
+
+def test_without_a_share_nothing_is_held_out(recordings):
+    for fold in cut(recordings, "group"):
+        assert len(fold.validation) == len(fold.validation_labels) == 0
+
+
+@pytest.mark.parametrize("split", ["recording", "random-windows"])
+@pytest.mark.parametrize("share", [-0.1, 1.0, float("nan")])
+def test_a_share_that_is_none_is_refused(recordings, split, share):
+    with pytest.raises(ValueError, match="share of validation is from 0 to below 1"):
+        cut(recordings, split, validation=share)
+
+
+def test_a_share_that_leaves_nothing_to_train_on_is_refused(recordings):
+    with pytest.raises(ValueError, match="as long as a window of 32 samples: choose shorter windows"):
+        cut(recordings, "recording", validation=0.95)

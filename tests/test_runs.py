@@ -1,6 +1,9 @@
 """Run folders: begun, continued, refused; tables whose rows are never half-written; metrics with a cut last line."""
 
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
 from hypothesis import given
@@ -201,3 +204,44 @@ def test_records_of_an_interrupted_trial_are_forgotten(tmp_path):
     run.log({"network": "a", "seed": 1, "epoch": 1})
     run.forget({"network": "a", "seed": 0})
     assert [(r["network"], r["seed"]) for r in read_metrics(tmp_path / "run")] == [("b", 0), ("a", 1)]
+
+
+def test_records_from_an_epoch_on_are_forgotten(tmp_path):
+    run = RunFolder(tmp_path / "run", {})
+    for network in ("a", "b"):
+        for epoch in (1, 2, 3):
+            run.log({"network": network, "epoch": epoch})
+    run.forget({"network": "a"}, from_epoch=2)
+    found = [(r["network"], r["epoch"]) for r in read_metrics(tmp_path / "run")]
+    assert found == [("a", 1), ("b", 1), ("b", 2), ("b", 3)]
+
+
+# --- one at a time
+
+
+def test_two_runs_do_not_work_in_one_folder(run):
+    other = RunFolder(run.path, CONFIG)
+    message = r"another run is at work in .*run: wait for its end, or choose another --out"
+    with run.alone(), pytest.raises(ValueError, match=message):
+        other.alone().__enter__()
+    with other.alone():
+        pass
+
+
+def test_the_lock_of_a_process_that_was_killed_goes_with_it(run):
+    program = (
+        "import os, signal, sys\n"
+        "from drsn_jax.files import exclusive\n"
+        "with exclusive(sys.argv[1]) as free:\n"
+        "    assert free\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(run.path / ".lock")], check=False)
+    assert done.returncode == -signal.SIGKILL
+    with run.alone():
+        pass
+
+
+def test_a_folder_with_a_lock_alone_is_new(tmp_path):
+    (tmp_path / ".lock").write_text("")
+    RunFolder(tmp_path, CONFIG)

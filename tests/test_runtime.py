@@ -83,6 +83,25 @@ def test_a_cache_that_the_user_chose_stays(tmp_path, asked):
     assert python(IMPORT, asked, XDG_CACHE_HOME=str(tmp_path), JAX_COMPILATION_CACHE_DIR=chosen) == chosen
 
 
+@pytest.mark.parametrize(
+    ("options", "flags"),
+    [
+        ("", "--given=1"),
+        ("deterministic=True", "--given=1 --xla_gpu_deterministic_ops=true"),
+        ("dry_run=True", "--given=1 --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"),
+    ],
+)
+def test_options_of_the_compiler_are_added(options, flags):
+    code = "import os; from drsn_jax import runtime; runtime.prepare(cache=False, {}); print(os.environ['XLA_FLAGS'])"
+    assert python(code.format(options), "", XLA_FLAGS="--given=1") == flags
+
+
+def test_a_deterministic_process_computes():
+    """XLA refuses flags that it does not know."""
+    code = "import jax; from drsn_jax import runtime; runtime.prepare(deterministic=True); print(jax.numpy.ones(3).sum())"
+    assert python(code, "") == "3.0"
+
+
 def test_where_the_cache_is(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert cache_folder() == tmp_path / "drsn_jax"

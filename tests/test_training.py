@@ -25,6 +25,8 @@ from drsn_jax.training import (
     make_predict_step,
     make_train_step,
     paper_optimizer,
+    paper_schedule,
+    repeat_step,
 )
 
 RATE = 0.05
@@ -219,7 +221,9 @@ def test_steps_follow_the_formulas_and_the_rule_of_the_keys(full, state):
         state, metrics = full(state, BATCH)
         tiny.assert_close(state.params, params, 1e-5)
         tiny.assert_close(state.batch_stats, stats, 1e-5)
-        assert metrics.keys() == {"loss", "correct", "count"}
+        assert metrics.keys() == {"loss", "correct", "count", "gradient_norm"}
+        squares = sum(float(np.sum(np.square(np.float64(g)))) for g in jax.tree.leaves(grads))
+        np.testing.assert_allclose(metrics["gradient_norm"], np.sqrt(squares), rtol=1e-5)
         np.testing.assert_allclose(metrics["loss"], weights @ cross_entropies(logits, labels), rtol=1e-5)
         np.testing.assert_allclose(metrics["correct"], weights @ (np.argmax(logits, 1) == labels), rtol=1e-6)
         np.testing.assert_allclose(metrics["count"], weights.sum(), rtol=1e-6)
@@ -252,7 +256,56 @@ def test_the_scale_of_the_weights_changes_metrics_and_no_gradient(plain):
     once, metrics = plain(state, BATCH)
     twice, doubled = plain(state, {**BATCH, "weights": 2 * BATCH["weights"]})
     tiny.assert_close(twice.params, once.params, 1e-6)
+    norm = metrics.pop("gradient_norm")
+    np.testing.assert_allclose(doubled.pop("gradient_norm"), norm, rtol=1e-6)
     tiny.assert_close(doubled, jax.tree.map(lambda m: 2 * m, metrics), 1e-6)
+
+
+def test_several_steps_in_one_call_are_the_steps(full_step, full, state):
+    """To float32: compiled together, sums may be rounded in another order."""
+    later = {name: np.ascontiguousarray(value[::-1]) for name, value in BATCH.items()}
+    stacked = {name: np.stack([BATCH[name], later[name]]) for name in BATCH}
+    together, metrics = jax.jit(repeat_step(full_step))(state, stacked)
+    for number, batch in enumerate((BATCH, later)):
+        state, own = full(state, batch)
+        tiny.assert_close({name: value[number] for name, value in metrics.items()}, own, 1e-5)
+    tiny.assert_close(together.params, state.params, 1e-5)
+    assert together.step == 2
+
+
+def test_more_arguments_reach_every_step():
+    step: Any = lambda state, batch, factor: (state + factor * batch, {"loss": state})  # noqa: E731
+    steps: Any = jax.jit(repeat_step(step))
+    state, metrics = steps(1.0, np.array([1.0, 2.0], np.float32), 10.0)
+    assert state == 31
+    np.testing.assert_array_equal(metrics["loss"], [1, 11])
+
+
+def test_the_schedule_is_that_of_the_optimizer():
+    schedule = paper_schedule(10, 0.2)
+    rates = np.array([schedule(step) for step in range(10)])
+    np.testing.assert_allclose(rates, [0.2] * 4 + [0.02] * 4 + [0.002] * 2, rtol=1e-6)
+    with pytest.raises(ValueError, match="at least one step, got total_steps=0"):
+        paper_schedule(0)
+
+
+def test_bfloat16_computes_and_nothing_is_kept_in_it():
+    """Parameters, statistics, thresholds and loss are float32, and the numbers those of float32 to bfloat16's 8 bits."""
+    network = tiny.network.clone(dtype=jnp.bfloat16)
+    state = create_state(network, paper, jax.random.key(2), BATCH["windows"])
+    after, metrics = jax.jit(make_train_step(network, paper))(state, BATCH)
+    exact, expected = jax.jit(make_train_step(tiny.network, paper))(paper_state(2), BATCH)
+    for leaf in jax.tree.leaves((after.params, after.batch_stats, metrics, after.opt_state)):
+        assert leaf.dtype in (jnp.float32, jnp.int32)
+    assert metrics["loss"] != expected["loss"]
+    np.testing.assert_allclose(metrics["loss"], expected["loss"], rtol=0.05)
+    tiny.assert_close(after.batch_stats, exact.batch_stats, 0.02)
+    logits, sown = network.apply(state.variables, BATCH["windows"], train=False, mutable=["thresholds"])
+    assert logits.dtype == jnp.float32
+    for leaf in jax.tree.leaves(sown):
+        assert leaf.dtype == jnp.float32
+    unit = network.bind(state.variables).stem_conv(BATCH["windows"])
+    assert unit.dtype == jnp.bfloat16
 
 
 def test_the_loss_falls_on_a_batch_seen_again_and_again(plain):

@@ -7,11 +7,12 @@ import numpy as np
 import pytest
 import tiny
 
+from drsn_jax.checkpoints import Checkpoints
 from drsn_jax.evaluation import confusion_matrix
 from drsn_jax.networks import parameter_count
 from drsn_jax.noise import add_noise, measure_snr_db
 from drsn_jax.parallel import choose_devices
-from drsn_jax.trials import TEST_NOISE, TRAIN_NOISE, Trainer, standardised, with_noise
+from drsn_jax.trials import TEST_NOISE, TRAIN_NOISE, VALIDATION_NOISE, Trainer, standardised, with_noise
 
 FOLD = tiny.fold(train=24, test=13)
 EPOCHS, BATCH_SIZE = 3, 8
@@ -179,6 +180,103 @@ def test_a_trial_needs_an_epoch(fixed):
             fixed.run(noisy_data(), seed=0)
     finally:
         fixed.epochs = EPOCHS
+
+
+# --- validation, checkpoints, accelerators
+
+
+@pytest.fixture(scope="module")
+def validated():
+    """A trial with validation windows, and what it ends with."""
+    windows, labels = tiny.tones(8, 7)
+    data = with_noise(FOLD._replace(validation=windows, validation_labels=labels), seed=0, snr_db=5.0, kind="gaussian")
+    return data, windows
+
+
+def epochs_of(trainer, data, **options):
+    records = []
+    return trainer.run(data, seed=0, on_epoch=lambda epoch, confusion: records.append((epoch, confusion)), **options), records
+
+
+def test_validation_windows_have_their_own_noise(validated):
+    data, clean = validated
+    np.testing.assert_allclose(jax.vmap(measure_snr_db)(clean, data.validation - clean), 5, atol=0.01)
+    np.testing.assert_array_equal(data.test, noisy_data().test)
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), VALIDATION_NOISE), 1)
+    np.testing.assert_allclose(data.validation[1], add_noise(key, clean[1], 5.0), atol=1e-6)
+
+
+def test_the_last_network_is_tested_and_validation_only_looked_at(fresh, validated):
+    data, _ = validated
+    result, records = epochs_of(fresh, data)
+    plain, _, _ = run(fresh, noisy_data())
+    np.testing.assert_array_equal(result.predicted, plain.predicted)
+    assert result.epoch == EPOCHS
+    for epoch, _ in records:
+        logits = fresh.network.apply(epoch.best_state.variables, standardised(data.validation), train=False)
+        assert logits.shape == (8, 3)
+        assert 0 <= epoch.validation_accuracy <= 1
+        assert epoch.validation_loss > 0
+
+
+def test_the_best_network_is_tested_where_it_is_asked_for(validated, monkeypatch):
+    """The validation losses are made up, so that the second of three epochs is the best."""
+    data, _ = validated
+    trainer = make(best=True)
+    losses = iter([1.0, *[3.0, 1.0, 2.0]])  # the first is of the probe
+    monkeypatch.setattr(trainer, "_validate", lambda data, state: {"loss": next(losses), "correct": 0, "count": 1})
+    result, records = epochs_of(trainer, data)
+    assert result.epoch == 2
+    np.testing.assert_array_equal(result.test_confusion, records[1][1])
+    assert not np.array_equal(records[1][1], records[2][1])
+
+
+def test_patience_ends_a_training(validated, monkeypatch):
+    trainer = make(patience=1)
+    losses = iter([1.0, *[3.0, 3.5, 2.0]])
+    monkeypatch.setattr(trainer, "_validate", lambda data, state: {"loss": next(losses), "correct": 0, "count": 1})
+    result, records = epochs_of(trainer, validated[0])
+    assert len(records) == result.epoch == 2
+
+
+def test_validation_on_two_devices(fresh, validated):
+    _, one = epochs_of(fresh, validated[0])
+    _, two = epochs_of(make(devices=choose_devices(2)), validated[0])
+    for (epoch, _), (other, _) in zip(one, two, strict=True):
+        assert other.validation_loss == pytest.approx(epoch.validation_loss, rel=1e-3)
+        assert other.validation_accuracy == epoch.validation_accuracy
+
+
+def test_several_steps_in_one_call_give_the_same_trial(fresh):
+    result, losses, _ = run(fresh, noisy_data())
+    trainer = make(steps_per_call=2)
+    assert trainer.probe(noisy_data()) > 0
+    with tiny.compilations() as names:  # three steps an epoch: calls of two and of one, both compiled by the probe
+        other, other_losses, _ = run(trainer, noisy_data())
+    assert not [name for name in names if "step" in name], names
+    np.testing.assert_allclose(other_losses, losses, rtol=1e-3)
+    np.testing.assert_array_equal(other.test_confusion, result.test_confusion)
+
+
+def test_a_trial_goes_on_from_its_checkpoints(fresh, tmp_path):
+    """Stopped after the second epoch; the seconds of both parts add up."""
+    whole, losses, (_, params) = run(fresh, noisy_data())
+
+    class Stop(Exception):
+        pass
+
+    def stop(epoch, confusion):
+        if epoch.number == 3:
+            raise Stop
+
+    with pytest.raises(Stop):
+        fresh.run(noisy_data(), seed=0, on_epoch=stop, checkpoints=Checkpoints(tmp_path, seconds=0))
+    result, records = epochs_of(fresh, noisy_data(), checkpoints=Checkpoints(tmp_path))
+    assert [epoch.number for epoch, _ in records] == [3]
+    assert records[0][0].loss == losses[2]
+    np.testing.assert_array_equal(result.predicted, whole.predicted)
+    tiny.assert_equal(jax.device_get(records[0][0].state.params), params)
+    assert result.seconds == records[0][0].total_seconds > records[0][0].seconds
 
 
 def scaled(data, factor):
