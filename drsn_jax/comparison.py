@@ -14,18 +14,19 @@ import numpy as np
 from drsn_jax.baseline import spectrum_classifier, spectrum_features
 from drsn_jax.checkpoints import Checkpoints
 from drsn_jax.data.folds import Fold
-from drsn_jax.evaluation import confusion_matrix, scores
+from drsn_jax.evaluation import confusion_matrix
 from drsn_jax.fitting import Epoch
 from drsn_jax.hosts import is_first
 from drsn_jax.networks import NETWORKS
 from drsn_jax.parallel import Device
 from drsn_jax.progress import Diverged
+from drsn_jax.records import epoch_record, trial_key, trial_record, write_result
 from drsn_jax.runs import RunFolder
 from drsn_jax.tables import BASELINE
-from drsn_jax.trials import Result, Trainer, TrialData, standardised, with_noise
+from drsn_jax.trial_data import TrialData, standardised, with_noise
+from drsn_jax.trials import Result, Trainer
 
 NO_NOISE = "none"
-TRIAL = ("network", "noise", "snr_db", "protocol", "fold", "seed")  # the columns that tell trials apart
 
 
 class Condition(NamedTuple):
@@ -129,7 +130,7 @@ class Comparison:
         ``recordings`` names the recordings; ``on_epoch(network, epoch)`` is told of every epoch. A training that diverges gets no
         row, stands in ``diverged``, and the others go on.
         """
-        done = {_key(row) for row in folder.rows("results")}
+        done = {trial_key(row) for row in folder.rows("results")}
         for condition in self.conditions:
             for seed in self.seeds:
                 data = None
@@ -142,7 +143,7 @@ class Comparison:
                         "fold": fold.name,
                         "seed": seed,
                     }
-                    if _key(trial) in done:
+                    if trial_key(trial) in done:
                         self._checkpoints(folder, trial).remove()
                         continue
                     if network == BASELINE and not is_first():
@@ -157,7 +158,7 @@ class Comparison:
                         self.diverged.append((title, str(error)))
                         continue
                     if is_first():
-                        row = self._write(folder, trial, parameters, result, fold, recordings)
+                        row = write_result(folder, trial, parameters, result, fold, recordings, self.classes)
                         self._checkpoints(folder, trial).remove()
                         yield row
         with contextlib.suppress(OSError):  # those that diverged keep theirs
@@ -172,10 +173,10 @@ class Comparison:
         def log(epoch: Epoch, confusion: np.ndarray) -> None:
             nonlocal begun
             if not begun:  # what was logged after the last checkpoint comes again
-                folder.forget(_record(trial), from_epoch=epoch.number)
+                folder.forget(trial_record(trial), from_epoch=epoch.number)
                 begun = True
             if is_first():
-                folder.log(_epoch_record(trial, epoch, confusion))
+                folder.log(epoch_record(trial, epoch, confusion))
             on_epoch(trial["network"], epoch)
 
         checkpoints = None if self.checkpoint_seconds is None else self._checkpoints(folder, trial)
@@ -184,7 +185,7 @@ class Comparison:
 
     def _checkpoints(self, folder: RunFolder, trial: dict[str, Any]) -> Checkpoints:
         """Of one trial, in a folder with a name that people can read and no other trial has."""
-        key = _key(trial)
+        key = trial_key(trial)
         name = re.sub(r"[^A-Za-z0-9.+-]+", "_", "-".join(key))
         number = hashlib.sha256(repr(key).encode()).hexdigest()[:8]
         return Checkpoints(folder.path / "checkpoints" / f"{name}-{number}", seconds=self.checkpoint_seconds or 0.0)
@@ -199,77 +200,7 @@ class Comparison:
     def _confusion(self, labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         return confusion_matrix(labels, predicted, len(self.classes))
 
-    def _write(
-        self, folder: RunFolder, trial: dict[str, Any], parameters: int, result: Result, fold: Fold, recordings: Sequence[str]
-    ) -> dict[str, Any]:
-        if not math.isnan(result.seconds):
-            folder.add_rows("timings", [{**trial, "training_seconds": round(result.seconds, 2)}], key=TRIAL)
-        named = [
-            {"true": self.classes[i], "predicted": self.classes[j], "windows": int(count)}
-            for (i, j), count in np.ndenumerate(result.test_confusion)
-        ]
-        folder.add_rows("confusion", [{**trial, **row} for row in named], key=TRIAL)
-        correct = result.predicted == fold.test_labels
-        folder.add_rows(
-            "by_recording",
-            [
-                {
-                    **trial,
-                    "recording": recordings[index],
-                    "windows": int((fold.test_recordings == index).sum()),
-                    "correct": int(correct[fold.test_recordings == index].sum()),
-                }
-                for index in np.unique(fold.test_recordings)
-            ],
-            key=TRIAL,
-        )
-        test = scores(result.test_confusion)
-        row = {
-            "network": trial["network"],
-            "parameters": parameters,
-            **{name: trial[name] for name in TRIAL[1:]},
-            "train_accuracy": _rounded(scores(result.train_confusion).accuracy),
-            "test_accuracy": _rounded(test.accuracy),
-            "balanced_accuracy": _rounded(test.balanced_accuracy),
-            "macro_f1": _rounded(test.macro_f1),
-        }
-        # last: its row says that the trial is done
-        folder.add_rows("results", [row], key=TRIAL)
-        return row
-
 
 def _data(fold: Fold, condition: Condition, seed: int) -> TrialData:
     kind = "gaussian" if condition.noise == NO_NOISE else condition.noise
     return with_noise(fold, seed=seed, snr_db=condition.snr_db, kind=kind)
-
-
-def _epoch_record(trial: dict[str, Any], epoch: Epoch, confusion: np.ndarray) -> dict[str, Any]:
-    record = {
-        **_record(trial),
-        "epoch": epoch.number,
-        "learning_rate": None if epoch.learning_rate is None else float(f"{epoch.learning_rate:.6g}"),
-        "train_loss": _rounded(epoch.loss),
-        "train_accuracy": _rounded(epoch.accuracy),
-        "test_accuracy": _rounded(scores(confusion).accuracy),
-        "seconds": round(epoch.seconds, 3),
-        "windows_per_second": round(epoch.windows_per_second) if math.isfinite(epoch.windows_per_second) else None,
-    }
-    if epoch.validation_loss is not None:
-        record["validation_loss"] = _rounded(epoch.validation_loss)
-        record["validation_accuracy"] = _rounded(epoch.validation_accuracy or 0.0)
-    if epoch.memory is not None:
-        record["device_memory_bytes"] = epoch.memory
-    return record
-
-
-def _record(trial: dict[str, Any]) -> dict[str, Any]:
-    """A trial as ``metrics.jsonl`` names it: JSON has no infinity."""
-    return {**trial, "snr_db": "inf" if math.isinf(trial["snr_db"]) else trial["snr_db"]}
-
-
-def _key(row: Any) -> tuple[str, ...]:
-    return tuple(str(row[name]) for name in TRIAL)
-
-
-def _rounded(value: float) -> float:
-    return round(float(value), 6)

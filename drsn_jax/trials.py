@@ -14,12 +14,11 @@ import numpy as np
 from drsn_jax import signals
 from drsn_jax.batches import Batches, steps_per_epoch
 from drsn_jax.checkpoints import Checkpoints
-from drsn_jax.data.folds import Fold
 from drsn_jax.evaluation import confusion_matrix, evaluate, predict
 from drsn_jax.fitting import Epoch, fit
 from drsn_jax.hosts import is_first
 from drsn_jax.networks import Network, parameter_count
-from drsn_jax.noise import add_noise, add_noise_once
+from drsn_jax.noise import add_noise
 from drsn_jax.parallel import AXIS_NAME, Device, place_on, pmap_predict, pmap_step, replicate, shares
 from drsn_jax.training import (
     QUICK_COMPILATION,
@@ -32,29 +31,7 @@ from drsn_jax.training import (
     paper_schedule,
     repeat_step,
 )
-
-TRAINING, TEST_NOISE, TRAIN_NOISE, VALIDATION_NOISE = range(4)  # purposes of random keys
-
-
-class TrialData(NamedTuple):
-    """All sides of a split with the noise of one trial.
-
-    Fields:
-      train, test, validation: windows ``(n, length, channels)`` without mean; ``test`` and ``validation`` (which may be empty)
-        hold their noise.
-      train_noisy: the training windows under one fixed noise draw.
-      train_labels, test_labels, validation_labels: ``(n,)`` integers.
-      snr_db: of all noise.
-    """
-
-    train: np.ndarray
-    train_labels: np.ndarray
-    train_noisy: np.ndarray
-    test: np.ndarray
-    test_labels: np.ndarray
-    snr_db: float
-    validation: np.ndarray
-    validation_labels: np.ndarray
+from drsn_jax.trial_data import TRAINING, TrialData
 
 
 class Result(NamedTuple):
@@ -66,32 +43,6 @@ class Result(NamedTuple):
     predicted: np.ndarray
     seconds: float
     epoch: int = 0
-
-
-def standardised(windows: np.ndarray) -> np.ndarray:
-    """``signals.standardise`` of every window."""
-    return np.asarray(_standardised(windows))
-
-
-_standardised = jax.jit(jax.vmap(signals.standardise))
-
-
-@functools.partial(jax.jit, static_argnames="kind")
-def _noisy(key: jax.Array, windows: jax.Array, snr_db: jax.Array, kind: str) -> jax.Array:
-    return add_noise_once(key, windows, snr_db, kind)
-
-
-def with_noise(fold: Fold, *, seed: int, snr_db: float, kind: str) -> TrialData:
-    """A fold with the noise that ``seed`` decides."""
-    root = jax.random.key(seed)
-    sides = ((TRAIN_NOISE, fold.train), (TEST_NOISE, fold.test), (VALIDATION_NOISE, fold.validation))
-    train_noisy, test, validation = (
-        np.asarray(_noisy(jax.random.fold_in(root, purpose), windows, snr_db, kind)) if len(windows) else windows
-        for purpose, windows in sides
-    )
-    return TrialData(
-        fold.train, fold.train_labels, train_noisy, test, fold.test_labels, snr_db, validation, fold.validation_labels
-    )
 
 
 class Trainer:

@@ -8,8 +8,9 @@ import pytest
 import tiny
 
 from drsn_jax import trials
-from drsn_jax.comparison import NO_NOISE, TRIAL, Comparison, Condition, conditions
+from drsn_jax.comparison import NO_NOISE, Comparison, Condition, conditions
 from drsn_jax.progress import Diverged
+from drsn_jax.records import TRIAL
 from drsn_jax.runs import RunFolder, read_metrics
 from drsn_jax.tables import BASELINE
 

@@ -12,7 +12,8 @@ from drsn_jax.evaluation import confusion_matrix
 from drsn_jax.networks import parameter_count
 from drsn_jax.noise import add_noise, measure_snr_db
 from drsn_jax.parallel import choose_devices
-from drsn_jax.trials import TEST_NOISE, TRAIN_NOISE, VALIDATION_NOISE, Trainer, standardised, with_noise
+from drsn_jax.trial_data import TEST_NOISE, TRAIN_NOISE, VALIDATION_NOISE, standardised, with_noise
+from drsn_jax.trials import Trainer
 
 FOLD = tiny.fold(train=24, test=13)
 EPOCHS, BATCH_SIZE = 3, 8
