@@ -1,5 +1,9 @@
 """Deep Residual Shrinkage Networks in JAX and Flax: recognise signals in heavy noise."""
 
+from drsn_jax.batches import Batches as Batches
+from drsn_jax.checkpoints import Checkpoints as Checkpoints
+from drsn_jax.fitting import Epoch as Epoch
+from drsn_jax.fitting import fit as fit
 from drsn_jax.layers import BatchNorm as BatchNorm
 from drsn_jax.networks import Network as Network
 from drsn_jax.networks import ResidualUnit as ResidualUnit
@@ -12,6 +16,7 @@ from drsn_jax.networks import senet as senet
 from drsn_jax.noise import add_noise as add_noise
 from drsn_jax.noise import add_noise_once as add_noise_once
 from drsn_jax.noise import measure_snr_db as measure_snr_db
+from drsn_jax.progress import Diverged as Diverged
 from drsn_jax.shrinkage import ChannelSharedShrinkage as ChannelSharedShrinkage
 from drsn_jax.shrinkage import ChannelWiseShrinkage as ChannelWiseShrinkage
 from drsn_jax.shrinkage import SqueezeExcitation as SqueezeExcitation
@@ -28,5 +33,7 @@ from drsn_jax.training import make_eval_step as make_eval_step
 from drsn_jax.training import make_predict_step as make_predict_step
 from drsn_jax.training import make_train_step as make_train_step
 from drsn_jax.training import paper_optimizer as paper_optimizer
+from drsn_jax.training import paper_schedule as paper_schedule
+from drsn_jax.training import repeat_step as repeat_step
 
 __version__ = "0.1.0"

@@ -137,8 +137,9 @@ def fit(
                     require(progress.add(waiting))
                     waiting = None
                     progress.seconds += time.perf_counter() - clock
-                    require(not_finite(state), behind=1)
-                    save()
+                    # what is wrong with it shows in the next loss or at the end of the epoch, and then to all processes
+                    if not_finite(state) is None:
+                        save()
                     clock = time.perf_counter()
             if waiting is not None:
                 require(progress.add(waiting))

@@ -68,12 +68,16 @@ def prepare(options: RunOptions) -> None:
         hosts.start(*named, heartbeat_seconds=options.heartbeat_seconds)
 
 
+def shards(options: RunOptions) -> int:
+    """Over how many devices of all processes a batch is spread; after ``prepare``."""
+    return jax.device_count() if jax.process_count() > 1 else options.devices or 1
+
+
 def config(options: RunOptions) -> dict[str, Any]:
     """What decides the results, for ``RunFolder``: all options but ``HOW``; of the devices their number over all processes, for
     sums are rounded in another order."""
     chosen = {name: value for name, value in dataclasses.asdict(options).items() if name not in HOW}
-    if jax.process_count() > 1:
-        chosen["devices"] = jax.device_count()
+    chosen["devices"] = shards(options)
     return {name: _plain(value) for name, value in chosen.items()}
 
 
@@ -109,7 +113,7 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
     except KeyboardInterrupt:
-        sys.exit("interrupted: the same command with --out on this run's folder continues it")
+        _leave("interrupted: the same command with --out on this run's folder continues it")
     except (ValueError, OSError, ImportError, ArithmeticError) as error:
         _leave(f"error: {error}")
     except RuntimeError as error:

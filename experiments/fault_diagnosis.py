@@ -160,7 +160,7 @@ def shorten(options: Options) -> Options:
         folds=2 if options.split != "condition" else options.folds,
         all_folds=False,
         epochs=2,
-        batch_size=32 * (options.devices or 1) * (options.processes or 1),
+        batch_size=32 * scripts.shards(options),
         seeds=1,
         window_length=256,
         # a fold, a gap and the rest, and again for the validation

@@ -1,17 +1,31 @@
-"""README's example runs as it stands there."""
+"""README's examples run as they stand there."""
 
 import re
 from pathlib import Path
+from typing import Any
+
+import jax
 
 ROOT = Path(__file__).parent.parent
 
 
-def test_the_example_runs(capsys):
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    exec(compile(example, "README.md", "exec"), {})
+def test_the_examples_run(capsys, tmp_path, monkeypatch):
+    """The second twice: killed or not, it ends with the same line."""
+    monkeypatch.chdir(tmp_path)
+    example, loop = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(compile(example, "README.md", "exec"), names)
     loss, alpha = capsys.readouterr().out.split("\n", 1)
     assert 1 < float(loss) < 5
     assert "Array(" in alpha
+    exec(compile(loop, "README.md", "exec"), names)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["1", "2", "3"]
+    # as in a new process; the step used up the first state
+    d, network, optimizer, windows = (names[name] for name in ("d", "network", "optimizer", "windows"))
+    names["state"] = d.create_state(network, optimizer, jax.random.key(9), windows)
+    exec(compile(loop, "README.md", "exec"), names)
+    assert capsys.readouterr().out.splitlines() == lines[-1:]
 
 
 def test_the_commands_name_what_is_there():
