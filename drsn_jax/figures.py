@@ -65,27 +65,32 @@ def accuracy_bars(folder: str | Path) -> Path:
 
 
 def training_curves(folder: str | Path) -> Path:
-    """Training and test error by epoch, the mean over all trials of each network (the paper's Fig. 10)."""
+    """Training, validation (where there is one) and test error by epoch, the mean over all trials of each network (the paper's
+    Fig. 10)."""
     values: dict[tuple[str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
+    titles = {"train": "training (noise as trained)", "validation": "validation", "test": "test"}
     # an interrupted trial was begun anew: the last record of an epoch counts
     trials = ("network", "noise", "snr_db", "fold", "seed", "epoch")
     for record in {tuple(record[name] for name in trials): record for record in read_metrics(folder)}.values():
-        for side in ("train", "test"):
-            values[record["network"], side][record["epoch"]].append(100 * (1 - record[f"{side}_accuracy"]))
-    figure, panels = _subplots(1, 2, figsize=(9, 3.6), sharey=True)
+        for side in titles:
+            if f"{side}_accuracy" in record:
+                values[record["network"], side][record["epoch"]].append(100 * (1 - record[f"{side}_accuracy"]))
+    sides = [side for side in titles if any(side == other for _, other in values)] or ["train", "test"]
+    figure, panels = _subplots(1, len(sides), figsize=(4.5 * len(sides), 3.6), sharey=True)
     for (network, side), by_epoch in values.items():
-        panel = panels[0 if side == "train" else 1]
+        panel = panels[sides.index(side)]
         epochs = sorted(by_epoch)
         errors = [np.mean(by_epoch[epoch]) for epoch in epochs]
         marker = "o" if len(epochs) == 1 else None
         panel.plot(epochs, errors, marker=marker, color=COLOURS.get(network), label=TITLES.get(network, network), linewidth=1.5)
-    for panel, title in zip(panels, ("training (noise as trained)", "test"), strict=True):
-        panel.set_title(title)
+    for panel, side in zip(panels, sides, strict=True):
+        panel.set_title(titles[side])
         panel.set_xlabel("epoch")
         panel.grid(alpha=0.3)
-        panel.set_ylim(bottom=0)
         panel.xaxis.get_major_locator().set_params(integer=True)
     panels[0].set_ylabel("error, %")
+    highest = max((max(line.get_ydata()) for panel in panels for line in panel.lines), default=0)
+    panels[0].set_ylim(0, 1.05 * highest or 1)  # once all lines are drawn: the axis is shared
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=max(1, len(labels)), frameon=False)
     return _save(figure, Path(folder) / "training.png")

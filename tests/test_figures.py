@@ -105,3 +105,14 @@ def test_confusion_shows_shares_of_the_true_class(folder, drawn):
     np.testing.assert_allclose(panel.get_images()[0].get_array(), [[75, 25], [0, 100]])
     assert {text.get_text() for text in panel.texts} == {"75", "25", "100"}
     assert (panel.get_xlabel(), panel.get_ylabel()) == ("predicted", "true")
+
+
+def test_validation_has_a_panel_where_there_is_one(folder, drawn):
+    file = folder / "metrics.jsonl"
+    records = [json.loads(line) for line in file.read_text().splitlines()]
+    file.write_text("".join(json.dumps(record | {"validation_accuracy": record["epoch"] / 10}) + "\n" for record in records))
+    figures.training_curves(folder)
+    panels = drawn["training.png"].axes
+    assert [panel.get_title() for panel in panels] == ["training (noise as trained)", "validation", "test"]
+    np.testing.assert_allclose(panels[1].lines[0].get_ydata(), [90, 80, 70])
+    np.testing.assert_allclose(panels[2].lines[0].get_ydata(), [80, 60, 40])
