@@ -161,8 +161,9 @@ class Comparison:
                         row = write_result(folder, trial, parameters, result, fold, recordings, self.classes)
                         self._checkpoints(folder, trial).remove()
                         yield row
-        with contextlib.suppress(OSError):  # those that diverged keep theirs
-            (folder.path / "checkpoints").rmdir()
+        if is_first():
+            with contextlib.suppress(OSError):  # those that diverged keep theirs
+                (folder.path / "checkpoints").rmdir()
 
     def _train(
         self, folder: RunFolder, trial: dict[str, Any], data: TrialData, on_epoch: Callable[[str, Epoch], None]

@@ -4,6 +4,7 @@ JAX does the work (``jax.distributed``); without a call of ``start`` there is on
 Process 0 alone reads checkpoints and writes files; what it found out reaches the others by ``from_first``.
 """
 
+import socket
 from collections.abc import Callable
 
 import jax
@@ -33,7 +34,8 @@ def start(
 
     Raises:
       ValueError: for arguments that do not fit together.
-      JobError: where the job is not detected or the others do not come.
+      JobError: where the job is not detected, the port is taken, or JAX has a device already. Where the others do not come within
+        five minutes, JAX itself ends the process.
     """
     if coordinator is not None:
         host, _, port = coordinator.rpartition(":")
@@ -44,6 +46,8 @@ def start(
                 "a coordinator goes with the number of processes and the number of this one, from 0: "
                 f"got {processes} and {process_id}"
             )
+        if process_id == 0:
+            _require_free(int(port))
     elif processes is not None or process_id is not None:
         raise ValueError("the number of processes and of this one go with a coordinator, HOST:PORT of process 0")
     try:
@@ -81,3 +85,27 @@ def from_first(make: Callable[[], bytes]) -> bytes:
     if received[:1] == b"-":
         raise ValueError(f"process 0 stopped: {received[1:].decode()}")
     return received[1:]
+
+
+def from_all(content: bytes) -> list[bytes]:
+    """What each process gives, in their order, on every process; all must call it at the same point of their programs."""
+    if jax.process_count() == 1:
+        return [content]
+    lengths = np.asarray(multihost_utils.process_allgather(np.int32(len(content))))
+    data = np.zeros(int(lengths.max()), np.uint8)
+    data[: len(content)] = np.frombuffer(content, np.uint8)
+    rows = np.asarray(multihost_utils.process_allgather(data))
+    return [row[:length].tobytes() for row, length in zip(rows, lengths, strict=True)]
+
+
+def _require_free(port: int) -> None:
+    """JobError if a port is taken: JAX would crash."""
+    family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        try:
+            probe.bind(("", port))
+        except OSError as error:
+            raise JobError(f"process 0 cannot listen on port {port} ({error.strerror}): choose another") from error

@@ -78,8 +78,9 @@ def pmap_predict(step: Callable[[Any, Any], jax.Array], devices: Sequence[Device
 def replicate(tree: Any, devices: Sequence[Device]) -> Any:
     """Copies of the arrays of ``tree`` on every device, placed as ``pmap_step`` leaves them: placed otherwise, it compiles
     twice."""
-    mesh = Mesh(np.asarray(devices), (AXIS_NAME,))
     # copies also where the array is already, or the donating step would use up the original
+    tree = jax.tree.map(lambda leaf: leaf.copy() if isinstance(leaf, jax.Array) else leaf, tree)
+    mesh = Mesh(np.asarray(devices), (AXIS_NAME,))
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()), may_alias=False)
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import jax
 
 from drsn_jax.files import exclusive, write_atomically
-from drsn_jax.hosts import from_first, is_first
+from drsn_jax.hosts import from_all, from_first, is_first
 
 PACKAGES = ("drsn-jax", "jax", "jaxlib", "flax", "optax", "chex", "numpy", "scipy", "scikit-learn")
 
@@ -35,7 +35,7 @@ class RunFolder:
 
     Raises:
       ValueError: if the folder holds a run with another configuration (the message lists what differs), or files but no run;
-        if process 0 has another configuration.
+        if the processes of a job have different ones.
     """
 
     def __init__(self, path: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
@@ -44,11 +44,13 @@ class RunFolder:
 
         def begin() -> bytes:
             self._begin(wanted)
-            return json.dumps(wanted).encode()
+            return b""
 
-        first = json.loads(from_first(begin))
-        if different := _difference(first, wanted, "in process 0", "in this one"):
-            raise ValueError(f"the processes of a job must be given the same options ({different})")
+        first, *others = map(json.loads, from_all(json.dumps(wanted).encode()))
+        for number, other in enumerate(others, 1):
+            if different := _difference(first, other, "in process 0", f"in process {number}"):
+                raise ValueError(f"the processes of a job must be given the same options ({different})")
+        from_first(begin)
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:

@@ -114,10 +114,10 @@ def run(main: Callable[[], None]) -> None:
         main()
     except KeyboardInterrupt:
         _leave("interrupted: the same command with --out on this run's folder continues it")
-    except (ValueError, OSError, ImportError, ArithmeticError) as error:
+    except (ValueError, OSError, ImportError, ArithmeticError, hosts.JobError) as error:
         _leave(f"error: {error}")
     except RuntimeError as error:
-        if jax.process_count() == 1 and not isinstance(error, hosts.JobError):
+        if jax.process_count() == 1:
             raise
         _leave(
             f"error: the job of several processes has ended ({str(error).splitlines()[0]}): another process stopped or cannot be "

@@ -1,7 +1,6 @@
 """The main experiment as its users run it: the command line in, files and one-sentence errors out."""
 
 import csv
-import importlib.util
 import json
 import re
 import subprocess
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
+import tiny
 
 from drsn_jax import scripts
 from drsn_jax.progress import Diverged
@@ -23,13 +23,7 @@ HEADER = "path,label,sampling_rate,condition,channel\n"
 
 @pytest.fixture(scope="module")
 def script():
-    spec = importlib.util.spec_from_file_location("fault_diagnosis", SCRIPT)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["fault_diagnosis"] = module
-    spec.loader.exec_module(module)
-    return module
+    return tiny.load_script(SCRIPT)
 
 
 @pytest.fixture

@@ -39,10 +39,11 @@ def begin(seed=0):
     return create_state(tiny.network, optimizer, jax.random.key(seed), np.zeros((1, tiny.LENGTH, 1)))
 
 
-def start(step, seed=0, windows=None, examples=EXAMPLES, **changed):
-    made, labels = tiny.tones(examples, 1)
+def start(step, seed=0, windows=None, labels=None, examples=EXAMPLES, **changed):
+    made, own = tiny.tones(examples, 1)
+    windows, labels = made if windows is None else windows, own if labels is None else labels
     options: dict[str, Any] = {"epochs": 2} | changed
-    return fit(step, begin(seed), Batches(made if windows is None else windows, labels, BATCH_SIZE, seed=seed), **options)
+    return fit(step, begin(seed), Batches(windows, labels, BATCH_SIZE, seed=seed), **options)
 
 
 def train(step, seed=0, **changed):
@@ -272,7 +273,8 @@ def test_a_record_is_given_before_a_checkpoint_covers_it(step, tmp_path):
     [
         ({"examples": 16}, "examples: 20 there, 16 here"),
         ({"seed": 1}, "seed: 0 there, 1 here"),
-        ({"windows": np.ones((EXAMPLES, tiny.LENGTH, 1), np.float32)}, r"data: \d+ there, \d+ here"),
+        ({"windows": np.ones((EXAMPLES, tiny.LENGTH + 1, 1), np.float32)}, r"window: \[64, 1\] there, \[65, 1\] here"),
+        ({"labels": np.zeros(EXAMPLES, np.int32)}, r"labels: \d+ there, \d+ here"),
     ],
 )
 def test_a_checkpoint_of_another_training_is_refused(step, tmp_path, changed, message):

@@ -1,7 +1,7 @@
 """The step on several devices is the step on one: same numbers to float32, same bytes on all replicas, one compilation."""
 
 import functools
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -20,6 +20,7 @@ from drsn_jax.parallel import (
     pmap_step,
     replicate,
     shard,
+    shares,
 )
 from drsn_jax.training import create_state, make_eval_step, make_predict_step, make_train_step, paper_optimizer
 
@@ -217,3 +218,53 @@ def test_replicate_places_every_array_on_every_device():
     for leaf in jax.tree.leaves(replicate(new_state(), devices)):
         assert [shard.device for shard in leaf.addressable_shards] == devices
         assert leaf.is_fully_replicated
+
+
+def test_a_step_that_uses_up_the_copies_keeps_the_original():
+    devices, tree = choose_devices(4), {"w": jax.numpy.ones(3), "key": jax.random.key(0)}
+    step = lambda state, batch: (state, jax.lax.psum(batch["labels"].sum(), AXIS_NAME))  # noqa: E731
+    pmap_step(step, devices)(replicate(tree, devices), shard({"labels": np.arange(4)}, 4))
+    assert not any(leaf.is_deleted() for leaf in jax.tree.leaves(tree))
+
+
+# --- shares
+
+
+@pytest.mark.parametrize("count", [1, 3, 8])
+def test_one_process_has_all_shards(count):
+    assert shares(choose_devices(count)) == (count, list(range(count)))
+
+
+def of_process_1(monkeypatch):
+    """As process 1 of three with two devices each sees it; ``test_hosts`` has real ones."""
+
+    class Device(NamedTuple):
+        process_index: int
+
+    everyone = [Device(index // 2) for index in range(6)]
+    for name, value in {
+        "process_count": 3,
+        "process_index": 1,
+        "local_device_count": 2,
+        "device_count": 6,
+        "devices": everyone,
+    }.items():
+        monkeypatch.setattr(jax, name, lambda value=value: value)
+    return everyone[2:4]
+
+
+def test_the_shards_of_one_of_several_processes(monkeypatch):
+    mine = of_process_1(monkeypatch)
+    assert shares(mine) == (6, [2, 3])
+    with pytest.raises(ValueError, match="1 of 2 devices were chosen: with several processes each uses all it has"):
+        shares(mine[:1])
+
+
+def test_one_of_several_processes_keeps_its_shards_of_the_batch(monkeypatch):
+    place, batch = place_on(of_process_1(monkeypatch)), tiny.batch(12, 0)
+    placed = place(batch)
+    assert placed.keys() == batch.keys()
+    for name, values in batch.items():
+        np.testing.assert_array_equal(placed[name], [values[4:6], values[6:8]])
+    with pytest.raises(ValueError, match="a batch of 10 cannot be spread evenly over 6 devices"):
+        place(tiny.batch(10))

@@ -1,7 +1,10 @@
 """A network, data and a fold that a test can train in a moment, and a count of compilations."""
 
 import contextlib
+import importlib.util
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -33,6 +36,17 @@ def batch(count: int, seed: int = 0, weights: str = "equal") -> dict[str, np.nda
         chosen = np.random.default_rng(seed).uniform(0.1, 3, count).astype(np.float32)
         chosen[count // 2] = 0
     return {"windows": windows, "labels": labels, "weights": chosen}
+
+
+def load_script(file: Path) -> Any:
+    """An experiment script as a module."""
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[file.stem] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 def fold(train: int = 24, test: int = 12, name: str = "0") -> Fold:
