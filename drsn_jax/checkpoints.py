@@ -67,8 +67,10 @@ class Checkpoints:
             self.folder.mkdir(parents=True, exist_ok=True)
             self._sweep()
             write_atomically(path, encode(tree, facts))
-            for old in self._files()[self.keep :]:
-                old.unlink(missing_ok=True)
+            # those of later steps are damaged, or the training would not have gone back before them
+            files = [file for file in self._files() if file.name <= path.name]
+            for file in set(self._files()) - set(files[: self.keep]):
+                file.unlink(missing_ok=True)
         except OSError as error:
             kept = ", ".join(file.name for file in self._files()) or "none yet"
             raise OSError(
@@ -146,7 +148,7 @@ def decode(content: bytes, like: Tree) -> tuple[Tree, dict[str, Any]]:
     if different:
         more = f"; and {len(different) - 3} more" if len(different) > 3 else ""
         raise CheckpointError(f"the checkpoint is of another network or optimiser ({'; '.join(different[:3])}{more})")
-    leaves = [_place(arrays[name], leaf) for name, leaf in wanted.items()]
+    leaves = [place_like(arrays[name], leaf) for name, leaf in wanted.items()]
     return jax.tree.unflatten(jax.tree.structure(like), leaves), facts
 
 
@@ -164,13 +166,17 @@ def _to_host(leaf: Any) -> np.ndarray:
     return array if array.dtype.isbuiltin == 1 else array.view(f"u{array.dtype.itemsize}")
 
 
-def _place(array: np.ndarray, like: Any) -> Any:
+def place_like(array: np.ndarray, like: Any) -> Any:
+    """The numbers of ``array`` with the type and in the place of ``like``."""
     if not isinstance(like, jax.Array):
-        return array
+        return array.view(np.asarray(like).dtype)
     if _is_key(like):
-        return jax.device_put(jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(like)), like.sharding)
-    # a copy, because the step that donates it must not write into the memory of numpy
-    return jax.device_put(array.view(like.dtype), like.sharding, may_alias=False)
+        value = jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(like))
+    else:
+        # a copy, because the step that donates it must not write into the memory of numpy
+        value = jnp.array(array.view(like.dtype), copy=True)
+    # what was left to JAX to place stays so: placed by name, it would make a compiled step compile again
+    return jax.device_put(value, like.sharding) if like.committed else value
 
 
 def _describe(array: np.ndarray) -> str:
@@ -189,11 +195,13 @@ def _read(content: bytes) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     try:
         arrays = safetensors.numpy.load(content)
         size = int.from_bytes(content[:8], "little")
-        header = json.loads(content[8 : 8 + size]).get("__metadata__", {})
+        header = json.loads(content[8 : 8 + size]).get("__metadata__") or {}
+        if header.get("format") != FORMAT:
+            raise CheckpointError(f"it is no checkpoint of this format ({header.get('format')!r}, expected {FORMAT!r})")
+        if header["sha256"] != _digest(arrays, header["facts"]):
+            raise CheckpointError("it is damaged (its checksum is not that of its content)")
+        return arrays, json.loads(header["facts"])
+    except CheckpointError:
+        raise
     except (safetensors.SafetensorError, ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"it is damaged ({error})") from error
-    if header.get("format") != FORMAT:
-        raise CheckpointError(f"it is no checkpoint of this format ({header.get('format')!r}, expected {FORMAT!r})")
-    if header.get("sha256") != _digest(arrays, header.get("facts", "")):
-        raise CheckpointError("it is damaged (its checksum is not that of its content)")
-    return arrays, json.loads(header["facts"])

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 
 from drsn_jax.batches import Batches
-from drsn_jax.checkpoints import CheckpointError, Checkpoints
+from drsn_jax.checkpoints import CheckpointError, Checkpoints, place_like
 from drsn_jax.progress import Diverged, Progress, not_finite
 from drsn_jax.training import TrainState
 
@@ -55,8 +55,7 @@ class Epoch(NamedTuple):
         """The state with the parameters and statistics of the best epoch, placed as ``state`` is."""
         if self.best is None or self.best_epoch == self.number:
             return self.state
-        place = lambda value, like: jax.device_put(value, like.sharding, may_alias=False)  # noqa: E731
-        return dataclasses.replace(self.state, **jax.tree.map(place, self.best, self.state.variables))
+        return dataclasses.replace(self.state, **jax.tree.map(place_like, self.best, self.state.variables))
 
 
 def fit(
