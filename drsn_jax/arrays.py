@@ -2,6 +2,7 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.typing import ArrayLike
 
 
@@ -9,6 +10,11 @@ def as_float(x: ArrayLike) -> jax.Array:
     """The array with integers made floats; other dtypes stay."""
     x = jnp.asarray(x)
     return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.result_type(x, float))
+
+
+def native(array: np.ndarray) -> np.ndarray:
+    """The array in the byte order of this machine: a compiled function takes bytes as they are."""
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def as_window(window: ArrayLike) -> jax.Array:

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from drsn_jax.arrays import native
 from drsn_jax.parallel import AXIS_NAME, Device, replicate, shares
 
 AHEAD = 2  # batches that are ready before they are asked for
@@ -47,7 +48,8 @@ class Batches:
         its memory (that of a CPU is the same anyway).
 
     Raises:
-      ValueError: without examples, with another number of labels, or for devices that do not divide the batch.
+      ValueError: without examples, with another number of labels, for types that are no numbers or no labels, or for devices that
+        do not divide the batch.
     """
 
     def __init__(
@@ -62,10 +64,18 @@ class Batches:
     ) -> None:
         if len(windows) == 0 or len(windows) != len(labels):
             raise ValueError(f"training needs as many windows as labels, and some: got {len(windows)} and {len(labels)}")
-        if batch_size < 1:
+        if not isinstance(batch_size, int | np.integer) or batch_size < 1:
             raise ValueError(f"a batch has at least one example, got a batch size of {batch_size}")
+        if seed < 0:
+            raise ValueError(f"the seed of an order is not negative, got {seed}")
+        if windows.dtype.kind not in "iufb" and windows.dtype != jnp.bfloat16:
+            raise ValueError(f"windows are real numbers, got the type {windows.dtype}")
+        if labels.ndim != 1 or labels.dtype.kind not in "iu" or labels.min() < 0:
+            raise ValueError(f"labels are integers from 0, (n,), got {labels.dtype}{list(labels.shape)} from {labels.min()}")
         self.windows, self.labels, self.batch_size, self.seed = windows, labels, batch_size, seed
         self.examples, self.steps = len(windows), steps_per_epoch(len(windows), batch_size)
+        if devices is not None and not devices:
+            raise ValueError("an empty list of devices was given: give at least one, or None for a step without a map")
         self._devices = list(devices) if devices is not None else None
         self._count, self._mine = (1, [0]) if self._devices is None else shares(self._devices)
         if batch_size % self._count:
@@ -110,8 +120,8 @@ class Batches:
         if self._pick is not None:
             return self._pick(examples)
         batch = {
-            "windows": self.windows[examples],
-            "labels": self.labels[examples],
+            "windows": native(self.windows[examples]),
+            "labels": native(self.labels[examples]),
             "weights": np.ones(examples.shape, np.float32),
         }
         # on an accelerator the copying starts now and not with the step; pmap places its shards itself
@@ -146,7 +156,7 @@ def _picker(windows: np.ndarray, labels: np.ndarray, devices: Sequence[Device] |
             "weights": jnp.ones(examples.shape, jnp.float32),
         }
 
-    data = (np.ascontiguousarray(windows), np.ascontiguousarray(labels))
+    data = (native(np.ascontiguousarray(windows)), native(np.ascontiguousarray(labels)))
     if devices is None:
         placed, compiled = jax.device_put(data), jax.jit(pick)
     else:

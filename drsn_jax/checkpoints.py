@@ -4,11 +4,12 @@ A checkpoint is one safetensors file, which any program can read and none execut
 and in the header the facts about the training as JSON and a SHA-256 over everything.
 """
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
 import re
-import shutil
 import time
 import warnings
 from collections.abc import Mapping
@@ -36,7 +37,7 @@ class Checkpoints:
     """The checkpoints of one training in a folder of their own.
 
     Args:
-      folder: made with the first checkpoint.
+      folder: of one training at a time; made by ``restore`` or with the first checkpoint.
       seconds: how much work may be lost; ``due`` says when so much has passed.
       keep: how many are kept, the newest.
 
@@ -65,7 +66,6 @@ class Checkpoints:
         path = self.folder / f"step-{step:010d}.safetensors"
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            self._sweep()
             write_atomically(path, encode(tree, facts))
             # those of later steps are damaged, or the training would not have gone back before them
             files = [file for file in self._files() if file.name <= path.name]
@@ -73,26 +73,38 @@ class Checkpoints:
                 file.unlink(missing_ok=True)
         except OSError as error:
             kept = ", ".join(file.name for file in self._files()) or "none yet"
+            advice = "make room" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "correct that"
             raise OSError(
                 error.errno,
                 f"the checkpoint of step {step} could not be written ({error.strerror}); the ones before it are whole ({kept}): "
-                "make room, and the same command goes on from there",
+                f"{advice}, and the same command goes on from there",
                 str(path),
             ) from error
 
-    def restore(self, like: Tree) -> tuple[Tree, dict[str, Any]] | None:
+    def restore(self, like: Tree, about: Mapping[str, Any] | None = None) -> tuple[Tree, dict[str, Any]] | None:
         """The newest whole checkpoint as ``(tree, facts)``, the arrays placed as those of ``like`` are; None without any.
 
-        A damaged one is passed over with a warning. Raises CheckpointError if all are damaged, or if the arrays are not those
-        of ``like`` (the message says which).
+        A damaged one is passed over with a warning. ``about`` must be what was saved as ``facts["about"]``.
+
+        Raises CheckpointError if all are damaged, if they are about another training or if the arrays are not those of ``like``
+        (the message says what differs); OSError where the folder cannot be made.
         """
         content = from_first(self._newest)
-        return decode(content, like) if content else None
+        if not content:
+            return None
+        if about is not None:
+            self._refuse_difference(_read(content)[1].get("about", {}), json.loads(json.dumps(about)))
+        return decode(content, like)
 
     def remove(self) -> None:
-        """Delete the folder: the training is done, and what was wanted of it is elsewhere."""
-        if is_first():
-            shutil.rmtree(self.folder, ignore_errors=True)
+        """Delete the checkpoints, and the folder if nothing else is in it: the training is done."""
+        if not is_first():
+            return
+        self._sweep()
+        for file in self._files():
+            file.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.folder.rmdir()
 
     def newest(self) -> str:
         """The name of the newest file, or ``"none"``."""
@@ -101,14 +113,29 @@ class Checkpoints:
     def _files(self) -> list[Path]:
         """The checkpoints, the newest first."""
         found = self.folder.iterdir() if self.folder.is_dir() else ()
-        return sorted((file for file in found if re.fullmatch(r"step-\d{10,}\.safetensors", file.name)), reverse=True)
+        named = (file for file in found if re.fullmatch(r"step-\d{10}\.safetensors", file.name))
+        return sorted((file for file in named if file.is_file()), reverse=True)
 
     def _sweep(self) -> None:
         """Remove what a kill in the middle of writing left."""
         for file in self.folder.glob(".step-*"):
             file.unlink(missing_ok=True)
 
+    def _refuse_difference(self, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
+        different = [
+            f"{name}: {found.get(name)} there, {wanted.get(name)} here"
+            for name in sorted({*found, *wanted})
+            if found.get(name) != wanted.get(name)
+        ]
+        if different:
+            raise CheckpointError(
+                f"{self.folder} holds the checkpoint of another training ({'; '.join(different)}): choose another folder"
+            )
+
     def _newest(self) -> bytes:
+        # now, and not when the first work is done
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._sweep()
         damaged = []
         for file in self._files():
             content = file.read_bytes()
@@ -128,7 +155,10 @@ class Checkpoints:
 
 def encode(tree: Any, facts: Mapping[str, Any]) -> bytes:
     """A tree of arrays and facts as the content of a file; random keys become the numbers they are made of."""
-    arrays = {name: _to_host(leaf) for name, leaf in _named(tree)}
+    named = _named(tree)
+    arrays = {name: _to_host(leaf) for name, leaf in named}
+    if len(arrays) < len(named):
+        raise ValueError("two arrays of the tree have the same name: avoid / in the names of parameters")
     text = json.dumps(facts)
     header = {"format": FORMAT, "facts": text, "sha256": _digest(arrays, text)}
     return safetensors.numpy.save(arrays, header)
@@ -175,6 +205,8 @@ def place_like(array: np.ndarray, like: Any) -> Any:
     else:
         # a copy, because the step that donates it must not write into the memory of numpy
         value = jnp.array(array.view(like.dtype), copy=True)
+    if value.dtype != like.dtype:
+        raise CheckpointError(f"an array of type {like.dtype} came back as {value.dtype}: enable 64 bits as in the training")
     # what was left to JAX to place stays so: placed by name, it would make a compiled step compile again
     return jax.device_put(value, like.sharding) if like.committed else value
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from drsn_jax.arrays import native
 from drsn_jax.training import Step, TrainState
 
 
@@ -96,6 +97,7 @@ def bootstrap_interval(values: Sequence[float], counts: Sequence[int], *, seed: 
 
 
 def _pad(array: np.ndarray, length: int) -> np.ndarray:
+    array = native(array)
     if len(array) == length:
         return array
     return np.concatenate([array, np.zeros((length - len(array), *array.shape[1:]), array.dtype)])

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from drsn_jax.batches import Batches
@@ -69,6 +70,7 @@ def fit(
     validate: Callable[[TrainState], Mapping[str, Any]] | None = None,
     patience: int | None = None,
     checkpoints: Checkpoints | None = None,
+    about: Mapping[str, Any] | None = None,
 ) -> Generator[Epoch, None, None]:
     """Train, yielding after every epoch.
 
@@ -84,25 +86,46 @@ def fit(
         a ``make_eval_step``; called after every epoch.
       patience: stop after so many epochs without a lower validation loss.
       checkpoints: where to go on from and to write to: whenever the last one is ``checkpoints.seconds`` old, in the middle of an
-        epoch too, and at the end. A training that had ended yields its last epoch again, so that the caller has its state.
+        epoch too, and after the last one. A training that had ended yields its last epoch again, so that the caller has its
+        state.
+      about: what decides the training and is not seen in its arrays (noise, learning rate, data …), as JSON can hold it: it is
+        kept in the checkpoints, and one with another ``about`` is refused. ``fit`` itself only knows the shapes, the labels, the
+        batch size and the seed.
 
-    An epoch is yielded before a checkpoint covers it: a caller that logs, and is killed, may be given that epoch again.
+    The same bytes come out only with the same number of devices and the same ``steps_per_call``; with others, sums are rounded
+    in another order. An epoch is yielded before a checkpoint covers it: a caller that logs, and is killed, may be given that
+    epoch again.
 
-    Raises:
-      ValueError: for patience without validation.
-      CheckpointError: for a checkpoint of another network, optimiser, training set or order.
+    Raises (all at the first ``next``):
+      ValueError: for options that cannot be, and for patience without validation.
+      CheckpointError: for a checkpoint of another network, optimiser, batch size, seed or ``about``, or one that is further than
+        ``epochs``.
       Diverged: when the loss or the gradient of a step is not finite, or a parameter after an epoch. The last checkpoint is of
         a step before.
     """
+    if epochs < 1 or steps_per_call < 1:
+        raise ValueError(f"a training has at least one epoch and one step a call, got {epochs} and {steps_per_call}")
     if patience is not None and (validate is None or patience < 1):
         raise ValueError(f"patience counts epochs without a lower validation loss, from 1: got {patience}; it goes with validate")
-    about = _about(batches, validation=validate is not None)
+    state = jax.tree.map(jnp.asarray, state)
+    about = {**_about(batches, validation=validate is not None), **(about or {})}
     progress, best = Progress(), jax.device_get(state.variables) if validate else None
-    if checkpoints is not None and (found := checkpoints.restore({"state": state, "best": best})) is not None:
+    if checkpoints is not None and (found := checkpoints.restore({"state": state, "best": best}, about)) is not None:
         tree, facts = found
-        _refuse_difference(checkpoints, facts["about"], about)
         state, best, progress = tree["state"], tree["best"], Progress(**facts["progress"])
-    if progress.record is not None and (progress.finished or progress.epoch >= epochs):
+        if (progress.epoch, progress.step) > (epochs, 0):
+            raise CheckpointError(
+                f"the checkpoint in {checkpoints.folder} is {progress.step} steps beyond epoch {progress.epoch}, further than "
+                f"the {epochs} epochs that are asked for: ask for more, or choose another folder"
+            )
+
+    def ended() -> bool:
+        if progress.epoch >= epochs:
+            return True
+        without = progress.epoch - progress.best_epoch
+        return patience is not None and progress.epoch > 0 and progress.step == 0 and without >= patience
+
+    if progress.record is not None and progress.step == 0 and ended():
         yield Epoch(state=state, best=best, **progress.record)
         return
 
@@ -116,7 +139,7 @@ def fit(
         checkpoints.save(progress.epoch * batches.steps + progress.step, {"state": state, "best": best}, facts)
 
     with _compilations() as compilations:
-        while progress.epoch < epochs and not progress.finished:
+        while not ended():
             clock, waiting, started = time.perf_counter(), None, progress.step
             for batch in batches.epoch(progress.epoch + 1, first_step=started, steps_per_call=steps_per_call):
                 called, compiled = time.perf_counter(), len(compilations)
@@ -152,9 +175,8 @@ def fit(
                 more["validation_loss"], more["validation_accuracy"], improved = progress.validated(validate(state))
                 best = jax.device_get(state.variables) if improved else best
             record = progress.end_epoch(**more)
-            progress.finished = patience is not None and progress.epoch - progress.best_epoch >= patience
             yield Epoch(state=state, best=best, **record)
-            if checkpoints is not None and (checkpoints.due or progress.finished or progress.epoch == epochs):
+            if checkpoints is not None and (checkpoints.due or ended()):
                 save()
 
 
@@ -171,18 +193,13 @@ def _about(batches: Batches, *, validation: bool) -> dict[str, Any]:
     }
 
 
-def _refuse_difference(checkpoints: Checkpoints, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    different = [f"{name}: {found.get(name)} there, {wanted[name]} here" for name in wanted if found.get(name) != wanted[name]]
-    if different:
-        raise CheckpointError(
-            f"{checkpoints.folder} holds the checkpoint of another training ({'; '.join(different)}): choose another folder"
-        )
-
-
 def _diverged(what: str, progress: Progress, step: int, batches: Batches, checkpoints: Checkpoints | None) -> Diverged:
     """The error of step ``step`` (from 0) of the epoch."""
     bad = batches.describe_bad(progress.epoch + 1, step)
-    advice = bad or "lower the learning rate, standardise the windows, or look for extreme values in the recordings"
+    advice = bad or (
+        "lower the learning rate, standardise the windows, look for extreme values in the recordings, or check that the network "
+        f"has the classes 0 to {int(np.max(batches.labels))}"
+    )
     kept = "" if checkpoints is None else f"; the last good checkpoint: {checkpoints.newest()}"
     number = progress.epoch * batches.steps + step + 1
     return Diverged(f"{what} in step {number} (epoch {progress.epoch + 1}): {advice}{kept}", number)

@@ -39,7 +39,7 @@ def start(
     """
     if coordinator is not None:
         host, _, port = coordinator.rpartition(":")
-        if not host or not port.isdigit():
+        if not host or not port.isdecimal() or not 0 < int(port) < 65536:
             raise ValueError(f"the coordinator is HOST:PORT of process 0, got {coordinator!r}")
         if processes is None or process_id is None or not 0 <= process_id < processes:
             raise ValueError(

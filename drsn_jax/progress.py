@@ -31,7 +31,6 @@ class Progress:
       total_seconds: of the whole epochs.
       best_epoch, best_loss: of the lowest validation loss; epoch 0 before there is one.
       record: what the last whole epoch ended with.
-      finished: no epoch follows.
     """
 
     epoch: int = 0
@@ -45,7 +44,6 @@ class Progress:
     best_epoch: int = 0
     best_loss: float = math.inf
     record: dict[str, Any] | None = None
-    finished: bool = False
 
     def add(self, metrics: Mapping[str, Any]) -> str | None:
         """Read the metrics of a call, of one step or several, and add them up; returns what is not finite in the step that
@@ -62,6 +60,8 @@ class Progress:
 
     def validated(self, sums: Mapping[str, Any]) -> tuple[float, float, bool]:
         """The validation loss and accuracy of the epoch whose steps are all made, and whether it is the best so far."""
+        if not float(sums["count"]) > 0:
+            raise ValueError("the validation counted no examples: give it some, with positive weights")
         loss, accuracy = (float(sums[name]) / float(sums["count"]) for name in ("loss", "correct"))
         # a loss that is not finite is better than nothing and never better than another
         best = self.best_epoch == 0 or loss < self.best_loss

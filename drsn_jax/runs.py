@@ -131,7 +131,10 @@ def read_metrics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """The records of ``metrics.jsonl``; the last of an interrupted run may be cut off and is then left out."""
     file = Path(folder) / "metrics.jsonl"
     lines = file.read_text(encoding="utf-8").split("\n") if file.exists() else []
-    return [json.loads(line) for line in lines[:-1] if line]
+    try:
+        return [json.loads(line) for line in lines[:-1] if line]
+    except ValueError as error:
+        raise ValueError(f"{file} is damaged ({error}): take out the line that is no JSON, or choose another --out") from error
 
 
 def _read_config(file: Path) -> dict[str, Any]:

@@ -4,6 +4,7 @@ A ``Trainer`` compiles the steps of one network; its trials differ in data, SNR 
 """
 
 import functools
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -20,6 +21,7 @@ from drsn_jax.hosts import is_first
 from drsn_jax.networks import Network, parameter_count
 from drsn_jax.noise import add_noise
 from drsn_jax.parallel import AXIS_NAME, Device, place_on, pmap_predict, pmap_step, replicate, shares
+from drsn_jax.progress import Diverged
 from drsn_jax.training import (
     QUICK_COMPILATION,
     TrainState,
@@ -146,7 +148,14 @@ class Trainer:
         )
 
     def probe(self, data: TrialData, steps: int = 3) -> float:
-        """Compile everything and return the seconds of a whole training, measured on a few steps of it."""
+        """Compile everything and return the seconds of a whole training, measured on a few steps of it; NaN where these steps
+        diverge, which the training itself will tell."""
+        try:
+            return self._probe(data, steps)
+        except Diverged:
+            return math.nan
+
+    def _probe(self, data: TrialData, steps: int) -> float:
         # an epoch of the same calls as in the training, the shorter one at its end too
         whole = steps_per_epoch(len(data.train), self.batch_size)
         calls = min(whole, self._steps_per_call + whole % self._steps_per_call)
@@ -186,8 +195,7 @@ class Trainer:
         epoch = None
         for epoch in self._fit(data, seed, self.epochs, checkpoints):
             on_epoch(epoch, self._confusion(data.test_labels, self._predicted(epoch.state, data.test)))
-        if epoch is None:
-            raise ValueError(f"a trial needs at least one epoch, got epochs={self.epochs}")
+        assert epoch is not None, "fit yields at least one"
         state, number = (epoch.best_state, epoch.best_epoch) if self._best else (epoch.state, epoch.number)
         predicted = self._predicted(state, data.test)
         train_confusion = self._confusion(data.train_labels, self._predicted(state, data.train_noisy))

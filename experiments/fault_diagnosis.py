@@ -263,8 +263,9 @@ def train(
     )
     if trials:
         scripts.say("compiling the networks and timing a few steps of each …")
-        seconds = dict(comparison.estimate(first))
-        scripts.say(f"expected time: {scripts.duration(sum(seconds.values()) * trials / len(seconds))}")
+        seconds = [seconds for _, seconds in comparison.estimate(first) if math.isfinite(seconds)]
+        if seconds:
+            scripts.say(f"expected time: {scripts.duration(sum(seconds) * trials / len(seconds))}")
     with scripts.Progress(trials * options.epochs) as progress:
         for number, cut in enumerate(folds):
             fold = first if number == 0 else cut()

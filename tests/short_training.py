@@ -204,23 +204,27 @@ class Processes:
         self._server.stdout.close()
 
     def run(self, job: str, *, kill_after: float | None = None, kill_at: str | None = None, **arguments: Any) -> "Ended":
-        """Run a job until its end, or until it is killed: so many seconds after its start, or when it says ``kill_at``."""
+        """Run a job until its end, or until it is killed: when it says ``kill_at``, so many seconds after that, or after its
+        start."""
         assert self._server.stdin is not None
         self._server.stdin.write(json.dumps({"job": job, **arguments}) + "\n")
         pid, said, began = int(self._next(DEADLINE) or 0), [], time.monotonic()
         kill = functools.partial(os.kill, pid, signal.SIGKILL)
+        at = None if kill_after is None or kill_at is not None else began + kill_after
         while True:
-            line = self._next(DEADLINE if kill_after is None else max(0.0, began + kill_after - time.monotonic()))
+            line = self._next(DEADLINE if at is None else max(0.0, at - time.monotonic()))
             seconds = time.monotonic() - began
             if line is not None and line.startswith("ended "):
                 return Ended(int(line.split()[1]), said, seconds)
             if line is not None:
                 said.append((seconds, line))
-            elif kill_after is None:
+            elif at is None:
                 kill()
                 raise AssertionError(f"{job} hangs; at last it said {said[-1:]}")
-            if line is None or line == kill_at:
-                kill_after = kill_at = None
+            if line is not None and line == kill_at and kill_after is not None:
+                at, kill_at = time.monotonic() + kill_after, None
+            elif line is None or line == kill_at:
+                at = kill_at = None
                 with contextlib.suppress(ProcessLookupError):  # it ended in this moment
                     kill()
 

@@ -145,6 +145,46 @@ def test_a_batch_of_none_is_refused():
         Batches(WINDOWS, LABELS, 0)
 
 
+@pytest.mark.parametrize("on_device", [False, True])
+def test_the_byte_order_of_a_file_is_understood(on_device):
+    """Compiled for native numbers before, a function would take the bytes as they are."""
+    double = jax.jit(lambda batch: (2 * batch["windows"][:, 0, 0], batch["labels"]))
+    for kind in ("=", ">", "<"):
+        batches = Batches(WINDOWS.astype(f"{kind}f4"), LABELS.astype(f"{kind}i4"), 4, on_device=on_device)
+        windows, labels = double(next(batches.epoch(1)))
+        np.testing.assert_array_equal(windows, 2 * order(20, 4)[0])
+        np.testing.assert_array_equal(labels, order(20, 4)[0])
+
+
+@pytest.mark.parametrize(
+    ("labels", "found"),
+    [
+        (LABELS - 1, "int32.20. from -1"),
+        (LABELS.astype(float), "float64.20. from 0"),
+        (LABELS[:, None], "int32.20, 1."),
+        (LABELS > 3, "bool.20."),
+    ],
+)
+def test_labels_are_numbers_of_classes(labels, found):
+    with pytest.raises(ValueError, match=f"labels are integers from 0, .n,., got {found}"):
+        Batches(WINDOWS, labels, 4)
+
+
+@pytest.mark.parametrize("windows", [WINDOWS.astype(complex), WINDOWS.astype(str), WINDOWS.astype(object)])
+def test_windows_are_real_numbers(windows):
+    with pytest.raises(ValueError, match="windows are real numbers, got the type"):
+        Batches(windows, LABELS, 4)
+
+
+def test_other_options_that_cannot_be():
+    with pytest.raises(ValueError, match=r"got a batch size of 2\.5"):
+        Batches(WINDOWS, LABELS, 2.5)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="empty list of devices"):
+        Batches(WINDOWS, LABELS, 4, devices=[])
+    with pytest.raises(ValueError, match="not negative, got -1"):
+        Batches(WINDOWS, LABELS, 4, seed=-1)
+
+
 def test_bad_windows_of_a_batch_are_named():
     windows = WINDOWS.copy()
     chosen = order(20, 8)[1]

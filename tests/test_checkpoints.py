@@ -209,9 +209,34 @@ def test_any_program_reads_the_file(kept, state):
 def test_without_checkpoints_there_is_nothing(kept):
     assert kept.restore(small) is None
     assert kept.newest() == "none"
-    kept.folder.mkdir()
     assert kept.restore(small) is None
     assert kept.newest() == "none"
+
+
+def test_what_is_no_file_of_ours_is_left_alone(kept):
+    """Also by its removal."""
+    (kept.folder / "step-0000000099.safetensors").mkdir(parents=True)
+    (kept.folder / "step-0000000098.safetensors").symlink_to("nowhere")
+    (kept.folder / "notes.txt").write_text("mine")
+    assert kept.restore(small) is None
+    kept.save(3, small, {})
+    assert kept.restore(small) is not None
+    kept.remove()
+    left = ["notes.txt", "step-0000000098.safetensors", "step-0000000099.safetensors"]
+    assert sorted(file.name for file in kept.folder.iterdir()) == left
+
+
+def test_a_folder_that_cannot_be_made_is_told_at_once(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError, match="file"):
+        Checkpoints(tmp_path / "file").restore(small)
+    with pytest.raises(OSError, match="correct that, and the same command goes on"):
+        Checkpoints(tmp_path / "file" / "deeper").save(1, small, {})
+
+
+def test_names_that_collide_are_refused():
+    with pytest.raises(ValueError, match="two arrays of the tree have the same name"):
+        encode({"a/b": np.ones(1), "a": {"b": np.ones(1)}}, {})
 
 
 def test_the_folder_is_made_with_the_first(tmp_path):

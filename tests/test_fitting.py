@@ -1,5 +1,6 @@
 """The loop around the step: its records, validation, early stopping, several steps a call, checkpoints, numbers that explode."""
 
+import dataclasses
 import itertools
 import math
 from typing import Any
@@ -285,8 +286,56 @@ def test_a_checkpoint_of_another_training_is_refused(step, tmp_path, changed, me
 
 def test_validation_is_part_of_what_a_checkpoint_is_of(step, validate, tmp_path):
     train(step, epochs=1, checkpoints=Checkpoints(tmp_path))
-    with pytest.raises(CheckpointError):
+    with pytest.raises(CheckpointError, match=r"another training \(validation: False there, True here\)"):
         train(step, validate=validate, checkpoints=Checkpoints(tmp_path))
+
+
+def test_the_caller_says_what_else_decides(step, tmp_path):
+    """The noise, the rate: nothing of them is seen in the arrays."""
+    about = {"snr_db": -5.0, "kinds": ("pink", "gaussian")}
+    train(step, epochs=1, checkpoints=Checkpoints(tmp_path), about=about)
+    assert len(train(step, epochs=2, checkpoints=Checkpoints(tmp_path), about=about)) == 1
+    for other in ({**about, "snr_db": 20.0}, None, {**about, "rate": 0.1}):
+        with pytest.raises(CheckpointError, match=r"snr_db: -5\.0 there, (20\.0|None) here|rate: None there, 0\.1"):
+            train(step, checkpoints=Checkpoints(tmp_path), about=other)
+
+
+def test_more_patience_goes_on(step, tmp_path):
+    validate = lambda state: {"loss": 1.0, "correct": 0, "count": 1}  # noqa: E731
+    options: dict[str, Any] = {"epochs": 5, "validate": validate, "checkpoints": Checkpoints(tmp_path)}
+    assert [epoch.number for epoch in train(step, patience=1, **options)] == [1, 2]
+    assert [epoch.number for epoch in train(step, patience=3, **options)] == [3, 4]
+    assert [epoch.number for epoch in train(step, **options)] == [5]
+
+
+@pytest.mark.parametrize(("made", "asked"), [(6, 1), (5, 1), (4, 1)])
+def test_a_checkpoint_beyond_what_is_asked_for_is_refused(step, tmp_path, made, asked):
+    """Its state is not the one after that epoch."""
+    train(step, checkpoints=Checkpoints(tmp_path, seconds=0, keep=9))
+    for file in sorted(tmp_path.iterdir())[made:]:
+        file.unlink()
+    with pytest.raises(CheckpointError, match=r"further than the 1 epochs that are asked for: ask for more"):
+        train(step, epochs=asked, checkpoints=Checkpoints(tmp_path))
+
+
+def test_numbers_that_are_no_arrays_yet_come_back(step, tmp_path):
+    """A state by hand, its step a Python number."""
+    batches = Batches(*tiny.tones(EXAMPLES, 1), BATCH_SIZE)
+    for epochs in (1, 2):
+        state = dataclasses.replace(begin(), step=0)
+        last = list(fit(step, state, batches, epochs=epochs, checkpoints=Checkpoints(tmp_path)))[-1]
+    tiny.assert_equal(last.state, train(step)[-1].state)
+
+
+@pytest.mark.parametrize(("changed", "message"), [({"epochs": 0}, "got 0 and 1"), ({"steps_per_call": 0}, "got 2 and 0")])
+def test_a_training_has_epochs_and_steps(step, changed, message):
+    with pytest.raises(ValueError, match=f"at least one epoch and one step a call, {message}"):
+        train(step, **changed)
+
+
+def test_a_validation_of_nothing_is_refused(step):
+    with pytest.raises(ValueError, match="validation counted no examples"):
+        train(step, validate=lambda state: {"loss": 0.0, "correct": 0, "count": 0})
 
 
 # --- numbers that explode
@@ -332,7 +381,7 @@ def exploding(at, what):
 )
 def test_it_stops_at_the_step(tmp_path, what, at, seen, message):
     told = []
-    with pytest.raises(Diverged, match=f"{message}: lower the learning rate") as raised:
+    with pytest.raises(Diverged, match=f"{message}: lower the learning rate.* the classes 0 to 2") as raised:
         told.extend(epoch.number for epoch in start(exploding(at, what), epochs=3))
     assert raised.value.step == seen
     assert told == [1][: at // STEPS]

@@ -195,5 +195,7 @@ def test_a_share_that_is_none_is_refused(recordings, split, share):
 
 
 def test_a_share_that_leaves_nothing_to_train_on_is_refused(recordings):
+    with pytest.raises(ValueError, match=r"share of 0\.9999 leaves no windows to train on"):
+        cut(recordings, "random-windows", validation=0.9999)
     with pytest.raises(ValueError, match="as long as a window of 32 samples: choose shorter windows"):
         cut(recordings, "recording", validation=0.95)

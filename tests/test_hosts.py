@@ -180,6 +180,7 @@ def test_one_process_is_the_first_and_asks_nobody():
         (("here:", 2, 0), "HOST:PORT.*'here:'"),
         ((":1234", 2, 0), "HOST:PORT.*':1234'"),
         (("here:http", 2, 0), "HOST:PORT.*'here:http'"),
+        (("here:65536", 2, 0), "HOST:PORT.*'here:65536'"),
         (("here:1234", None, None), "got None and None"),
         (("here:1234", 2, None), "got 2 and None"),
         (("here:1234", None, 1), "got None and 1"),

@@ -132,13 +132,18 @@ def test_killed_trainings_end_as_one_that_was_not(processes, whole, like, tmp_pa
             step = kept_step(folder, like)
             assert step == [0, *whole.saved][at - (point != "renamed")]
         else:
-            ended = processes.run("train", folder=str(folder), kill_after=rng.uniform(whole.first, whole.seconds))
+            # from before the first checkpoint to the last, and up to a step later: by what it did, for machines have moods
+            after = rng.randrange(SAVES)
+            said = f"saved {whole.saved[after - 1]}" if after else None
+            wait = rng.uniform(0, (whole.seconds - whole.first) / SAVES if after else whole.first)
+            ended = processes.run("train", folder=str(folder), kill_at=said, kill_after=wait)
             assert ended.status in (0, -signal.SIGKILL)
             early, late = early + (not ended.saved), late + (ended.status == 0)
             step = kept_step(folder, like)
             assert step >= max(ended.saved, default=0)
         steps.append(step)
         end_alike(processes, folder, whole)
+    assert late <= (count - inside) / 2, "most of the random moments were after the end"
     tell(
         f"kills: {count} trainings of {whole.saved[-1]} steps, {inside} killed inside the writing of a checkpoint, "
         f"{count - inside} at a random moment ({early} before the first checkpoint, {late} after the end); went on from steps "

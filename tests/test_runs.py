@@ -216,6 +216,12 @@ def test_records_from_an_epoch_on_are_forgotten(tmp_path):
     assert found == [("a", 1), ("b", 1), ("b", 2), ("b", 3)]
 
 
+def test_a_damaged_line_is_told_with_its_file(run):
+    (run.path / "metrics.jsonl").write_text('{"epoch": 1}\n???\n{"epoch": 2}\n')
+    with pytest.raises(ValueError, match=r"metrics\.jsonl is damaged .*take out the line"):
+        read_metrics(run.path)
+
+
 # --- one at a time
 
 

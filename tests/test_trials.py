@@ -12,6 +12,7 @@ from drsn_jax.evaluation import confusion_matrix
 from drsn_jax.networks import parameter_count
 from drsn_jax.noise import add_noise, measure_snr_db
 from drsn_jax.parallel import choose_devices
+from drsn_jax.progress import Diverged
 from drsn_jax.trial_data import TEST_NOISE, TRAIN_NOISE, VALIDATION_NOISE, standardised, with_noise
 from drsn_jax.trials import Trainer
 
@@ -169,6 +170,14 @@ def test_a_probe_compiles_everything():
     assert not [name for name in after if "train_step" in name or "(step)" in name], after
 
 
+def test_a_probe_that_diverges_stops_nothing():
+    """The training itself says so, with its own step; an estimate there is none."""
+    trainer = make(learning_rate=1e30)
+    assert np.isnan(trainer.probe(noisy_data()))
+    with pytest.raises(Diverged, match=r"step \d \(epoch 1\)"):
+        run(make(learning_rate=1e30), noisy_data())
+
+
 def test_devices_that_do_not_divide_the_batch_are_refused():
     with pytest.raises(ValueError, match="3 devices do not divide the batch size 8"):
         make(devices=choose_devices(3))
@@ -177,7 +186,7 @@ def test_devices_that_do_not_divide_the_batch_are_refused():
 def test_a_trial_needs_an_epoch(fixed):
     fixed.epochs = 0
     try:
-        with pytest.raises(ValueError, match="at least one epoch, got epochs=0"):
+        with pytest.raises(ValueError, match="at least one epoch and one step a call, got 0 and 1"):
             fixed.run(noisy_data(), seed=0)
     finally:
         fixed.epochs = EPOCHS

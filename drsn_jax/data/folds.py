@@ -176,6 +176,8 @@ def _random_windows(
             shuffled = np.random.default_rng(seed).permutation(train)
             count = math.ceil(validation * len(train))
             train, apart = np.sort(shuffled[count:]), np.sort(shuffled[:count])
+            if not len(train):
+                raise ValueError(f"a validation share of {validation} leaves no windows to train on: choose a smaller one")
         sides = [(windows[side], every.labels[side]) for side in (train, test, apart)]
         return lambda: Fold(name, *sides[0], *sides[1], every.recordings[test], *sides[2])
 
