@@ -251,6 +251,7 @@ def _checkpoints(path: Path, devices: Sequence[Device]) -> None:
     assert found[1] == {"epoch": 1}
     checkpoints.remove()
     assert checkpoints.restore(like) is None
+    checkpoints.remove()
 
 
 def _raised(call: Any) -> Exception | None:
