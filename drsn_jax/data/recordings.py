@@ -1,28 +1,26 @@
-"""Recordings of signals from the user's own files, named by a table that anybody can write in a spreadsheet.
+"""Recordings of signals from the user's own files, named by a table or by the folders they lie in.
 
-The table is a CSV file (UTF-8, commas) with the columns ``path``, ``label``, ``sampling_rate`` (Hz),
-``channel`` (the variable inside the file) and, if wanted, ``condition`` (speed, load, …) and ``group`` (the
-physical part); others are ignored.
+The table is a CSV file (UTF-8, commas) with the columns ``path``, ``label`` and, if wanted, ``sampling_rate`` (Hz; where the file
+holds none), ``channel`` (see ``channels``; where the file holds several), ``condition`` (speed, load, …) and ``group`` (the
+physical part); others are ignored. Without a table: a folder for each class, ``class/file`` or ``class/condition/file``.
 """
 
-import csv
 import hashlib
-import io
 import math
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from drsn_jax.data.channels import RecordingError as RecordingError
+from drsn_jax.data.channels import library
+from drsn_jax.data.formats import READERS, open_signal
+from drsn_jax.data.listing import COLUMNS, positive, rows_of_folder, rows_of_table
+
 StrPath = str | os.PathLike[str]
-COLUMNS = ("path", "label", "sampling_rate", "channel")
-
-
-class RecordingError(ValueError):
-    """Something is wrong with the user's files: what was found, where, and what to do."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,42 +51,142 @@ class Recording:
             )
 
 
-def read_recordings(table: StrPath, folder: StrPath | None = None) -> list[Recording]:
-    """The recordings that a table names, in its order, each with one channel.
+def read_recordings(table: StrPath, folder: StrPath | None = None, *, outside: bool = False) -> list[Recording]:
+    """The recordings that a table names, in its order.
 
     Args:
-      table: the CSV file described above; MATLAB files up to version 7 (``.mat``) are understood.
+      table: the CSV file described above.
       folder: where the paths in the table start; by default the table's own folder.
+      outside: whether paths, or links, may lead out of that folder.
 
     Raises:
       RecordingError: for a table or a file that is missing, broken, or holds no usable signal (empty, NaN or
         infinite samples, constant), with the table, its line and the file.
-      ImportError: without scipy, which is in the extra ``experiments``.
+      ImportError: without the library for a file's format, which is in the extra ``experiments``.
     """
     table = Path(table)
-    folder = table.parent if folder is None else Path(folder)
+    recordings = _read(rows_of_table(table), table.parent if folder is None else Path(folder), outside)
+    if not recordings:
+        raise RecordingError(f"{table} names no recordings: add a line for each under the header")
+    return recordings
+
+
+def read_folder(
+    folder: StrPath, *, sampling_rate: float | None = None, channel: str = "", outside: bool = False
+) -> list[Recording]:
+    """The recordings in a folder for each class, ``class/file`` or ``class/condition/file``, in the order of their paths.
+
+    Args:
+      folder: holds the folders of the classes; hidden files are passed over.
+      sampling_rate: in Hz, for files that hold none.
+      channel: in every file, see ``channels``; a pattern where the name differs from file to file.
+      outside: whether links may lead out of the folder.
+
+    Raises as ``read_recordings``.
+    """
+    folder = Path(folder)
+    rows = rows_of_folder(folder, sampling_rate, channel)
+    recordings = _read(rows, folder, outside)
+    if not recordings:
+        raise RecordingError(f"{folder} holds no recordings: expected a folder for each class with files ({', '.join(READERS)})")
+    return recordings
+
+
+def _read(rows: Iterable[tuple[str, dict[str, str]]], folder: Path, outside: bool) -> list[Recording]:
+    """The recordings of rows with the columns of a table, each with what messages call its place."""
     recordings: list[Recording] = []
-    lines: dict[Path, int] = {}
-    for line, row in _read_table(table):
-        where = f"{table}, line {line}"
-        for column in ("path", "label", "channel"):
+    places: dict[Path, str] = {}
+    for where, row in rows:
+        for column in COLUMNS:
             if not row[column]:
                 raise RecordingError(f"{where}: the {column} is blank, fill it in")
-        rate = _positive(row["sampling_rate"])
-        if rate is None:
+        rate = None
+        if row.get("sampling_rate") and (rate := positive(row["sampling_rate"])) is None:
             raise RecordingError(
                 f"{where}: the sampling_rate {row['sampling_rate']!r} of {row['path']} is not a positive number, give it in Hz"
             )
         file = folder / row["path"]
+        try:
+            target = file.resolve()
+            within = target.is_relative_to(folder.resolve())
+        except (OSError, ValueError, RuntimeError) as error:  # null bytes, links in a circle
+            raise RecordingError(f"{where}: {row['path']!r} is no path: {error}") from error
+        if not outside and not within:
+            raise RecordingError(f"{where}: {row['path']} is not within {folder}: move the file there, or allow paths outside")
         # one measurement, also by another channel, could end up on both sides of a split
-        first = lines.setdefault(file.resolve(), line)
-        if first != line:
-            raise RecordingError(f"{where}: {file} is in line {first} already, keep one channel of each file")
-        signal = _read_mat(file, row["channel"], where)
+        first = places.setdefault(target, where)
+        if first != where:
+            raise RecordingError(
+                f"{where}: {file} is in {first.rpartition(', ')[2]} already, keep one line for each file (join its channels by +)"
+            )
+        try:
+            signal, rate = read_file(file, row.get("channel", ""), rate)
+        except RecordingError as error:
+            raise RecordingError(f"{where}: {error}") from error
         recordings.append(Recording(signal, row["label"], rate, row.get("condition", ""), row.get("group", ""), row["path"]))
-    if not recordings:
-        raise RecordingError(f"{table} names no recordings: add a line for each under the header")
     return recordings
+
+
+def read_file(file: StrPath, channel: str = "", sampling_rate: float | None = None) -> tuple[np.ndarray, float]:
+    """The signal of one file ``(length, channels)`` float32 and its sampling rate in Hz.
+
+    ``sampling_rate`` is for files that hold none; where a file holds another, that is an error. Raises as ``read_recordings``.
+    """
+    opened = open_signal(Path(file), channel)
+    rate = agreed_rate(str(file), opened.sampling_rate, sampling_rate)
+    return check_samples(opened.read(0, opened.length), str(file)), rate
+
+
+def agreed_rate(where: str, stored: float | None, given: float | None) -> float:
+    """The sampling rate of a file, from what it holds and what the user says; RecordingError without any or for two."""
+    rate = stored if stored is not None else given
+    if rate is None:
+        raise RecordingError(f"{where} holds no sampling rate: give it in Hz")
+    if stored is not None and given is not None and stored != given:
+        raise RecordingError(f"{where} says that it is sampled at {stored:g} Hz, not at {given:g} Hz: correct or omit the rate")
+    return rate
+
+
+def check_samples(signal: np.ndarray, where: str) -> np.ndarray:
+    """The signal, ``(length, channels)`` float32, unless it cannot be used: RecordingError for samples that are not finite and
+    for a channel that is constant."""
+    for number, channel in enumerate(signal.T, 1):
+        called = where if signal.shape[1] == 1 else f"{where}, channel {number} of {signal.shape[1]}"
+        finite = np.isfinite(channel)
+        if not finite.all():
+            first = int(np.argmin(finite))
+            raise RecordingError(
+                f"{called}: sample {first} is {channel[first]}, not a finite float32 number "
+                f"({np.sum(~finite)} such in all): cut the recording or leave it out"
+            )
+        if channel.min() == channel.max():
+            raise RecordingError(f"{called} is constant ({channel[0]:g} everywhere, as float32): a dead channel, leave it out")
+    return signal
+
+
+def resample(recordings: Sequence[Recording], sampling_rate: float) -> list[Recording]:
+    """The recordings at one sampling rate in Hz, those of another by polyphase filtering, which keeps what both rates can show.
+
+    Raises RecordingError for a rate that is not positive or no simple ratio to that of a recording. Needs scipy. Source:
+    ``scipy.signal.resample_poly``.
+    """
+    if not 0 < sampling_rate < math.inf:
+        raise RecordingError(f"the sampling rate to resample to is a positive number of Hz, got {sampling_rate}")
+    changed = []
+    for i, r in enumerate(recordings):
+        ratio = Fraction(sampling_rate / r.sampling_rate).limit_denominator(1000)
+        if ratio == 0 or not math.isclose(float(ratio), sampling_rate / r.sampling_rate, rel_tol=1e-9):
+            raise RecordingError(
+                f"{title(recordings, i)} at {r.sampling_rate:g} Hz cannot be resampled to {sampling_rate:g} Hz: choose a rate "
+                "with a ratio of small whole numbers to it"
+            )
+        if ratio != 1:
+            up, down = ratio.numerator, ratio.denominator
+            # the mean is taken off meanwhile: else the ends of a signal with an offset would ring
+            resampled = library("scipy.signal").resample_poly(r.signal.astype(np.float64), up, down, padtype="mean")
+            r = replace(r, signal=resampled.astype(np.float32))
+        changed.append(replace(r, sampling_rate=sampling_rate))
+    return changed
 
 
 def check_recordings(recordings: Sequence[Recording], window_length: int) -> None:
@@ -107,7 +205,7 @@ def check_recordings(recordings: Sequence[Recording], window_length: int) -> Non
             raise RecordingError(
                 f"{title(recordings, 0)} is sampled at {rate:g} Hz and {title(recordings, i)} at "
                 f"{r.sampling_rate:g} Hz: with mixed rates a class gives itself away by its rate, "
-                "so use recordings of one rate or resample them"
+                "so use recordings of one rate or ask for resampling"
             )
         if r.signal.shape[1] != channels:
             raise RecordingError(
@@ -133,83 +231,3 @@ def fingerprint(recordings: Sequence[Recording]) -> str:
 def title(recordings: Sequence[Recording], index: int) -> str:
     """What messages call a recording: its name, or its place among the others where it has none."""
     return recordings[index].name or f"recording {index}"
-
-
-def _read_table(table: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """Line numbers and rows, blanks around every cell removed."""
-    try:
-        # spreadsheets put a byte order mark in front
-        text = table.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise RecordingError(f"there is no table {table}") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecordingError(f"{table} cannot be read as a CSV file in UTF-8: {error}") from error
-    if not text.strip():
-        raise RecordingError(f"{table} is empty, expected a header with the columns {', '.join(COLUMNS)}")
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    try:
-        header = [cell.strip() for cell in next(reader)]
-        missing = [column for column in COLUMNS if column not in header]
-        if missing:
-            raise RecordingError(
-                f"{table}, line 1: there is no column {', '.join(missing)} among {header}, name it there (separated by commas)"
-            )
-        for cells in reader:
-            if any(cell.strip() for cell in cells):
-                cells += [""] * (len(header) - len(cells))
-                yield reader.line_num, {c: cell.strip() for c, cell in zip(header, cells, strict=False)}
-    except csv.Error as error:
-        raise RecordingError(f"{table}, line {reader.line_num}: no line of a CSV file, {error}") from error
-
-
-def _positive(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return number if 0 < number < math.inf else None
-
-
-def _read_mat(file: Path, channel: str, where: str) -> np.ndarray:
-    """One variable of a MATLAB file as ``(length, 1)`` float32."""
-    try:
-        import scipy.io
-    except ImportError as error:
-        raise ImportError("reading .mat files needs scipy: pip install 'drsn-jax[experiments]'") from error
-    where = f"{where}: {file}"
-    if file.suffix.lower() != ".mat":
-        raise RecordingError(f"{where} is not a .mat file, the only kind that can be read so far")
-    if not file.is_file():
-        raise RecordingError(f"{where} does not exist: correct the path, or the folder where the paths start")
-    try:
-        content = scipy.io.loadmat(file, variable_names=[channel])
-        present = [] if channel in content else [name for name, _, _ in scipy.io.whosmat(file)]
-    except NotImplementedError as error:
-        raise RecordingError(f"{where} is of MATLAB version 7.3 (HDF5), which is not supported yet: save it with -v7") from error
-    except Exception as error:  # a broken file can raise nearly anything in scipy
-        raise RecordingError(f"{where} is damaged or no MATLAB file, get it again: {error}") from error
-    if channel not in content:
-        raise RecordingError(f"{where} holds no variable {channel!r}, choose one of {', '.join(present) or '(none)'}")
-    return _as_signal(content[channel], f"{where}: {channel}")
-
-
-def _as_signal(values: Any, where: str) -> np.ndarray:
-    if not isinstance(values, np.ndarray) or values.dtype.kind not in "iuf":
-        kind = getattr(values, "dtype", type(values).__name__)
-        raise RecordingError(f"{where} is of type {kind}, expected an array of real numbers")
-    if values.size == 0:
-        raise RecordingError(f"{where} is empty, expected samples")
-    if values.size != max(values.shape):
-        raise RecordingError(f"{where} has the shape {values.shape}, expected one signal, (n, 1) or (1, n)")
-    values = values.ravel()
-    with np.errstate(over="ignore"):
-        signal = values.astype(np.float32)
-    broken = np.flatnonzero(~np.isfinite(signal))
-    if broken.size:
-        raise RecordingError(
-            f"{where}: sample {broken[0]} is {values[broken[0]]}, not a finite float32 number "
-            f"({broken.size} such in all): cut the recording or leave it out"
-        )
-    if signal.min() == signal.max():
-        raise RecordingError(f"{where} is constant ({signal[0]:g} everywhere): a dead channel, leave it out")
-    return signal[:, None]

@@ -1,0 +1,83 @@
+"""Which files hold recordings and what is known of each: the rows of a table, or folders."""
+
+import csv
+import io
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+from drsn_jax.data.channels import RecordingError
+
+COLUMNS = ("path", "label")
+
+
+def rows_of_table(table: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """The rows of a table with what messages call their places, blanks around every cell removed."""
+    try:
+        # spreadsheets put a byte order mark in front
+        text = table.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise RecordingError(f"there is no table {table}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecordingError(f"{table} cannot be read as a CSV file in UTF-8: {error}") from error
+    if not text.strip():
+        raise RecordingError(f"{table} is empty, expected a header with the columns {', '.join(COLUMNS)}")
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = [cell.strip() for cell in next(reader)]
+        missing = [column for column in COLUMNS if column not in header]
+        if missing:
+            raise RecordingError(
+                f"{table}, line 1: there is no column {', '.join(missing)} among {header}, name it there (separated by commas)"
+            )
+        if len(set(filter(None, header))) < len([*filter(None, header)]):
+            raise RecordingError(f"{table}, line 1: two columns of {header} have one name, rename one")
+        for cells in reader:
+            where = f"{table}, line {reader.line_num}"
+            if any(cell.strip() for cell in cells[len(header) :]):
+                raise RecordingError(
+                    f"{where}: there are {len(cells)} cells under {len(header)} columns, quote a cell with a comma"
+                )
+            if any(cell.strip() for cell in cells):
+                cells += [""] * (len(header) - len(cells))
+                yield where, {c: cell.strip() for c, cell in zip(header, cells, strict=False)}
+    except csv.Error as error:
+        raise RecordingError(f"{table}, line {reader.line_num}: no line of a CSV file, {error}") from error
+
+
+def rows_of_folder(folder: Path, sampling_rate: float | None, channel: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """The same for files in a folder for each class, ``class/file`` or ``class/condition/file``, in the order of their paths."""
+    if not folder.is_dir():
+        raise RecordingError(f"there is no folder {folder}")
+    rate = "" if sampling_rate is None else repr(float(sampling_rate))
+    for parts in _walk(folder):
+        condition = parts[1] if len(parts) == 3 else ""
+        path = "/".join(parts)
+        row = {"path": path, "label": parts[0], "sampling_rate": rate, "channel": channel, "condition": condition}
+        yield f"{folder}, {path}", row
+
+
+def _walk(folder: Path, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """The parts of the paths of the files in a folder for each class."""
+    for entry in sorted(folder.iterdir()):
+        parts = (*above, entry.name)
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir() and len(parts) < 3:
+            yield from _walk(entry, parts)
+        elif entry.is_dir() or len(parts) == 1:
+            kind, top = "folder" if entry.is_dir() else "file", Path(*entry.parts[: len(entry.parts) - len(parts)])
+            raise RecordingError(
+                f"the {kind} {entry} has no class: expected {top}/class/file or {top}/class/condition/file "
+                "(a table is named itself)"
+            )
+        else:
+            yield parts
+
+
+def positive(text: str) -> float | None:
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if 0 < number < math.inf else None
