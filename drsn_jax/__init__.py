@@ -1,6 +1,9 @@
 """Deep Residual Shrinkage Networks in JAX and Flax: recognise signals in heavy noise."""
 
 from drsn_jax.batches import Batches as Batches
+from drsn_jax.bundle import Bundle as Bundle
+from drsn_jax.bundle import load as load
+from drsn_jax.bundle import save as save
 from drsn_jax.checkpoints import Checkpoints as Checkpoints
 from drsn_jax.fitting import Epoch as Epoch
 from drsn_jax.fitting import fit as fit

@@ -12,11 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from drsn_jax.baseline import spectrum_classifier, spectrum_features
+from drsn_jax.bundle import Bundle
 from drsn_jax.checkpoints import Checkpoints
 from drsn_jax.data.folds import Fold
 from drsn_jax.evaluation import confusion_matrix
 from drsn_jax.fitting import Epoch
 from drsn_jax.hosts import is_first
+from drsn_jax.keeping import Keeper
 from drsn_jax.networks import NETWORKS
 from drsn_jax.parallel import Device
 from drsn_jax.progress import Diverged
@@ -59,9 +61,13 @@ class Comparison:
       devices: of this process, to spread batches over.
       dtype: of the networks' computation, ``"float32"`` or ``"bfloat16"``.
       steps_per_call: steps of one call, for accelerators.
+      train_snr_db: a range of SNR in training and validation; the conditions then are those of the test alone.
+      start: a trained network from which all trainings start, with a new classifier; ``networks`` then is its name alone.
+      body_rate: the share of the learning rate that the parameters of ``start`` get; 0 freezes them.
       best: the network of the epoch with the lowest validation loss is tested, and not the last.
       patience: stop a training after so many epochs without a lower validation loss.
       checkpoint_seconds: how much work of a training may be lost; None makes no checkpoints.
+      keeper: keeps the best network; None keeps none.
       diverged: the trials that stopped because their numbers were no longer finite, each with the reason; ``run`` adds to it.
     """
 
@@ -79,9 +85,13 @@ class Comparison:
     devices: tuple[Device, ...] = ()
     dtype: str = "float32"
     steps_per_call: int = 1
+    train_snr_db: tuple[float, float] | None = None
+    start: Bundle | None = None
+    body_rate: float = 0.1
     best: bool = False
     patience: int | None = None
     checkpoint_seconds: float | None = 30.0
+    keeper: Keeper | None = None
     diverged: list[tuple[str, str]] = field(default_factory=list, init=False, compare=False)
     _trainers: dict[tuple[Any, ...], Trainer] = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -99,8 +109,9 @@ class Comparison:
         fresh = None if self.fixed_noise or noise == NO_NOISE else noise
         key = (network, fresh, examples)
         if key not in self._trainers:
+            fields: dict[str, Any] = {"classes": len(self.classes), "dtype": jnp.dtype(self.dtype)}
             self._trainers[key] = Trainer(
-                NETWORKS[network](len(self.classes), units=self.units, dtype=jnp.dtype(self.dtype)),
+                self.start.network.clone(**fields) if self.start else NETWORKS[network](units=self.units, **fields),
                 examples=examples,
                 epochs=self.epochs,
                 batch_size=self.batch_size,
@@ -109,6 +120,9 @@ class Comparison:
                 standardise=self.standardise,
                 devices=self.devices,
                 steps_per_call=self.steps_per_call,
+                train_snr_db=self.train_snr_db,
+                start=self.start.variables if self.start else None,
+                body_rate=self.body_rate,
                 best=self.best,
                 patience=self.patience,
             )
@@ -117,7 +131,7 @@ class Comparison:
     def estimate(self, fold: Fold) -> Iterator[tuple[str, float]]:
         """Compile each network and yield its name and the seconds of one training on this fold, measured on a few steps."""
         condition = self.conditions[0]
-        data = _data(fold, condition, self.seeds[0])
+        data = self._data(fold, condition, self.seeds[0])
         for network in self.networks:
             yield network, self.trainer(network, condition.noise, len(fold.train)).probe(data)
 
@@ -148,7 +162,7 @@ class Comparison:
                         continue
                     if network == BASELINE and not is_first():
                         continue
-                    data = data or _data(fold, condition, seed)
+                    data = data or self._data(fold, condition, seed)
                     try:
                         parameters, result = (
                             self._baseline(data) if network == BASELINE else self._train(folder, trial, data, on_epoch)
@@ -158,6 +172,8 @@ class Comparison:
                         self.diverged.append((title, str(error)))
                         continue
                     if is_first():
+                        if self.keeper is not None and network != BASELINE:
+                            self._offer(trial, data, fold, result)
                         row = write_result(folder, trial, parameters, result, fold, recordings, self.classes)
                         self._checkpoints(folder, trial).remove()
                         yield row
@@ -184,12 +200,22 @@ class Comparison:
         result = trainer.run(data, seed=trial["seed"], on_epoch=log, checkpoints=checkpoints)
         return trainer.parameters, result
 
+    def _offer(self, trial: dict[str, Any], data: TrialData, fold: Fold, result: Result) -> None:
+        assert self.keeper is not None
+        network = self.trainer(trial["network"], trial["noise"], len(data.train)).network
+        tests = [data] if len(self.conditions) == 1 else [self._data(fold, each, trial["seed"]) for each in self.conditions]
+        self.keeper.offer(trial, network, data, fold, result, tests)
+
     def _checkpoints(self, folder: RunFolder, trial: dict[str, Any]) -> Checkpoints:
         """Of one trial, in a folder with a name that people can read and no other trial has."""
         key = trial_key(trial)
         name = re.sub(r"[^A-Za-z0-9.+-]+", "_", "-".join(key))
         number = hashlib.sha256(repr(key).encode()).hexdigest()[:8]
         return Checkpoints(folder.path / "checkpoints" / f"{name}-{number}", seconds=self.checkpoint_seconds or 0.0)
+
+    def _data(self, fold: Fold, condition: Condition, seed: int) -> TrialData:
+        kind = "gaussian" if condition.noise == NO_NOISE else condition.noise
+        return with_noise(fold, seed=seed, snr_db=condition.snr_db, kind=kind, train_snr_db=self.train_snr_db)
 
     def _baseline(self, data: TrialData) -> tuple[int, Result]:
         train, test = ((standardised(w) if self.standardise else w) for w in (data.train_noisy, data.test))
@@ -200,8 +226,3 @@ class Comparison:
 
     def _confusion(self, labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         return confusion_matrix(labels, predicted, len(self.classes))
-
-
-def _data(fold: Fold, condition: Condition, seed: int) -> TrialData:
-    kind = "gaussian" if condition.noise == NO_NOISE else condition.noise
-    return with_noise(fold, seed=seed, snr_db=condition.snr_db, kind=kind)

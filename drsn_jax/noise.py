@@ -54,10 +54,19 @@ def example_keys(key: jax.Array, count: int, first: ArrayLike = 0) -> jax.Array:
 
 
 def add_noise_once(key: jax.Array, windows: ArrayLike, snr_db: ArrayLike, kind: str = "gaussian") -> jax.Array:
-    """Noise that stays: window i of ``(n, *positions, channels)`` gets ``add_noise`` with the key ``fold_in(key, i)``."""
-    windows = jnp.asarray(windows)
+    """Noise that stays: window i of ``(n, *positions, channels)`` gets ``add_noise`` with the key ``fold_in(key, i)``;
+    ``snr_db`` is one number or one for each window."""
+    windows, snr_db = jnp.asarray(windows), jnp.asarray(snr_db)
     keys = example_keys(key, len(windows))
-    return jax.vmap(functools.partial(add_noise, kind=kind), (0, 0, None))(keys, windows, snr_db)
+    return jax.vmap(functools.partial(add_noise, kind=kind), (0, 0, 0 if snr_db.ndim else None))(keys, windows, snr_db)
+
+
+def add_mixed_noise(
+    key: jax.Array, window: ArrayLike, low_db: ArrayLike, high_db: ArrayLike, kind: str = "gaussian"
+) -> jax.Array:
+    """``add_noise`` at an SNR drawn uniformly from ``low_db`` to ``high_db``: for a network that is to meet any of them."""
+    level_key, noise_key = jax.random.split(key)
+    return add_noise(noise_key, window, jax.random.uniform(level_key, minval=low_db, maxval=high_db), kind)
 
 
 def measure_snr_db(signal: ArrayLike, noise: ArrayLike) -> jax.Array:

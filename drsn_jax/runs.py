@@ -170,8 +170,13 @@ def _environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "cores": os.cpu_count(),
         "devices": [f"{device.platform}:{device.device_kind}" for device in devices],
-        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "packages": versions(),
     }
+
+
+def versions() -> dict[str, str]:
+    """The versions of the packages that decide results."""
+    return {name: version for name in PACKAGES if (version := _version(name))}
 
 
 def _version(package: str) -> str | None:

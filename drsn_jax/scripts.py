@@ -89,14 +89,19 @@ def _plain(value: Any) -> Any:
 
 
 def parse(
-    options: type[Options], description: str | None, presets: Mapping[str, Options], arguments: Sequence[str] | None = None
+    options: type[Options],
+    description: str | None,
+    presets: Mapping[str, Options] | None = None,
+    arguments: Sequence[str] | None = None,
 ) -> Options:
-    """Options from the command line; ``--preset NAME`` sets the defaults that the other options then change.
+    """Options from the command line; where there are presets, ``--preset NAME`` sets the defaults that the others then change.
 
     Needs tyro (extra ``experiments``). Leaves with code 2 and a message where an option is wrong.
     """
     import tyro
 
+    if presets is None:
+        return tyro.cli(options, args=arguments, description=description)
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--preset", default=next(iter(presets)))
     name = first.parse_known_args(arguments)[0].preset

@@ -94,6 +94,16 @@ def paper_schedule(total_steps: int, learning_rate: float = 0.1) -> optax.Schedu
     return optax.piecewise_constant_schedule(learning_rate, drops)
 
 
+def scale_body(rate: float) -> optax.GradientTransformation:
+    """Multiplies the updates of all parameters but the classifier's by ``rate``, for fine-tuning: 0 freezes the body (its batch
+    statistics still follow the data). Chain it behind an optimizer."""
+
+    def scale(updates: Any, _: Any = None) -> Any:
+        return jax.tree.map_with_path(lambda path, u: u if path[0].key == "classifier" else rate * u, updates)
+
+    return optax.stateless(scale)
+
+
 def kernels(params: Any) -> Any:
     """A tree like ``params`` that is True at the kernels of convolutions and FC layers, False at biases, scales and offsets."""
     return jax.tree.map_with_path(lambda path, _: path[-1].key == "kernel", params)

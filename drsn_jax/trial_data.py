@@ -10,7 +10,7 @@ from drsn_jax import signals
 from drsn_jax.data.folds import Fold
 from drsn_jax.noise import add_noise_once
 
-TRAINING, TEST_NOISE, TRAIN_NOISE, VALIDATION_NOISE = range(4)  # purposes of random keys
+TRAINING, TEST_NOISE, TRAIN_NOISE, VALIDATION_NOISE, LEVELS = range(5)  # purposes of random keys
 
 
 class TrialData(NamedTuple):
@@ -21,7 +21,7 @@ class TrialData(NamedTuple):
         hold their noise.
       train_noisy: the training windows under one fixed noise draw.
       train_labels, test_labels, validation_labels: ``(n,)`` integers.
-      snr_db: of all noise.
+      snr_db, kind: of all noise.
     """
 
     train: np.ndarray
@@ -32,6 +32,7 @@ class TrialData(NamedTuple):
     snr_db: float
     validation: np.ndarray
     validation_labels: np.ndarray
+    kind: str = "gaussian"
 
 
 def standardised(windows: np.ndarray) -> np.ndarray:
@@ -47,14 +48,24 @@ def _noisy(key: jax.Array, windows: jax.Array, snr_db: jax.Array, kind: str) -> 
     return add_noise_once(key, windows, snr_db, kind)
 
 
-def with_noise(fold: Fold, *, seed: int, snr_db: float, kind: str) -> TrialData:
-    """A fold with the noise that ``seed`` decides."""
+def with_noise(
+    fold: Fold, *, seed: int, snr_db: float, kind: str, train_snr_db: tuple[float, float] | None = None
+) -> TrialData:
+    """A fold with the noise that ``seed`` decides; with ``train_snr_db`` the training and validation windows get levels drawn
+    from that range."""
     root = jax.random.key(seed)
     sides = ((TRAIN_NOISE, fold.train), (TEST_NOISE, fold.test), (VALIDATION_NOISE, fold.validation))
-    train_noisy, test, validation = (
-        np.asarray(_noisy(jax.random.fold_in(root, purpose), windows, snr_db, kind)) if len(windows) else windows
-        for purpose, windows in sides
-    )
+
+    def noisy(purpose: int, windows: np.ndarray) -> np.ndarray:
+        if len(windows) == 0:
+            return windows
+        key, level = jax.random.fold_in(root, purpose), jax.numpy.asarray(snr_db, jax.numpy.float32)
+        if train_snr_db is not None and purpose != TEST_NOISE:
+            drawn = jax.random.fold_in(jax.random.fold_in(root, LEVELS), purpose)
+            level = jax.random.uniform(drawn, (len(windows),), minval=train_snr_db[0], maxval=train_snr_db[1])
+        return np.asarray(_noisy(key, windows, level, kind))
+
+    train_noisy, test, validation = (noisy(purpose, windows) for purpose, windows in sides)
     return TrialData(
-        fold.train, fold.train_labels, train_noisy, test, fold.test_labels, snr_db, validation, fold.validation_labels
+        fold.train, fold.train_labels, train_noisy, test, fold.test_labels, snr_db, validation, fold.validation_labels, kind
     )

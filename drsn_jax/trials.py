@@ -3,6 +3,7 @@
 A ``Trainer`` compiles the steps of one network; its trials differ in data, SNR and seed and share that compilation.
 """
 
+import dataclasses
 import functools
 import math
 import time
@@ -10,7 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 
 from drsn_jax import signals
 from drsn_jax.batches import Batches, steps_per_epoch
@@ -19,7 +22,7 @@ from drsn_jax.evaluation import confusion_matrix, evaluate, predict
 from drsn_jax.fitting import Epoch, fit
 from drsn_jax.hosts import is_first
 from drsn_jax.networks import Network, parameter_count
-from drsn_jax.noise import add_noise
+from drsn_jax.noise import add_mixed_noise, add_noise
 from drsn_jax.parallel import AXIS_NAME, Device, place_on, pmap_predict, pmap_step, replicate, shares
 from drsn_jax.progress import Diverged
 from drsn_jax.training import (
@@ -32,19 +35,23 @@ from drsn_jax.training import (
     paper_optimizer,
     paper_schedule,
     repeat_step,
+    scale_body,
 )
 from drsn_jax.trial_data import TRAINING, TrialData
 
 
 class Result(NamedTuple):
     """What a trial ended with: confusions ``(classes, classes)`` on training and test windows, the classes predicted for
-    the test windows, the seconds of the training steps, the epoch whose network that was."""
+    the test windows, the seconds of the training steps, the epoch whose network that was, its params and batch_stats, and its
+    logits for the validation windows."""
 
     train_confusion: np.ndarray
     test_confusion: np.ndarray
     predicted: np.ndarray
     seconds: float
     epoch: int = 0
+    variables: Any = None
+    validation_logits: np.ndarray = np.empty((0, 0))
 
 
 class Trainer:
@@ -59,6 +66,9 @@ class Trainer:
       standardise: whether windows are standardised after the noise.
       devices: of this process, to spread a batch over; a single one, without other processes, means a plain ``jit``.
       steps_per_call: steps of one call, for accelerators.
+      train_snr_db: the range from which the SNR of each window in each step is drawn; None takes that of the trial.
+      start: ``{"params", "batch_stats"}`` of a trained network of the same fields, from which all but the classifier is taken.
+      body_rate: with ``start``, the share of the learning rate that its parameters get; 0 freezes them.
       best: the network of the epoch with the lowest validation loss is tested, and not the last.
       patience: stop after so many epochs without a lower validation loss.
 
@@ -78,6 +88,9 @@ class Trainer:
         standardise: bool = True,
         devices: Sequence[Device] = (),
         steps_per_call: int = 1,
+        train_snr_db: tuple[float, float] | None = None,
+        start: Mapping[str, Any] | None = None,
+        body_rate: float = 0.1,
         best: bool = False,
         patience: int | None = None,
     ) -> None:
@@ -85,6 +98,9 @@ class Trainer:
         self.steps = epochs * steps_per_epoch(examples, batch_size)
         self.schedule = paper_schedule(self.steps, learning_rate)
         self.optimizer = paper_optimizer(self.steps, learning_rate)
+        if start is not None:
+            self.optimizer = optax.chain(self.optimizer, scale_body(body_rate))
+        self._start = start
         self._best, self._patience, self._steps_per_call = best, patience, steps_per_call
         spread = len(devices) > 1 or jax.process_count() > 1
         self._devices = list(devices or jax.local_devices()) if spread else None
@@ -97,6 +113,8 @@ class Trainer:
         def train_step(state, batch, snr_db):
             # the SNR is an argument, so that all levels share one compilation
             added = functools.partial(add_noise, snr_db=snr_db, kind=noise) if noise else None
+            if noise and train_snr_db is not None:
+                added = functools.partial(add_mixed_noise, low_db=train_snr_db[0], high_db=train_snr_db[1], kind=noise)
             return make_train_step(network, self.optimizer, noise=added, prepare=prepare, axis_name=axis_name)(state, batch)
 
         self._initialise = jax.jit(
@@ -126,6 +144,11 @@ class Trainer:
         key = jax.random.fold_in(jax.random.key(seed), TRAINING)
         state = self._initialise(key, data.train[:1])
         self._parameters = parameter_count(state.params)
+        if self._start is not None:
+            params = {**self._start["params"], "classifier": state.params["classifier"]}
+            # copies, for the step uses up what it is given
+            body = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), (params, self._start["batch_stats"]))
+            state = dataclasses.replace(state, params=body[0], batch_stats=body[1])
         return replicate(state, self._devices) if self._devices else state
 
     def _fit(self, data: TrialData, seed: int, epochs: int, checkpoints: Checkpoints | None = None) -> Iterator[Epoch]:
@@ -198,15 +221,23 @@ class Trainer:
         assert epoch is not None, "fit yields at least one"
         state, number = (epoch.best_state, epoch.best_epoch) if self._best else (epoch.state, epoch.number)
         predicted = self._predicted(state, data.test)
-        train_confusion = self._confusion(data.train_labels, self._predicted(state, data.train_noisy))
         return Result(
-            train_confusion, self._confusion(data.test_labels, predicted), predicted, epoch.total_seconds, number
+            self._confusion(data.train_labels, self._predicted(state, data.train_noisy)),
+            self._confusion(data.test_labels, predicted),
+            predicted,
+            epoch.total_seconds,
+            number,
+            jax.device_get(state.variables),
+            self._logits(state, data.validation),
         )
 
+    def _logits(self, state: TrainState, windows: np.ndarray) -> np.ndarray:
+        if not is_first() or len(windows) == 0:
+            return np.empty((0, self.network.classes), np.float32)
+        return predict(self._predict, state, windows, self.batch_size)
+
     def _predicted(self, state: TrainState, windows: np.ndarray) -> np.ndarray:
-        if not is_first():
-            return np.empty(0, int)
-        return np.argmax(predict(self._predict, state, windows, self.batch_size), -1)
+        return np.argmax(self._logits(state, windows), -1)
 
     def _confusion(self, labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         return confusion_matrix(labels[: len(predicted)], predicted, self.network.classes)

@@ -17,20 +17,26 @@ a training too.
 """
 
 import dataclasses
+import functools
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+import tyro
 
 from drsn_jax import hosts, scripts
+from drsn_jax.bundle import Bundle
+from drsn_jax.bundle import load as load_bundle
 from drsn_jax.comparison import Comparison, conditions
 from drsn_jax.data.drivetrain import drivetrain_recordings
-from drsn_jax.data.folds import Fold, make_folds
-from drsn_jax.data.recordings import Recording, fingerprint, read_recordings
+from drsn_jax.data.folds import Fold, few_windows, make_folds
+from drsn_jax.data.recordings import Recording, fingerprint, read_folder, read_recordings, resample
 from drsn_jax.data.windows import class_names
 from drsn_jax.figures import draw_all
+from drsn_jax.keeping import Keeper
 from drsn_jax.parallel import choose_devices
 from drsn_jax.runs import RunFolder
 from drsn_jax.tables import markdown, summarise
@@ -47,9 +53,17 @@ class Options(scripts.RunOptions):
     preset: Literal["quick", "paper"] = "quick"
     """Defaults of the other options: a comparison in minutes, or the paper's protocol."""
     recordings: Path | None = None
-    """A table of recordings (CSV); without it the drivetrain is simulated."""
+    """A table of recordings (CSV), or a folder with a folder for each class; without it the drivetrain is simulated."""
     folder: Path | None = None
     """Where the files of the table are; by default beside it."""
+    outside: bool = False
+    """Allow paths in the table that lead out of that folder."""
+    channel: str | None = None
+    """For a folder of classes: which signal of each file, a name, a pattern such as *_DE_time, or several joined by +."""
+    sampling_rate: float | None = None
+    """In Hz: for a folder of classes whose files hold none."""
+    resample: float | None = None
+    """Bring all recordings to this sampling rate in Hz first."""
     split: SplitKind | None = None
     """What is kept on one side. By default: the condition if --test-condition is given, else the recording for the simulation
     and time for files. random-windows is the paper's way and leaks."""
@@ -63,6 +77,9 @@ class Options(scripts.RunOptions):
     """Kinds of added noise."""
     snr_db: tuple[float, ...] = (0.0,)
     """Signal-to-noise ratios in dB; inf adds no noise."""
+    train_snr_db: tuple[float, float] | None = None
+    """Train on noise of levels drawn from this range in dB, for a network that is to meet any of them; --snr-db then is that of
+    the test."""
     fixed_noise: bool = False
     """Add noise to the training windows once, instead of anew in every step."""
     networks: tuple[NetworkName, ...] = ("convnet", "resnet", "senet", "drsn_cs", "drsn_cw")
@@ -82,12 +99,18 @@ class Options(scripts.RunOptions):
     train_stride: int | None = None
     """From one training window to the next, in samples; by default a whole window for the simulation and random windows, half
     of one for files."""
-    windows: int = 5
+    windows: int = 8
     """Windows of each simulated recording (72 cells × 5 recordings)."""
+    start: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    """Fine-tune the network in this folder, which fault_diagnosis.py kept, with a new classifier."""
+    body_rate: float = 0.1
+    """With --from: the share of the learning rate that the rest of the network gets; 0 freezes it."""
+    windows_per_class: int | None = None
+    """Train on at most so many windows of each class, chosen at random."""
     standardise: bool = True
     """Scale every window to zero mean and unit variance after the noise."""
-    validation: float = 0.0
-    """Share of every training recording that is held out at its end, to look at while training."""
+    validation: float = 0.2
+    """Share of every training recording that is held out at its end: by it the network that is kept is chosen."""
     test_network: Literal["last", "best"] = "last"
     """Which network of a training is tested: after the last epoch, or with the lowest loss on the validation windows."""
     patience: int | None = None
@@ -113,6 +136,7 @@ PRESETS = {
         batch_size=128,
         windows=80,
         standardise=False,
+        validation=0.0,
     ),
 }
 
@@ -122,6 +146,12 @@ def check(options: Options) -> None:
     for level in options.snr_db:
         if not (abs(level) <= 100 or level == math.inf):
             raise ValueError(f"--snr-db {level} is no usable ratio: give numbers from -100 to 100 dB, or inf for no noise")
+    if options.train_snr_db is not None and not -100 <= options.train_snr_db[0] < options.train_snr_db[1] <= 100:
+        raise ValueError(f"--train-snr-db is a range from low to high within -100 to 100 dB, got {options.train_snr_db}")
+    if not 0 <= options.body_rate <= 1:
+        raise ValueError(f"--body-rate is a share from 0 to 1, got {options.body_rate}")
+    if options.windows_per_class is not None and options.windows_per_class < 1:
+        raise ValueError(f"--windows-per-class must be at least 1, got {options.windows_per_class}")
     for name in ("folds", "epochs", "batch_size", "seeds", "windows", "steps_per_call"):
         if getattr(options, name) < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}")
@@ -147,8 +177,11 @@ def check(options: Options) -> None:
         raise ValueError(f"--devices must divide --batch-size {options.batch_size}, got {options.devices}")
     if options.test_condition is not None and options.split not in (None, "condition"):
         raise ValueError(f"--test-condition goes with --split condition, and the split is by {options.split}")
-    if options.folder is not None and options.recordings is None:
-        raise ValueError("--folder goes with --recordings TABLE")
+    table = options.recordings is not None and not options.recordings.is_dir()
+    if (options.folder is not None or options.outside) and not table:
+        raise ValueError("--folder and --outside go with --recordings TABLE")
+    if (options.channel is not None or options.sampling_rate is not None) and (options.recordings is None or table):
+        raise ValueError("--channel and --sampling-rate go with --recordings FOLDER; a table has columns for them")
 
 
 def shorten(options: Options) -> Options:
@@ -171,7 +204,11 @@ def shorten(options: Options) -> Options:
 def load(options: Options) -> list[Recording]:
     """The recordings to work on: the user's, or simulated ones."""
     if options.recordings is not None:
-        return read_recordings(options.recordings, options.folder)
+        if options.recordings.is_dir():
+            found = read_folder(options.recordings, sampling_rate=options.sampling_rate, channel=options.channel or "")
+        else:
+            found = read_recordings(options.recordings, options.folder, outside=options.outside)
+        return found if options.resample is None else resample(found, options.resample)
     return drivetrain_recordings(windows=options.windows, window_length=options.window_length)
 
 
@@ -213,8 +250,25 @@ def main() -> None:
         seed=options.seed,
     )
     folds = folds if options.all_folds else folds[:1]
+    if options.windows_per_class is not None:
+        folds = [functools.partial(few, cut, options.windows_per_class, options.seed) for cut in folds]
+    first = folds[0]()
+    origin = None if options.start is None else read_start(options, recordings)
+    out = options.out or scripts.default_out("fault_diagnosis")
+    keeper = Keeper(
+        out / "model",
+        {
+            "classes": class_names(recordings),
+            "window_length": options.window_length,
+            "stride": stride,
+            "sampling_rate": recordings[0].sampling_rate,
+            "channel": options.channel or "",
+            "channels": recordings[0].signal.shape[1],
+            "standardise": options.standardise,
+        },
+    )
     comparison = Comparison(
-        networks=options.networks,
+        networks=options.networks if origin is None else (str(origin.training["network"]),),
         classes=class_names(recordings),
         conditions=conditions(options.noise, options.snr_db),
         seeds=range(options.seed, options.seed + options.seeds),
@@ -228,23 +282,47 @@ def main() -> None:
         devices=tuple(choose_devices(options.devices)) if options.devices else (),
         dtype=options.dtype,
         steps_per_call=options.steps_per_call,
+        train_snr_db=options.train_snr_db,
+        start=origin,
+        body_rate=options.body_rate,
         best=options.test_network == "best",
         patience=options.patience,
         checkpoint_seconds=options.checkpoint_seconds,
+        keeper=keeper,
     )
-    first = folds[0]()
-    out = options.out or scripts.default_out("fault_diagnosis")
     folder = RunFolder(out, config(options, recordings))
     with folder.alone():
         trials = train(options, comparison, folder, folds, first, [r.name for r in recordings])
     if hosts.is_first():
         report(out)
+        if (out / "model").is_dir():
+            scripts.say(f"the best network on the validation windows is kept: python experiments/diagnose.py {out}/model FILE")
+        else:
+            scripts.say("no network is kept: with --validation 0.2 the best on held-out windows would be")
         scripts.say(f"everything is in {out}; it took {scripts.duration(time.perf_counter() - start)}")
     if comparison.diverged:
         raise ArithmeticError(
             f"{len(comparison.diverged)} of {trials} trainings stopped and have no row in the tables; the same command with "
             "--out tries them again:" + "".join(f"\n  {trial}: {why}" for trial, why in comparison.diverged)
         )
+
+
+def few(cut: Callable[[], Fold], per_class: int, seed: int) -> Fold:
+    """A fold with few training windows."""
+    return few_windows(cut(), per_class, seed)
+
+
+def read_start(options: Options, recordings: list[Recording]) -> Bundle:
+    """The network to fine-tune; ValueError if it was trained on something of another kind."""
+    assert options.start is not None
+    start = load_bundle(options.start)
+    found = (options.window_length, recordings[0].sampling_rate, recordings[0].signal.shape[1], options.standardise)
+    wanted = (start.window_length, start.sampling_rate, start.channels, start.standardise)
+    names = ("window length", "sampling rate", "number of channels", "standardisation")
+    different = [f"{name}: {w} there, {f} here" for name, f, w in zip(names, found, wanted, strict=True) if f != w]
+    if different:
+        raise ValueError(f"--from {options.start} was trained otherwise ({'; '.join(different)}): choose the same, or --resample")
+    return start
 
 
 def train(

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import scipy.io
 import tiny
 
 from drsn_jax import scripts
+from drsn_jax.bundle import load
 from drsn_jax.progress import Diverged
 from drsn_jax.runs import read_metrics
 from drsn_jax.trials import Trainer
@@ -251,13 +253,19 @@ def test_bad_recordings_are_one_sentence_and_leave_nothing(call, tmp_path, spoil
         (("--split", "recording", "--folds", "9"), "folds"),
         (("--validation", "1"), "--validation must be from 0 to below 1, got 1.0"),
         (("--validation", "nan"), "--validation"),
-        (("--test-network", "best"), "--test-network best and --patience need windows.*--validation"),
-        (("--patience", "3"), "--validation"),
+        (("--validation", "0", "--test-network", "best"), "--test-network best and --patience need windows.*--validation"),
+        (("--validation", "0", "--patience", "3"), "--validation"),
         (("--patience", "0", "--validation", "0.2"), "--patience"),
         (("--steps-per-call", "0"), "--steps-per-call"),
         (("--checkpoint-seconds", "-1"), "--checkpoint-seconds"),
         (("--heartbeat-seconds", "0"), "--heartbeat-seconds"),
         (("--devices", "0"), "--devices"),
+        (("--train-snr-db", "5", "-5"), "--train-snr-db is a range from low to high"),
+        (("--body-rate", "2"), "--body-rate"),
+        (("--windows-per-class", "0"), "--windows-per-class"),
+        (("--channel", "x"), "--channel and --sampling-rate go with --recordings FOLDER"),
+        (("--resample", "0"), "positive number of Hz"),
+        (("--from", "nowhere"), "holds no model"),
         (("--deterministic",), "--plain-runtime"),
         (("--coordinator", "here"), "HOST:PORT.*'here'"),
         (("--coordinator", "here:1"), "number of processes"),
@@ -306,3 +314,66 @@ def test_real_recordings(call, tmp_path, data_folder):
     results = rows(out, "results")
     assert len({row["recording"] for row in rows(out, "by_recording")}) == 9
     assert float(results[0]["test_accuracy"]) > 0.5  # windows of 256 and 0 dB, but nine classes
+
+
+def as_folders(folder, table):
+    """The same recordings in a folder for each class and condition, in the order of the table."""
+    for row in csv.DictReader(table.read_text().splitlines()):
+        place = folder / row["label"] / row["condition"]
+        place.mkdir(parents=True, exist_ok=True)
+        shutil.copy(table.parent / row["path"], place / row["path"])
+    return folder
+
+
+TINY = ("--dry-run", "--networks", "drsn_cw")
+
+
+def test_a_folder_for_each_class_gives_what_a_table_gives(call, tmp_path):
+    """The same files: identical results but for the names of the recordings, and the same network is kept."""
+    table = write_machine(tmp_path)
+    classes = as_folders(tmp_path / "classes", table)
+    split = ("--test-condition", "2 hp")
+    assert call("--recordings", table, *split, *TINY, "--out", tmp_path / "table") is None
+    options = ("--sampling-rate", 12000, "--channel", "vib*")
+    assert call("--recordings", classes, *options, *split, *TINY, "--out", tmp_path / "folder") is None
+    for name in ("results.csv", "confusion.csv"):
+        assert (tmp_path / "table" / name).read_bytes() == (tmp_path / "folder" / name).read_bytes()
+    one, other = (load(tmp_path / name / "model") for name in ("table", "folder"))
+    tiny.assert_equal(one.variables, other.variables)
+    assert (one.sampling_rate, one.channel, other.channel) == (12000, "", "vib*")
+
+
+def test_the_network_that_is_kept_is_named_and_can_be_asked(call, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert call("--recordings", write_machine(tmp_path), *SHORT, "--train-snr-db", -5, 5, "--out", out) is None
+    printed = capsys.readouterr().out
+    assert f"python experiments/diagnose.py {out}/model FILE" in printed
+    kept = load(out / "model")
+    losses = {r["network"]: r["validation_loss"] for r in read_metrics(out) if r["epoch"] == 2}
+    assert kept.training["network"] == min(losses, key=losses.__getitem__)
+    assert kept.training["validation_loss"] == pytest.approx(min(losses.values()), rel=1e-4)
+    signal = scipy.io.loadmat(tmp_path / "0.mat")["vibration"]
+    assert kept.diagnose(signal, 12000.0).label in kept.classes
+    assert call("--recordings", tmp_path / "recordings.csv", *SHORT, "--validation", 0, "--out", tmp_path / "none") is None
+    assert "no network is kept: with --validation 0.2" in capsys.readouterr().out
+    assert not (tmp_path / "none" / "model").exists()
+
+
+def test_fine_tuning_starts_from_a_network_of_another_machine(call, tmp_path):
+    """Other classes; a frozen body stays as it was; a network of another kind of windows is refused."""
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    assert call("--recordings", write_machine(first), *TINY, "--out", tmp_path / "a") is None
+    table = write_machine(second, labels=("good", "worn", "broken"))
+    start = ("--from", tmp_path / "a" / "model", "--body-rate", 0, "--windows-per-class", 20)
+    assert call("--recordings", table, *TINY, *start, "--out", tmp_path / "b") is None
+    one, other = (load(tmp_path / name / "model") for name in ("a", "b"))
+    body = lambda bundle: {name: leaf for name, leaf in bundle.variables["params"].items() if name != "classifier"}  # noqa: E731
+    tiny.assert_equal(body(one), body(other))
+    assert (one.classes, other.classes) == (("good", "worn"), ("good", "worn", "broken"))
+    text = table.read_text()
+    table.write_text(text.replace("12000", "6000"))
+    code = str(call("--recordings", table, *TINY, *start, "--out", tmp_path / "c"))
+    assert re.search(r"error: --from .*model was trained otherwise \(sampling rate: 12000.0 there, 6000.0 here\)", code)
+    assert call("--recordings", table, *TINY, *start, "--resample", 12000, "--out", tmp_path / "d") is None

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drsn_jax.data.folds import SPLITS, hold_out, make_folds, remove_means
+from drsn_jax.data.folds import SPLITS, few_windows, hold_out, make_folds, remove_means
 from drsn_jax.data.recordings import Recording, RecordingError
 from drsn_jax.data.windows import Segment
 
@@ -199,3 +199,18 @@ def test_a_share_that_leaves_nothing_to_train_on_is_refused(recordings):
         cut(recordings, "random-windows", validation=0.9999)
     with pytest.raises(ValueError, match="as long as a window of 32 samples: choose shorter windows"):
         cut(recordings, "recording", validation=0.95)
+
+
+def test_few_training_windows_of_each_class(recordings):
+    (fold, *_) = cut(recordings, "recording", validation=0.2)
+    for per_class in (3, 10_000):
+        few = few_windows(fold, per_class, seed=1)
+        counts = np.minimum(np.bincount(fold.train_labels), per_class)
+        np.testing.assert_array_equal(np.bincount(few.train_labels), counts)
+        assert set(places(recordings, few.train)) <= set(places(recordings, fold.train))
+        labels = ["ab".index(recordings[i].label) for i, _ in places(recordings, few.train)]
+        np.testing.assert_array_equal(few.train_labels, labels)
+        np.testing.assert_array_equal(few.test, fold.test)
+        np.testing.assert_array_equal(few.validation, fold.validation)
+    assert not np.array_equal(few_windows(fold, 3, seed=1).train, few_windows(fold, 3, seed=2).train)
+    np.testing.assert_array_equal(few_windows(fold, 3, seed=1).train, few_windows(fold, 3, seed=1).train)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from drsn_jax.noise import NOISE_KINDS, add_noise, add_noise_once, measure_snr_db, noise_maker
+from drsn_jax.noise import NOISE_KINDS, add_mixed_noise, add_noise, add_noise_once, measure_snr_db, noise_maker
 
 SHAPES = [(1, 2), (2, 1), (64, 1), (33, 2), (8, 9, 2), (4, 3, 5, 1)]
 
@@ -284,3 +284,21 @@ def test_measure_snr_db():
     assert measure_snr_db(signal, 0 * noise) == np.inf
     assert measure_snr_db(0 * signal, noise) == -np.inf
     assert measure_snr_db(np.array([[3], [-3]]), np.array([[1], [1]])) == pytest.approx(20 * np.log10(3))
+
+
+def test_one_level_for_each_window():
+    windows = np.random.default_rng(0).normal(size=(3, 256, 1)).astype(np.float32)
+    levels = np.array([-5.0, 0.0, 20.0], np.float32)
+    noisy = add_noise_once(jax.random.key(0), windows, levels)
+    np.testing.assert_allclose(jax.vmap(measure_snr_db)(windows, noisy - windows), levels, atol=0.01)
+    for i, level in enumerate(levels):
+        np.testing.assert_allclose(noisy[i], add_noise(jax.random.fold_in(jax.random.key(0), i), windows[i], level), atol=1e-5)
+
+
+def test_mixed_noise_draws_its_level_from_the_range():
+    window = np.random.default_rng(0).normal(size=(256, 1)).astype(np.float32)
+    keys = jax.random.split(jax.random.key(1), 200)
+    noisy = jax.vmap(lambda key: add_mixed_noise(key, window, -4.0, 8.0, "laplacian"))(keys)
+    levels = np.sort(jax.vmap(lambda noise: measure_snr_db(window, noise))(noisy - window))
+    assert -4.01 < levels[0] < levels[-1] < 8.01
+    np.testing.assert_allclose(levels, np.linspace(-4, 8, 200), atol=1.5)  # uniform

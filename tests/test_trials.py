@@ -304,3 +304,68 @@ def test_raw_windows_have_one(fixed):
     _, losses, _ = run(raw, noisy_data())
     assert not np.allclose(run(raw, scaled(noisy_data(), 8))[1], losses, rtol=1e-3)
     assert not np.allclose(run(fixed, noisy_data())[1], losses, rtol=1e-3)
+
+
+# --- from a trained network, and at mixed levels
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Parameters and statistics after another training, of a network with another number of classes."""
+    network = tiny.network.clone(classes=5)
+    return network.init(jax.random.key(8), np.zeros((1, tiny.LENGTH, 1)), train=False)
+
+
+def first_epoch(trainer):
+    found = []
+    trainer.run(noisy_data(), seed=0, on_epoch=lambda epoch, _: found.append(jax.device_get(epoch.state)))
+    return found[0]
+
+
+def body(params):
+    return {name: leaf for name, leaf in params.items() if name != "classifier"}
+
+
+def test_a_frozen_body_stays_and_its_statistics_follow_the_data(trained):
+    state = first_epoch(make(start=trained, body_rate=0.0))
+    tiny.assert_equal(body(state.params), jax.device_get(body(trained["params"])))
+    assert state.params["classifier"]["kernel"].shape[-1] == tiny.CLASSES
+    fresh = first_epoch(make(learning_rate=1e-30))
+    assert not np.allclose(state.params["classifier"]["kernel"], fresh.params["classifier"]["kernel"], atol=1e-4)
+    for old, new in zip(tiny.leaves(trained["batch_stats"]), tiny.leaves(state.batch_stats), strict=True):
+        assert not np.array_equal(old, new)
+
+
+def test_a_body_learns_at_its_share_of_the_rate(trained):
+    """One step: what it changes is the share of what a whole rate would change."""
+    moved = []
+    for rate in (0.5, 1.0):
+        trainer = Trainer(tiny.network, examples=24, epochs=1, batch_size=24, start=trained, body_rate=rate)
+        moved.append(jax.tree.map(np.subtract, body(first_epoch(trainer).params), jax.device_get(body(trained["params"]))))
+    tiny.assert_close(jax.tree.map(lambda leaf: 2 * leaf, moved[0]), moved[1], 1e-5)
+
+
+def test_a_trial_does_not_use_up_what_it_starts_from(trained):
+    before = jax.device_get(trained)
+    trainer = make(start=trained)
+    for _ in range(2):
+        run(trainer, noisy_data())
+    tiny.assert_equal(jax.device_get(trained), before)
+
+
+def test_levels_of_the_training_are_drawn_from_the_range():
+    """Of training and validation; the test keeps the level of the trial."""
+    windows, labels = tiny.tones(40, 7)
+    fold = FOLD._replace(validation=windows, validation_labels=labels)
+    data = with_noise(fold, seed=3, snr_db=2.0, kind="gaussian", train_snr_db=(-6.0, 6.0))
+    np.testing.assert_array_equal(data.test, with_noise(fold, seed=3, snr_db=2.0, kind="gaussian").test)
+    for clean, noisy in ((windows, data.validation), (FOLD.train, data.train_noisy)):
+        levels = np.asarray(jax.vmap(measure_snr_db)(clean, noisy - clean))
+        assert -6.1 < levels.min() < -2
+        assert 2 < levels.max() < 6.1
+
+
+def test_a_training_at_mixed_levels_is_another_one(fresh):
+    _, losses, _ = run(fresh, noisy_data())
+    _, mixed, _ = run(make(train_snr_db=(-20.0, -10.0)), noisy_data())
+    assert np.all(mixed > losses)

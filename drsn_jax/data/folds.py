@@ -128,6 +128,14 @@ def hold_out(segments: Sequence[Segment], share: float, window_length: int) -> t
     return train, apart
 
 
+def few_windows(fold: Fold, per_class: int, seed: int) -> Fold:
+    """The fold with at most ``per_class`` training windows of each class, chosen at random by ``seed``; its other sides stay."""
+    shuffled = np.random.default_rng(seed).permutation(len(fold.train))
+    chosen = np.concatenate([shuffled[fold.train_labels[shuffled] == c][:per_class] for c in np.unique(fold.train_labels)])
+    chosen = np.sort(chosen)
+    return fold._replace(train=fold.train[chosen], train_labels=fold.train_labels[chosen])
+
+
 def remove_means(windows: np.ndarray) -> np.ndarray:
     """``signals.remove_mean`` of every window of ``(n, *positions, channels)``."""
     return np.asarray(_remove_means(windows))

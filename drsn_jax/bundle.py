@@ -1,0 +1,230 @@
+"""A trained network on disk, with all that is needed to use it: a folder with ``weights.safetensors`` and ``model.json``.
+
+Nothing in it is executed when it is loaded.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from drsn_jax import signals
+from drsn_jax.calibration import softmax
+from drsn_jax.diagnosis import Diagnosis, diagnose
+from drsn_jax.evaluation import predict
+from drsn_jax.files import write_atomically
+from drsn_jax.layers import BatchNorm
+from drsn_jax.networks import Network
+from drsn_jax.runs import versions
+
+FORMAT = 1
+WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
+FIELDS = ("classes", "widths", "units", "kernel", "stem", "shrinkage", "threshold_rule", "shortcut", "padding", "dtype")
+
+
+class BundleError(ValueError):
+    """A bundle that cannot be used: what was found, what was expected, what to do."""
+
+
+@dataclass(eq=False)
+class Bundle:
+    """A trained network and what it knows of its data.
+
+    Fields:
+      network: as built by ``Network``, with flax's convolution and this package's norm.
+      variables: ``{"params", "batch_stats"}``.
+      classes: the names of the classes.
+      window_length, stride: of the training windows, in samples.
+      sampling_rate: in Hz.
+      channel: which signals of a file it was trained on (see ``data.channels``), for readers.
+      channels: how many those are.
+      standardise: whether windows are scaled to unit variance, after their mean is removed.
+      temperature: divides the logits, so that probabilities are calibrated.
+      levels: of the training windows' root mean square, in their own unit: the lowest and the highest that is usual.
+      training: how it was trained, for readers.
+      accuracy: measured on test data, one entry for each kind and level of noise.
+    """
+
+    network: Network
+    variables: Mapping[str, Any]
+    classes: Sequence[str]
+    window_length: int
+    sampling_rate: float
+    stride: int
+    channel: str = ""
+    channels: int = 1
+    standardise: bool = True
+    temperature: float = 1.0
+    levels: tuple[float, float] | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
+    accuracy: Sequence[Mapping[str, Any]] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.classes) != self.network.classes or len(set(self.classes)) < len(self.classes):
+            raise BundleError(f"{self.network.classes} classes need as many different names, got {list(self.classes)}")
+
+    def logits(self, windows: np.ndarray, batch_size: int = 256) -> np.ndarray:
+        """The logits ``(n, classes)`` of windows ``(n, window_length, channels)`` as recorded: their mean is removed here, and
+        they are scaled if that belongs to the network."""
+        windows = np.asarray(windows, np.float32)
+        if windows.ndim != 3 or windows.shape[1:] != (self.window_length, self.channels):
+            raise BundleError(
+                f"the model takes windows of the shape (n, {self.window_length}, {self.channels}), got {windows.shape}"
+            )
+        if len(windows) == 0:
+            return np.empty((0, len(self.classes)), np.float32)
+        # a stream asks window by window, and is not to wait for a whole batch
+        size = 1 if len(windows) == 1 else batch_size
+        return predict(lambda variables, batch: self._step(variables, batch), self.variables, windows, size)  # pyright: ignore
+
+    def predict_proba(self, windows: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities ``(n, classes)`` of windows as for ``logits``."""
+        return softmax(self.logits(windows), self.temperature)
+
+    def diagnose(self, signal: np.ndarray, sampling_rate: float) -> Diagnosis:
+        """The diagnosis of a signal ``(length,)`` or ``(length, channels)``, as recorded at ``sampling_rate`` Hz; ValueError as
+        ``diagnosis.diagnose``."""
+        return diagnose(self, signal, sampling_rate)
+
+    def zeros(self, windows: np.ndarray) -> np.ndarray | None:
+        """The share of features that the thresholds set to zero in each window, the mean over all channels and units ``(n,)``;
+        None for a network without thresholds."""
+        if self.network.shrinkage not in ("channel_wise", "channel_shared"):
+            return None
+        shares = [np.asarray(self._zeros(self.variables, windows[i : i + 256])) for i in range(0, len(windows), 256)]
+        return np.concatenate(shares)
+
+    @functools.cached_property
+    def _zeros(self) -> Any:
+        def zeros(variables: Any, windows: jax.Array) -> jax.Array:
+            _, sown = self.network.apply(variables, self._prepared(windows), train=False, mutable=["thresholds"])
+            found = [leaf for path, leaf in jax.tree.leaves_with_path(sown) if "zeros" in jax.tree_util.keystr(path)]
+            return jnp.mean(jnp.stack([jnp.mean(leaf, -1) for leaf in found]), 0)
+
+        return jax.jit(zeros)
+
+    def _prepared(self, windows: jax.Array) -> jax.Array:
+        windows = jax.vmap(signals.remove_mean)(windows)
+        return jax.vmap(signals.standardise)(windows) if self.standardise else windows
+
+    @functools.cached_property
+    def _step(self) -> Any:
+        def step(variables: Any, windows: jax.Array) -> jax.Array:
+            return self.network.apply(variables, self._prepared(windows), train=False)  # pyright: ignore[reportReturnType]
+
+        return jax.jit(step)
+
+
+def save(path: str | os.PathLike[str], bundle: Bundle, *, overwrite: bool = False) -> None:
+    """Write a bundle into the folder ``path``.
+
+    Raises BundleError for a network that holds a user's own modules, and where the folder has files unless it is a bundle and
+    ``overwrite`` is given.
+    """
+    if bundle.network.conv is not nn.Conv or bundle.network.norm is not BatchNorm:
+        raise BundleError("a network with a convolution or norm of your own cannot be described in a file: save its variables")
+    folder = Path(path)
+    mine = overwrite and (folder / DESCRIPTION).is_file()
+    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not mine)):
+        raise BundleError(f"{folder} exists: choose another folder, nothing is overwritten")
+    folder.mkdir(parents=True, exist_ok=True)
+    weights = safetensors.numpy.save({name: np.array(leaf, order="C") for name, leaf in _named(bundle.variables)})
+    network = {name: _plain(getattr(bundle.network, name)) for name in FIELDS}
+    own = {f.name: _plain(getattr(bundle, f.name)) for f in dataclasses.fields(bundle) if f.name not in ("network", "variables")}
+    digest = hashlib.sha256(weights).hexdigest()
+    description = {"format": FORMAT, "network": network, **own, "versions": versions(), "weights_sha256": digest}
+    # the description last: with it the bundle is whole
+    (folder / DESCRIPTION).unlink(missing_ok=True)
+    write_atomically(folder / WEIGHTS, weights)
+    write_atomically(folder / DESCRIPTION, json.dumps(description, indent=2, allow_nan=False) + "\n")
+
+
+def load(path: str | os.PathLike[str]) -> Bundle:
+    """The bundle in the folder ``path``.
+
+    Raises BundleError for a folder that holds none, a format of a later version, a description or weights that are damaged,
+    missing, of other shapes or not those of each other; the message says what differs.
+    """
+    folder = Path(path)
+    description = _read_description(folder / DESCRIPTION)
+    try:
+        weights = (folder / WEIGHTS).read_bytes()
+    except OSError as error:
+        raise BundleError(f"{folder / WEIGHTS} cannot be read ({error.strerror}): get the whole folder") from error
+    if hashlib.sha256(weights).hexdigest() != description.get("weights_sha256"):
+        raise BundleError(f"{folder / WEIGHTS} is damaged or belongs to another {DESCRIPTION}: get the whole folder again")
+    try:
+        arrays = safetensors.numpy.load(weights)
+        given = description["network"]
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v := given[name], list) else v for name in FIELDS}
+        values["dtype"] = jnp.dtype(values["dtype"]) if values["dtype"] else None
+        network = Network(**values)
+        own = {f.name for f in dataclasses.fields(Bundle)} - {"network", "variables"}
+        facts = {name: description[name] for name in own}
+        shape = jnp.zeros((1, facts["window_length"], facts["channels"]))
+        wanted = jax.eval_shape(lambda key: network.init(key, shape, train=False), jax.random.key(0))
+        levels = None if facts["levels"] is None else tuple(map(float, facts["levels"]))
+        facts |= {"classes": tuple(facts["classes"]), "levels": levels}
+    except BundleError:
+        raise
+    except Exception as error:  # a description by another hand can be wrong in every place
+        told = " ".join(str(error).split()) or type(error).__name__
+        raise BundleError(f"{folder / DESCRIPTION} does not describe a model of this version: {told[:200]}") from error
+    named = dict(_named(wanted))
+    found = {name: f"{a.dtype}{list(a.shape)}" for name, a in arrays.items()}
+    expected = {name: f"{leaf.dtype}{list(leaf.shape)}" for name, leaf in named.items()}
+    different = [name for name in sorted({*found, *expected}) if found.get(name) != expected.get(name)]
+    if different:
+        listed = "; ".join(f"{n}: {found.get(n, 'missing')}, expected {expected.get(n, 'nothing')}" for n in different[:3])
+        more = f"; and {len(different) - 3} more" if len(different) > 3 else ""
+        raise BundleError(f"{folder / WEIGHTS} does not fit {DESCRIPTION} ({listed}{more})")
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise BundleError(f"{folder / WEIGHTS} holds numbers that are not finite: train again")
+    variables = jax.tree.unflatten(jax.tree.structure(wanted), [jnp.asarray(arrays[name]) for name in named])
+    try:
+        return Bundle(network=network, variables=variables, **facts)
+    except BundleError as error:
+        raise BundleError(f"{folder / DESCRIPTION}: {error}") from error
+
+
+def _read_description(file: Path) -> dict[str, Any]:
+    try:
+        description = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BundleError(f"{file.parent} holds no model ({file.name} is missing): name the folder that training wrote") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise BundleError(f"{file} is damaged ({error}): get the whole folder again") from error
+    if not isinstance(description, dict) or not isinstance(description.get("format"), int):
+        raise BundleError(f"{file} describes no model: name the folder that training wrote")
+    if description["format"] > FORMAT:
+        raise BundleError(
+            f"{file} is of format {description['format']}, and this version of drsn_jax reads up to {FORMAT}: install a newer one"
+        )
+    return description
+
+
+def _named(tree: Any) -> list[tuple[str, Any]]:
+    return [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in jax.tree.leaves_with_path(tree)]
+
+
+def _plain(value: Any) -> Any:
+    """As JSON can hold it."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    return jnp.dtype(value).name if not isinstance(value, np.generic) else value.item()

@@ -1,0 +1,173 @@
+"""Ask a trained network about recordings.
+
+    python experiments/diagnose.py MODEL FILE...
+
+MODEL is the folder that fault_diagnosis.py wrote (runs/.../model). For every file: the class, its probability, the share of
+windows that agree, the next classes, and warnings where the file is unlike the training data. A class is named only where the
+network is sure. With - as the file, raw float32 samples come from standard input and a line is printed for every window:
+
+    arecord -f FLOAT_LE -r 12000 -c 1 -t raw | python experiments/diagnose.py MODEL -
+
+An hour at 12.8 kHz takes seconds; a window of a stream is answered in milliseconds.
+"""
+
+import dataclasses
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import jax
+import numpy as np
+import tyro
+
+from drsn_jax import runtime, scripts
+from drsn_jax.bundle import Bundle, load, save
+from drsn_jax.data.formats import open_signal
+from drsn_jax.data.recordings import agreed_rate
+from drsn_jax.diagnosis import Diagnosis, diagnose_parts, root_mean_squares, summarise
+from drsn_jax.networks import drsn_cw
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to ask."""
+
+    model: tyro.conf.Positional[Path | None] = None
+    """The folder of a trained network."""
+    files: tyro.conf.Positional[tuple[str, ...]] = ()
+    """Recordings, or - for raw float32 samples from standard input."""
+    channel: str | None = None
+    """Which signal of a file; by default what the network was trained on, or the only one."""
+    sampling_rate: float | None = None
+    """In Hz, for files that do not hold it and for a stream; by default that of the training data, with a warning."""
+    json: bool = False
+    """A line of JSON for every file (or window of a stream) instead of text."""
+    plot: Path | None = None
+    """A folder for a picture of every file: waveform, classes over time, what the thresholds set to zero."""
+    dry_run: bool = False
+    """Ask a tiny network that was never trained about two files that are made up, which go into --out."""
+    out: Path | None = None
+    """For --dry-run; by default runs/diagnose-<UTC time>."""
+    plain_runtime: bool = False
+    """Leave memory settings and compilation cache of the process as they are."""
+
+
+def main() -> None:
+    options: Options = scripts.parse(Options, __doc__)
+    if not options.plain_runtime:
+        runtime.prepare(dry_run=options.dry_run)
+    if options.dry_run:
+        options = rehearse(options)
+    if options.model is None:
+        raise ValueError("name the folder of a model and at least one file, or - for standard input")
+    if not options.files:
+        raise ValueError("name at least one file, or - for standard input")
+    if "-" in options.files and len(options.files) > 1:
+        raise ValueError("- goes alone: a stream has no other files")
+    model = load(options.model)
+    if options.files == ("-",):
+        return stream(model, options, sys.stdin.buffer)
+    failed = 0
+    for file in options.files:
+        try:
+            report(options, file, *ask(model, options, Path(file)))
+        except (ValueError, OSError) as error:  # the other files may be well
+            failed += 1
+            tell(options, {"file": file, "error": str(error)}, f"{file}: error: {error}")
+    if failed:
+        raise ValueError(f"{failed} of {len(options.files)} files could not be diagnosed")
+
+
+def rehearse(options: Options) -> Options:
+    """The options of a dry run, its model and files."""
+    out = options.out or scripts.default_out("diagnose")
+    length, rng = 2048, np.random.default_rng(0)
+    network = drsn_cw(classes=2, units=(1, 1, 1))
+    variables = network.init(jax.random.key(0), np.zeros((1, length, 1)), train=False)
+    save(out / "model", Bundle(network, variables, ("healthy", "faulty"), length, 12_800.0, length))
+    files = tuple(str(out / f"{name}.npy") for name in ("one", "two"))
+    for file in files:
+        np.save(file, rng.normal(size=20 * length).astype(np.float32))
+    return dataclasses.replace(options, model=out / "model", files=files, plot=out)
+
+
+def ask(model: Bundle, options: Options, file: Path) -> tuple[Diagnosis, float]:
+    """The diagnosis of a file and how many times faster than real time it was made."""
+    channel = options.channel if options.channel is not None else model.channel
+    signal = open_signal(file, channel)
+    assumed = signal.sampling_rate is None and options.sampling_rate is None
+    rate = model.sampling_rate if assumed else agreed_rate(str(file), signal.sampling_rate, options.sampling_rate)
+    start = time.perf_counter()
+    found = diagnose_parts(model, signal.length, signal.channels, rate, signal.read)
+    speed = signal.length / rate / (time.perf_counter() - start)
+    if options.plot is not None:
+        from drsn_jax.figures import diagnosis_picture
+
+        options.plot.mkdir(parents=True, exist_ok=True)
+        whole = signal.read(0, signal.length)
+        windows = whole[: len(found.starts) * model.window_length].reshape(-1, model.window_length, model.channels)
+        picture = options.plot / f"{file.name}.png"
+        diagnosis_picture(picture, model.classes, found, whole, rate, model.zeros(windows), file.name)
+    return found, speed
+
+
+def report(options: Options, file: str, found: Diagnosis, speed: float) -> None:
+    """A line for a file, and one for each warning."""
+    others = ", ".join(f"{r.label} {100 * r.probability:.1f} %" for r in found.best[1:])
+    named = found.label if found.sure else f"not sure (perhaps {found.label})"
+    text = (
+        f"{file}: {named}, probability {100 * found.probability:.1f} %, {100 * found.agreement:.0f} % of "
+        f"{len(found.starts)} windows agree{f'; then {others}' if others else ''}"
+    )
+    tell(
+        options,
+        {
+            "file": file,
+            "class": found.label,
+            "sure": found.sure,
+            "probability": found.probability,
+            "agreement": found.agreement,
+            "entropy": found.entropy,
+            "best": [{"class": r.label, "probability": r.probability} for r in found.best],
+            "windows": len(found.starts),
+            "warnings": list(found.warnings),
+            "times_real_time": speed,
+        },
+        "\n".join([text, *(f"  warning: {warning}" for warning in found.warnings)]),
+    )
+
+
+def stream(model: Bundle, options: Options, source: BinaryIO) -> None:
+    """A line for every window of raw float32 samples, its channels interleaved."""
+    rate = options.sampling_rate or model.sampling_rate
+    size = model.window_length * model.channels * 4
+    model.predict_proba(np.zeros((1, model.window_length, model.channels), np.float32))  # compiles
+    number = 0
+    while len(raw := source.read(size)) == size:
+        start = time.perf_counter()
+        window = np.frombuffer(raw, "<f4").reshape(1, model.window_length, model.channels)
+        seconds = number * model.window_length / rate
+        number += 1
+        if not np.isfinite(window).all():
+            tell(options, {"seconds": seconds, "error": "not finite"}, f"{seconds:9.3f} s  error: samples that are not finite")
+            continue
+        found = summarise(model, model.predict_proba(window), root_mean_squares(window), rate, np.zeros(1, int))
+        latency = 1e3 * (time.perf_counter() - start)
+        record = {
+            "seconds": seconds, "class": found.label, "sure": found.sure, "probability": found.probability, "latency_ms": latency,
+        }  # fmt: skip
+        named = found.label if found.sure else f"not sure (perhaps {found.label})"
+        tell(options, record, f"{seconds:9.3f} s  {named}  {100 * found.probability:.1f} %  {latency:.1f} ms")
+    if number == 0:
+        raise ValueError(f"standard input ended before a window of {model.window_length} samples was there")
+
+
+def tell(options: Options, record: dict[str, Any], text: str) -> None:
+    print(json.dumps(record) if options.json else text, flush=True)
+
+
+if __name__ == "__main__":
+    scripts.run(main)
