@@ -1,5 +1,7 @@
 """What a function does first with an array that it is given."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,11 @@ def as_float(x: ArrayLike) -> jax.Array:
     """The array with integers made floats; other dtypes stay."""
     x = jnp.asarray(x)
     return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.result_type(x, float))
+
+
+def named_leaves(tree: Any) -> list[tuple[str, Any]]:
+    """The leaves of a tree with their paths, as files and messages name them: ``params/classifier/bias``."""
+    return [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in jax.tree.leaves_with_path(tree)]
 
 
 def native(array: np.ndarray) -> np.ndarray:

@@ -21,6 +21,7 @@ import safetensors
 import safetensors.numpy
 
 from drsn_jax import signals
+from drsn_jax.arrays import named_leaves
 from drsn_jax.calibration import softmax
 from drsn_jax.diagnosis import Diagnosis, diagnose
 from drsn_jax.evaluation import predict
@@ -87,7 +88,7 @@ class Bundle:
             return np.empty((0, len(self.classes)), np.float32)
         # a stream asks window by window, and is not to wait for a whole batch
         size = 1 if len(windows) == 1 else batch_size
-        return predict(lambda variables, batch: self._step(variables, batch), self.variables, windows, size)  # pyright: ignore
+        return predict(self._step, self.variables, windows, size)
 
     def predict_proba(self, windows: np.ndarray) -> np.ndarray:
         """Calibrated probabilities ``(n, classes)`` of windows as for ``logits``."""
@@ -103,8 +104,7 @@ class Bundle:
         None for a network without thresholds."""
         if self.network.shrinkage not in ("channel_wise", "channel_shared"):
             return None
-        shares = [np.asarray(self._zeros(self.variables, windows[i : i + 256])) for i in range(0, len(windows), 256)]
-        return np.concatenate(shares)
+        return predict(self._zeros, self.variables, windows, 256)
 
     @functools.cached_property
     def _zeros(self) -> Any:
@@ -140,7 +140,7 @@ def save(path: str | os.PathLike[str], bundle: Bundle, *, overwrite: bool = Fals
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not mine)):
         raise BundleError(f"{folder} exists: choose another folder, nothing is overwritten")
     folder.mkdir(parents=True, exist_ok=True)
-    weights = safetensors.numpy.save({name: np.array(leaf, order="C") for name, leaf in _named(bundle.variables)})
+    weights = safetensors.numpy.save({name: np.array(leaf, order="C") for name, leaf in named_leaves(bundle.variables)})
     network = {name: _plain(getattr(bundle.network, name)) for name in FIELDS}
     own = {f.name: _plain(getattr(bundle, f.name)) for f in dataclasses.fields(bundle) if f.name not in ("network", "variables")}
     digest = hashlib.sha256(weights).hexdigest()
@@ -182,7 +182,7 @@ def load(path: str | os.PathLike[str]) -> Bundle:
     except Exception as error:  # a description by another hand can be wrong in every place
         told = " ".join(str(error).split()) or type(error).__name__
         raise BundleError(f"{folder / DESCRIPTION} does not describe a model of this version: {told[:200]}") from error
-    named = dict(_named(wanted))
+    named = dict(named_leaves(wanted))
     found = {name: f"{a.dtype}{list(a.shape)}" for name, a in arrays.items()}
     expected = {name: f"{leaf.dtype}{list(leaf.shape)}" for name, leaf in named.items()}
     different = [name for name in sorted({*found, *expected}) if found.get(name) != expected.get(name)]
@@ -213,10 +213,6 @@ def _read_description(file: Path) -> dict[str, Any]:
             f"{file} is of format {description['format']}, and this version of drsn_jax reads up to {FORMAT}: install a newer one"
         )
     return description
-
-
-def _named(tree: Any) -> list[tuple[str, Any]]:
-    return [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in jax.tree.leaves_with_path(tree)]
 
 
 def _plain(value: Any) -> Any:

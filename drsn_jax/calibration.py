@@ -13,6 +13,13 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
     return exponentials / exponentials.sum(-1, keepdims=True)
 
 
+def cross_entropy(logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> float:
+    """The mean cross-entropy of ``softmax(logits, temperature)`` ``(n, classes)``, in float64."""
+    scaled = np.asarray(logits, np.float64) / temperature
+    scaled -= scaled.max(1, keepdims=True)
+    return float(np.mean(np.log(np.exp(scaled).sum(1)) - scaled[np.arange(len(labels)), labels]))
+
+
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """The temperature from 0.05 to 20 with the lowest cross-entropy of ``softmax(logits, temperature)`` on held-out examples.
 
@@ -24,11 +31,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     if len(logits) == 0:
         raise ValueError("a temperature needs held-out examples")
 
-    def cross_entropy(log_temperature: float) -> float:
-        chosen = softmax(logits, float(np.exp(log_temperature)))[np.arange(len(labels)), labels]
-        return -float(np.mean(np.log(np.maximum(chosen, 1e-300))))
-
-    found: Any = minimize_scalar(cross_entropy, bounds=(np.log(0.05), np.log(20)), method="bounded")
+    loss = lambda log_temperature: cross_entropy(logits, labels, float(np.exp(log_temperature)))  # noqa: E731
+    found: Any = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded")
     return float(np.exp(found.x))
 
 

@@ -22,6 +22,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from drsn_jax.arrays import named_leaves
 from drsn_jax.files import write_atomically
 from drsn_jax.hosts import from_first, is_first
 
@@ -155,7 +156,7 @@ class Checkpoints:
 
 def encode(tree: Any, facts: Mapping[str, Any]) -> bytes:
     """A tree of arrays and facts as the content of a file; random keys become the numbers they are made of."""
-    named = _named(tree)
+    named = named_leaves(tree)
     arrays = {name: _to_host(leaf) for name, leaf in named}
     if len(arrays) < len(named):
         raise ValueError("two arrays of the tree have the same name: avoid / in the names of parameters")
@@ -167,7 +168,7 @@ def encode(tree: Any, facts: Mapping[str, Any]) -> bytes:
 def decode(content: bytes, like: Tree) -> tuple[Tree, dict[str, Any]]:
     """The inverse of ``encode``, the arrays placed as those of ``like`` are; errors as ``Checkpoints.restore``."""
     arrays, facts = _read(content)
-    wanted = dict(_named(like))
+    wanted = dict(named_leaves(like))
     described = {name: _describe(_to_host(leaf)) for name, leaf in wanted.items()}
     found = {name: _describe(array) for name, array in arrays.items()}
     different = [
@@ -180,10 +181,6 @@ def decode(content: bytes, like: Tree) -> tuple[Tree, dict[str, Any]]:
         raise CheckpointError(f"the checkpoint is of another network or optimiser ({'; '.join(different[:3])}{more})")
     leaves = [place_like(arrays[name], leaf) for name, leaf in wanted.items()]
     return jax.tree.unflatten(jax.tree.structure(like), leaves), facts
-
-
-def _named(tree: Any) -> list[tuple[str, Any]]:
-    return [(jax.tree_util.keystr(path, simple=True, separator="/"), leaf) for path, leaf in jax.tree.leaves_with_path(tree)]
 
 
 def _is_key(leaf: Any) -> bool:

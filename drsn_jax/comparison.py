@@ -203,7 +203,9 @@ class Comparison:
     def _offer(self, trial: dict[str, Any], data: TrialData, fold: Fold, result: Result) -> None:
         assert self.keeper is not None
         network = self.trainer(trial["network"], trial["noise"], len(data.train)).network
-        tests = [data] if len(self.conditions) == 1 else [self._data(fold, each, trial["seed"]) for each in self.conditions]
+        one = len(self.conditions) == 1
+        # drawn only for a network that is kept
+        tests = lambda: [data] if one else [self._data(fold, each, trial["seed"]) for each in self.conditions]  # noqa: E731
         self.keeper.offer(trial, network, data, fold, result, tests)
 
     def _checkpoints(self, folder: RunFolder, trial: dict[str, Any]) -> Checkpoints:

@@ -2,14 +2,14 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from drsn_jax.bundle import DESCRIPTION, Bundle, load, save
-from drsn_jax.calibration import expected_calibration_error, fit_temperature, softmax
+from drsn_jax.calibration import cross_entropy, expected_calibration_error, fit_temperature, softmax
 from drsn_jax.data.folds import Fold
 from drsn_jax.diagnosis import root_mean_squares
 from drsn_jax.networks import Network
@@ -39,11 +39,11 @@ class Keeper:
         data: TrialData,
         fold: Fold,
         result: Result,
-        tests: Sequence[TrialData],
+        tests: Callable[[], Sequence[TrialData]],
     ) -> bool:
         """Keep a trained network if it is better than the one that is kept; returns whether it is.
 
-        ``tests`` hold the test windows under every noise of the comparison, on which the kept network is measured; what decides
+        ``tests`` makes the test windows under every noise of the comparison, on which the kept network is measured; what decides
         is the validation loss alone. Without validation windows nothing is chosen and nothing kept.
         """
         if not len(result.validation_logits):
@@ -61,7 +61,7 @@ class Keeper:
             **self.facts,
         )
         accuracy, errors = [], {}
-        for test in tests:
+        for test in tests():
             logits = bundle.logits(test.test)
             none = math.isinf(test.snr_db)
             entry = {"noise": "none" if none else test.kind, "snr_db": str(test.snr_db) if none else test.snr_db}
@@ -80,9 +80,3 @@ class Keeper:
         if not (self.folder / DESCRIPTION).exists():
             return math.inf
         return float(load(self.folder).training["validation_loss"])
-
-
-def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The mean cross-entropy of logits ``(n, classes)``."""
-    shifted = np.asarray(logits, np.float64) - logits.max(1, keepdims=True)
-    return float(np.mean(np.log(np.exp(shifted).sum(1)) - shifted[np.arange(len(labels)), labels]))

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from drsn_jax.arrays import named_leaves
 from drsn_jax.training import TrainState
 
 
@@ -89,7 +90,7 @@ class Progress:
 
 def not_finite(state: TrainState) -> str | None:
     """Which parameter or statistic is not finite, if any: a finite gradient can still carry one to infinity."""
-    for path, leaf in jax.tree.leaves_with_path(jax.device_get(state.variables)):
+    for name, leaf in named_leaves(jax.device_get(state.variables)):
         if not np.all(np.isfinite(leaf)):
-            return f"{jax.tree_util.keystr(path, simple=True, separator='/')} is no longer finite"
+            return f"{name} is no longer finite"
     return None

@@ -6,9 +6,9 @@ import pytest
 import tiny
 
 from drsn_jax.bundle import load
-from drsn_jax.calibration import expected_calibration_error, softmax
+from drsn_jax.calibration import cross_entropy, expected_calibration_error, softmax
 from drsn_jax.comparison import Comparison, conditions
-from drsn_jax.keeping import Keeper, cross_entropy
+from drsn_jax.keeping import Keeper
 from drsn_jax.runs import RunFolder
 from drsn_jax.trial_data import with_noise
 from drsn_jax.trials import Result
@@ -39,7 +39,7 @@ def offer(keeper, sharpness, seed=0, validation=True):
     logits = sharpness * np.eye(3)[LABELS] if validation else np.empty((0, 3))
     result = Result(np.eye(3), np.eye(3), np.zeros(12, int), 1.0, 7, variables, logits)
     tests = [data, with_noise(FOLD, seed=0, snr_db=float("inf"), kind="gaussian")]
-    return keeper.offer(TRIAL, tiny.network, data, FOLD, result, tests), variables
+    return keeper.offer(TRIAL, tiny.network, data, FOLD, result, lambda: tests), variables
 
 
 def test_the_lowest_validation_loss_is_kept(keeper):
