@@ -117,9 +117,8 @@ def ask(model: Bundle, options: Options, file: Path) -> tuple[Diagnosis, float]:
 def report(options: Options, file: str, found: Diagnosis, speed: float) -> None:
     """A line for a file, and one for each warning."""
     others = ", ".join(f"{r.label} {100 * r.probability:.1f} %" for r in found.best[1:])
-    named = found.label if found.sure else f"not sure (perhaps {found.label})"
     text = (
-        f"{file}: {named}, probability {100 * found.probability:.1f} %, {100 * found.agreement:.0f} % of "
+        f"{file}: {title(found)}, probability {100 * found.probability:.1f} %, {100 * found.agreement:.0f} % of "
         f"{len(found.starts)} windows agree{f'; then {others}' if others else ''}"
     )
     tell(
@@ -138,6 +137,11 @@ def report(options: Options, file: str, found: Diagnosis, speed: float) -> None:
         },
         "\n".join([text, *(f"  warning: {warning}" for warning in found.warnings)]),
     )
+
+
+def title(found: Diagnosis) -> str:
+    """The class, where the network is sure."""
+    return found.label if found.sure else f"not sure (perhaps {found.label})"
 
 
 def stream(model: Bundle, options: Options, source: BinaryIO) -> None:
@@ -159,8 +163,7 @@ def stream(model: Bundle, options: Options, source: BinaryIO) -> None:
         record = {
             "seconds": seconds, "class": found.label, "sure": found.sure, "probability": found.probability, "latency_ms": latency,
         }  # fmt: skip
-        named = found.label if found.sure else f"not sure (perhaps {found.label})"
-        tell(options, record, f"{seconds:9.3f} s  {named}  {100 * found.probability:.1f} %  {latency:.1f} ms")
+        tell(options, record, f"{seconds:9.3f} s  {title(found)}  {100 * found.probability:.1f} %  {latency:.1f} ms")
     if number == 0:
         raise ValueError(f"standard input ended before a window of {model.window_length} samples was there")
 
