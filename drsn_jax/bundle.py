@@ -151,6 +151,11 @@ def save(path: str | os.PathLike[str], bundle: Bundle, *, overwrite: bool = Fals
     write_atomically(folder / DESCRIPTION, json.dumps(description, indent=2, allow_nan=False) + "\n")
 
 
+def fingerprint(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a bundle's description, which holds that of its weights; BundleError as ``load``."""
+    return hashlib.sha256(json.dumps(read_description(path), sort_keys=True).encode()).hexdigest()
+
+
 def load(path: str | os.PathLike[str]) -> Bundle:
     """The bundle in the folder ``path``.
 
@@ -158,7 +163,7 @@ def load(path: str | os.PathLike[str]) -> Bundle:
     missing, of other shapes or not those of each other; the message says what differs.
     """
     folder = Path(path)
-    description = _read_description(folder / DESCRIPTION)
+    description = read_description(folder)
     try:
         weights = (folder / WEIGHTS).read_bytes()
     except OSError as error:
@@ -199,7 +204,9 @@ def load(path: str | os.PathLike[str]) -> Bundle:
         raise BundleError(f"{folder / DESCRIPTION}: {error}") from error
 
 
-def _read_description(file: Path) -> dict[str, Any]:
+def read_description(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """What ``model.json`` in the folder ``path`` says, without the weights; BundleError as ``load``."""
+    file = Path(path) / DESCRIPTION
     try:
         description = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:

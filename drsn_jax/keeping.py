@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from drsn_jax.bundle import DESCRIPTION, Bundle, load, save
+from drsn_jax.bundle import DESCRIPTION, Bundle, read_description, save
 from drsn_jax.calibration import cross_entropy, expected_calibration_error, fit_temperature, softmax
 from drsn_jax.data.folds import Fold
 from drsn_jax.diagnosis import root_mean_squares
@@ -79,4 +79,4 @@ class Keeper:
     def _kept_loss(self) -> float:
         if not (self.folder / DESCRIPTION).exists():
             return math.inf
-        return float(load(self.folder).training["validation_loss"])
+        return float(read_description(self.folder)["training"]["validation_loss"])

@@ -100,14 +100,17 @@ def ask(model: Bundle, options: Options, file: Path) -> tuple[Diagnosis, float]:
     signal = open_signal(file, channel)
     assumed = signal.sampling_rate is None and options.sampling_rate is None
     rate = model.sampling_rate if assumed else agreed_rate(str(file), signal.sampling_rate, options.sampling_rate)
-    start = time.perf_counter()
-    found = diagnose_parts(model, signal.length, signal.channels, rate, signal.read)
+    start, read = time.perf_counter(), signal.read
+    if options.plot is not None:  # a picture shows the whole of it
+        whole = signal.read(0, signal.length)
+        read = lambda start, stop: whole[start:stop]  # noqa: E731
+    found = diagnose_parts(model, signal.length, signal.channels, rate, read)
     speed = signal.length / rate / (time.perf_counter() - start)
     if options.plot is not None:
         from drsn_jax.figures import diagnosis_picture
 
         options.plot.mkdir(parents=True, exist_ok=True)
-        whole = signal.read(0, signal.length)
+        whole = read(0, signal.length)
         windows = whole[: len(found.starts) * model.window_length].reshape(-1, model.window_length, model.channels)
         picture = options.plot / f"{file.name}.png"
         diagnosis_picture(picture, model.classes, found, whole, rate, model.zeros(windows), file.name)

@@ -17,7 +17,6 @@ a training too.
 """
 
 import dataclasses
-import functools
 import math
 import time
 from collections.abc import Callable
@@ -27,13 +26,10 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from drsn_jax import hosts, scripts
-from drsn_jax.bundle import Bundle
-from drsn_jax.bundle import load as load_bundle
+from drsn_jax import bundle, data_options, hosts, scripts
 from drsn_jax.comparison import Comparison, conditions
-from drsn_jax.data.drivetrain import drivetrain_recordings
-from drsn_jax.data.folds import Fold, few_windows, make_folds
-from drsn_jax.data.recordings import Recording, fingerprint, read_folder, read_recordings, resample
+from drsn_jax.data.folds import Fold
+from drsn_jax.data.recordings import Recording, fingerprint
 from drsn_jax.data.windows import class_names
 from drsn_jax.figures import draw_all
 from drsn_jax.keeping import Keeper
@@ -43,36 +39,14 @@ from drsn_jax.tables import markdown, summarise
 
 NetworkName = Literal["convnet", "resnet", "senet", "drsn_cs", "drsn_cw"]
 NoiseKind = Literal["gaussian", "laplacian", "pink"]
-SplitKind = Literal["condition", "group", "recording", "time", "random-windows"]
 
 
 @dataclass(frozen=True)
-class Options(scripts.RunOptions):
+class Options(data_options.DataOptions):
     """What to run."""
 
     preset: Literal["quick", "paper"] = "quick"
     """Defaults of the other options: a comparison in minutes, or the paper's protocol."""
-    recordings: Path | None = None
-    """A table of recordings (CSV), or a folder with a folder for each class; without it the drivetrain is simulated."""
-    folder: Path | None = None
-    """Where the files of the table are; by default beside it."""
-    outside: bool = False
-    """Allow paths in the table that lead out of that folder."""
-    channel: str | None = None
-    """For a folder of classes: which signal of each file, a name, a pattern such as *_DE_time, or several joined by +."""
-    sampling_rate: float | None = None
-    """In Hz: for a folder of classes whose files hold none."""
-    resample: float | None = None
-    """Bring all recordings to this sampling rate in Hz first."""
-    split: SplitKind | None = None
-    """What is kept on one side. By default: the condition if --test-condition is given, else the recording for the simulation
-    and time for files. random-windows is the paper's way and leaks."""
-    test_condition: str | None = None
-    """Test on this condition, train on all others."""
-    folds: int = 5
-    """Folds of a split by group, recording, time or random windows."""
-    all_folds: bool = False
-    """Run every fold instead of the first."""
     noise: tuple[NoiseKind, ...] = ("gaussian",)
     """Kinds of added noise."""
     snr_db: tuple[float, ...] = (0.0,)
@@ -92,25 +66,12 @@ class Options(scripts.RunOptions):
     """At the start; a tenth of it after 40 % of the steps, a hundredth after 80 %."""
     seeds: int = 1
     """How many seeds: --seed, --seed + 1, …"""
-    seed: int = 0
-    """The first seed: of initial parameters, order of windows, noise."""
-    window_length: int = 2048
-    """In samples."""
-    train_stride: int | None = None
-    """From one training window to the next, in samples; by default a whole window for the simulation and random windows, half
-    of one for files."""
-    windows: int = 8
-    """Windows of each simulated recording (72 cells × 5 recordings)."""
     start: Annotated[Path | None, tyro.conf.arg(name="from")] = None
     """Fine-tune the network in this folder, which fault_diagnosis.py kept, with a new classifier."""
     body_rate: float = 0.1
     """With --from: the share of the learning rate that the rest of the network gets; 0 freezes it."""
-    windows_per_class: int | None = None
-    """Train on at most so many windows of each class, chosen at random."""
     standardise: bool = True
     """Scale every window to zero mean and unit variance after the noise."""
-    validation: float = 0.2
-    """Share of every training recording that is held out at its end: by it the network that is kept is chosen."""
     test_network: Literal["last", "best"] = "last"
     """Which network of a training is tested: after the last epoch, or with the lowest loss on the validation windows."""
     patience: int | None = None
@@ -143,6 +104,7 @@ PRESETS = {
 
 def check(options: Options) -> None:
     """ValueError for options that cannot be run."""
+    data_options.check(options)
     for level in options.snr_db:
         if not (abs(level) <= 100 or level == math.inf):
             raise ValueError(f"--snr-db {level} is no usable ratio: give numbers from -100 to 100 dB, or inf for no noise")
@@ -150,13 +112,9 @@ def check(options: Options) -> None:
         raise ValueError(f"--train-snr-db is a range from low to high within -100 to 100 dB, got {options.train_snr_db}")
     if not 0 <= options.body_rate <= 1:
         raise ValueError(f"--body-rate is a share from 0 to 1, got {options.body_rate}")
-    if options.windows_per_class is not None and options.windows_per_class < 1:
-        raise ValueError(f"--windows-per-class must be at least 1, got {options.windows_per_class}")
-    for name in ("folds", "epochs", "batch_size", "seeds", "windows", "steps_per_call"):
+    for name in ("epochs", "batch_size", "seeds", "steps_per_call"):
         if getattr(options, name) < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}")
-    if options.window_length < 16:
-        raise ValueError(f"--window-length must be at least 16 samples, got {options.window_length}")
     if options.seed < 0 or options.seed + options.seeds > 2**32:
         raise ValueError(f"--seed must be from 0 to 2**32 - 1, got {options.seed}")
     for name in ("noise", "snr_db", "networks"):
@@ -165,66 +123,32 @@ def check(options: Options) -> None:
             raise ValueError(f"--{name.replace('_', '-')} needs different values, at least one, got {list(chosen)}")
     if not options.learning_rate > 0 or math.isinf(options.learning_rate):
         raise ValueError(f"--learning-rate must be a positive number, got {options.learning_rate}")
-    if options.train_stride is not None and options.train_stride < 1:
-        raise ValueError(f"--train-stride must be at least 1, got {options.train_stride}")
-    if not 0 <= options.validation < 1:
-        raise ValueError(f"--validation must be from 0 to below 1, got {options.validation}")
     if options.validation == 0 and (options.test_network == "best" or options.patience is not None):
         raise ValueError("--test-network best and --patience need windows to look at: give --validation a share, for example 0.2")
     if options.patience is not None and options.patience < 1:
         raise ValueError(f"--patience must be at least 1, got {options.patience}")
     if options.devices is not None and (options.devices < 1 or options.batch_size % options.devices):
         raise ValueError(f"--devices must divide --batch-size {options.batch_size}, got {options.devices}")
-    if options.test_condition is not None and options.split not in (None, "condition"):
-        raise ValueError(f"--test-condition goes with --split condition, and the split is by {options.split}")
-    table = options.recordings is not None and not options.recordings.is_dir()
-    if (options.folder is not None or options.outside) and not table:
-        raise ValueError("--folder and --outside go with --recordings TABLE")
-    if (options.channel is not None or options.sampling_rate is not None) and (options.recordings is None or table):
-        raise ValueError("--channel and --sampling-rate go with --recordings FOLDER; a table has columns for them")
 
 
 def shorten(options: Options) -> Options:
     """The options of a dry run."""
     return dataclasses.replace(
-        options,
+        data_options.shorten(options),
         noise=options.noise[:1],
         snr_db=options.snr_db[:1],
-        folds=2 if options.split != "condition" else options.folds,
-        all_folds=False,
         epochs=2,
         batch_size=32 * scripts.shards(options),
         seeds=1,
-        window_length=256,
-        # a fold, a gap and the rest, and again for the validation
-        windows=(6 if options.split == "time" else 1) + (0 if options.validation == 0 else 4),
     )
-
-
-def load(options: Options) -> list[Recording]:
-    """The recordings to work on: the user's, or simulated ones."""
-    if options.recordings is not None:
-        if options.recordings.is_dir():
-            found = read_folder(options.recordings, sampling_rate=options.sampling_rate, channel=options.channel or "")
-        else:
-            found = read_recordings(options.recordings, options.folder, outside=options.outside)
-        return found if options.resample is None else resample(found, options.resample)
-    return drivetrain_recordings(windows=options.windows, window_length=options.window_length)
-
-
-def protocol(options: Options) -> tuple[str, str]:
-    """The kind of split and its name in the tables."""
-    if options.test_condition is not None:
-        return "condition", f"test on {options.test_condition}"
-    split = options.split or ("recording" if options.recordings is None else "time")
-    return split, f"by {split}"
 
 
 def config(options: Options, recordings: list[Recording]) -> dict[str, Any]:
     """What decides the results."""
-    # the same table may name other files tomorrow
+    # the same table may name other files tomorrow, and the same folder hold another network
     data = None if options.recordings is None else fingerprint(recordings)
-    return {**scripts.config(options), "classes": class_names(recordings), "data": data}
+    start = None if options.start is None else bundle.fingerprint(options.start)
+    return {**scripts.config(options), "classes": class_names(recordings), "data": data, "start": start}
 
 
 def main() -> None:
@@ -234,24 +158,8 @@ def main() -> None:
     if options.dry_run:
         options = shorten(options)
     start = time.perf_counter()
-    recordings = load(options)
-    split, name = protocol(options)
-    # random windows that overlap would be on both sides in part
-    whole = options.recordings is None or split == "random-windows"
-    stride = options.train_stride or (options.window_length if whole else options.window_length // 2)
-    folds = make_folds(
-        recordings,
-        split,
-        window_length=options.window_length,
-        train_stride=stride,
-        folds=options.folds,
-        test_condition=options.test_condition,
-        validation=options.validation,
-        seed=options.seed,
-    )
-    folds = folds if options.all_folds else folds[:1]
-    if options.windows_per_class is not None:
-        folds = [functools.partial(few, cut, options.windows_per_class, options.seed) for cut in folds]
+    recordings = data_options.read(options)
+    folds = data_options.cut_folds(options, recordings)
     first = folds[0]()
     origin = None if options.start is None else read_start(options, recordings)
     out = options.out or scripts.default_out("fault_diagnosis")
@@ -260,7 +168,7 @@ def main() -> None:
         {
             "classes": class_names(recordings),
             "window_length": options.window_length,
-            "stride": stride,
+            "stride": data_options.train_stride(options),
             "sampling_rate": recordings[0].sampling_rate,
             "channel": options.channel or "",
             "channels": recordings[0].signal.shape[1],
@@ -272,7 +180,7 @@ def main() -> None:
         classes=class_names(recordings),
         conditions=conditions(options.noise, options.snr_db),
         seeds=range(options.seed, options.seed + options.seeds),
-        protocol=name,
+        protocol=data_options.protocol(options)[1],
         epochs=options.epochs,
         batch_size=options.batch_size,
         learning_rate=options.learning_rate,
@@ -307,15 +215,10 @@ def main() -> None:
         )
 
 
-def few(cut: Callable[[], Fold], per_class: int, seed: int) -> Fold:
-    """A fold with few training windows."""
-    return few_windows(cut(), per_class, seed)
-
-
-def read_start(options: Options, recordings: list[Recording]) -> Bundle:
+def read_start(options: Options, recordings: list[Recording]) -> bundle.Bundle:
     """The network to fine-tune; ValueError if it was trained on something of another kind."""
     assert options.start is not None
-    start = load_bundle(options.start)
+    start = bundle.load(options.start)
     found = (options.window_length, recordings[0].sampling_rate, recordings[0].signal.shape[1], options.standardise)
     wanted = (start.window_length, start.sampling_rate, start.channels, start.standardise)
     names = ("window length", "sampling rate", "number of channels", "standardisation")
