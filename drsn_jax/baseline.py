@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from drsn_jax.data.storage import in_parts
+
 
 def spectrum_features(windows: np.ndarray, segment: int = 128) -> np.ndarray:
     """The logarithm of Welch's power spectrum with segments of ``segment`` samples: ``(n, length, channels)`` →
@@ -13,10 +15,12 @@ def spectrum_features(windows: np.ndarray, segment: int = 128) -> np.ndarray:
     """
     from scipy.signal import welch
 
-    _, spectrum = welch(windows, nperseg=min(segment, windows.shape[1]), axis=1)
-    # a floor far under what 32 bits resolve, so that silence has a logarithm
-    floor = np.finfo(np.float32).tiny
-    return np.log(spectrum + floor).reshape(len(windows), -1)
+    def features(part: np.ndarray) -> np.ndarray:
+        _, spectrum = welch(part, nperseg=min(segment, part.shape[1]), axis=1)
+        # a floor far under what 32 bits resolve, so that silence has a logarithm
+        return np.log(spectrum + np.finfo(np.float32).tiny).reshape(len(part), -1)
+
+    return in_parts(features, windows)
 
 
 def spectrum_classifier(windows: np.ndarray, labels: np.ndarray) -> tuple[Any, int]:

@@ -11,7 +11,8 @@ from typing import Literal, TypeVar
 from drsn_jax import scripts
 from drsn_jax.data.drivetrain import SAMPLING_RATE, drivetrain_recordings
 from drsn_jax.data.folds import Fold, few_windows, make_folds
-from drsn_jax.data.recordings import Recording, read_folder, read_recordings, resample
+from drsn_jax.data.recordings import Recording, read_folder, read_recordings
+from drsn_jax.data.resampling import resample
 
 SplitKind = Literal["condition", "group", "recording", "time", "random-windows"]
 Options = TypeVar("Options", bound="DataOptions")

@@ -11,6 +11,7 @@ import numpy as np
 from drsn_jax.bundle import DESCRIPTION, Bundle, read_description, save
 from drsn_jax.calibration import cross_entropy, expected_calibration_error, fit_temperature, softmax
 from drsn_jax.data.folds import Fold
+from drsn_jax.data.storage import in_parts
 from drsn_jax.diagnosis import root_mean_squares
 from drsn_jax.networks import Network
 from drsn_jax.trial_data import TrialData
@@ -52,7 +53,7 @@ class Keeper:
         if not loss < self._kept_loss():
             return False
         temperature = fit_temperature(result.validation_logits, data.validation_labels)
-        levels = root_mean_squares(fold.train)
+        levels = in_parts(root_mean_squares, fold.train)
         bundle = Bundle(
             network=network.clone(axis_name=None),
             variables=result.variables,

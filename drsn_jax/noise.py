@@ -53,11 +53,13 @@ def example_keys(key: jax.Array, count: int, first: ArrayLike = 0) -> jax.Array:
     return jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(count))
 
 
-def add_noise_once(key: jax.Array, windows: ArrayLike, snr_db: ArrayLike, kind: str = "gaussian") -> jax.Array:
-    """Noise that stays: window i of ``(n, *positions, channels)`` gets ``add_noise`` with the key ``fold_in(key, i)``;
+def add_noise_once(
+    key: jax.Array, windows: ArrayLike, snr_db: ArrayLike, kind: str = "gaussian", *, first: ArrayLike = 0
+) -> jax.Array:
+    """Noise that stays: window i of ``(n, *positions, channels)`` gets ``add_noise`` with the key ``fold_in(key, first + i)``;
     ``snr_db`` is one number or one for each window."""
     windows, snr_db = jnp.asarray(windows), jnp.asarray(snr_db)
-    keys = example_keys(key, len(windows))
+    keys = example_keys(key, len(windows), first)
     return jax.vmap(functools.partial(add_noise, kind=kind), (0, 0, 0 if snr_db.ndim else None))(keys, windows, snr_db)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from drsn_jax import signals
 from drsn_jax.data.folds import Fold
+from drsn_jax.data.storage import in_parts
 from drsn_jax.noise import add_noise_once
 
 TRAINING, TEST_NOISE, TRAIN_NOISE, VALIDATION_NOISE, LEVELS = range(5)  # purposes of random keys
@@ -37,20 +38,18 @@ class TrialData(NamedTuple):
 
 def standardised(windows: np.ndarray) -> np.ndarray:
     """``signals.standardise`` of every window."""
-    return np.asarray(_standardised(windows))
+    return in_parts(lambda part: np.asarray(_standardised(part)), windows)
 
 
 _standardised = jax.jit(jax.vmap(signals.standardise))
 
 
 @functools.partial(jax.jit, static_argnames="kind")
-def _noisy(key: jax.Array, windows: jax.Array, snr_db: jax.Array, kind: str) -> jax.Array:
-    return add_noise_once(key, windows, snr_db, kind)
+def _noisy(key: jax.Array, windows: jax.Array, snr_db: jax.Array, first: jax.Array, kind: str) -> jax.Array:
+    return add_noise_once(key, windows, snr_db, kind, first=first)
 
 
-def with_noise(
-    fold: Fold, *, seed: int, snr_db: float, kind: str, train_snr_db: tuple[float, float] | None = None
-) -> TrialData:
+def with_noise(fold: Fold, *, seed: int, snr_db: float, kind: str, train_snr_db: tuple[float, float] | None = None) -> TrialData:
     """A fold with the noise that ``seed`` decides; with ``train_snr_db`` the training and validation windows get levels drawn
     from that range."""
     root = jax.random.key(seed)
@@ -59,11 +58,12 @@ def with_noise(
     def noisy(purpose: int, windows: np.ndarray) -> np.ndarray:
         if len(windows) == 0:
             return windows
-        key, level = jax.random.fold_in(root, purpose), jax.numpy.asarray(snr_db, jax.numpy.float32)
+        key, levels = jax.random.fold_in(root, purpose), np.full(len(windows), snr_db, np.float32)
         if train_snr_db is not None and purpose != TEST_NOISE:
             drawn = jax.random.fold_in(jax.random.fold_in(root, LEVELS), purpose)
-            level = jax.random.uniform(drawn, (len(windows),), minval=train_snr_db[0], maxval=train_snr_db[1])
-        return np.asarray(_noisy(key, windows, level, kind))
+            levels = np.asarray(jax.random.uniform(drawn, levels.shape, minval=train_snr_db[0], maxval=train_snr_db[1]))
+        add = lambda part, level, numbers: np.asarray(_noisy(key, part, level, numbers[0], kind))  # noqa: E731
+        return in_parts(add, windows, levels, np.arange(len(windows), dtype=np.int32))
 
     train_noisy, test, validation = (noisy(purpose, windows) for purpose, windows in sides)
     return TrialData(

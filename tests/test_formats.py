@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 
 from drsn_jax.data.channels import RecordingError
 from drsn_jax.data.formats import READERS, open_signal
-from drsn_jax.data.recordings import Recording, fingerprint, read_file, read_folder, read_recordings, resample
+from drsn_jax.data.recordings import Recording, fingerprint, read_file, read_folder, read_recordings
+from drsn_jax.data.resampling import resample
 
 RATE = 8000
 LENGTH = 1000

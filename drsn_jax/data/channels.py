@@ -36,12 +36,14 @@ class Signal:
       sampling_rate: in Hz; None where the format holds none.
       read: ``(start, stop) -> (stop - start, channels)`` float32, an array of the caller's own; sample values as stored, those
         of audio files from -1 to 1.
+      mapped: the same ``(length, channels)`` as a read-only memory map of the file, where that holds it just so.
     """
 
     length: int
     channels: int
     sampling_rate: float | None
     read: Callable[[int, int], np.ndarray]
+    mapped: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

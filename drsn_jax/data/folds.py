@@ -9,6 +9,7 @@ import numpy as np
 
 from drsn_jax import signals
 from drsn_jax.data.recordings import Recording, check_recordings
+from drsn_jax.data.storage import in_parts
 from drsn_jax.data.windows import (
     Segment,
     cut_windows,
@@ -138,7 +139,7 @@ def few_windows(fold: Fold, per_class: int, seed: int) -> Fold:
 
 def remove_means(windows: np.ndarray) -> np.ndarray:
     """``signals.remove_mean`` of every window of ``(n, *positions, channels)``."""
-    return np.asarray(_remove_means(windows))
+    return in_parts(lambda part: np.asarray(_remove_means(part)), windows)
 
 
 _remove_means = jax.jit(jax.vmap(signals.remove_mean))

@@ -86,7 +86,9 @@ def _npy(file: Path, channel: str) -> Signal:
         if count > length:
             raise RecordingError(f"{file} has the shape {shape}, expected (samples, channels): transpose it")
         chosen = numbered(count, channel, str(file))
-    return Signal(length, len(chosen), None, lambda start, stop: as_float32(values[start:stop, chosen]))
+    beside = chosen == list(range(chosen[0], chosen[0] + len(chosen)))
+    mapped = values[:, chosen[0] : chosen[0] + len(chosen)] if beside and values.dtype == np.float32 else None
+    return Signal(length, len(chosen), None, lambda start, stop: as_float32(values[start:stop, chosen]), mapped)
 
 
 def _array_header(opened: BinaryIO, where: str) -> tuple[tuple[int, ...], np.dtype]:

@@ -9,16 +9,15 @@ import hashlib
 import math
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from drsn_jax.data.channels import RecordingError as RecordingError
-from drsn_jax.data.channels import library
 from drsn_jax.data.formats import READERS, open_signal
 from drsn_jax.data.listing import COLUMNS, positive, rows_of_folder, rows_of_table
+from drsn_jax.data.storage import blocks, in_file, limit, store
 
 StrPath = str | os.PathLike[str]
 
@@ -96,6 +95,7 @@ def _read(rows: Iterable[tuple[str, dict[str, str]]], folder: Path, outside: boo
     """The recordings of rows with the columns of a table, each with what messages call its place."""
     recordings: list[Recording] = []
     places: dict[Path, str] = {}
+    held = 0  # bytes in memory
     for where, row in rows:
         for column in COLUMNS:
             if not row[column]:
@@ -120,21 +120,38 @@ def _read(rows: Iterable[tuple[str, dict[str, str]]], folder: Path, outside: boo
                 f"{where}: {file} is in {first.rpartition(', ')[2]} already, keep one line for each file (join its channels by +)"
             )
         try:
-            signal, rate = read_file(file, row.get("channel", ""), rate)
+            signal, rate = read_file(file, row.get("channel", ""), rate, memory=limit() - held)
         except RecordingError as error:
             raise RecordingError(f"{where}: {error}") from error
+        held += 0 if in_file(signal) else signal.nbytes
         recordings.append(Recording(signal, row["label"], rate, row.get("condition", ""), row.get("group", ""), row["path"]))
     return recordings
 
 
-def read_file(file: StrPath, channel: str = "", sampling_rate: float | None = None) -> tuple[np.ndarray, float]:
+def read_file(
+    file: StrPath, channel: str = "", sampling_rate: float | None = None, *, memory: float = math.inf
+) -> tuple[np.ndarray, float]:
     """The signal of one file ``(length, channels)`` float32 and its sampling rate in Hz.
 
-    ``sampling_rate`` is for files that hold none; where a file holds another, that is an error. Raises as ``read_recordings``.
+    Args:
+      file: of one of the formats in ``formats.READERS``.
+      channel: which signal of it, see ``channels``.
+      sampling_rate: for files that hold none; where a file holds another, that is an error.
+      memory: bytes that the signal may take; a larger one is the file itself, memory-mapped, or a temporary one.
+
+    Raises as ``read_recordings``.
     """
     opened = open_signal(Path(file), channel)
     rate = agreed_rate(str(file), opened.sampling_rate, sampling_rate)
-    return check_samples(opened.read(0, opened.length), str(file)), rate
+    row = 4 * opened.channels
+    if opened.length * row <= memory:
+        signal = opened.read(0, opened.length)
+    elif opened.mapped is not None:
+        signal = opened.mapped
+    else:
+        parts = (opened.read(start, stop) for start, stop in blocks(opened.length, row))
+        signal = store(parts, (opened.length, opened.channels), np.float32, to_file=True)
+    return check_samples(signal, str(file)), rate
 
 
 def agreed_rate(where: str, stored: float | None, given: float | None) -> float:
@@ -150,43 +167,24 @@ def agreed_rate(where: str, stored: float | None, given: float | None) -> float:
 def check_samples(signal: np.ndarray, where: str) -> np.ndarray:
     """The signal, ``(length, channels)`` float32, unless it cannot be used: RecordingError for samples that are not finite and
     for a channel that is constant."""
-    for number, channel in enumerate(signal.T, 1):
-        called = where if signal.shape[1] == 1 else f"{where}, channel {number} of {signal.shape[1]}"
-        finite = np.isfinite(channel)
+    count = signal.shape[1]
+    called = [where if count == 1 else f"{where}, channel {number} of {count}" for number in range(1, count + 1)]
+    bad, first = np.zeros(count, int), np.full(count, len(signal))
+    for start, stop in blocks(len(signal), 4 * count):
+        finite = np.isfinite(signal[start:stop])
         if not finite.all():
-            first = int(np.argmin(finite))
-            raise RecordingError(
-                f"{called}: sample {first} is {channel[first]}, not a finite float32 number "
-                f"({np.sum(~finite)} such in all): cut the recording or leave it out"
-            )
-        if channel.min() == channel.max():
-            raise RecordingError(f"{called} is constant ({channel[0]:g} everywhere, as float32): a dead channel, leave it out")
+            first = np.where((bad == 0) & ~finite.all(0), start + np.argmin(finite, 0), first)
+            bad += np.sum(~finite, 0)
+    for channel in np.flatnonzero(bad):
+        raise RecordingError(
+            f"{called[channel]}: sample {first[channel]} is {signal[first[channel], channel]}, not a finite float32 number "
+            f"({bad[channel]} such in all): cut the recording or leave it out"
+        )
+    for channel in np.flatnonzero(signal.min(0) == signal.max(0)):
+        raise RecordingError(
+            f"{called[channel]} is constant ({signal[0, channel]:g} everywhere, as float32): a dead channel, leave it out"
+        )
     return signal
-
-
-def resample(recordings: Sequence[Recording], sampling_rate: float) -> list[Recording]:
-    """The recordings at one sampling rate in Hz, those of another by polyphase filtering, which keeps what both rates can show.
-
-    Raises RecordingError for a rate that is not positive or no simple ratio to that of a recording. Needs scipy. Source:
-    ``scipy.signal.resample_poly``.
-    """
-    if not 0 < sampling_rate < math.inf:
-        raise RecordingError(f"the sampling rate to resample to is a positive number of Hz, got {sampling_rate}")
-    changed = []
-    for i, r in enumerate(recordings):
-        ratio = Fraction(sampling_rate / r.sampling_rate).limit_denominator(1000)
-        if ratio == 0 or not math.isclose(float(ratio), sampling_rate / r.sampling_rate, rel_tol=1e-9):
-            raise RecordingError(
-                f"{title(recordings, i)} at {r.sampling_rate:g} Hz cannot be resampled to {sampling_rate:g} Hz: choose a rate "
-                "with a ratio of small whole numbers to it"
-            )
-        if ratio != 1:
-            up, down = ratio.numerator, ratio.denominator
-            # the mean is taken off meanwhile: else the ends of a signal with an offset would ring
-            resampled = library("scipy.signal").resample_poly(r.signal.astype(np.float64), up, down, padtype="mean")
-            r = replace(r, signal=resampled.astype(np.float32))
-        changed.append(replace(r, sampling_rate=sampling_rate))
-    return changed
 
 
 def check_recordings(recordings: Sequence[Recording], window_length: int) -> None:
@@ -224,7 +222,8 @@ def fingerprint(recordings: Sequence[Recording]) -> str:
     digest = hashlib.sha256()
     for r in recordings:
         digest.update(repr((r.signal.shape, r.label, r.sampling_rate, r.condition, r.group, r.name)).encode())
-        digest.update(np.ascontiguousarray(r.signal).tobytes())
+        for start, stop in blocks(len(r.signal), 4 * r.signal.shape[1]):
+            digest.update(np.ascontiguousarray(r.signal[start:stop]).data)
     return digest.hexdigest()
 
 

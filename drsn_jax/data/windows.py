@@ -12,6 +12,7 @@ One split with the test share 1/k is one of k folds: ``folds_by_time(recordings,
 last quarter.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -21,6 +22,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import ArrayLike
 
 from drsn_jax.data.recordings import Recording, title
+from drsn_jax.data.storage import blocks, limit, store
 
 
 class Segment(NamedTuple):
@@ -91,7 +93,7 @@ def cut_windows(
         raise ValueError("there are no segments to cut windows from")
     classes = class_names(recordings) if classes is None else tuple(classes)
     numbers = {name: i for i, name in enumerate(classes)}
-    windows, labels, indices, starts = [], [], [], []
+    views, labels, indices, starts = [], [], [], []
     for index, start, stop in segments:
         recording = recordings[index]
         if recording.label not in numbers:
@@ -103,13 +105,15 @@ def cut_windows(
         if stop - start < length:
             continue
         view = sliding_window_view(recording.signal[start:stop], length, axis=0)[::stride]
-        windows.append(view.swapaxes(1, 2))
+        views.append(view.swapaxes(1, 2))
         labels.append(np.full(len(view), numbers[recording.label], np.int32))
         indices.append(np.full(len(view), index, np.int32))
         starts.append(np.arange(len(view)) * stride + start)
     require_windows(recordings, segments, length)
+    shape = (sum(map(len, views)), length, recordings[segments[0].recording].signal.shape[1])
+    parts = (view[start:stop] for view in views for start, stop in blocks(len(view), 4 * math.prod(shape[1:])))
     return Windows(
-        np.concatenate(windows, dtype=np.float32),
+        store(parts, shape, np.float32, to_file=4 * math.prod(shape) > limit()),
         np.concatenate(labels),
         np.concatenate(indices),
         np.concatenate(starts),
