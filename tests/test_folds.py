@@ -1,12 +1,13 @@
 """Every kind of split as windows: what is on which side, without mean, with its labels."""
 
+import dataclasses
 import itertools
 from typing import Any
 
 import numpy as np
 import pytest
 
-from drsn_jax.data.folds import SPLITS, few_windows, hold_out, make_folds, remove_means
+from drsn_jax.data.folds import SPLITS, few_windows, hold_out, make_folds, remove_means, strictest_split
 from drsn_jax.data.recordings import Recording, RecordingError
 from drsn_jax.data.windows import Segment
 
@@ -214,3 +215,39 @@ def test_few_training_windows_of_each_class(recordings):
         np.testing.assert_array_equal(few.validation, fold.validation)
     assert not np.array_equal(few_windows(fold, 3, seed=1).train, few_windows(fold, 3, seed=2).train)
     np.testing.assert_array_equal(few_windows(fold, 3, seed=1).train, few_windows(fold, 3, seed=1).train)
+
+
+def test_the_strictest_split_that_is_possible(recordings):
+    assert strictest_split(recordings, 3)[:2] == ("group", 3)
+    assert strictest_split(recordings, 3).notice == "the split is by group: no physical part is on both sides"
+    # fewer folds rather than a weaker split
+    assert strictest_split(recordings, 5)[:2] == ("group", 3)
+    assert "(3 folds, not 5)" in strictest_split(recordings, 5).notice
+
+
+@pytest.mark.parametrize(
+    ("changed", "split", "reasons"),
+    [
+        ({"group": ""}, "condition", ["by group: a-0 has no group"]),
+        ({"group": "one"}, "condition", ["by group: there are 1 groups of the class 'a', too few for 2 folds"]),
+        ({"group": "", "condition": ""}, "recording", ["has no group", "by condition: all recordings are of one condition"]),
+    ],
+)
+def test_a_weaker_split_says_why(recordings, changed, split, reasons):
+    choice = strictest_split([dataclasses.replace(r, **changed) for r in recordings], 3)
+    assert choice[:2] == (split, 3 if split == "recording" else choice.folds)
+    for part in (*reasons, f"the split is by {split}", "both sides"):
+        assert part in choice.notice
+    make_folds(recordings, choice.split, window_length=LENGTH, train_stride=16, folds=choice.folds)
+
+
+def test_one_recording_a_class_leaves_a_split_by_time(recordings):
+    two = [dataclasses.replace(r, group="", condition="") for r in (recordings[0], recordings[-1])]
+    choice = strictest_split(two, 3)
+    assert choice[:2] == ("time", 3)
+    assert "by recording: there are 1 recordings of the class 'a'" in choice.notice
+
+
+def test_a_split_has_two_folds(recordings):
+    with pytest.raises(ValueError, match="2 folds or more, got 1"):
+        strictest_split(recordings, 1)

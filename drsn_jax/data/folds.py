@@ -105,6 +105,52 @@ def make_folds(
     ]
 
 
+class Choice(NamedTuple):
+    """A split that recordings allow.
+
+    Fields:
+      split: one of ``SPLITS``.
+      folds: how many.
+      notice: for the user: what is on one side only, and why nothing stricter is.
+    """
+
+    split: str
+    folds: int
+    notice: str
+
+
+def strictest_split(recordings: Sequence[Recording], folds: int) -> Choice:
+    """The first of the splits by group, condition, recording and time that these recordings allow, in fewer folds than asked for
+    rather than less strict.
+
+    Raises ValueError for fewer than two folds.
+    """
+    if folds < 2:
+        raise ValueError(f"a split needs 2 folds or more, got {folds}")
+    makers = {"group": folds_by_group, "condition": lambda all_of, _: folds_by_condition(all_of), "recording": folds_by_recording}
+    refused: list[str] = []
+    for split, make in makers.items():
+        why = ""
+        for count in range(folds, 1, -1):
+            try:
+                make(recordings, count)
+            except ValueError as error:
+                why = str(error)
+            else:
+                return Choice(split, count, _notice(split, refused, f" ({count} folds, not {folds})" if count < folds else ""))
+        refused.append(f"by {split}: {why}")
+    return Choice("time", folds, _notice("time", refused, ""))
+
+
+def _notice(split: str, refused: Sequence[str], fewer: str) -> str:
+    if not refused:
+        return f"the split is by group{fewer}: no physical part is on both sides"
+    return (
+        f"the split is by {split}{fewer}, because no stricter one is possible ({'; '.join(refused)}): the same physical parts "
+        "are or may be on both sides, so the accuracy does not tell how a part will do that was not trained on"
+    )
+
+
 def hold_out(segments: Sequence[Segment], share: float, window_length: int) -> tuple[list[Segment], list[Segment]]:
     """Training segments and validation segments: the end of the longest segment of each recording, so long that whole windows
     make up ``share`` of the recording's segments, and a window's length before it goes to neither side.
