@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from drsn_jax import scripts
 from drsn_jax.data.drivetrain import SAMPLING_RATE, drivetrain_recordings
-from drsn_jax.data.folds import Fold, few_windows, make_folds
+from drsn_jax.data.folds import Fold, few_windows, make_folds, strictest_split
+from drsn_jax.data.public import read_public
 from drsn_jax.data.recordings import Recording, read_folder, read_recordings
 from drsn_jax.data.resampling import resample
 
@@ -29,16 +30,27 @@ class DataOptions(scripts.RunOptions):
     outside: bool = False
     """Allow paths and links that lead out of that folder."""
     channel: str | None = None
-    """For a folder of classes: which signal of each file, a name, a pattern such as *_DE_time, or several joined by +."""
+    """For a folder of classes and --dataset: which signal of each file, a name, a pattern such as *_DE_time, or several joined
+    by +."""
     sampling_rate: float | None = None
     """In Hz: for a folder of classes whose files hold none."""
+    dataset: str | None = None
+    """Instead of --recordings: a public set by name, such as cwru, that bearing-datasets has built."""
+    download: bool = False
+    """Let bearing-datasets download and build that set where it is not yet."""
+    labels: tuple[str, ...] = ()
+    """With --dataset: the columns of its table that make up the class."""
+    conditions: tuple[str, ...] = ()
+    """With --dataset: the columns that make up the condition."""
+    where: tuple[str, ...] = ()
+    """With --dataset: only recordings with COLUMN=VALUE, for example sampling_rate=12000, or without it, COLUMN!=VALUE."""
     resample: float | None = None
     """Bring all recordings to this sampling rate in Hz first."""
     windows: int = 8
     """Windows of each simulated recording (72 cells × 5 recordings)."""
     split: SplitKind | None = None
-    """What is kept on one side. By default: the condition if --test-condition is given, else the recording for the simulation
-    and time for files. random-windows is the paper's way and leaks."""
+    """What is kept on one side. By default: the condition if --test-condition is given, else the recording for the simulation,
+    time for files, and the strictest that a public set allows. random-windows is the paper's way and leaks."""
     test_condition: str | None = None
     """Test on this condition, train on all others."""
     folds: int = 5
@@ -75,13 +87,20 @@ def check(options: DataOptions) -> None:
         raise ValueError(f"--resample is a positive number of Hz, got {options.resample}")
     if options.test_condition is not None and options.split not in (None, "condition"):
         raise ValueError(f"--test-condition goes with --split condition, and the split is by {options.split}")
-    table = options.recordings is not None and not options.recordings.is_dir()
-    if options.folder is not None and not table:
+    if options.dataset is not None and options.recordings is not None:
+        raise ValueError("--dataset and --recordings exclude each other: give one")
+    for name in ("labels", "conditions", "where", "download"):
+        if getattr(options, name) and options.dataset is None:
+            raise ValueError(f"--{name} goes with --dataset")
+    directory = options.recordings is not None and options.recordings.is_dir()
+    if options.folder is not None and (options.recordings is None or directory):
         raise ValueError("--folder goes with --recordings TABLE")
     if options.outside and options.recordings is None:
         raise ValueError("--outside goes with --recordings")
-    if (options.channel is not None or options.sampling_rate is not None) and (options.recordings is None or table):
-        raise ValueError("--channel and --sampling-rate go with --recordings FOLDER; a table has columns for them")
+    if options.channel is not None and not directory and options.dataset is None:
+        raise ValueError("--channel goes with --recordings FOLDER or --dataset; a table has a column for it")
+    if options.sampling_rate is not None and not directory:
+        raise ValueError("--sampling-rate goes with --recordings FOLDER; a table has a column for it")
 
 
 def shorten(options: Options) -> Options:
@@ -96,36 +115,49 @@ def shorten(options: Options) -> Options:
     )
 
 
+def simulated(options: DataOptions) -> bool:
+    """Whether the recordings are not the user's."""
+    return options.recordings is None and options.dataset is None
+
+
 def read(options: DataOptions) -> list[Recording]:
-    """The recordings to work on: the user's, or simulated ones."""
-    if options.recordings is None:
+    """The recordings to work on: the user's, those of a public set, or simulated ones."""
+    channel = options.channel or ""
+    if options.dataset is not None:
+        chosen: dict[str, Any] = {"labels": options.labels, "conditions": options.conditions, "where": options.where}
+        found = read_public(options.dataset, channel=channel, download=options.download, say=scripts.say, **chosen)
+    elif options.recordings is None:
         # as many windows of the rate that is asked for
         longer = 1.0 if options.resample is None else SAMPLING_RATE / options.resample
         found = drivetrain_recordings(windows=math.ceil(options.windows * longer), window_length=options.window_length)
     elif options.recordings.is_dir():
-        found = read_folder(
-            options.recordings,
-            sampling_rate=options.sampling_rate,
-            channel=options.channel or "",
-            outside=options.outside,
-        )
+        found = read_folder(options.recordings, sampling_rate=options.sampling_rate, channel=channel, outside=options.outside)
     else:
         found = read_recordings(options.recordings, options.folder, outside=options.outside)
     return found if options.resample is None else resample(found, options.resample)
+
+
+def settle_split(options: Options, recordings: list[Recording]) -> Options:
+    """The options with the split of a public set decided, where the user leaves it open: the strictest that there is."""
+    if options.dataset is None or options.split is not None or options.test_condition is not None:
+        return options
+    choice = strictest_split(recordings, options.folds)
+    scripts.say(choice.notice)
+    return dataclasses.replace(options, split=cast(SplitKind, choice.split), folds=choice.folds)
 
 
 def protocol(options: DataOptions) -> tuple[str, str]:
     """The kind of split and its name in the tables."""
     if options.test_condition is not None:
         return "condition", f"test on {options.test_condition}"
-    split = options.split or ("recording" if options.recordings is None else "time")
+    split = options.split or ("recording" if simulated(options) else "time")
     return split, f"by {split}"
 
 
 def train_stride(options: DataOptions) -> int:
     """From one training window to the next, in samples."""
     # random windows that overlap would be on both sides in part
-    whole = options.recordings is None or protocol(options)[0] == "random-windows"
+    whole = simulated(options) or protocol(options)[0] == "random-windows"
     return options.train_stride or (options.window_length if whole else options.window_length // 2)
 
 

@@ -146,7 +146,7 @@ def shorten(options: Options) -> Options:
 def config(options: Options, recordings: list[Recording]) -> dict[str, Any]:
     """What decides the results."""
     # the same table may name other files tomorrow, and the same folder hold another network
-    data = None if options.recordings is None else fingerprint(recordings)
+    data = None if data_options.simulated(options) else fingerprint(recordings)
     start = None if options.start is None else bundle.fingerprint(options.start)
     return {**scripts.config(options), "classes": class_names(recordings), "data": data, "start": start}
 
@@ -159,6 +159,7 @@ def main() -> None:
         options = shorten(options)
     start = time.perf_counter()
     recordings = data_options.read(options)
+    options = data_options.settle_split(options, recordings)
     folds = data_options.cut_folds(options, recordings)
     first = folds[0]()
     origin = None if options.start is None else read_start(options, recordings)
@@ -170,7 +171,8 @@ def main() -> None:
             "window_length": options.window_length,
             "stride": data_options.train_stride(options),
             "sampling_rate": recordings[0].sampling_rate,
-            "channel": options.channel or "",
+            # a public set has names of its own for what its files hold
+            "channel": (options.dataset is None and options.channel) or "",
             "channels": recordings[0].signal.shape[1],
             "standardise": options.standardise,
         },

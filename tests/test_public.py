@@ -1,5 +1,6 @@
 """Public sets: what is read of what the package has built, and one clear sentence for everything that can be wrong."""
 
+import dataclasses
 import importlib
 import json
 import shutil
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from drsn_jax import data_options
 from drsn_jax.data.folds import make_folds, strictest_split
 from drsn_jax.data.public import read_public
 from drsn_jax.data.recordings import RecordingError, check_recordings, read_recordings
@@ -307,8 +309,9 @@ def test_not_built_and_no_network(tmp_path, monkeypatch):
     monkeypatch.setattr(sources, "_open", no_network)
     monkeypatch.setattr(sources.time, "sleep", lambda seconds: None)
     told = []
-    message = refused("jnu could not be downloaded", "no network here", name="jnu", root=tmp_path / "my sets", say=told.append)
-    assert f"bearing-datasets --root '{tmp_path / 'my sets'}' build jnu" in message
+    root = tmp_path / "my sets"
+    message = refused("jnu could not be downloaded", "no network here", name="jnu", root=root, download=True, say=told.append)
+    assert f"bearing-datasets --root '{root}' build jnu" in message
     assert len(told) == 1
     assert "jnu is not in" in told[0]
     assert not (tmp_path / "my sets" / "jnu").exists()
@@ -322,8 +325,10 @@ def test_what_is_built_is_not_downloaded(tmp_path, monkeypatch):
         build(tmp_path / "jnu", root, name="jnu")
 
     monkeypatch.setattr(package, "build", built)
+    refused("jnu is not in", "size and licence", "build jnu", "allow the download", name="jnu", root=tmp_path / "built")
+    assert calls == [], "nothing is downloaded unless that is asked for"
     for _ in range(2):
-        assert len(read_public("jnu", channel="DE", where=["fs=1000"], root=tmp_path / "built")) == 12
+        assert len(read_public("jnu", channel="DE", where=["fs=1000"], root=tmp_path / "built", download=True)) == 12
     assert calls == ["jnu"]
 
 
@@ -331,6 +336,42 @@ def test_without_the_extra(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "bearing_datasets", None)
     with pytest.raises(ImportError, match=r"pip install 'drsn-jax\[datasets\]'"):
         read_public("cwru", root=tmp_path)
+
+
+# --- as scripts ask for it
+
+
+@pytest.fixture
+def options(root, monkeypatch):
+    monkeypatch.setenv("BEARING_DATASETS_ROOT", str(root))
+    return data_options.DataOptions(
+        dataset="rig", channel="DE", where=("sampling_rate=1000",), conditions=("load",), window_length=64
+    )
+
+
+def test_options_of_scripts_reach_the_set(options):
+    data_options.check(options)
+    recordings = data_options.read(dataclasses.replace(options, labels=("field_data", "fault_type")))
+    assert {r.label for r in recordings} == {"false normal", "false inner", "true inner", "false outer"}
+    assert {r.condition for r in recordings} == {"0 kN", "2.5 kN"}
+    (slower,) = {r.sampling_rate for r in data_options.read(dataclasses.replace(options, resample=500.0))}
+    assert slower == 500
+
+
+def test_scripts_keep_a_bearing_on_one_side(options, capsys):
+    recordings = data_options.read(options)
+    settled = data_options.settle_split(options, recordings)
+    assert (settled.split, settled.folds) == ("group", 2)
+    assert "no physical part is on both sides" in capsys.readouterr().out
+    assert data_options.protocol(settled) == ("group", "by group")
+    (cut,) = data_options.cut_folds(settled, recordings)
+    tested = {recordings[i].group for i in cut().test_recordings}
+    assert len(tested) == 3
+    # of 300 samples, six recordings on either side: windows of 64, in training overlapping by half, the last one held out
+    assert (len(cut().test), len(cut().train), len(cut().validation)) == (24, 24, 6)
+    chosen = dataclasses.replace(options, test_condition="0 kN")
+    assert data_options.settle_split(chosen, recordings) == chosen
+    assert data_options.settle_split(data_options.DataOptions(), recordings) == data_options.DataOptions()
 
 
 # --- real recordings

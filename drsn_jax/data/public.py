@@ -36,9 +36,10 @@ def read_public(
     where: Sequence[str] = (),
     conditions: Sequence[str] = (),
     root: StrPath | None = None,
+    download: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[Recording]:
-    """The recordings of a public set, in the order of its table; it is built first, which downloads it, where it is not yet.
+    """The recordings of a public set that is built, in the order of its table.
 
     Their groups are the physical bearings where the set knows them, else its runs to failure, else empty. Only the signals that
     are asked for are read, one after another; samples as stored, in the unit that the set has.
@@ -54,6 +55,7 @@ def read_public(
       conditions: the columns that make up the condition; by default the first that varies of the set's own, load, and speed (rpm)
         if it was set and not measured.
       root: the folder of built sets; by default the one that was chosen for the package.
+      download: whether the package is to download and build a set that is not there.
       say: told that a download begins.
 
     Raises:
@@ -63,7 +65,7 @@ def read_public(
     """
     package = _package()
     folder = _root(package, root)
-    _build(package, name, folder, say)
+    _build(package, name, folder, download, say)
     with _readable(name, folder):
         data = package.open(name, folder)
         table: list[Row] = data.metadata().to_dict("records")
@@ -113,7 +115,7 @@ def _root(package: Any, root: StrPath | None) -> Path:
     return Path(found).expanduser().resolve()
 
 
-def _build(package: Any, name: str, root: Path, say: Callable[[str], None]) -> None:
+def _build(package: Any, name: str, root: Path, download: bool, say: Callable[[str], None]) -> None:
     """See to it that the set is built."""
     built = [manifest.parent.name for manifest in root.glob("*/manifest.json")]
     if name in built:
@@ -124,6 +126,11 @@ def _build(package: Any, name: str, root: Path, say: Callable[[str], None]) -> N
         close = difflib.get_close_matches(name, dict.fromkeys([*known, *built]))
         hint = f"did you mean {' or '.join(close)}? " if close else ""
         raise RecordingError(f"there is no public set {name!r}: {hint}bearing-datasets list shows all {len(known)}")
+    if not download:
+        raise RecordingError(
+            f"the public set {name} is not in {root} yet: look at its size and licence by bearing-datasets info {name}, then "
+            f"run {_command(name, root)}, or allow the download (--download)"
+        )
     say(f"{name} is not in {root} yet and is downloaded from its authors: bearing-datasets info {name} tells size and licence")
     try:
         package.build(name, root)
