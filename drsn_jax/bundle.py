@@ -6,7 +6,6 @@ Nothing in it is executed when it is loaded.
 import dataclasses
 import functools
 import hashlib
-import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ import safetensors.numpy
 from drsn_jax import signals
 from drsn_jax.arrays import named_leaves
 from drsn_jax.calibration import softmax
+from drsn_jax.description import DESCRIPTION, BundleError, encode_description, read_description
 from drsn_jax.diagnosis import Diagnosis, diagnose
 from drsn_jax.evaluation import predict
 from drsn_jax.files import write_atomically
@@ -30,13 +30,8 @@ from drsn_jax.layers import BatchNorm
 from drsn_jax.networks import Network
 from drsn_jax.runs import versions
 
-FORMAT = 1
-WEIGHTS, DESCRIPTION = "weights.safetensors", "model.json"
+WEIGHTS = "weights.safetensors"
 FIELDS = ("classes", "widths", "units", "kernel", "stem", "shrinkage", "threshold_rule", "shortcut", "padding", "dtype")
-
-
-class BundleError(ValueError):
-    """A bundle that cannot be used: what was found, what was expected, what to do."""
 
 
 @dataclass(eq=False)
@@ -136,24 +131,28 @@ def save(path: str | os.PathLike[str], bundle: Bundle, *, overwrite: bool = Fals
     if bundle.network.conv is not nn.Conv or bundle.network.norm is not BatchNorm:
         raise BundleError("a network with a convolution or norm of your own cannot be described in a file: save its variables")
     folder = Path(path)
-    mine = overwrite and (folder / DESCRIPTION).is_file()
-    if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not mine)):
+    if folder.exists() and not (folder.is_dir() and ((overwrite and _is_mine(folder)) or not any(folder.iterdir()))):
         raise BundleError(f"{folder} exists: choose another folder, nothing is overwritten")
-    folder.mkdir(parents=True, exist_ok=True)
     weights = safetensors.numpy.save({name: np.array(leaf, order="C") for name, leaf in named_leaves(bundle.variables)})
-    network = {name: _plain(getattr(bundle.network, name)) for name in FIELDS}
-    own = {f.name: _plain(getattr(bundle, f.name)) for f in dataclasses.fields(bundle) if f.name not in ("network", "variables")}
-    digest = hashlib.sha256(weights).hexdigest()
-    description = {"format": FORMAT, "network": network, **own, "versions": versions(), "weights_sha256": digest}
-    # the description last: with it the bundle is whole
-    (folder / DESCRIPTION).unlink(missing_ok=True)
+    facts = {f.name: getattr(bundle, f.name) for f in dataclasses.fields(bundle) if f.name not in ("network", "variables")}
+    facts["network"] = {name: getattr(bundle.network, name) for name in FIELDS}
+    description = encode_description({**facts, "versions": versions(), "weights_sha256": hashlib.sha256(weights).hexdigest()})
+    folder.mkdir(parents=True, exist_ok=True)
+    # an end between the two leaves weights that the description does not know: refused by ``load``, mended by the next ``save``
     write_atomically(folder / WEIGHTS, weights)
-    write_atomically(folder / DESCRIPTION, json.dumps(description, indent=2, allow_nan=False) + "\n")
+    write_atomically(folder / DESCRIPTION, description)
+
+
+def _is_mine(folder: Path) -> bool:
+    """Whether a bundle is in a folder, or what is left where the writing of one was interrupted."""
+    own = (WEIGHTS, DESCRIPTION)
+    partial = tuple(f".{name}." for name in own)
+    return (folder / DESCRIPTION).is_file() or all(file.name in own or file.name.startswith(partial) for file in folder.iterdir())
 
 
 def fingerprint(path: str | os.PathLike[str]) -> str:
-    """The SHA-256 of a bundle's description, which holds that of its weights; BundleError as ``load``."""
-    return hashlib.sha256(json.dumps(read_description(path), sort_keys=True).encode()).hexdigest()
+    """The SHA-256 of a bundle's weights, classes and all else that it says; BundleError as ``load``."""
+    return hashlib.sha256(repr(sorted(read_description(path).items())).encode()).hexdigest()
 
 
 def load(path: str | os.PathLike[str]) -> Bundle:
@@ -178,12 +177,10 @@ def load(path: str | os.PathLike[str]) -> Bundle:
         network = Network(**values)
         own = {f.name for f in dataclasses.fields(Bundle)} - {"network", "variables"}
         facts = {name: description[name] for name in own}
-        shape = jnp.zeros((1, facts["window_length"], facts["channels"]))
-        wanted = jax.eval_shape(lambda key: network.init(key, shape, train=False), jax.random.key(0))
+        shape = jax.ShapeDtypeStruct((1, facts["window_length"], facts["channels"]), jnp.float32)
+        wanted = jax.eval_shape(lambda key, x: network.init(key, x, train=False), jax.random.key(0), shape)
         levels = None if facts["levels"] is None else tuple(map(float, facts["levels"]))
         facts |= {"classes": tuple(facts["classes"]), "levels": levels}
-    except BundleError:
-        raise
     except Exception as error:  # a description by another hand can be wrong in every place
         told = " ".join(str(error).split()) or type(error).__name__
         raise BundleError(f"{folder / DESCRIPTION} does not describe a model of this version: {told[:200]}") from error
@@ -202,32 +199,3 @@ def load(path: str | os.PathLike[str]) -> Bundle:
         return Bundle(network=network, variables=variables, **facts)
     except BundleError as error:
         raise BundleError(f"{folder / DESCRIPTION}: {error}") from error
-
-
-def read_description(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What ``model.json`` in the folder ``path`` says, without the weights; BundleError as ``load``."""
-    file = Path(path) / DESCRIPTION
-    try:
-        description = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BundleError(f"{file.parent} holds no model ({file.name} is missing): name the folder that training wrote") from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise BundleError(f"{file} is damaged ({error}): get the whole folder again") from error
-    if not isinstance(description, dict) or not isinstance(description.get("format"), int):
-        raise BundleError(f"{file} describes no model: name the folder that training wrote")
-    if description["format"] > FORMAT:
-        raise BundleError(
-            f"{file} is of format {description['format']}, and this version of drsn_jax reads up to {FORMAT}: install a newer one"
-        )
-    return description
-
-
-def _plain(value: Any) -> Any:
-    """As JSON can hold it."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if value is None or isinstance(value, str | bool | int | float):
-        return value
-    return jnp.dtype(value).name if not isinstance(value, np.generic) else value.item()

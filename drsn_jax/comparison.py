@@ -87,7 +87,7 @@ class Comparison:
     steps_per_call: int = 1
     train_snr_db: tuple[float, float] | None = None
     start: Bundle | None = None
-    body_rate: float = 0.1
+    body_rate: float = 1.0
     best: bool = False
     patience: int | None = None
     checkpoint_seconds: float | None = 30.0

@@ -8,6 +8,7 @@ import numpy as np
 
 SURE_PROBABILITY, SURE_AGREEMENT = 0.8, 0.8  # below either a diagnosis is "not sure"
 LEVEL_FACTOR = 2.0  # a level so many times beyond the usual is unlike the training data
+FEW = 5  # windows, that say little
 PART = 512  # windows that are read and computed at a time
 
 
@@ -95,15 +96,18 @@ def diagnose_parts(
         probabilities.append(model.predict_proba(windows))
         levels.append(root_mean_squares(windows))
         on_part(sum(map(len, levels)), count)
-    return summarise(
-        model, np.concatenate(probabilities), np.concatenate(levels), sampling_rate, np.arange(count) * window
-    )
+    return summarise(model, np.concatenate(probabilities), np.concatenate(levels), sampling_rate, np.arange(count) * window)
 
 
 def summarise(
-    model: Model, probabilities: np.ndarray, levels: np.ndarray, sampling_rate: float, starts: np.ndarray
+    model: Model, probabilities: np.ndarray, levels: np.ndarray, sampling_rate: float, starts: np.ndarray, *, few: int = FEW
 ) -> Diagnosis:
-    """The diagnosis that follows from the probabilities and levels of windows."""
+    """The diagnosis that follows from the probabilities and levels of windows, with a warning for fewer than ``few`` of them.
+
+    Raises ValueError for probabilities that are not finite.
+    """
+    if not np.isfinite(probabilities).all():
+        raise ValueError("the network's numbers overflow on it: is it in the training data's unit?")
     mean = probabilities.mean(0)
     order = [int(i) for i in np.argsort(-mean, kind="stable")]
     top = order[0]
@@ -115,7 +119,7 @@ def summarise(
         agreement=agreement,
         entropy=entropy,
         best=tuple(Ranked(model.classes[i], float(mean[i])) for i in order[:3]),
-        warnings=tuple(_warnings(model, levels, sampling_rate)),
+        warnings=tuple(_warnings(model, levels, sampling_rate, few)),
         sure=bool(mean[top] >= SURE_PROBABILITY and agreement >= SURE_AGREEMENT),
         probabilities=probabilities,
         starts=starts,
@@ -124,8 +128,8 @@ def summarise(
 
 def root_mean_squares(windows: np.ndarray) -> np.ndarray:
     """The level of each window ``(n,)``: the root mean square without its mean, over all channels."""
-    values = windows - windows.mean(1, keepdims=True)
-    return np.sqrt(np.mean(np.square(values, dtype=np.float64), (1, 2)))
+    values = windows - windows.mean(1, keepdims=True, dtype=np.float64)
+    return np.sqrt(np.mean(np.square(values), (1, 2)))
 
 
 def _parts(read: Callable[[int, int], np.ndarray], count: int, window: int, channels: int) -> Iterator[np.ndarray]:
@@ -139,7 +143,7 @@ def _parts(read: Callable[[int, int], np.ndarray], count: int, window: int, chan
         yield windows
 
 
-def _warnings(model: Model, levels: np.ndarray, sampling_rate: float) -> Iterator[str]:
+def _warnings(model: Model, levels: np.ndarray, sampling_rate: float, few: int) -> Iterator[str]:
     if sampling_rate != model.sampling_rate:
         yield (
             f"it is sampled at {sampling_rate:g} Hz and the training data at {model.sampling_rate:g} Hz: the network sees all "
@@ -152,5 +156,5 @@ def _warnings(model: Model, levels: np.ndarray, sampling_rate: float) -> Iterato
         low, high = model.levels
         if not low / LEVEL_FACTOR <= level <= high * LEVEL_FACTOR:
             yield f"its level of {level:.3g} is far from the training data's, {low:.3g} to {high:.3g}: another unit or gain?"
-    if len(levels) < 5:
+    if len(levels) < few:
         yield f"it is only {len(levels)} {'window' if len(levels) == 1 else 'windows'} long"

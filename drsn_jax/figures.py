@@ -1,6 +1,7 @@
 """Figures drawn from the files of a run, so that every picture can be drawn again, and the picture of a diagnosis; they need
 matplotlib (extra ``experiments``)."""
 
+import os
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -146,7 +147,7 @@ def diagnosis_picture(
     parts = signal[: len(signal) // step * step, 0].reshape(-1, step)
     panels[0].fill_between(np.arange(len(parts)) * step / sampling_rate, parts.min(1), parts.max(1), color="0.4", linewidth=0.5)
     panels[0].set_ylabel("signal")
-    panels[0].set_title(title)
+    panels[0].set_title(printable(title))
     edges = np.append(seconds, seconds[-1] + width)
     mesh = panels[1].pcolormesh(edges, np.arange(len(classes) + 1), found.probabilities.T, vmin=0, vmax=1, cmap="cividis")
     panels[1].set_yticks(np.arange(len(classes)) + 0.5, classes)
@@ -159,6 +160,12 @@ def diagnosis_picture(
     return _save(figure, Path(file))
 
 
+def printable(name: str) -> str:
+    """A name of a file as it can be drawn: no bytes that are no characters, not endlessly long."""
+    name = os.fsencode(name).decode(errors="replace")
+    return name if len(name) <= 80 else f"{name[:50]} … {name[-25:]}"
+
+
 def _subplots(rows: int, columns: int, **options: Any) -> tuple[Any, list[Any]]:
     # not pyplot: it keeps global state and may ask for a display
     from matplotlib.figure import Figure
@@ -168,6 +175,10 @@ def _subplots(rows: int, columns: int, **options: Any) -> tuple[Any, list[Any]]:
 
 
 def _save(figure: Any, file: Path) -> Path:
+    from matplotlib.text import Text
+
+    for text in figure.findobj(Text):  # names of classes and files may hold what would be read as formulas
+        text.set_parse_math(False)
     figure.savefig(file, dpi=130)
     return file
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from drsn_jax.bundle import DESCRIPTION, Bundle, read_description, save
+from drsn_jax.bundle import Bundle, save
 from drsn_jax.calibration import cross_entropy, expected_calibration_error, fit_temperature, softmax
 from drsn_jax.data.folds import Fold
 from drsn_jax.data.storage import in_parts
+from drsn_jax.description import DESCRIPTION, read_description
 from drsn_jax.diagnosis import root_mean_squares
 from drsn_jax.networks import Network
 from drsn_jax.trial_data import TrialData

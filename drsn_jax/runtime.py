@@ -57,6 +57,15 @@ def keep_memory() -> bool:
     return all(taken)
 
 
+def spare_tcmalloc() -> Path | None:
+    """An installed library of tcmalloc that this process could have been started with, and was not; None where there is none."""
+    maps = Path("/proc/self/maps")
+    if sys.platform != "linux" or (maps.exists() and "tcmalloc" in maps.read_text()):
+        return None
+    places = ("/usr/lib/*-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/local/lib")
+    return next((file for place in places for file in sorted(Path("/").glob(f"{place[1:]}/libtcmalloc_minimal.so.*"))), None)
+
+
 def cache_folder() -> Path:
     """Where compiled programs are kept: ``$XDG_CACHE_HOME/drsn_jax``, by default ``~/.cache/drsn_jax``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "drsn_jax"

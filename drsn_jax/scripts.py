@@ -110,7 +110,9 @@ def parse(
     return tyro.cli(options, args=arguments, default=default, description=description)
 
 
-def run(main: Callable[[], None]) -> None:
+def run(
+    main: Callable[[], None], interrupted: str = "interrupted: the same command with --out on this run's folder continues it"
+) -> None:
     """Call ``main`` and leave the process: what the user can mend is told in one sentence and ends with code 1."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without some character gets another one
@@ -118,7 +120,13 @@ def run(main: Callable[[], None]) -> None:
     try:
         main()
     except KeyboardInterrupt:
-        _leave("interrupted: the same command with --out on this run's folder continues it")
+        _leave(interrupted)
+    except BrokenPipeError:  # who read the output has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        _leave(None)
+    except MemoryError as error:
+        told = " ".join(str(error).split()) or "a large array"
+        _leave(f"error: there is not enough memory ({told}): take fewer or shorter windows, or a lower sampling rate")
     except (ValueError, OSError, ImportError, ArithmeticError, hosts.JobError) as error:
         _leave(f"error: {error}")
     except RuntimeError as error:
@@ -136,10 +144,10 @@ def say(text: str) -> None:
         print(text, flush=True)
 
 
-def _leave(message: str) -> NoReturn:
-    """Leave with a message and code 1."""
+def _leave(message: str | None) -> NoReturn:
+    """Leave with a message and code 1; without one with code 0."""
     if jax.distributed.is_initialized():
-        print(message, file=sys.stderr, flush=True)
+        print(message or "", file=sys.stderr, flush=True)
         # not by the usual way, which waits for the other processes: they may wait for this one
         os._exit(1)
     sys.exit(message)

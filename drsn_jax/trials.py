@@ -90,7 +90,7 @@ class Trainer:
         steps_per_call: int = 1,
         train_snr_db: tuple[float, float] | None = None,
         start: Mapping[str, Any] | None = None,
-        body_rate: float = 0.1,
+        body_rate: float = 1.0,
         best: bool = False,
         patience: int | None = None,
     ) -> None:

@@ -13,6 +13,7 @@ An hour at 12.8 kHz takes seconds; a window of a stream is answered in milliseco
 
 import dataclasses
 import json
+import math
 import sys
 import time
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ import tyro
 
 from drsn_jax import runtime, scripts
 from drsn_jax.bundle import Bundle, load, save
+from drsn_jax.data.channels import Signal
 from drsn_jax.data.formats import open_signal
 from drsn_jax.data.recordings import agreed_rate
 from drsn_jax.diagnosis import Diagnosis, diagnose_parts, root_mean_squares, summarise
@@ -60,6 +62,8 @@ def main() -> None:
     if not options.plain_runtime:
         runtime.prepare(dry_run=options.dry_run)
     if options.dry_run:
+        if options.model is not None:
+            raise ValueError("--dry-run makes a model and files of its own: name none")
         options = rehearse(options)
     if options.model is None:
         raise ValueError("name the folder of a model and at least one file, or - for standard input")
@@ -67,16 +71,26 @@ def main() -> None:
         raise ValueError("name at least one file, or - for standard input")
     if "-" in options.files and len(options.files) > 1:
         raise ValueError("- goes alone: a stream has no other files")
+    if options.sampling_rate is not None and not 0 < options.sampling_rate < math.inf:
+        raise ValueError(f"--sampling-rate is a positive number of Hz, got {options.sampling_rate}")
     model = load(options.model)
     if options.files == ("-",):
+        if options.plot is not None or options.channel is not None:
+            raise ValueError("--plot and --channel go with files, not with a stream")
+        if sys.stdin is None:
+            raise ValueError("standard input is closed")
         return stream(model, options, sys.stdin.buffer)
-    failed = 0
+    failed, taken = 0, set()
     for file in options.files:
         try:
-            report(options, file, *ask(model, options, Path(file)))
-        except (ValueError, OSError) as error:  # the other files may be well
+            found, signal, speed = ask(model, options, Path(file))
+            report(options, file, found, speed)
+            if options.plot is not None:
+                picture(model, options.plot, Path(file), found, signal, taken)
+        except (ValueError, OSError, ImportError, MemoryError) as error:  # the other files may be well
             failed += 1
-            tell(options, {"file": file, "error": str(error)}, f"{file}: error: {error}")
+            told = str(error) or "there is not enough memory for it"
+            tell(options, {"file": file, "error": told}, f"{file}: error: {told}")
     if failed:
         raise ValueError(f"{failed} of {len(options.files)} files could not be diagnosed")
 
@@ -84,37 +98,47 @@ def main() -> None:
 def rehearse(options: Options) -> Options:
     """The options of a dry run, its model and files."""
     out = options.out or scripts.default_out("diagnose")
-    length, rng = 2048, np.random.default_rng(0)
-    network = drsn_cw(classes=2, units=(1, 1, 1))
+    if out.exists():
+        raise ValueError(f"{out} exists: choose another --out, nothing is overwritten")
+    length, rng = 256, np.random.default_rng(0)
+    network = drsn_cw(classes=2, widths=(4,), units=(1,))
     variables = network.init(jax.random.key(0), np.zeros((1, length, 1)), train=False)
     save(out / "model", Bundle(network, variables, ("healthy", "faulty"), length, 12_800.0, length))
     files = tuple(str(out / f"{name}.npy") for name in ("one", "two"))
     for file in files:
         np.save(file, rng.normal(size=20 * length).astype(np.float32))
-    return dataclasses.replace(options, model=out / "model", files=files, plot=out)
+    return dataclasses.replace(options, model=out / "model", files=files, plot=out, sampling_rate=12_800.0)
 
 
-def ask(model: Bundle, options: Options, file: Path) -> tuple[Diagnosis, float]:
-    """The diagnosis of a file and how many times faster than real time it was made."""
+def ask(model: Bundle, options: Options, file: Path) -> tuple[Diagnosis, Signal, float]:
+    """The diagnosis of a file, its signal, and how many times faster than real time the diagnosis was made."""
     channel = options.channel if options.channel is not None else model.channel
     signal = open_signal(file, channel)
     assumed = signal.sampling_rate is None and options.sampling_rate is None
     rate = model.sampling_rate if assumed else agreed_rate(str(file), signal.sampling_rate, options.sampling_rate)
-    start, read = time.perf_counter(), signal.read
-    if options.plot is not None:  # a picture shows the whole of it
-        whole = signal.read(0, signal.length)
-        read = lambda start, stop: whole[start:stop]  # noqa: E731
-    found = diagnose_parts(model, signal.length, signal.channels, rate, read)
+    start = time.perf_counter()
+    found = diagnose_parts(model, signal.length, signal.channels, rate, signal.read)
     speed = signal.length / rate / (time.perf_counter() - start)
-    if options.plot is not None:
-        from drsn_jax.figures import diagnosis_picture
+    if assumed:
+        warning = f"it holds no sampling rate: {rate:g} Hz, that of the training data, is assumed, --sampling-rate says otherwise"
+        found = dataclasses.replace(found, warnings=(warning, *found.warnings))
+    return found, dataclasses.replace(signal, sampling_rate=rate), speed
 
-        options.plot.mkdir(parents=True, exist_ok=True)
-        whole = read(0, signal.length)
-        windows = whole[: len(found.starts) * model.window_length].reshape(-1, model.window_length, model.channels)
-        picture = options.plot / f"{file.name}.png"
-        diagnosis_picture(picture, model.classes, found, whole, rate, model.zeros(windows), file.name)
-    return found, speed
+
+def picture(model: Bundle, folder: Path, file: Path, found: Diagnosis, signal: Signal, taken: set[Path]) -> None:
+    """Draw a diagnosis into a folder, under a name that none in ``taken``, the pictures of this call, has."""
+    from drsn_jax.figures import diagnosis_picture, printable
+
+    folder.mkdir(parents=True, exist_ok=True)
+    name, number = printable(file.name), 2
+    target = folder / f"{name}.png"
+    while target in taken:
+        target, number = folder / f"{name}-{number}.png", number + 1
+    taken.add(target)
+    whole = signal.read(0, signal.length)
+    windows = whole[: len(found.starts) * model.window_length].reshape(-1, model.window_length, model.channels)
+    assert signal.sampling_rate is not None
+    diagnosis_picture(target, model.classes, found, whole, signal.sampling_rate, model.zeros(windows), file.name)
 
 
 def report(options: Options, file: str, found: Diagnosis, speed: float) -> None:
@@ -149,31 +173,39 @@ def title(found: Diagnosis) -> str:
 
 def stream(model: Bundle, options: Options, source: BinaryIO) -> None:
     """A line for every window of raw float32 samples, its channels interleaved."""
-    rate = options.sampling_rate or model.sampling_rate
+    rate = model.sampling_rate if options.sampling_rate is None else options.sampling_rate
     size = model.window_length * model.channels * 4
     model.predict_proba(np.zeros((1, model.window_length, model.channels), np.float32))  # compiles
-    number = 0
+    number, told = 0, set()
     while len(raw := source.read(size)) == size:
         start = time.perf_counter()
         window = np.frombuffer(raw, "<f4").reshape(1, model.window_length, model.channels)
         seconds = number * model.window_length / rate
         number += 1
-        if not np.isfinite(window).all():
-            tell(options, {"seconds": seconds, "error": "not finite"}, f"{seconds:9.3f} s  error: samples that are not finite")
+        try:
+            if not np.isfinite(window).all():
+                raise ValueError("samples that are not finite")
+            found = summarise(model, model.predict_proba(window), root_mean_squares(window), rate, np.zeros(1, int), few=0)
+        except ValueError as error:
+            tell(options, {"seconds": seconds, "error": str(error)}, f"{seconds:9.3f} s  error: {error}")
             continue
-        found = summarise(model, model.predict_proba(window), root_mean_squares(window), rate, np.zeros(1, int))
         latency = 1e3 * (time.perf_counter() - start)
         record = {
-            "seconds": seconds, "class": found.label, "sure": found.sure, "probability": found.probability, "latency_ms": latency,
+            "seconds": seconds, "class": found.label, "sure": found.sure, "probability": found.probability,
+            "warnings": list(found.warnings), "latency_ms": latency,
         }  # fmt: skip
-        tell(options, record, f"{seconds:9.3f} s  {title(found)}  {100 * found.probability:.1f} %  {latency:.1f} ms")
+        # people are told once of each kind, which its first words show
+        new = {kind: warning for warning in found.warnings if (kind := " ".join(warning.split()[:3])) not in told}
+        told |= new.keys()
+        line = f"{seconds:9.3f} s  {title(found)}  {100 * found.probability:.1f} %  {latency:.1f} ms"
+        tell(options, record, "\n".join([line, *(f"  warning: {warning}" for warning in new.values())]))
     if number == 0:
         raise ValueError(f"standard input ended before a window of {model.window_length} samples was there")
 
 
 def tell(options: Options, record: dict[str, Any], text: str) -> None:
-    print(json.dumps(record) if options.json else text, flush=True)
+    print(json.dumps(record, allow_nan=False) if options.json else text, flush=True)
 
 
 if __name__ == "__main__":
-    scripts.run(main)
+    scripts.run(main, interrupted="interrupted")

@@ -31,8 +31,10 @@ from drsn_jax.comparison import Comparison, conditions
 from drsn_jax.data.folds import Fold
 from drsn_jax.data.recordings import Recording, fingerprint
 from drsn_jax.data.windows import class_names
+from drsn_jax.description import read_description
 from drsn_jax.figures import draw_all
 from drsn_jax.keeping import Keeper
+from drsn_jax.networks import NETWORKS, Network
 from drsn_jax.parallel import choose_devices
 from drsn_jax.runs import RunFolder
 from drsn_jax.tables import markdown, summarise
@@ -68,7 +70,7 @@ class Options(data_options.DataOptions):
     """How many seeds: --seed, --seed + 1, …"""
     start: Annotated[Path | None, tyro.conf.arg(name="from")] = None
     """Fine-tune the network in this folder, which fault_diagnosis.py kept, with a new classifier."""
-    body_rate: float = 0.1
+    body_rate: float = 1.0
     """With --from: the share of the learning rate that the rest of the network gets; 0 freezes it."""
     standardise: bool = True
     """Scale every window to zero mean and unit variance after the noise."""
@@ -112,6 +114,8 @@ def check(options: Options) -> None:
         raise ValueError(f"--train-snr-db is a range from low to high within -100 to 100 dB, got {options.train_snr_db}")
     if not 0 <= options.body_rate <= 1:
         raise ValueError(f"--body-rate is a share from 0 to 1, got {options.body_rate}")
+    if options.body_rate != Options().body_rate and options.start is None:
+        raise ValueError("--body-rate goes with --from")
     for name in ("epochs", "batch_size", "seeds", "steps_per_call"):
         if getattr(options, name) < 1:
             raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}")
@@ -135,6 +139,8 @@ def shorten(options: Options) -> Options:
     """The options of a dry run."""
     return dataclasses.replace(
         data_options.shorten(options),
+        # a network to start from has windows of its own
+        window_length=256 if options.start is None else read_description(options.start)["window_length"],
         noise=options.noise[:1],
         snr_db=options.snr_db[:1],
         epochs=2,
@@ -178,7 +184,7 @@ def main() -> None:
         },
     )
     comparison = Comparison(
-        networks=options.networks if origin is None else (str(origin.training["network"]),),
+        networks=options.networks if origin is None else (preset_name(origin.network),),
         classes=class_names(recordings),
         conditions=conditions(options.noise, options.snr_db),
         seeds=range(options.seed, options.seed + options.seeds),
@@ -225,9 +231,16 @@ def read_start(options: Options, recordings: list[Recording]) -> bundle.Bundle:
     wanted = (start.window_length, start.sampling_rate, start.channels, start.standardise)
     names = ("window length", "sampling rate", "number of channels", "standardisation")
     different = [f"{name}: {w} there, {f} here" for name, f, w in zip(names, found, wanted, strict=True) if f != w]
+    if options.networks not in (Options().networks, (preset_name(start.network),)):
+        raise ValueError(f"--from {options.start} is of the kind {preset_name(start.network)}: leave out --networks")
     if different:
         raise ValueError(f"--from {options.start} was trained otherwise ({'; '.join(different)}): choose the same, or --resample")
     return start
+
+
+def preset_name(network: Network) -> str:
+    """Which of ``NETWORKS`` a network is, apart from its size."""
+    return next(name for name, made in NETWORKS.items() if all(getattr(network, f) == v for f, v in made.keywords.items()))
 
 
 def train(

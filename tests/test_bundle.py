@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 
 import flax.linen as nn
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from drsn_jax import signals
 from drsn_jax.bundle import Bundle, BundleError, load, save
 from drsn_jax.calibration import softmax
+from drsn_jax.files import write_atomically
 
 CLASSES = ("healthy", "inner race", "Außenring")
 WINDOWS = tiny.tones(9, 3)[0] + 0.5
@@ -48,15 +50,17 @@ def folder(bundle, tmp_path):
 def describe(folder, **changed):
     """Change the description that lies in a folder."""
     file = folder / "model.json"
-    description = json.loads(file.read_text())
-    description.update(changed)
-    file.write_text(json.dumps(description))
+    found = json.loads(file.read_text()) | changed
+    found["sha256"] = checksum({name: value for name, value in found.items() if name != "sha256"})
+    file.write_text(json.dumps(found))
+
+
+def checksum(facts):
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def rewrite(folder, change):
     """Change the weights in a folder, and the checksum with them."""
-    import hashlib
-
     weights = change(dict(safetensors.numpy.load_file(folder / "weights.safetensors")))
     content = safetensors.numpy.save(weights)
     (folder / "weights.safetensors").write_bytes(content)
@@ -169,29 +173,115 @@ def test_a_later_version(folder):
     refused(folder, "is of format 2, and this version of drsn_jax reads up to 1: install a newer one")
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '"text"', "null", '{"format": "x"}', "\x00", '{"format": 1}', "[" * 100_000])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        '"text"',
+        "null",
+        '{"format": "x"}',
+        '{"format": true}',
+        '{"format": 0}',
+        "\x00",
+        '{"format": 1}',
+        "[" * 100_000,
+    ],
+)
 def test_a_description_that_is_none(folder, content):
     (folder / "model.json").write_text(content)
     refused(folder)
 
 
 @pytest.mark.parametrize(
-    "changed",
+    ("name", "value"),
     [
-        {"network": None},
-        {"network": {}},
-        {"classes": 5},
-        {"classes": ["a", "b"]},
-        {"window_length": "long"},
-        {"window_length": -1},
-        {"channels": None},
-        {"levels": 3},
-        {"levels": ["x", "y"]},
+        ("network", None),
+        ("classes", 5),
+        ("classes", "abc"),
+        ("classes", [1, 2, 3]),
+        ("classes", [["a"], "b", "c"]),
+        ("classes", ["a", "b", "b"]),
+        ("window_length", "long"),
+        ("window_length", True),
+        ("window_length", 0),
+        ("stride", -1),
+        ("channels", None),
+        ("sampling_rate", "12000"),
+        ("sampling_rate", 0),
+        ("sampling_rate", float("nan")),
+        ("channel", 3),
+        ("standardise", "false"),
+        ("temperature", "1"),
+        ("temperature", -1.0),
+        ("temperature", 1e-320),
+        ("temperature", float("inf")),
+        ("levels", 3),
+        ("levels", ["x", "y"]),
+        ("levels", [2.0, 1.0]),
+        ("levels", [1.0]),
+        ("training", []),
+        ("accuracy", {}),
+        ("accuracy", [1]),
     ],
 )
-def test_a_description_of_something_else(folder, changed):
+def test_a_field_that_is_no_value_of_its_kind(folder, name, value):
+    describe(folder, **{name: value})
+    refused(folder, f"{name} is", "expected")
+
+
+@pytest.mark.parametrize("changed", [{"network": {}}, {"classes": ["a", "b"]}, {"channels": 5}, {"network": {"widths": -1}}])
+def test_a_description_of_another_network(folder, changed):
     describe(folder, **changed)
     refused(folder)
+
+
+def test_a_window_of_any_length_takes_no_memory(folder):
+    describe(folder, window_length=2**31 - 1)
+    assert load(folder).window_length == 2**31 - 1
+
+
+@pytest.mark.parametrize(
+    "field", [{"temperature": float("nan")}, {"training": {"loss": float("inf")}}, {"classes": ("a", "b", 3)}]
+)
+def test_what_cannot_be_described_leaves_the_model_that_is_there(bundle, folder, tmp_path, field):
+    odd = dataclasses.replace(bundle, **field)
+    with pytest.raises(BundleError, match=r"temperature is nan|not finite|classes is"):
+        save(folder, odd, overwrite=True)
+    assert load(folder).temperature == bundle.temperature
+    with pytest.raises(BundleError):
+        save(tmp_path / "new", odd)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("writes", [0, 1])
+def test_a_kill_while_it_is_saved_is_told_and_mended(bundle, tmp_path, monkeypatch, there, writes):
+    """Before the weights, or between them and the description; the temporary file is left there too."""
+    folder, other = tmp_path / "model", dataclasses.replace(bundle, temperature=3.0)
+    other.variables = jax.tree.map(lambda leaf: leaf + 1, dict(bundle.variables))
+    if there:
+        save(folder, bundle)
+    left = iter(range(writes))
+
+    def killed(path, content):
+        if next(left, None) is None:
+            (path.parent / f".{path.name}.abc").write_bytes(b"part")
+            raise KeyboardInterrupt
+        write_atomically(path, content)
+
+    monkeypatch.setattr("drsn_jax.bundle.write_atomically", killed)
+    with pytest.raises(KeyboardInterrupt):
+        save(folder, other, overwrite=True)
+    monkeypatch.undo()
+    if there and writes == 0:
+        assert load(folder).temperature == bundle.temperature
+    else:
+        refused(folder)
+    save(folder, other, overwrite=True)
+    assert load(folder).temperature == 3.0
+    tiny.assert_equal(load(folder).variables, other.variables)
 
 
 def test_weights_that_are_missing_or_damaged(folder):
@@ -222,14 +312,12 @@ def test_weights_that_do_not_fit(folder, change, found):
 def test_a_damaged_file_is_never_taken_for_whole(bundle, tmp_path_factory, data):
     folder = tmp_path_factory.mktemp("bundles") / "model"
     save(folder, bundle)
+    (folder.parent / "whole.json").write_bytes((folder / "model.json").read_bytes())
     file = folder / data.draw(st.sampled_from(["weights.safetensors", "model.json"]))
     content = bytearray(file.read_bytes())
     place = data.draw(st.integers(0, len(content) - 1))
     content[place] ^= data.draw(st.integers(1, 255))
     file.write_bytes(content)
-    loaded = None
-    with contextlib.suppress(BundleError):
-        loaded = load(folder)
-    if loaded is not None:  # a letter of a name or a digit of a figure; the network is the one that was saved
-        assert file.name == "model.json"
-        tiny.assert_equal(loaded.variables, bundle.variables)
+    with contextlib.suppress(BundleError):  # a change between two blanks
+        tiny.assert_equal(load(folder).variables, bundle.variables)
+        assert json.loads(bytes(content)) == json.loads((folder.parent / "whole.json").read_bytes())

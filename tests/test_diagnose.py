@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -47,7 +48,7 @@ def call(script, monkeypatch, capsys):
             monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
         code = None
         try:
-            scripts.run(script.main)
+            scripts.run(script.main, interrupted="interrupted")
         except SystemExit as exit:
             code = exit.code
         return code, capsys.readouterr().out.splitlines()
@@ -111,6 +112,10 @@ def test_files_that_are_broken_do_not_stop_the_others(call, model, tmp_path):
         ((), "name at least one file"),
         (("x.wav",), "holds no model"),
         (("-", "x.wav"), "- goes alone"),
+        (("x.wav", "--sampling-rate", "0"), "--sampling-rate is a positive number of Hz, got 0.0"),
+        (("x.wav", "--sampling-rate", "nan"), "--sampling-rate"),
+        (("-", "--plot", "pictures"), "--plot and --channel go with files"),
+        (("x.wav", "--dry-run"), "--dry-run makes a model and files of its own"),
     ],
 )
 def test_what_cannot_be_asked(call, model, tmp_path, arguments, message):
@@ -145,11 +150,47 @@ def test_a_stream_of_less_than_a_window(call, model):
     assert str(code) == "error: standard input ended before a window of 64 samples was there"
 
 
-def test_pictures(call, model, tmp_path):
-    soundfile.write(tmp_path / "one.wav", tone(), RATE, "FLOAT")
-    code, _ = call(model, tmp_path / "one.wav", "--plot", tmp_path / "pictures")
+def test_an_assumed_rate_is_told(call, model, tmp_path):
+    np.save(tmp_path / "one.npy", tone())
+    _, lines = call(model, tmp_path / "one.npy")
+    assert (
+        lines[1]
+        == "  warning: it holds no sampling rate: 8000 Hz, that of the training data, is assumed, --sampling-rate says otherwise"
+    )
+    assert len(lines) == 2
+
+
+def test_a_stream_warns_once_of_each_kind(call, model):
+    samples = np.concatenate([tone(2), 50 * tone(2), np.zeros(64, np.float32)])
+    _, lines = call(model, "-", "--sampling-rate", 2 * RATE, stdin=samples.tobytes())
+    warnings = [line.partition("warning: ")[2] for line in lines if "warning" in line]
+    assert [warning.split(" ")[2] for warning in warnings] == ["sampled", "of", "silent:"]
+    _, lines = call(model, "-", "--json", "--sampling-rate", 2 * RATE, stdin=samples.tobytes())
+    assert [len(json.loads(line)["warnings"]) for line in lines] == [1, 1, 2, 2, 2]
+
+
+def test_numbers_near_the_largest(call, model, tmp_path):
+    """Standardised they are numbers like others; the level is told."""
+    np.save(tmp_path / "huge.npy", np.random.default_rng(0).uniform(-3e38, 3e38, 640).astype(np.float32))
+    code, lines = call(model, tmp_path / "huge.npy", "--sampling-rate", RATE, "--json")
     assert code is None
-    assert (tmp_path / "pictures" / "one.wav.png").read_bytes().startswith(b"\x89PNG")
+    assert [warning[:9] for warning in json.loads(lines[0])["warnings"]] == ["its level"]
+
+
+def test_pictures(call, model, tmp_path):
+    """One for each file, also of files with one name, and whatever the name."""
+    odd = os.fsdecode(b"\xff $\\frac{$ ") + 200 * "x" + ".npy"
+    files = [tmp_path / "a" / "one.npy", tmp_path / "b" / "one.npy", tmp_path / odd]
+    for file in files:
+        file.parent.mkdir(exist_ok=True)
+        np.save(file, tone())
+    code, lines = call(model, *files, "--sampling-rate", RATE, "--plot", tmp_path / "pictures")
+    assert code is None, lines
+    pictures = sorted(file.name for file in (tmp_path / "pictures").iterdir())
+    assert pictures[:2] == ["one.npy-2.png", "one.npy.png"]
+    assert len(pictures) == 3
+    for name in pictures:
+        assert (tmp_path / "pictures" / name).read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_dry_run(call, tmp_path):
@@ -157,6 +198,8 @@ def test_a_dry_run(call, tmp_path):
     assert code is None
     assert len(lines) == 2
     assert {file.name for file in (tmp_path / "run").iterdir()} == {"model", "one.npy", "two.npy", "one.npy.png", "two.npy.png"}
+    code, _ = call("--dry-run", "--out", tmp_path / "run")
+    assert "nothing is overwritten" in str(code)
 
 
 def test_a_process_of_its_own(model, tmp_path):
@@ -166,3 +209,17 @@ def test_a_process_of_its_own(model, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("\n") == 1
     assert done.stderr == ""
+
+
+def test_a_reader_that_has_seen_enough_and_no_standard_input(model, tmp_path):
+    soundfile.write(tmp_path / "one.wav", tone(), RATE, "PCM_16")
+    asked = f"{sys.executable} {SCRIPT} {model}"
+    files = 3 * f" {tmp_path / 'one.wav'}"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; ({asked}{files} | head -n 1); {asked} - <&-"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.count("\n") == 1
+    assert done.stderr == "error: standard input is closed\n"

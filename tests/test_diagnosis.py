@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drsn_jax import diagnosis
-from drsn_jax.diagnosis import diagnose, diagnose_parts, root_mean_squares
+from drsn_jax.diagnosis import diagnose, diagnose_parts, root_mean_squares, summarise
 
 WINDOW = 8
 
@@ -122,6 +122,9 @@ def test_what_cannot_be_diagnosed():
     broken[WINDOW + 3] = np.nan
     with pytest.raises(ValueError, match=f"sample {WINDOW + 3} is not a finite number"):
         diagnose(Level(), broken, 100.0)
+    overflowed = np.full((6, 4), np.nan)
+    with pytest.raises(ValueError, match="the network's numbers overflow on it"):
+        summarise(Level(), overflowed, np.ones(6), 100.0, np.arange(6))
 
 
 def test_levels_are_without_the_mean():

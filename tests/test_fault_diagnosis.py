@@ -8,13 +8,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import scipy.io
 import tiny
 
 from drsn_jax import scripts
-from drsn_jax.bundle import load
+from drsn_jax.bundle import Bundle, load, save
+from drsn_jax.networks import drsn_cs
 from drsn_jax.progress import Diverged
 from drsn_jax.runs import read_metrics
 from drsn_jax.trials import Trainer
@@ -262,6 +264,7 @@ def test_bad_recordings_are_one_sentence_and_leave_nothing(call, tmp_path, spoil
         (("--devices", "0"), "--devices"),
         (("--train-snr-db", "5", "-5"), "--train-snr-db is a range from low to high"),
         (("--body-rate", "2"), "--body-rate"),
+        (("--body-rate", "0.5"), "--body-rate goes with --from"),
         (("--windows-per-class", "0"), "--windows-per-class"),
         (("--channel", "x"), "--channel goes with --recordings FOLDER or --dataset"),
         (("--sampling-rate", "1"), "--sampling-rate goes with --recordings FOLDER"),
@@ -381,3 +384,16 @@ def test_fine_tuning_starts_from_a_network_of_another_machine(call, tmp_path):
     code = str(call("--recordings", table, *TINY, *start, "--out", tmp_path / "c"))
     assert re.search(r"error: --from .*model was trained otherwise \(sampling rate: 12000.0 there, 6000.0 here\)", code)
     assert call("--recordings", table, *TINY, *start, "--resample", 12000, "--out", tmp_path / "d") is None
+
+
+def test_a_network_saved_from_python_is_one_to_start_from(call, tmp_path):
+    """It says nothing of its training; its kind and its windows decide, and what contradicts them is refused."""
+    network = drsn_cs(classes=2, widths=(4,), units=(1,))
+    variables = network.init(jax.random.key(0), np.zeros((1, 128, 1)), train=False)
+    save(tmp_path / "model", Bundle(network, variables, ("$\\frac{$", "b"), 128, 12_000.0, 128))
+    table = write_machine(tmp_path, labels=("$\\frac{$", "worn"))
+    start = ("--recordings", table, "--from", tmp_path / "model", "--dry-run", "--validation", 0)
+    code = call(*start, "--networks", "resnet", "--out", tmp_path / "b")
+    assert "is of the kind drsn_cs: leave out --networks" in str(code)
+    assert call(*start, "--out", tmp_path / "a") is None
+    assert {row["network"] for row in rows(tmp_path / "a", "results")} == {"spectrum_logistic", "drsn_cs"}

@@ -233,7 +233,11 @@ def _random_windows(
             train, apart = np.sort(shuffled[count:]), np.sort(shuffled[:count])
             if not len(train):
                 raise ValueError(f"a validation share of {validation} leaves no windows to train on: choose a smaller one")
-        sides = [(windows[side], every.labels[side]) for side in (train, test, apart)]
-        return lambda: Fold(name, *sides[0], *sides[1], every.recordings[test], *sides[2])
+
+        def cut() -> Fold:  # only now, for each fold is a copy of the windows
+            sides = [(windows[side], every.labels[side]) for side in (train, test, apart)]
+            return Fold(name, *sides[0], *sides[1], every.recordings[test], *sides[2])
+
+        return cut
 
     return [taker(str(i), *sides) for i, sides in enumerate(random_window_folds(every.labels, folds, seed))]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-SHARE = 1 / 8  # of the machine's memory, that one array may take
+SHARE = 1 / 16  # of the machine's memory, that one array may take; a run has several
 UNKNOWN = 2**31  # bytes, where a system does not tell its memory
 BLOCK = 2**24  # bytes that are worked on at a time
 
