@@ -24,6 +24,7 @@ from drsn_jax.arrays import named_leaves
 from drsn_jax.calibration import softmax
 from drsn_jax.description import DESCRIPTION, BundleError, encode_description, read_description
 from drsn_jax.diagnosis import Diagnosis, diagnose
+from drsn_jax.diagnostics import has_thresholds, zeros_by_window
 from drsn_jax.evaluation import predict
 from drsn_jax.files import write_atomically
 from drsn_jax.layers import BatchNorm
@@ -97,18 +98,12 @@ class Bundle:
     def zeros(self, windows: np.ndarray) -> np.ndarray | None:
         """The share of features that the thresholds set to zero in each window, the mean over all channels and units ``(n,)``;
         None for a network without thresholds."""
-        if self.network.shrinkage not in ("channel_wise", "channel_shared"):
-            return None
-        return predict(self._zeros, self.variables, windows, 256)
+        return predict(self._zeros, self.variables, windows, 256) if has_thresholds(self.network) else None
 
     @functools.cached_property
     def _zeros(self) -> Any:
-        def zeros(variables: Any, windows: jax.Array) -> jax.Array:
-            _, sown = self.network.apply(variables, self._prepared(windows), train=False, mutable=["thresholds"])
-            found = [leaf for path, leaf in jax.tree.leaves_with_path(sown) if "zeros" in jax.tree_util.keystr(path)]
-            return jnp.mean(jnp.stack([jnp.mean(leaf, -1) for leaf in found]), 0)
-
-        return jax.jit(zeros)
+        zeros = zeros_by_window(self.network)
+        return jax.jit(lambda variables, windows: zeros(variables, self._prepared(windows)))
 
     def _prepared(self, windows: jax.Array) -> jax.Array:
         windows = jax.vmap(signals.remove_mean)(windows)

@@ -1,0 +1,233 @@
+"""Many trainings of one network as one step: members differ in seed, noise, SNR, learning rate and order of the data.
+
+The parameters are stacked and the training step is that of ``training.make_train_step``, mapped over members. The windows are
+shared; each member draws its own batches and its own noise from them, and is what it would be alone.
+"""
+
+import functools
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from drsn_jax.batches import epoch_order, steps_per_epoch
+from drsn_jax.networks import Network
+from drsn_jax.noise import add_mixed_noise, add_noise, noise_maker
+from drsn_jax.parallel import AXIS_NAME, Device, replicate
+from drsn_jax.signals import standardise
+from drsn_jax.training import Noise, TrainState, create_state, make_train_step, paper_optimizer
+from drsn_jax.trial_data import TRAINING
+
+Order = Literal["vmap", "map", "unroll"]
+
+
+@dataclass(frozen=True)
+class Member:
+    """What tells a training from the others.
+
+    Fields:
+      seed: of initial parameters, order of the windows and noise.
+      noise: its kind.
+      snr_db: its level in dB, ``inf`` for none, or a range from which each window's is drawn.
+      learning_rate: at the start.
+    """
+
+    seed: int = 0
+    noise: str = "gaussian"
+    snr_db: float | tuple[float, float] = 0.0
+    learning_rate: float = 0.1
+
+    def __post_init__(self) -> None:
+        noise_maker(self.noise)
+        levels = self.snr_db if isinstance(self.snr_db, tuple) else (self.snr_db,)
+        if not all(abs(level) <= 100 or (level == math.inf and len(levels) == 1) for level in levels):
+            raise ValueError(f"a member's snr_db is from -100 to 100 dB, or inf, or a range, got {self.snr_db}")
+        if not (0 < self.learning_rate < math.inf) or self.seed < 0:
+            raise ValueError(f"a member has a positive learning rate and a seed from 0, got {self.learning_rate} and {self.seed}")
+
+    @property
+    def form(self) -> tuple[str, bool]:
+        """What of its noise is decided when the step is compiled: the kind, and whether levels are drawn."""
+        return self.noise, isinstance(self.snr_db, tuple)
+
+
+class EnsembleEpoch(NamedTuple):
+    """After an epoch, arrays with a number for each member.
+
+    Fields:
+      number: of the epoch, from 1.
+      loss, accuracy: means over the training windows as they were met.
+      diverged: the members that stopped because a loss or gradient was not finite; they keep the parameters before it.
+      seconds: of this epoch, all members together.
+      variables: stacked ``params`` and ``batch_stats``.
+    """
+
+    number: int
+    loss: np.ndarray
+    accuracy: np.ndarray
+    diverged: np.ndarray
+    seconds: float
+    variables: Any
+
+
+class Ensemble:
+    """The compiled step of all members.
+
+    Args:
+      network: to train.
+      members: at least one.
+      examples: number of training windows.
+      epochs, batch_size: of each training; the schedule is that of ``paper_optimizer``.
+      prepare: ``window -> window`` after the noise; None for nothing.
+      order: how the members of one device are computed: ``"vmap"`` all at once, ``"map"`` one after another in a loop,
+        ``"unroll"`` one after another, written out (the compilation takes as many times longer). By default ``"vmap"`` on an
+        accelerator and ``"map"`` on a CPU, whose caches hold one member's features but not those of all.
+      devices: over which members are spread by ``pmap``; None computes on the default device.
+
+    Raises ValueError without members and for an unknown order.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        members: Sequence[Member],
+        *,
+        examples: int,
+        epochs: int,
+        batch_size: int = 128,
+        prepare: Callable[[jax.Array], jax.Array] | None = standardise,
+        order: Order | None = None,
+        devices: Sequence[Device] | None = None,
+    ) -> None:
+        if not members:
+            raise ValueError("an ensemble has at least one member, got none")
+        if epochs < 1 or batch_size < 1:
+            raise ValueError(f"a training has at least one epoch and one window a step, got {epochs} and {batch_size}")
+        self.network, self.members, self.epochs, self.batch_size = network, tuple(members), epochs, batch_size
+        self.examples, self.steps = examples, steps_per_epoch(examples, batch_size)
+        self.devices = None if devices is None else list(devices)
+        count = 1 if self.devices is None else len(self.devices)
+        # all devices compute as many; the last member fills them up
+        self._filled = [*members, *[members[-1]] * (-len(members) % count)]
+        platform = (self.devices or jax.local_devices())[0].platform
+        self.order: Order = order or ("map" if platform == "cpu" else "vmap")
+        if self.order not in ("vmap", "map", "unroll"):
+            raise ValueError(f"unknown order {order!r}: choose vmap, map or unroll")
+        self.optimizer = optax.inject_hyperparams(paper_optimizer, static_args=("total_steps", "momentum", "weight_decay"))(
+            epochs * self.steps, learning_rate=0.1
+        )
+        self._forms = list(dict.fromkeys(member.form for member in self._filled))
+        self._prepare = prepare
+        step = _over_members(self._member_step, self.order)
+        if self.devices is None:
+            self._step = jax.jit(step, donate_argnums=0)
+        else:
+            self._step = jax.pmap(
+                step, AXIS_NAME, in_axes=(0, None, 0, 0), devices=self.devices, donate_argnums=(0,)
+            )
+
+    def create(self, windows: np.ndarray) -> TrainState:
+        """The stacked states of all members at their beginning; ``windows`` gives the shapes alone."""
+        keys = jnp.stack([jax.random.fold_in(jax.random.key(member.seed), TRAINING) for member in self._filled])
+        state = jax.jit(jax.vmap(lambda key: create_state(self.network, self.optimizer, key, windows[:1])))(keys)
+        rates = jnp.asarray([member.learning_rate for member in self._filled], jnp.float32)
+        state.opt_state.hyperparams["learning_rate"] = rates
+        return state
+
+    def run(self, windows: np.ndarray, labels: np.ndarray) -> Iterator[EnsembleEpoch]:
+        """Train all members; an epoch is yielded when all have passed it.
+
+        ``windows`` ``(n, *positions, channels)`` without noise and mean, ``labels`` ``(n,)``. The first epoch's seconds hold the
+        compilation. ValueError where there are not as many as ``examples``.
+        """
+        if len(windows) != self.examples or len(labels) != self.examples:
+            raise ValueError(f"the ensemble was made for {self.examples} windows, got {len(windows)} and {len(labels)} labels")
+        state, alive = self.create(windows), jnp.ones(len(self._filled), bool)
+        data: Any = (jnp.asarray(windows), jnp.asarray(labels))
+        carry, told = self._spread((state, alive)), self._spread(self._arguments())
+        if self.devices is not None:
+            data = replicate(data, self.devices)
+        for number in range(1, self.epochs + 1):
+            start, sums = time.perf_counter(), []
+            for examples in self._epoch_order(number).swapaxes(0, 1):
+                carry, metrics = self._step(carry, data, self._spread(examples), told)
+                sums.append(metrics)
+            found = jax.tree.map(lambda *values: self._gather(np.sum(values, 0)), *jax.device_get(sums))
+            alive = self._gather(np.asarray(carry[1]))
+            with np.errstate(invalid="ignore", divide="ignore"):  # of members that are not alive
+                loss, accuracy = found["loss"] / found["count"], found["correct"] / found["count"]
+            seconds = time.perf_counter() - start
+            yield EnsembleEpoch(number, loss, accuracy, ~alive, seconds, jax.tree.map(self._gather, carry[0].variables))
+
+    def _member_step(self, carry: Any, data: Any, examples: jax.Array, told: Any) -> Any:
+        """One step of one member."""
+        state, alive = carry
+        batch = {"windows": data[0][examples], "labels": data[1][examples], "weights": jnp.ones(examples.shape, jnp.float32)}
+        step = make_train_step(self.network, self.optimizer, noise=self._noise(told), prepare=self._prepare)
+        after, metrics = step(state, batch)
+        norm = metrics.pop("gradient_norm")
+        alive &= jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
+        state = jax.tree.map(functools.partial(_choose, alive), after, state)
+        return (state, alive), jax.tree.map(lambda value: jnp.where(alive, value, 0), metrics)
+
+    def _noise(self, told: Any) -> Noise:
+        form, low, high = told
+        made = [_noise_of_form(kind, drawn, low, high) for kind, drawn in self._forms]
+        return made[0] if len(made) == 1 else lambda key, window: jax.lax.switch(form, made, key, window)
+
+    def _arguments(self) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Of each member the number of its noise's form, and the lowest and highest level."""
+        ranges = [m.snr_db if isinstance(m.snr_db, tuple) else (m.snr_db, m.snr_db) for m in self._filled]
+        low, high = jnp.asarray(ranges, jnp.float32).T
+        return jnp.asarray([self._forms.index(member.form) for member in self._filled]), low, high
+
+    def _epoch_order(self, epoch: int) -> np.ndarray:
+        """``(members, steps, batch)``."""
+        return np.stack([epoch_order(self.examples, self.batch_size, seed=m.seed, epoch=epoch) for m in self._filled])
+
+    def _spread(self, tree: Any) -> Any:
+        """Members ``(m, …)`` as ``(devices, m / devices, …)``."""
+        if self.devices is None:
+            return tree
+        count = len(self.devices)
+        return jax.tree.map(lambda leaf: leaf.reshape(count, -1, *leaf.shape[1:]), tree)
+
+    def _gather(self, leaf: Any) -> Any:
+        """The members as they were given."""
+        leaf = leaf if self.devices is None else leaf.reshape(-1, *leaf.shape[2:])
+        return leaf[: len(self.members)]
+
+
+def _noise_of_form(kind: str, drawn: bool, low: jax.Array, high: jax.Array) -> Noise:
+    if drawn:
+        return functools.partial(add_mixed_noise, low_db=low, high_db=high, kind=kind)
+    return functools.partial(add_noise, snr_db=low, kind=kind)
+
+
+def _choose(alive: jax.Array, after: jax.Array, before: jax.Array) -> jax.Array:
+    return jnp.where(alive, after, before)
+
+
+def _over_members(step: Callable[..., Any], order: Order) -> Callable[..., Any]:
+    """``step(carry, data, examples, told)`` for stacked members; data is shared."""
+    if order == "vmap":
+        return jax.vmap(step, (0, None, 0, 0))
+    if order == "map":
+
+        def mapped(carry: Any, data: Any, examples: jax.Array, told: Any) -> Any:
+            return jax.lax.map(lambda member: step(member[0], data, member[1], member[2]), (carry, examples, told))
+
+        return mapped
+
+    def unrolled(carry: Any, data: Any, examples: jax.Array, told: Any) -> Any:
+        at = lambda tree, i: jax.tree.map(lambda leaf: leaf[i], tree)  # noqa: E731
+        found = [step(at(carry, i), data, examples[i], at(told, i)) for i in range(len(examples))]
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)
+
+    return unrolled

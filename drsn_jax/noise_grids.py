@@ -1,0 +1,230 @@
+"""A network under every kind and level of noise, in one compiled call.
+
+The cells of a grid, SNR × repeat, share the weights: ``vmap`` runs them as one larger batch. Kinds of noise are unrolled. What
+does not fit the memory limit goes one chunk after another inside the same call.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.extend
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from drsn_jax.networks import Network
+from drsn_jax.noise import NOISE_KINDS, add_noise, add_noise_once, noise_maker
+from drsn_jax.parallel import AXIS_NAME, Device
+from drsn_jax.signals import standardise
+from drsn_jax.training import TrainState, make_eval_step
+
+Prepare = Callable[[jax.Array], jax.Array]
+
+
+class NoiseGrid(NamedTuple):
+    """What ``noise_grid`` found, arrays ``(kinds, levels, repeats)``.
+
+    Fields:
+      kinds, snr_db: the names and levels of the axes.
+      accuracy: share of windows with the right class.
+      loss: mean cross-entropy.
+      concentration: the largest share of windows that are given one class; 1 where all are.
+      confusion: counts ``(kinds, levels, repeats, classes, classes)``, true × predicted.
+    """
+
+    kinds: tuple[str, ...]
+    snr_db: tuple[float, ...]
+    accuracy: np.ndarray
+    loss: np.ndarray
+    concentration: np.ndarray
+    confusion: np.ndarray
+
+
+def noise_grid(
+    network: Network,
+    variables: Any,
+    windows: ArrayLike,
+    labels: ArrayLike,
+    kinds: Sequence[str] = NOISE_KINDS,
+    snr_db: Sequence[float] = (-5.0, 0.0, 5.0),
+    repeats: int = 1,
+    key: jax.Array | None = None,
+    *,
+    prepare: Prepare | None = standardise,
+    memory_limit: int = 2**28,
+    devices: Sequence[Device] | None = None,
+) -> NoiseGrid:
+    """Evaluate a trained network under each (kind, SNR, repeat).
+
+    Window i has in repeat r the noise of ``fold_in(fold_in(key, r), i)``, at each level the same draw: curves over the SNR
+    differ by the level alone. Results do not depend on ``memory_limit`` and ``devices`` but for rounding.
+
+    Args:
+      network, variables: as for ``network.apply``.
+      windows: ``(n, *positions, channels)`` without mean.
+      labels: ``(n,)`` integers.
+      kinds: of noise, from ``NOISE_KINDS``.
+      snr_db: levels in dB; ``inf`` adds nothing.
+      repeats: draws of the noise.
+      key: a JAX random key; ``jax.random.key(0)`` if not given.
+      prepare: ``window -> window`` after the noise; None for a network that was trained without.
+      memory_limit: bytes that the features of the cells computed at once may take, on each device.
+      devices: over which the cells are spread by ``pmap``; None computes on the default device.
+
+    Raises ValueError for no or unknown kinds, no levels, levels that are not a number, fewer than one repeat, no windows, labels
+    that do not fit, and where a single window in a single cell does not fit ``memory_limit``.
+    """
+    windows, labels, kinds, levels = jnp.asarray(windows), jnp.asarray(labels), tuple(kinds), tuple(map(float, snr_db))
+    _check(network, windows, labels, kinds, levels, repeats)
+    examples = len(windows)
+    window = jax.ShapeDtypeStruct(windows.shape[1:], windows.dtype)
+    cells, size = _chunk(network, variables, window, prepare, examples, len(levels) * repeats, memory_limit)
+    devices = None if devices is None else list(devices)
+    count = 1 if devices is None else len(devices)
+    cells = min(cells, -(-len(levels) * repeats // count))
+
+    root = jax.random.key(0) if key is None else key
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(root, jnp.arange(repeats))
+    level_of, repeat_of = (axis.ravel() for axis in np.meshgrid(levels, range(repeats), indexing="ij"))
+    rows = -(-len(level_of) // (count * cells))
+    # filled up with the first cells, cut off again below
+    chosen = np.resize(np.arange(len(level_of)), (count, rows, cells))
+    cell_levels, cell_keys = jnp.asarray(level_of[chosen], jnp.float32), keys[repeat_of[chosen]]
+    filled = np.resize(np.arange(examples), (-(-examples // size), size))
+    weights = (np.arange(filled.size) < examples).astype(np.float32).reshape(filled.shape)
+    blocks = {"windows": windows[filled], "labels": labels[filled], "weights": weights, "first": filled[:, 0].astype(np.int32)}
+
+    asked: Any = (network, kinds, prepare, None if devices is None else tuple(devices))
+    try:
+        evaluate = _evaluator(*asked)
+    except TypeError:  # a network with a list among its fields cannot be remembered
+        evaluate = _evaluator.__wrapped__(*asked)
+    if devices is None:
+        cell_levels, cell_keys = cell_levels[0], cell_keys[0]
+    confusion, loss = jax.device_get(evaluate(variables, blocks, cell_levels, cell_keys))
+    # (devices, kinds, rows, cells, …) or without devices
+    shape = (len(kinds), len(levels), repeats)
+
+    def arranged(array: np.ndarray) -> np.ndarray:
+        array = array[None] if devices is None else array
+        array = np.moveaxis(array, 1, 0)
+        flat = array.reshape(len(kinds), chosen.size, *array.shape[4:])
+        return flat[:, : len(level_of)].reshape(*shape, *array.shape[4:])
+
+    confusion = np.rint(arranged(confusion)).astype(np.int64)
+    right = np.trace(confusion, axis1=-2, axis2=-1)
+    return NoiseGrid(
+        kinds, levels, right / examples, arranged(loss) / examples, confusion.sum(-2).max(-1) / examples, confusion
+    )
+
+
+@functools.lru_cache(maxsize=16)
+def _evaluator(
+    network: Network, kinds: tuple[str, ...], prepare: Prepare | None, devices: tuple[Device, ...] | None
+) -> Callable[..., Any]:
+    """The compiled call: variables, blocks of windows, levels and keys ``(rows, cells)`` → confusion and summed loss
+    ``(kinds, rows, cells, …)``."""
+    step = make_eval_step(network, prepare=prepare)
+
+    def cell(state: TrainState, block: Any, level: jax.Array, key: jax.Array, kind: str) -> Any:
+        noisy = add_noise_once(key, block["windows"], level, kind, first=block["first"])
+        batch = {"windows": noisy, "labels": block["labels"], "weights": block["weights"]}
+        metrics = step(state, batch)[1]
+        return metrics["confusion"], metrics["loss"]
+
+    def evaluate(variables: Any, blocks: Any, levels: jax.Array, keys: jax.Array) -> Any:
+        state = _state(variables)
+
+        def row(kind: str, level: jax.Array, key: jax.Array) -> Any:
+            each = jax.vmap(functools.partial(cell, kind=kind), (None, None, 0, 0))
+            parts = _map(lambda block: each(state, block, level, key), blocks)
+            return jax.tree.map(lambda part: part.sum(0), parts)
+
+        found = [_map(lambda pair, kind=kind: row(kind, *pair), (levels, keys)) for kind in kinds]
+        return jax.tree.map(lambda *each: jnp.stack(each), *found)
+
+    if devices is None:
+        return jax.jit(evaluate)
+    return jax.pmap(evaluate, AXIS_NAME, in_axes=(None, None, 0, 0), devices=list(devices))
+
+
+def _map(function: Callable[[Any], Any], items: Any) -> Any:
+    """``lax.map``, without a loop where there is one item: convolutions of XLA are slow in loops on a CPU."""
+    if len(jax.tree.leaves(items)[0]) > 1:
+        return jax.lax.map(function, items)
+    one = function(jax.tree.map(lambda leaf: leaf[0], items))
+    return jax.tree.map(lambda leaf: leaf[None], one)
+
+
+def _chunk(
+    network: Network, variables: Any, window: Any, prepare: Prepare | None, examples: int, cells: int, limit: int
+) -> tuple[int, int]:
+    """How many cells and how many windows are computed at once."""
+    one = _bytes_of_a_window(network, variables, window, prepare)
+    if one > limit:
+        raise ValueError(
+            f"a single window takes about {one / 2**20:.3g} MiB, and the memory limit is {limit / 2**20:.3g} MiB: raise it, or "
+            "take shorter windows"
+        )
+    at_once = limit // one
+    # whole cells while they fit, else blocks of one cell's windows, as even as can be
+    if at_once >= examples:
+        wanted = min(cells, at_once // examples)
+        return -(-cells // -(-cells // wanted)), examples
+    blocks = -(-examples // at_once)
+    return 1, -(-examples // blocks)
+
+
+def _bytes_of_a_window(network: Network, variables: Any, window: Any, prepare: Prepare | None) -> int:
+    """An upper estimate: the largest array of the computation on one window, six times."""
+    noise = functools.partial(add_noise, snr_db=0.0)
+    step = make_eval_step(network, noise=noise, prepare=prepare)
+
+    def one(variables: Any, values: jax.Array) -> jax.Array:
+        batch = {"windows": values[None], "labels": jnp.zeros(1, jnp.int32), "weights": jnp.ones(1)}
+        return step(_state(variables), batch)[1]["loss"]
+
+    return 6 * _largest(jax.make_jaxpr(one)(variables, window).jaxpr)
+
+
+def _largest(jaxpr: Any) -> int:
+    """Bytes of the largest array that is made inside a program."""
+    found = 0
+    for equation in jaxpr.eqns:
+        for var in equation.outvars:
+            shape, dtype = getattr(var.aval, "shape", ()), getattr(var.aval, "dtype", None)
+            if dtype is not None and not jnp.issubdtype(dtype, jax.dtypes.extended):
+                found = max(found, math.prod(shape) * dtype.itemsize)
+        for inner in jax.extend.core.jaxprs_in_params(equation.params):
+            found = max(found, _largest(inner))
+    return found
+
+
+def _state(variables: Any) -> TrainState:
+    """What an evaluation step asks for."""
+    return TrainState(
+        variables["params"], variables.get("batch_stats", {}), (), jnp.zeros((), jnp.int32), jax.random.key(0)
+    )
+
+
+def _check(
+    network: Network, windows: jax.Array, labels: jax.Array, kinds: tuple[str, ...], levels: tuple[float, ...], repeats: int
+) -> None:
+    if not kinds or len(set(kinds)) < len(kinds):
+        raise ValueError(f"a grid has different kinds of noise, at least one, got {list(kinds)}")
+    for kind in kinds:
+        noise_maker(kind)
+    if not levels:
+        raise ValueError("a grid has at least one level, got no snr_db")
+    if bad := [level for level in levels if not (abs(level) <= 100 or level == math.inf)]:
+        raise ValueError(f"levels are from -100 to 100 dB, or inf for no noise, got {bad[0]}")
+    if repeats < 1:
+        raise ValueError(f"a grid has at least one repeat, got {repeats}")
+    if len(windows) == 0 or labels.shape != windows.shape[:1]:
+        raise ValueError(f"a grid needs windows, and a label for each, got {len(windows)} and {labels.shape}")
+    if not jnp.issubdtype(labels.dtype, jnp.integer) or jnp.any((labels < 0) | (labels >= network.classes)):
+        found = f"{labels.dtype} from {labels.min()} to {labels.max()}"
+        raise ValueError(f"labels are integers from 0 to {network.classes - 1}, got {found}")
