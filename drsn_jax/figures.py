@@ -37,7 +37,7 @@ def accuracy_bars(folder: str | Path) -> Path:
     levels_of = {kind: sorted(_unique([r for r in rows if r["noise"] == kind], "snr_db"), key=float) for kind in kinds}
     networks = _unique(rows, "network")
     width = max(5.5, 1.5 + 0.22 * len(networks) * max(map(len, levels_of.values())))
-    figure, panels = _subplots(len(kinds), 1, figsize=(width, 1.0 + 2.9 * len(kinds)))
+    figure, panels = subplots(len(kinds), 1, figsize=(width, 1.0 + 2.9 * len(kinds)))
     for panel, kind in zip(panels, kinds, strict=True):
         levels = levels_of[kind]
         for i, network in enumerate(networks):
@@ -65,7 +65,7 @@ def accuracy_bars(folder: str | Path) -> Path:
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(3, len(labels)), frameon=False)
     figure.suptitle("Test accuracy (bars) and training accuracy (dotted outlines)", fontsize=11)
-    return _save(figure, Path(folder) / "accuracy.png")
+    return save_figure(figure, Path(folder) / "accuracy.png")
 
 
 def training_curves(folder: str | Path) -> Path:
@@ -80,7 +80,7 @@ def training_curves(folder: str | Path) -> Path:
             if f"{side}_accuracy" in record:
                 values[record["network"], side][record["epoch"]].append(100 * (1 - record[f"{side}_accuracy"]))
     sides = [side for side in titles if any(side == other for _, other in values)] or ["train", "test"]
-    figure, panels = _subplots(1, len(sides), figsize=(4.5 * len(sides), 3.6), sharey=True)
+    figure, panels = subplots(1, len(sides), figsize=(4.5 * len(sides), 3.6), sharey=True)
     for (network, side), by_epoch in values.items():
         panel = panels[sides.index(side)]
         epochs = sorted(by_epoch)
@@ -97,7 +97,7 @@ def training_curves(folder: str | Path) -> Path:
     panels[0].set_ylim(0, 1.05 * highest or 1)  # once all lines are drawn: the axis is shared
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=max(1, len(labels)), frameon=False)
-    return _save(figure, Path(folder) / "training.png")
+    return save_figure(figure, Path(folder) / "training.png")
 
 
 def confusion_matrices(folder: str | Path) -> list[Path]:
@@ -113,7 +113,7 @@ def confusion_matrices(folder: str | Path) -> list[Path]:
                 counts[number[row["true"]], number[row["predicted"]]] += int(row["windows"])
         shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
         size = 2.2 + 0.55 * len(classes)
-        figure, (panel,) = _subplots(1, 1, figsize=(size + 0.6, size))
+        figure, (panel,) = subplots(1, 1, figsize=(size + 0.6, size))
         image = panel.imshow(shares, cmap="cividis", vmin=0, vmax=100)
         for i, j in np.ndindex(shares.shape):
             if shares[i, j] >= 0.5:
@@ -127,7 +127,7 @@ def confusion_matrices(folder: str | Path) -> list[Path]:
         over = f" ({conditions} conditions)" if conditions > 1 else ""
         panel.set_title(f"{TITLES.get(network, network)}: share of each true class, %{over}", fontsize=11)
         figure.colorbar(image, shrink=0.8)
-        files.append(_save(figure, Path(folder) / f"confusion_{network}.png"))
+        files.append(save_figure(figure, Path(folder) / f"confusion_{network}.png"))
     return files
 
 
@@ -139,7 +139,7 @@ def diagnosis_picture(
     ``signal`` is ``(length, channels)``, sampled at ``sampling_rate`` Hz; ``zeros`` ``(windows,)`` shares or None.
     """
     rows = 2 if zeros is None else 3
-    figure, panels = _subplots(rows, 1, figsize=(9, 2.2 * rows), sharex=True)
+    figure, panels = subplots(rows, 1, figsize=(9, 2.2 * rows), sharex=True)
     seconds = found.starts / sampling_rate
     width = (seconds[1] - seconds[0]) if len(seconds) > 1 else len(signal) / sampling_rate
     # an envelope: a line through millions of samples is neither fast nor better to look at
@@ -157,7 +157,7 @@ def diagnosis_picture(
         panels[2].set_ylabel("set to zero, %")
         panels[2].set_ylim(0, 100)
     panels[-1].set_xlabel("time, s")
-    return _save(figure, Path(file))
+    return save_figure(figure, Path(file))
 
 
 def printable(name: str) -> str:
@@ -166,7 +166,8 @@ def printable(name: str) -> str:
     return name if len(name) <= 80 else f"{name[:50]} … {name[-25:]}"
 
 
-def _subplots(rows: int, columns: int, **options: Any) -> tuple[Any, list[Any]]:
+def subplots(rows: int, columns: int, **options: Any) -> tuple[Any, list[Any]]:
+    """A figure and its panels, row by row; options as in matplotlib."""
     # not pyplot: it keeps global state and may ask for a display
     from matplotlib.figure import Figure
 
@@ -174,7 +175,8 @@ def _subplots(rows: int, columns: int, **options: Any) -> tuple[Any, list[Any]]:
     return figure, list(figure.subplots(rows, columns, squeeze=False, **options).flat)
 
 
-def _save(figure: Any, file: Path) -> Path:
+def save_figure(figure: Any, file: Path) -> Path:
+    """Write a figure; returns its file."""
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):  # names of classes and files may hold what would be read as formulas

@@ -1,0 +1,185 @@
+"""Trained in one noise, tested in others: what a network learns from its noise, and what its thresholds do.
+
+    python experiments/noise_ablation.py
+
+trains DRSN-CW on a simulated drivetrain at -5, 0 and 5 dB of Gaussian noise, clean, and on the range between, and with other
+rules of thresholding at -5 dB; each is tested at all levels in one compiled call. More by options, for example
+
+    python experiments/noise_ablation.py --noise gaussian pink --recordings TABLE --folder FOLDER --test-condition "3 hp"
+
+The folder of the run holds results.csv, thresholds.csv, the figures and report.html, a page that opens from disk. Takes minutes
+on two cores; expect the network trained on the range to lose little at any level, and the one trained clean to fail in noise.
+"""
+
+import dataclasses
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from drsn_jax import ablation, data_options, scripts
+from drsn_jax.ablation import Ablation, Training
+from drsn_jax.data.recordings import Recording, fingerprint
+from drsn_jax.data.windows import class_names
+from drsn_jax.parallel import choose_devices
+from drsn_jax.runs import RunFolder
+
+NoiseKind = Literal["gaussian", "laplacian", "pink"]
+Rule = Literal["soft", "hard", "garrote", "firm", "none"]
+
+
+@dataclass(frozen=True)
+class Options(data_options.DataOptions):
+    """What to train and test."""
+
+    noise: tuple[NoiseKind, ...] = ("gaussian",)
+    """Kinds of noise, each in training and test; rules and thresholds are looked at in the first."""
+    snr_db: tuple[float, ...] = (-5.0, 0.0, 5.0)
+    """Levels of the trainings in dB, and of the tests; a range from the lowest to the highest is trained too."""
+    test_snr_db: tuple[float, ...] = (math.inf,)
+    """More levels for the tests alone; inf is without noise."""
+    rules: tuple[Rule, ...] = ("soft", "hard", "garrote", "firm", "none")
+    """Rules of thresholding to compare."""
+    rule_snr_db: tuple[float, ...] = (-5.0,)
+    """Levels at which the rules are trained."""
+    shared: bool = False
+    """One threshold for all channels (DRSN-CS)."""
+    repeats: int = 3
+    """Draws of the test's noise."""
+    seeds: int = 1
+    """How many seeds: --seed, --seed + 1, …"""
+    epochs: int = 12
+    """Passes over the training windows."""
+    batch_size: int = 32
+    """Windows a step."""
+    learning_rate: float = 0.1
+    """At the start; a tenth of it after 40 % of the steps, a hundredth after 80 %."""
+
+
+def check(options: Options) -> None:
+    """ValueError for options that cannot be run."""
+    data_options.check(options)
+    for name in ("noise", "snr_db"):
+        if not getattr(options, name):
+            raise ValueError(f"--{name.replace('_', '-')} needs at least one value")
+    for name in ("noise", "snr_db", "test_snr_db", "rules", "rule_snr_db"):
+        if len(set(getattr(options, name))) < len(getattr(options, name)):
+            raise ValueError(f"--{name.replace('_', '-')} needs different values, got {list(getattr(options, name))}")
+    for name in ("snr_db", "test_snr_db", "rule_snr_db"):
+        for level in getattr(options, name):
+            if not (abs(level) <= 100 or level == math.inf):
+                raise ValueError(f"--{name.replace('_', '-')} {level} is no usable ratio: give -100 to 100 dB, or inf")
+    for name in ("repeats", "seeds", "epochs", "batch_size"):
+        if getattr(options, name) < 1:
+            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}")
+    if options.seed < 0 or options.seed + options.seeds > 2**32:
+        raise ValueError(f"--seed must be from 0 to 2**32 - 1, got {options.seed}")
+    if not 0 < options.learning_rate < math.inf:
+        raise ValueError(f"--learning-rate must be a positive number, got {options.learning_rate}")
+    if options.coordinator or options.distributed or options.processes:
+        raise ValueError("an ablation runs in one process: give --devices, and no --coordinator, --processes or --distributed")
+
+
+def shorten(options: Options) -> Options:
+    """The options of a dry run."""
+    return dataclasses.replace(
+        data_options.shorten(options),
+        epochs=1,
+        seeds=1,
+        repeats=1,
+        snr_db=options.snr_db[:2],
+        rules=options.rules[-2:],
+    )
+
+
+def config(options: Options, recordings: list[Recording]) -> dict[str, Any]:
+    """What decides the results."""
+    data = None if data_options.simulated(options) else fingerprint(recordings)
+    return {**scripts.config(options), "classes": class_names(recordings), "data": data}
+
+
+def main() -> None:
+    options = scripts.parse(Options, __doc__)
+    check(options)
+    scripts.prepare(options)
+    options = shorten(options) if options.dry_run else options
+    start = time.perf_counter()
+    recordings = data_options.read(options)
+    options = data_options.settle_split(options, recordings)
+    fold = data_options.cut_folds(options, recordings)[0]()
+    trainings = ablation.plan(
+        options.noise,
+        options.snr_db,
+        rules=options.rules,
+        rule_levels=options.rule_snr_db,
+        seeds=range(options.seed, options.seed + options.seeds),
+        learning_rate=options.learning_rate,
+    )
+    devices = choose_devices(options.devices) if options.devices else None
+    study = Ablation(
+        classes=len(class_names(recordings)),
+        kinds=options.noise,
+        levels=sorted({*options.snr_db, *options.rule_snr_db, *options.test_snr_db}),
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        units=(1, 1, 1) if options.dry_run else (4, 4, 4),
+        shared=options.shared,
+        repeats=options.repeats,
+        seed=options.seed,
+        devices=devices,
+    )
+    out = options.out or scripts.default_out("noise_ablation")
+    folder = RunFolder(out, config(options, recordings))
+    scripts.say(
+        f"{len(recordings)} recordings of {study.classes} classes, {data_options.protocol(options)[1]}: {len(fold.train):,} "
+        f"windows to train on, {len(fold.test):,} to test on; {len(trainings)} trainings of {options.epochs} epochs; {out}"
+    )
+    with folder.alone():
+        diverged = train(study, trainings, fold, folder)
+    report(out, {**dataclasses.asdict(options), "recordings": options.recordings or "simulated drivetrain"})
+    scripts.say(f"everything is in {out}; it took {scripts.duration(time.perf_counter() - start)}")
+    if diverged:
+        raise ArithmeticError(
+            f"{len(diverged)} of {len(trainings)} trainings stopped because their numbers were no longer finite "
+            f"({'; '.join(diverged)}): lower --learning-rate"
+        )
+
+
+def train(study: Ablation, trainings: list[Training], fold: Any, folder: RunFolder) -> list[str]:
+    """Make the trainings that the folder lacks; returns those that diverged."""
+    diverged: list[str] = []
+    told = False
+    with scripts.Progress(len(trainings) * study.epochs) as progress:
+
+        def on_epoch(rule: str, epoch: Any, members: int) -> None:
+            nonlocal told
+            if epoch.number == 2 and not told:  # the first holds the compilation
+                seconds = epoch.seconds / members * len(trainings) * study.epochs
+                progress.say(f"expected time: about {scripts.duration(seconds)}")
+                told = True
+            progress.advance(f"{rule}, epoch {epoch.number}", members)
+
+        for row in study.run(trainings, fold, folder, on_epoch):
+            name = f"{row['rule']} {row['train_noise']} {row['train_snr_db']} dB, seed {row['seed']}"
+            if row["accuracy"] is None:
+                diverged.append(name)
+            else:
+                progress.say(f"{name:>40}: {100 * row['accuracy']:6.2f} % at {row['test_snr_db']:g} dB {row['test_noise']}")
+    return diverged
+
+
+def report(out: Path, settings: dict[str, Any]) -> None:
+    """The figures, the page, and what it says."""
+    from drsn_jax.ablation_figures import draw_all
+    from drsn_jax.ablation_report import sentences, write_report
+
+    figures = draw_all(out)
+    for told in sentences(out).values():
+        for sentence in told:
+            print(f"- {sentence}")
+    print(write_report(out, figures, {name: value for name, value in settings.items() if value not in (None, (), False)}))
+
+
+if __name__ == "__main__":
+    scripts.run(main)
