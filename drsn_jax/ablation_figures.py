@@ -79,7 +79,7 @@ def range_curves(folder: str | Path) -> Path | None:
     if not any(".." in level for level in trained):
         return None
     kinds = unique(rows, "test_noise")
-    names = {level: f"trained at {label(level)}" + (" dB" if level != "inf" else "") for level in trained}
+    names = {level: "trained clean" if level == "inf" else f"trained at {label(level)} dB" for level in trained}
 
     def draw(panel: Any, kind: str) -> None:
         for i, level in enumerate(trained):

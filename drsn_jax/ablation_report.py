@@ -187,7 +187,8 @@ def _rules(rows: Sequence[Row]) -> list[str]:
                 chosen = [row for row in at if row["rule"] == rule]
                 told.append(
                     f"Trained and tested at {label(level)} dB, the rule {RULE_TITLES[rule]} "
-                    f"({100 * mean(chosen, 'accuracy'):.1f} %) {verdict(compare(chosen, base))} no thresholds ({100 * mean(base, 'accuracy'):.1f} %)."
+                    f"({100 * mean(chosen, 'accuracy'):.1f} %) {verdict(compare(chosen, base))} no thresholds "
+                    f"({100 * mean(base, 'accuracy'):.1f} %)."
                 )
     return told
 
