@@ -4,6 +4,7 @@ Nothing here happens on import; a script calls ``prepare`` first.
 """
 
 import ctypes
+import glob
 import os
 import platform
 import sys
@@ -55,6 +56,16 @@ def keep_memory() -> bool:
     settings = {_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 64 * 2**20, _M_ARENA_MAX: 1}
     taken = [mallopt(name, value) for name, value in settings.items()]
     return all(taken)
+
+
+def spare_tcmalloc() -> str | None:
+    """The path of tcmalloc where it is installed and not in use, so that a script may name it; None elsewhere."""
+    if sys.platform != "linux" or "tcmalloc" in Path("/proc/self/maps").read_text():
+        return None
+    folders = ("/usr/lib/*", "/usr/lib64", "/usr/lib", "/usr/local/lib")
+    names = ("libtcmalloc_minimal.so*", "libtcmalloc.so*")
+    found = (path for name in names for folder in folders for path in sorted(glob.glob(f"{folder}/{name}")))
+    return next(found, None)
 
 
 def cache_folder() -> Path:
