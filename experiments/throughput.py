@@ -126,7 +126,7 @@ def main() -> None:
     torch = importlib.util.find_spec("torch") is not None
     if not torch:
         scripts.say("PyTorch is not installed (pip install 'drsn-jax[bench]'): ours alone are measured")
-    libraries: dict[str, str | None] = {setting: None for setting in options.settings}
+    libraries: dict[str, str | None] = dict.fromkeys(options.settings)
     if "tcmalloc" in libraries and (library := tcmalloc()):
         libraries["tcmalloc"] = library
     elif libraries.pop("tcmalloc", 0) is None:
@@ -157,8 +157,8 @@ def rates(folder: RunFolder, threads: int, short: bool) -> floor.Machine:
     (row,) = folder.rows("machine")
     machine = floor.Machine(*(float(row[name]) for name in floor.Machine._fields))
     scripts.say(
-        f"{row['processor']}, {row['threads']} threads: {machine.operations / 1e9:.0f} GFLOP/s in matrix products, copies (read + "
-        f"write) {machine.memory / 1e9:.1f} GB/s in memory and {machine.cache / 1e9:.1f} GB/s in arrays of 1 MB"
+        f"{row['processor']}, {row['threads']} threads: {machine.operations / 1e9:.0f} GFLOP/s in matrix products, copies "
+        f"(read + write) {machine.memory / 1e9:.1f} GB/s in memory and {machine.cache / 1e9:.1f} GB/s in arrays of 1 MB"
     )
     return machine
 
@@ -183,7 +183,8 @@ def measure(
     started: set[tuple[Case, str]] = set()
     weights: dict[Case, Path] = {}
     with tempfile.TemporaryDirectory() as temporary, open(folder.path / "workers.log", "a") as log:
-        plan = measuring.Plan(options.turns, threads, Path(temporary) / "cache", log)
+        lengths = (0.01, 0.05) if options.dry_run else (0.1, 1.5)
+        plan = measuring.Plan(options.turns, *lengths, threads, Path(temporary) / "cache", log)
         for setting, library in libraries.items():
             for members in groups:
                 first = members[0][0]
@@ -196,7 +197,7 @@ def measure(
                         given.write(case, weights[case])
                 with contextlib.ExitStack() as stack:
                     workers = measuring.start(members, weights, plan, library, stack, scripts.say)
-                    rows = measuring.take_turns(workers, plan.turns)
+                    rows = measuring.take_turns(workers, plan)
                 extra = {case: 1e3 * floor.seconds(floor.count(case), machine) for case, _ in members}
                 starts = []
                 for worker, row in zip(workers, rows, strict=True):

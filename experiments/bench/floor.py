@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
+
 from bench.cases import Case
 
 FLOAT = 4  # bytes
@@ -40,13 +41,13 @@ class Machine(NamedTuple):
 def count(case: Case) -> Work:
     """The work of one step."""
     fields, (*positions, channels) = case.fields, case.window
-    kernel, shrinkage = math.prod(fields["kernel"]), fields["shrinkage"]
+    kernel, shrinkage = fields["kernel"], fields["shrinkage"]
     multiplications, features = 0, []
 
     def convolution(inputs: int, outputs: int, strides: int) -> None:
         nonlocal multiplications, positions
+        multiplications += math.prod(map(_products, positions, kernel, (strides,) * len(kernel))) * inputs * outputs
         positions = [math.ceil(length / strides) for length in positions]
-        multiplications += math.prod(positions) * kernel * inputs * outputs
         features.append(math.prod(positions) * outputs)
 
     convolution(channels, fields["widths"][0], fields["stem"])
@@ -68,6 +69,12 @@ def count(case: Case) -> Work:
         FLOAT * case.batch * (touches * sum(features) + read),
         FLOAT * case.batch * max(features),
     )
+
+
+def _products(length: int, kernel: int, strides: int) -> int:
+    """Along one axis the products of all outputs, without those with the zeros beyond its ends."""
+    starts = range(-((kernel - 1) // 2), length - (kernel - 1) // 2, strides)
+    return sum(min(start + kernel, length) - max(start, 0) for start in starts)
 
 
 def seconds(work: Work, machine: Machine) -> float:
@@ -93,7 +100,8 @@ def measure(threads: int, repeats: int = 9, *, large: int = 256 * 2**20, small: 
 def _copy_rate(pool: ThreadPoolExecutor, threads: int, size: int, repeats: int) -> float:
     """Every thread copies its own part of an array of ``size`` bytes, many times if it is small."""
     times = max(1, 2**27 // size)
-    parts = [(np.ones(size // threads // FLOAT, np.float32), np.zeros(size // threads // FLOAT, np.float32)) for _ in range(threads)]
+    length = size // threads // FLOAT
+    parts = [(np.ones(length, np.float32), np.zeros(length, np.float32)) for _ in range(threads)]
 
     def copy(part: tuple[np.ndarray, np.ndarray]) -> None:
         for _ in range(times):

@@ -6,8 +6,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from bench.cases import CHECKED, LEARNING_RATE, Case
 
+from bench.cases import CHECKED, LEARNING_RATE, Case
 from drsn_jax.arrays import named_leaves
 from drsn_jax.networks import Network
 from drsn_jax.training import QUICK_COMPILATION, create_state, paper_optimizer

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import numpy as np
+
 from bench.cases import TOLERANCE, Case, difference
 
 WAYS = {
@@ -25,7 +26,6 @@ WAYS = {
 }
 # of the user's environment, what would change one side
 CLEARED = ("JAX_", "XLA_", "MALLOC_", "GLIBC_TUNABLES", "TCMALLOC_", "TORCHINDUCTOR_", "TORCH_COMPILE")
-TURN_SECONDS, WARM_SECONDS = 0.1, 1.5
 
 
 class WorkerError(RuntimeError):
@@ -33,9 +33,12 @@ class WorkerError(RuntimeError):
 
 
 class Plan(NamedTuple):
-    """How all is measured: turns of each way, threads, folder of compiled programs and of the log."""
+    """How all is measured: turns of each way and the least seconds of one, seconds of warming up before them, threads, the folder
+    of compiled programs, and the log of the processes."""
 
     turns: int
+    turn_seconds: float
+    warm_seconds: float
     threads: int
     caches: Path
     log: IO[str]
@@ -154,19 +157,19 @@ def check(worker: Worker, given: Path, other: Worker | None) -> None:
             )
 
 
-def take_turns(workers: Sequence[Worker], turns: int) -> list[dict[str, Any]]:
-    """Time all workers in turn, ``turns`` times; for each the median of its turns (a turn counts as the median of its steps),
+def take_turns(workers: Sequence[Worker], plan: Plan) -> list[dict[str, Any]]:
+    """Time all workers in turn, again and again; for each the median of its turns (a turn counts as the median of its steps),
     their quartiles, and page faults a step."""
     steps = []
     for worker in workers:
         typical = min(worker.time(2)["seconds"])
         # kept memory grows for some steps
-        worker.time(min(30, max(1, math.ceil(WARM_SECONDS / typical))))
-        steps.append(min(300, max(1, math.ceil(TURN_SECONDS / typical))))
+        worker.time(min(30, max(1, math.ceil(plan.warm_seconds / typical))))
+        steps.append(min(300, max(1, math.ceil(plan.turn_seconds / typical))))
     taken: list[list[float]] = [[] for _ in workers]
     faults = [0] * len(workers)
     peaks = [0] * len(workers)
-    for _ in range(turns):
+    for _ in range(plan.turns):
         for i, worker in enumerate(workers):
             answer = worker.time(steps[i])
             taken[i].append(statistics.median(answer["seconds"]))
@@ -183,9 +186,9 @@ def take_turns(workers: Sequence[Worker], turns: int) -> list[dict[str, Any]]:
                 "milliseconds": 1e3 * middle,
                 "quartile_1": 1e3 * low,
                 "quartile_3": 1e3 * high,
-                "turns": turns,
+                "turns": plan.turns,
                 "steps_a_turn": steps[i],
-                "page_faults_a_step": faults[i] / (turns * steps[i]),
+                "page_faults_a_step": faults[i] / (plan.turns * steps[i]),
                 "peak_megabytes": peaks[i] / 2**20,
             }
         )

@@ -4,10 +4,10 @@ from typing import Any
 
 import jax
 import numpy as np
-from bench.cases import LEARNING_RATE, Case
-from bench.given import STEPS
 from flax.traverse_util import unflatten_dict
 
+from bench.cases import LEARNING_RATE, Case
+from bench.given import STEPS
 from drsn_jax import runtime
 from drsn_jax.networks import Network
 from drsn_jax.parallel import choose_devices, pmap_predict, replicate
@@ -22,11 +22,11 @@ class OurSide:
 
     def __init__(self, case: Case, given: dict[str, np.ndarray], view: str | None, devices: int | None, short: bool) -> None:
         runtime.prepare(devices=devices, dry_run=short)
-        chosen = {} if view is None else {"view": view}
+        chosen: dict[str, Any] = {} if view is None else {"view": view}
         network = Network(**case.fields, **chosen)
         optimizer = paper_optimizer(STEPS, LEARNING_RATE)
         windows, labels = case.data()
-        state = create_state(network, optimizer, jax.random.key(0), windows)
+        state: Any = create_state(network, optimizer, jax.random.key(0), windows)
         variables = unflatten_dict({path: given[path] for path in given if not path.startswith("logits/")}, sep="/")
         self._state: Any = state.replace(**jax.tree.map(jax.numpy.asarray, variables))
         self._count = case.batch

@@ -6,13 +6,13 @@ from typing import Any
 
 from bench.cases import SIZES
 from bench.measuring import WAYS
-
 from drsn_jax.runs import read_rows
 from drsn_jax.tables import TITLES
 
 Row = Mapping[str, str]
 SETTINGS = {"as_started": "each as its users start it", "tcmalloc": "both with tcmalloc preloaded"}
 TASKS = {"train": "training step", "infer": "inference"}
+CASE = ["network", "task", "batch"]
 PYTORCH = ("torch_eager", "torch_compiled")
 # Okabe & Ito, and a marker of its own for each
 STYLES = {
@@ -40,14 +40,14 @@ def speeds(rows: Sequence[Row]) -> str:
     """Windows a second of every way, and of ours the multiple of the faster one of PyTorch's."""
     ways = [way for way in WAYS if any(row["way"] == way for row in rows)]
     compared = [way for way in ways if way not in PYTORCH] if set(ways) & set(PYTORCH) else []
-    head = ["network", "task", "batch", *(f"{WAYS[way]}, windows/s" for way in ways), *(f"{WAYS[way]} / PyTorch" for way in compared)]
+    columns = [*(f"{WAYS[way]}, windows/s" for way in ways), *(f"{WAYS[way]} / PyTorch" for way in compared)]
     lines = []
     for case in cases(rows):
         of = {row["way"]: float(row["windows_per_second"]) for row in case}
         best = max((of[way] for way in PYTORCH if way in of), default=None)
         ratios = [f"**{of[way] / best:.2f}**" if way in of and best else "–" for way in compared]
         lines.append([*_names(case[0]), *(f"{of[way]:,.0f}" if way in of else "–" for way in ways), *ratios])
-    return "\n\n".join(["\n".join(table(head, lines)), *comparisons(rows)])
+    return "\n\n".join(["\n".join(table([*CASE, *columns], lines)), *comparisons(rows)])
 
 
 def comparisons(rows: Sequence[Row]) -> list[str]:
@@ -58,20 +58,19 @@ def comparisons(rows: Sequence[Row]) -> list[str]:
         if {"ours", "ours_plain"} <= of.keys():
             found.append(f"{', '.join(_names(case[0]))}: our own choice is {of['ours'] / of['ours_plain']:.2f} × our plain path.")
     times = {(*_place(row), row["network"], row["way"]): float(row["milliseconds"]) for row in rows}
-    for (*place, network, way), time in times.items():
-        other = times.get((*place, "resnet", way))
+    for (size, task, batch, network, way), time in times.items():
+        other = times.get((size, task, batch, "resnet", way))
         if network != "resnet" and other is not None:
-            size, task, batch = place
             found.append(
-                f"{SIZES[size].title}, {TASKS[task]}, batch {batch}, {WAYS[way]}: {TITLES[network]} takes {time / other:.2f} × the "
-                "time of ResNet."
+                f"{SIZES[size].title}, {TASKS[task]}, batch {batch}, {WAYS[way]}: {TITLES[network]} takes {time / other:.2f} × "
+                "the time of ResNet."
             )
     return ["\n".join(f"- {line}" for line in found)] if found else []
 
 
 def costs(rows: Sequence[Row]) -> str:
     """Milliseconds with quartiles, page faults, peak memory and the share of the floor that is reached."""
-    head = ["network", "task", "batch", "", "ms a step", "quartiles", "page faults a step", "peak memory, MB", "floor, ms", "reached"]
+    columns = ["", "ms a step", "quartiles", "page faults a step", "peak memory, MB", "floor, ms", "reached"]
     lines = [
         [
             *_names(row),
@@ -85,17 +84,22 @@ def costs(rows: Sequence[Row]) -> str:
         ]
         for row in rows
     ]
-    return "\n".join(table(head, lines))
+    return "\n".join(table([*CASE, *columns], lines))
 
 
 def start_times(starts: Sequence[Row]) -> str:
     """Seconds to the first step and of the first call, with an empty cache of compiled programs and with a full one."""
-    head = ["network", "task", "batch", "", "cache", "to the first step, s", "compilation, s"]
     lines = [
-        [*_names(row), WAYS[row["way"]], row["cache"], f"{float(row['start_seconds']):.1f}", f"{float(row['compile_seconds']):.1f}"]
+        [
+            *_names(row),
+            WAYS[row["way"]],
+            row["cache"],
+            f"{float(row['start_seconds']):.1f}",
+            f"{float(row['compile_seconds']):.1f}",
+        ]
         for row in starts
     ]
-    return "\n".join(table(head, lines))
+    return "\n".join(table([*CASE, "", "cache", "to the first step, s", "compilation, s"], lines))
 
 
 def draw(folder: str | Path) -> Path:

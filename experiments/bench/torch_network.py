@@ -1,7 +1,9 @@
 """The same networks as their users write them for PyTorch (extra ``bench``), with the weights of ours. No JAX in here.
 
-Features are ``(batch, channels, *positions)``; modules have the names of ``networks.Network``, so that parameters find each other.
+Features are ``(batch, channels, *positions)``; modules have the names of those of ``networks.Network``, by which their
+parameters find each other.
 """
+# pyright: reportMissingImports=false
 
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -11,6 +13,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
+
 # which of the two trees and which leaf of it → the name in PyTorch
 LEAVES = {
     ("params", "kernel"): "weight",
@@ -98,7 +101,7 @@ class Network(nn.Module):
 
 
 def convolution(inputs: int, features: int, kernel: Sequence[int], strides: int = 1) -> nn.Module:
-    kind = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[len(kernel) - 1]
+    kind: Any = (nn.Conv1d, nn.Conv2d, nn.Conv3d)[len(kernel) - 1]
     return kind(inputs, features, tuple(kernel), stride=strides, padding=tuple(k // 2 for k in kernel))
 
 

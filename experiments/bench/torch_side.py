@@ -1,10 +1,12 @@
 """The side of PyTorch: a step as its users write it, eager or compiled."""
+# pyright: reportMissingImports=false
 
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+
 from bench import torch_network
 from bench.cases import CHECKED, LEARNING_RATE, Case
 
