@@ -10,7 +10,8 @@ settings of drsn_jax.runtime), and both with tcmalloc preloaded. Without PyTorch
 The tables are windows a second and their ratio to the faster of PyTorch eager and compiled; page faults and peak memory; the time
 from the start of a process to its first step, with an empty and with a full cache of compiled programs; and the floor: what the
 copy and matrix rates of this machine allow. The folder of the run holds results.csv, starts.csv, machine.csv and a figure; the
-same command with --out on that folder measures what is missing. Keep the machine quiet meanwhile.
+same command with --out on that folder measures what is missing. It takes about 20 minutes on two cores; keep the machine quiet
+meanwhile.
 """
 
 import contextlib
@@ -53,6 +54,9 @@ class Options:
     """Turns of each way, of which the median is taken."""
     compiled: bool = True
     """Measure torch.compile too, which needs a C++ compiler."""
+    full: bool = False
+    """Every size at every batch: hours. By default that is for the first size; of the others a training step and inference, at
+    the first of --train-batches."""
     threads: int | None = None
     """Cores that all sides use; by default all there are."""
     out: Path | None = None
@@ -93,8 +97,9 @@ def groups(options: Options, threads: int, torch: bool) -> list[list[tuple[Case,
     views = "view" in {field.name for field in fields(Network)}
     found = []
     for size in options.sizes:
+        whole = options.full or size == options.sizes[0]
         for task, batches in (("train", options.train_batches), ("infer", options.batches)):
-            for batch in batches:
+            for batch in batches if whole else options.train_batches[:1]:
                 first, *others = (Case(size, network, task, batch, options.dry_run) for network in options.networks)
                 ways = ["ours"]
                 if torch:
