@@ -66,6 +66,15 @@ def prepare(options: RunOptions) -> None:
     named = (options.coordinator, options.processes, options.process_id)
     if options.distributed or any(value is not None for value in named):
         hosts.start(*named, heartbeat_seconds=options.heartbeat_seconds)
+    if not (options.plain_runtime or options.dry_run):
+        advise()
+
+
+def advise() -> None:
+    """One line on stderr where this machine could train faster on its CPU as it is."""
+    if jax.default_backend() == "cpu" and hosts.is_first() and (library := runtime.spare_tcmalloc()):
+        gain = f"{runtime.TCMALLOC_GAIN:g} times as fast"
+        print(f"LD_PRELOAD={library} in front of this command makes training steps up to {gain}", file=sys.stderr, flush=True)
 
 
 def shards(options: RunOptions) -> int:

@@ -77,19 +77,14 @@ def check(options: Options) -> None:
         raise ValueError("--turns and all batch sizes must be at least 1")
     if min(options.train_batches, default=2) < 2:
         raise ValueError("--train-batches must be at least 2: batch statistics of one window have no variance")
-    if options.threads is not None and not 1 <= options.threads <= len(cores()):
-        raise ValueError(f"--threads must be from 1 to {len(cores())}, the cores there are, got {options.threads}")
+    if options.threads is not None and not 1 <= options.threads <= runtime.cores():
+        raise ValueError(f"--threads must be from 1 to {runtime.cores()}, the cores there are, got {options.threads}")
 
 
 def shorten(options: Options) -> Options:
     """The options of a dry run."""
     changes: dict[str, Any] = {"networks": options.networks[:1], "sizes": options.sizes[:1], "settings": options.settings[:1]}
     return replace(options, **changes, train_batches=(8,), batches=(8,), turns=2, compiled=False)
-
-
-def cores() -> list[int]:
-    """The cores that this process may use."""
-    return sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else list(range(os.cpu_count() or 1))
 
 
 def groups(options: Options, threads: int, torch: bool) -> list[list[tuple[Case, str]]]:
@@ -121,9 +116,9 @@ def main() -> None:
     options: Options = scripts.parse(Options, __doc__)
     check(options)
     begun = time.perf_counter()
-    threads = options.threads or len(cores())
+    threads = options.threads or runtime.cores()
     if options.threads and hasattr(os, "sched_setaffinity"):
-        os.sched_setaffinity(0, cores()[:threads])  # the processes started from here inherit it
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])  # the processes started from here inherit it
     if not options.plain_runtime:
         runtime.prepare(dry_run=options.dry_run)
     if options.dry_run:
