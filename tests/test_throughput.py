@@ -211,6 +211,8 @@ def test_a_dry_run_without_pytorch(tmp_path):
     rows = read_rows(out / "results.csv")
     assert {row["way"] for row in rows} <= {"ours", "ours_plain", "ours_cores"}
     assert {row["task"] for row in rows} == {"train", "infer"}
+    starts = read_rows(out / "starts.csv")
+    assert [row["cache"] for row in starts if (row["task"], row["way"]) == ("train", "ours")] == ["cold", "warm"]
     assert (out / "throughput.png").exists()
 
 

@@ -111,7 +111,7 @@ def draw(folder: str | Path) -> Path:
     labels = list(dict.fromkeys(_label(row) for row in rows))
     places = {label: number for number, label in enumerate(labels)}
     figure = Figure(layout="constrained", figsize=(4.2 + 4.6 * len(settings), 1.6 + 0.36 * len(labels)))
-    panels = list(figure.subplots(1, len(settings), squeeze=False, sharey=True).flat)
+    panels = list(figure.subplots(1, len(settings), squeeze=False, sharex=True, sharey=True).flat)
     for panel, setting in zip(panels, settings, strict=True):
         chosen = [row for row in rows if row["setting"] == setting]
         for case in cases(chosen):
