@@ -262,6 +262,7 @@ def train(
         seconds = [seconds for _, seconds in comparison.estimate(first) if math.isfinite(seconds)]
         if seconds:
             scripts.say(f"expected time: {scripts.duration(sum(seconds) * trials / len(seconds))}")
+        scripts.advise(options)
     with scripts.Progress(trials * options.epochs) as progress:
         for number, cut in enumerate(folds):
             fold = first if number == 0 else cut()

@@ -1,0 +1,204 @@
+"""Several ways of doing the same work take turns, each in a process of its own."""
+
+import contextlib
+import dataclasses
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+
+from bench.cases import TOLERANCE, Case, difference
+
+WAYS = {
+    "ours": "drsn_jax",
+    "ours_cores": "drsn_jax, cores as devices",
+    "ours_plain": "drsn_jax, plain path",
+    "torch_eager": "PyTorch eager",
+    "torch_compiled": "PyTorch compiled",
+}
+# of the user's environment, what would change one side
+CLEARED = ("JAX_", "XLA_", "MALLOC_", "GLIBC_TUNABLES", "TCMALLOC_", "TORCHINDUCTOR_", "TORCH_COMPILE")
+
+
+class WorkerError(RuntimeError):
+    """A process could not do its work."""
+
+
+class Plan(NamedTuple):
+    """How all is measured: turns of each way and the least seconds of one, seconds of warming up before them, threads, the folder
+    of compiled programs, and the log of the processes."""
+
+    turns: int
+    turn_seconds: float
+    warm_seconds: float
+    threads: int
+    caches: Path
+    log: IO[str]
+
+
+class Worker:
+    """A process that has done its first steps of ``case`` in one of ``WAYS`` and can be told to do more.
+
+    ``library`` is preloaded, None for none. Raises WorkerError.
+    """
+
+    def __init__(self, case: Case, way: str, given: Path, plan: Plan, library: str | None) -> None:
+        self.case, self.way = case, way
+        folder = str(Path(__file__).resolve().parents[1])
+        clean = {name: value for name, value in os.environ.items() if not name.startswith(CLEARED)}
+        paths = os.pathsep.join([folder, *filter(None, [clean.get("PYTHONPATH")])])
+        preloaded = [name for name in clean.pop("LD_PRELOAD", "").split(":") if name and "tcmalloc" not in name]
+        environment = {
+            **clean,
+            "PYTHONPATH": paths,
+            "JAX_PLATFORMS": "cpu",
+            "XDG_CACHE_HOME": str(plan.caches),
+            "TORCHINDUCTOR_CACHE_DIR": str(plan.caches / "inductor"),
+            "LD_PRELOAD": ":".join([*preloaded, *([library] if library else [])]),
+        }
+        begun = time.time()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "bench.worker"],
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=plan.log,
+            text=True,
+        )
+        try:
+            order = {"case": dataclasses.asdict(case), "given": str(given), **_order(way, plan.threads, case.short)}
+            self.first = self._ask(order)
+        except BaseException:
+            self.close()
+            raise
+        self.start_seconds = self.first["first_step_at"] - begun
+
+    def time(self, steps: int) -> dict[str, Any]:
+        """Seconds of each of so many steps, page faults of all of them, and the most memory the process ever held."""
+        return self._ask({"steps": steps})
+
+    def close(self) -> None:
+        """End the process."""
+        self._process.kill()
+        self._process.communicate()
+
+    def _ask(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(order) + "\n")
+            self._process.stdin.flush()
+        line = self._process.stdout.readline()
+        if not line:
+            raise WorkerError(f"the process ended with code {self._process.wait()}")
+        answer = json.loads(line)
+        if "error" in answer:
+            raise WorkerError(answer["error"])
+        return answer
+
+
+def _order(way: str, threads: int, short: bool) -> dict[str, Any]:
+    if way.startswith("torch"):
+        return {"kind": "torch", "options": {"threads": threads, "compiled": way == "torch_compiled"}}
+    view, devices = ("plain" if way == "ours_plain" else None), (threads if way == "ours_cores" else None)
+    return {"kind": "ours", "options": {"view": view, "devices": devices, "short": short}}
+
+
+def start(
+    members: Sequence[tuple[Case, str]],
+    given: Mapping[Case, Path],
+    plan: Plan,
+    library: str | None,
+    stack: contextlib.ExitStack,
+    say: Callable[[str], None],
+) -> list[Worker]:
+    """A worker for each member, checked against the others; members that fail, or that memory cannot hold, are left out, saying
+    so. Raises WorkerError where one of ours fails, and ArithmeticError where results differ."""
+    workers: list[Worker] = []
+    for case, way in members:
+        largest = max((worker.first["peak_bytes"] for worker in workers), default=0)
+        if 1.1 * largest > _available_bytes():
+            say(f"  {WAYS[way]} is left out: {len(workers)} processes of up to {largest / 2**30:.1f} GB hold the memory")
+            continue
+        try:
+            worker = Worker(case, way, given[case], plan, library)
+        except WorkerError as error:
+            if not way.startswith("torch"):
+                raise
+            say(f"  {WAYS[way]} is left out: {error}")
+            continue
+        stack.callback(worker.close)
+        check(worker, given[case], next((other for other in workers if other.case == case), None))
+        workers.append(worker)
+    return workers
+
+
+def check(worker: Worker, given: Path, other: Worker | None) -> None:
+    """ArithmeticError where a worker's logits are not those of ``given``, or its first results not those of another."""
+    pairs = []
+    if "logits" in worker.first:
+        with np.load(given) as file:
+            pairs += [(worker.first["logits"][name], file[f"logits/{name}"]) for name in ("running", "batch")]
+    if other is not None:
+        pairs += list(zip(worker.first["results"], other.first["results"], strict=True))
+    for found, expected in pairs:
+        if (found_difference := difference(found, expected)) > TOLERANCE:
+            raise ArithmeticError(
+                f"{WAYS[worker.way]} and {WAYS[other.way] if other else WAYS['ours']} differ by {found_difference:.1e} in "
+                f"{worker.case}: nothing is timed that does not agree to {TOLERANCE:g}"
+            )
+
+
+def take_turns(workers: Sequence[Worker], plan: Plan) -> list[dict[str, Any]]:
+    """Time all workers in turn, again and again; for each the median of its turns (a turn counts as the median of its steps),
+    their quartiles, and page faults a step."""
+    steps = []
+    for worker in workers:
+        typical = min(worker.time(2)["seconds"])
+        # kept memory grows for some steps
+        worker.time(min(30, max(1, math.ceil(plan.warm_seconds / typical))))
+        steps.append(min(300, max(1, math.ceil(plan.turn_seconds / typical))))
+    taken: list[list[float]] = [[] for _ in workers]
+    faults = [0] * len(workers)
+    peaks = [0] * len(workers)
+    for _ in range(plan.turns):
+        for i, worker in enumerate(workers):
+            answer = worker.time(steps[i])
+            taken[i].append(statistics.median(answer["seconds"]))
+            faults[i] += answer["faults"]
+            peaks[i] = answer["peak_bytes"]
+    rows = []
+    for i, worker in enumerate(workers):
+        low, middle, high = np.quantile(taken[i], (0.25, 0.5, 0.75))
+        rows.append(
+            {
+                **worker.case.key,
+                "way": worker.way,
+                "windows_per_second": worker.case.batch / middle,
+                "milliseconds": 1e3 * middle,
+                "quartile_1": 1e3 * low,
+                "quartile_3": 1e3 * high,
+                "turns": plan.turns,
+                "steps_a_turn": steps[i],
+                "page_faults_a_step": faults[i] / (plan.turns * steps[i]),
+                "peak_megabytes": peaks[i] / 2**20,
+            }
+        )
+    return rows
+
+
+def _available_bytes() -> float:
+    """Memory that new processes can have; infinite where the system does not say."""
+    file = Path("/proc/meminfo")
+    if not file.exists():
+        return math.inf
+    line = next(line for line in file.read_text().splitlines() if line.startswith("MemAvailable"))
+    return 1024 * float(line.split()[1])
