@@ -135,6 +135,7 @@ def main() -> None:
         f"{len(recordings)} recordings of {study.classes} classes, {data_options.protocol(options)[1]}: {len(fold.train):,} "
         f"windows to train on, {len(fold.test):,} to test on; {len(trainings)} trainings of {options.epochs} epochs; {out}"
     )
+    scripts.advise(options)
     with folder.alone():
         diverged = train(study, trainings, fold, folder)
     report(out, {**dataclasses.asdict(options), "recordings": options.recordings or "simulated drivetrain"})
