@@ -44,9 +44,10 @@ def positions_of(length: int, channels: int, width: int = WIDTH) -> int:
 
 
 class Shape(NamedTuple):
-    """What a convolution from ``channels`` to ``features`` makes of a block: ``positions`` are those of the output, every
-    ``strides``-th of the input; the padding is centred. The input's length is a multiple of ``strides · positions``."""
+    """What a convolution from ``channels`` to ``features`` makes of the ``blocks`` of an example: ``positions`` are those of
+    an output block, every ``strides``-th of the input block; the padding is centred."""
 
+    blocks: int
     kernel: int
     strides: int
     positions: int
@@ -68,9 +69,9 @@ class Shape(NamedTuple):
         """Numbers in a block of the input."""
         return self.strides * self.positions * self.channels
 
-    def blocks(self, x: jax.Array) -> jax.Array:
-        """Features of any view as ``(batch, blocks, width)``."""
-        return x.reshape(len(x), -1, self.width)
+    def view(self, x: jax.Array) -> jax.Array:
+        """Features of any view as blocks ``(batch · blocks, width)``."""
+        return x.reshape(-1, self.width)
 
 
 # channels ↔ blocks
@@ -88,8 +89,8 @@ def narrow(vector: jax.Array, channels: int) -> jax.Array:
 
 
 def channel_sums(x: jax.Array, channels: int) -> jax.Array:
-    """Sums of each channel over the batch and its positions: ``(batch, blocks, width)`` → ``(channels,)``."""
-    return narrow(jnp.sum(x, (0, 1)), channels)
+    """Sums of each channel over the batch and its positions: ``(n, width)`` → ``(channels,)``."""
+    return narrow(jnp.sum(x, 0), channels)
 
 
 # convolution
@@ -112,31 +113,30 @@ def band(kernel: jax.Array, bias: jax.Array, shape: Shape) -> jax.Array:
 
 
 def operand(x: jax.Array, shape: Shape) -> jax.Array:
-    """``(batch, blocks, width)`` → ``(batch, blocks, left + width + right + 1)``, zeros beyond both ends."""
-    batch, blocks, width = x.shape
-    rows = jnp.zeros((batch, blocks, shape.left + width + shape.right + 1), x.dtype)
-    rows = _write(rows, x, 0, shape.left)
-    for away, into, taken in _neighbours(shape, blocks):
-        piece = x[:, :-away, taken] if away > 0 else x[:, -away:, taken]
-        rows = _write(rows, piece, max(away, 0), into.start)
-    return _write(rows, jnp.ones((batch, blocks, 1), x.dtype), 0, shape.left + width + shape.right)
+    """Blocks ``(n, width)`` → ``(n, left + width + right + 1)``, zeros beyond both ends of an example."""
+    # one row of constants, and not zeros: XLA makes a pad of what is written into those
+    row = np.zeros(shape.left + shape.width + shape.right + 1)
+    row[-1] = 1
+    rows = _write(jnp.broadcast_to(jnp.asarray(row, x.dtype), (len(x), len(row))), x, 0, shape.left)
+    for away, into, taken in _neighbours(shape):
+        piece = x[_shifted(-away), taken]
+        rows = _write(rows, jnp.where(_inside(len(x), away, shape), piece, 0), max(away, 0), into.start)
+    return rows
 
 
 def _operand_transposed(rows: jax.Array, shape: Shape) -> jax.Array:
     """The transpose of ``operand``, the ones left out: every number of a row goes back to where it was taken from."""
-    blocks, width = rows.shape[1], shape.width
-    x = rows[:, :, shape.left : shape.left + width]
-    for away, into, taken in _neighbours(shape, blocks):
-        here = slice(None, -away) if away > 0 else slice(-away, None)
-        there = slice(away, None) if away > 0 else slice(None, away)
-        x = _write(x, x[:, here, taken] + rows[:, there, into], max(-away, 0), taken.start)
+    x = rows[:, shape.left : shape.left + shape.width]
+    for away, into, taken in _neighbours(shape):
+        piece = jnp.where(_inside(len(x), away, shape), rows[_shifted(away), into], 0)
+        x = _write(x, x[_shifted(-away), taken] + piece, max(-away, 0), taken.start)
     return x
 
 
-def _neighbours(shape: Shape, blocks: int) -> list[tuple[int, slice, slice]]:
+def _neighbours(shape: Shape) -> list[tuple[int, slice, slice]]:
     """Which blocks a row takes from beside its own: how far before (after: negative), into and from which columns."""
     found, width = [], shape.width
-    for away in range(1, min(math.ceil(max(shape.left, shape.right) / width), blocks - 1) + 1):
+    for away in range(1, min(math.ceil(max(shape.left, shape.right) / width), shape.blocks - 1) + 1):
         if (left := shape.left - (away - 1) * width) > 0:
             low = max(0, left - width)
             found.append((away, slice(low, left), slice(width - (left - low), width)))
@@ -146,131 +146,146 @@ def _neighbours(shape: Shape, blocks: int) -> list[tuple[int, slice, slice]]:
     return found
 
 
+def _shifted(away: int) -> slice:
+    """All blocks but the first ``away``, or but the last ones where that is negative."""
+    return slice(away, None) if away > 0 else slice(None, away)
+
+
+def _inside(count: int, away: int, shape: Shape) -> jax.Array:
+    """For the blocks ``_shifted(away)`` of ``count``, whether the one so far before is of the same example: ``(n, 1)``."""
+    number = (jnp.arange(count) % shape.blocks)[_shifted(away)]
+    return (number >= away if away > 0 else number < shape.blocks + away)[:, None]
+
+
 def _write(into: jax.Array, piece: jax.Array, block: int, column: int) -> jax.Array:
-    return jax.lax.dynamic_update_slice(into, piece, (0, block, column))
+    return jax.lax.dynamic_update_slice(into, piece, (block, column))
 
 
 def convolve(x: jax.Array, matrix: jax.Array, shape: Shape) -> jax.Array:
-    """A convolution with nothing in front: features in any view → ``(batch, blocks, positions · features)``."""
-    return operand(shape.blocks(x), shape) @ matrix
+    """A convolution with nothing in front: features in any view → ``(batch · blocks, positions · features)``."""
+    return operand(shape.view(x), shape) @ matrix
 
 
 # normalisation
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
-def statistics(x: jax.Array, channels: int, axis_name: str | None = None) -> tuple[jax.Array, jax.Array]:
-    """``layers.batch_statistics`` of features in the blocked view: mean and biased variance ``(channels,)``."""
-    scale = channels / x.size
-    mean = _mean_of_replicas(channel_sums(x, channels) * scale, axis_name)
-    deviations = x - widen(mean, x.shape[-1])
-    return mean, _mean_of_replicas(channel_sums(deviations * deviations, channels) * scale, axis_name)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
+def norm_relu_convolve(
+    x: jax.Array,
+    scale: jax.Array,
+    offset: jax.Array,
+    matrix: jax.Array,
+    shape: Shape,
+    epsilon: float,
+    axis_name: str | None = None,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Batch normalisation, ReLU and convolution of ``shape.view(x)``, and the mean and biased variance ``(channels,)`` of x,
+    over all replicas of ``axis_name``.
+
+    Kept for the backward pass are what differs from the mean and the operand; it is two products and one sum of each kind.
+    """
+    return _norm_relu_convolve_forward(x, scale, offset, matrix, shape, epsilon, axis_name)[0]
 
 
-def _statistics_forward(x, channels, axis_name):
-    mean, var = statistics(x, channels, axis_name)
-    return (mean, var), (x, mean)
+def _norm_relu_convolve_forward(x, scale, offset, matrix, shape, epsilon, axis_name):
+    share = shape.channels / x.size
+    mean = _mean_of_replicas(channel_sums(x, shape.channels) * share, axis_name)
+    x = x - widen(mean, shape.width)
+    var = _mean_of_replicas(channel_sums(x * x, shape.channels) * share, axis_name)
+    inverse = jax.lax.rsqrt(var + epsilon)
+    rows = operand(jnp.maximum(x * widen(scale * inverse, shape.width) + widen(offset, shape.width), 0), shape)
+    return (rows @ matrix, mean, var), (x, rows, scale, inverse, matrix)
 
 
-def _statistics_backward(channels, axis_name, kept, cotangents):
-    (x, mean), (of_mean, of_var) = kept, _mean_of_replicas(jnp.stack(cotangents), axis_name) * (channels / kept[0].size)
-    width = x.shape[-1]
-    return (widen(of_mean, width) + (x - widen(mean, width)) * widen(2 * of_var, width),)
+def _norm_relu_convolve_backward(shape, epsilon, axis_name, kept, cotangents):
+    x, rows, scale, inverse, matrix = kept
+    of_y, of_mean, of_var = cotangents
+    of_matrix = (of_y.T @ rows).T
+    of_relu = _operand_transposed(of_y @ matrix[:-1].T, shape)
+    alive = rows[:, shape.left : shape.left + shape.width] > 0
+    of_normed = jnp.where(alive, of_relu, 0)
+    of_offset = channel_sums(of_normed, shape.channels)
+    of_gain = channel_sums(of_normed * x, shape.channels)
+    gain, share = scale * inverse, shape.channels / x.size
+    of_var = of_var - 0.5 * of_gain * gain * inverse**2
+    of_mean, of_var = _mean_of_replicas(jnp.stack([of_mean - gain * of_offset, 2 * of_var]), axis_name) * share
+    of_x = of_normed * widen(gain, shape.width) + x * widen(of_var, shape.width) + widen(of_mean, shape.width)
+    return of_x, of_gain * inverse, of_offset, of_matrix
 
 
-statistics.defvjp(_statistics_forward, _statistics_backward)
+norm_relu_convolve.defvjp(_norm_relu_convolve_forward, _norm_relu_convolve_backward)
 
 
 def _mean_of_replicas(x: jax.Array, axis_name: str | None) -> jax.Array:
     return x if axis_name is None else jax.lax.pmean(x, axis_name)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(5,))
-def norm_relu_convolve(
-    x: jax.Array, mean: jax.Array, gain: jax.Array, offset: jax.Array, matrix: jax.Array, shape: Shape
-) -> jax.Array:
-    """``convolve(relu((x - mean) · gain + offset))`` of ``shape.blocks(x)`` with ``mean``, ``gain`` and ``offset`` of
-    ``(channels,)``.
-
-    Only the arguments are kept for the backward pass; it is two products and one sum of each kind.
-    """
-    return _norm_relu_convolve_forward(x, mean, gain, offset, matrix, shape)[0]
-
-
-def _norm_relu_convolve_forward(x, mean, gain, offset, matrix, shape):
-    normed = (x - widen(mean, shape.width)) * widen(gain, shape.width) + widen(offset, shape.width)
-    rows = operand(jnp.maximum(normed, 0), shape)
-    return rows @ matrix, (x, rows, mean, gain, offset, matrix)
-
-
-def _norm_relu_convolve_backward(shape, kept, of_y):
-    x, rows, mean, gain, offset, matrix = kept
-    of_matrix = jnp.einsum("bnr,bnw->rw", rows, of_y)
-    of_relu = _operand_transposed(of_y @ matrix[:-1].T, shape)
-    alive = rows[:, :, shape.left : shape.left + shape.width] > 0
-    of_normed = jnp.where(alive, of_relu, 0)
-    deviations = x - widen(mean, shape.width)
-    of_offset = channel_sums(of_normed, shape.channels)
-    of_gain = channel_sums(of_normed * deviations, shape.channels)
-    return of_normed * widen(gain, shape.width), -gain * of_offset, of_gain, of_offset, of_matrix
-
-
-norm_relu_convolve.defvjp(_norm_relu_convolve_forward, _norm_relu_convolve_backward)
-
-
 # thresholds
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1,))
-def mean_magnitude(x: jax.Array, channels: int) -> jax.Array:
-    """The mean of ``|x|`` over the positions: ``(batch, blocks, width)`` → ``(batch, channels)``."""
-    return narrow(jnp.sum(jnp.abs(x), 1), channels) * _share(x, channels)
+@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def mean_magnitude(x: jax.Array, blocks: int, channels: int) -> jax.Array:
+    """The mean of ``|x|`` over the positions of each example: blocks ``(batch · blocks, width)`` → ``(batch, channels)``."""
+    return mean_of_positions(jnp.abs(x), blocks, channels)
 
 
-def _mean_magnitude_backward(channels, x, of_mean):
-    return (jnp.sign(x) * widen(of_mean * _share(x, channels), x.shape[-1])[:, None],)
+def _mean_magnitude_backward(blocks, channels, x, of_mean):
+    wide = _over_blocks(of_mean * (channels / (blocks * x.shape[1])), x)
+    return (_signed(x, 0, wide),)
 
 
-mean_magnitude.defvjp(lambda x, channels: (mean_magnitude(x, channels), x), _mean_magnitude_backward)
+mean_magnitude.defvjp(lambda x, blocks, channels: (mean_magnitude(x, blocks, channels), x), _mean_magnitude_backward)
 
 
-def mean_of_positions(x: jax.Array, channels: int) -> jax.Array:
-    """The mean over the positions: ``(batch, blocks, width)`` → ``(batch, channels)``."""
-    return narrow(jnp.sum(x, 1), channels) * _share(x, channels)
+def mean_of_positions(x: jax.Array, blocks: int, channels: int) -> jax.Array:
+    """The mean over the positions of each example: blocks ``(batch · blocks, width)`` → ``(batch, channels)``."""
+    sums = jnp.sum(x.reshape(-1, blocks, x.shape[1]), 1)
+    return narrow(sums, channels) * (channels / (blocks * x.shape[1]))
 
 
-def _share(x: jax.Array, channels: int) -> float:
-    return channels / (x.shape[1] * x.shape[2])
+def scale(x: jax.Array, weight: jax.Array) -> jax.Array:
+    """Blocks times one number for each channel of each example, ``(batch, channels)``."""
+    return x * _over_blocks(weight, x)
 
 
 @jax.custom_vjp
 def soft_threshold(x: jax.Array, threshold: jax.Array) -> jax.Array:
-    """``thresholding.soft_threshold`` of ``(batch, blocks, width)`` with one threshold a channel, ``(batch, channels)``."""
-    wide = widen(threshold, x.shape[-1])[:, None]
+    """``thresholding.soft_threshold`` of blocks with one threshold for each channel of each example, ``(batch, channels)``."""
+    wide = _over_blocks(threshold, x)
     return x - jnp.clip(x, -wide, wide)
 
 
 def _soft_threshold_backward(kept, of_y):
     x, threshold = kept
-    of_x = jnp.where(jnp.abs(x) > widen(threshold, x.shape[-1])[:, None], of_y, 0)
-    return of_x, -narrow(jnp.sum(of_x * jnp.sign(x), 1), threshold.shape[-1])
+    wide = _over_blocks(threshold, x)
+    sums = jnp.sum(_signed(x, wide, of_y).reshape(len(threshold), -1, x.shape[1]), 1)
+    return jnp.where(jnp.abs(x) > wide, of_y, 0), -narrow(sums, threshold.shape[1])
 
 
 soft_threshold.defvjp(lambda x, threshold: (soft_threshold(x, threshold), (x, threshold)), _soft_threshold_backward)
 
 
+def _over_blocks(vectors: jax.Array, x: jax.Array) -> jax.Array:
+    """``(batch, channels)`` at every position: the shape of the blocks ``x``."""
+    wide = widen(vectors, x.shape[1])[:, None]
+    return jnp.broadcast_to(wide, (len(wide), len(x) // len(wide), x.shape[1])).reshape(x.shape)
+
+
+def _signed(x, threshold, y):
+    """``y`` with the sign of ``x`` where that is beyond the threshold, else 0."""
+    return jnp.where(x > threshold, y, jnp.where(x < -threshold, -y, 0))
+
+
 # shortcut
 
 
-def shortcut(x: jax.Array, channels: int, features: int, strides: int, positions: int) -> jax.Array:
-    """Every ``strides``-th position with zero channels around (see ``networks.pad_channels``), as a product with a 0/1 matrix;
-    ``positions`` are those of an output block."""
-    front = (features - channels) // 2
-    if strides == 1 and channels == features:
+def shortcut(x: jax.Array, shape: Shape) -> jax.Array:
+    """Every ``strides``-th position with zero channels around (``networks.pad_channels``): a product with a 0/1 matrix."""
+    if shape.strides == 1 and shape.channels == shape.features:
         return x
-    picks = np.zeros((positions, strides, channels, positions, features))
-    for p in range(positions):
-        for c in range(channels):
+    picks = np.zeros((shape.positions, shape.strides, shape.channels, shape.positions, shape.features))
+    front = (shape.features - shape.channels) // 2
+    for p in range(shape.positions):
+        for c in range(shape.channels):
             picks[p, 0, c, p, front + c] = 1
-    matrix = jnp.asarray(picks.reshape(strides * positions * channels, -1), x.dtype)
-    return x.reshape(len(x), -1, len(matrix)) @ matrix
+    return shape.view(x) @ jnp.asarray(picks.reshape(shape.width, -1), x.dtype)

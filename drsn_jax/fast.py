@@ -4,131 +4,197 @@ The same parameters and statistics, the same result to rounding as the modules g
 fixed statistics the second norm of a unit is folded into its first convolution.
 """
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
 from drsn_jax import blocked
-from drsn_jax.layers import BatchNorm
+from drsn_jax.arrays import named_leaves
+from drsn_jax.layers import BatchNorm, position_mean, update_running
 
 Tree = Mapping[str, Any]
-MOMENTUM, EPSILON = BatchNorm.momentum, BatchNorm.epsilon
+MIN_WIDTH = 16
 
 
 class Plan(NamedTuple):
-    """The fields of a ``Network`` that its features depend on, with one kernel length."""
+    """What the features depend on beside the variables: fields of a ``Network``, and the positions in a block behind its first
+    convolution and in each stage."""
 
-    widths: Sequence[int]
-    units: Sequence[int]
+    widths: tuple[int, ...]
+    units: tuple[int, ...]
     kernel: int
     stem: int
     shrinkage: str | None
     shortcut: str | None
     axis_name: str | None
+    positions: tuple[int, ...]
+
+    @property
+    def pays(self) -> bool:
+        """Whether a CPU is faster so (see the table above)."""
+        widths = (self.widths[0], *self.widths)
+        return all(MIN_WIDTH <= p * w <= blocked.WIDTH for p, w in zip(self.positions, widths, strict=True))
 
 
-def lengths(plan: Plan, length: int) -> list[int] | None:
-    """Positions behind the first convolution and in each stage, or None where a stride does not divide them."""
-    found = []
-    for strides in (plan.stem, *(2 for _ in plan.widths)):
-        if length % strides:
+def plan(network: Any, variables: Mapping[str, Tree], x: jax.Array) -> Plan | None:
+    """How to compute the features of ``x`` ``(batch, length, channels)``, or None where it takes the modules: for more or fewer
+    axes, another padding, a rule that is not soft, a convolution or norm of the user's own, lengths that the strides do not
+    divide, 16-bit numbers or several dtypes, and variables that are not those of the network."""
+    if (
+        x.ndim != 3
+        or len(network.kernel) != 1
+        or network.padding != "centred"
+        or network.conv is not nn.Conv
+        or network.norm is not BatchNorm
+        or network.dtype not in (None, x.dtype)
+        or x.dtype not in (jnp.float32, jnp.float64)
+        or (network.threshold_rule != "soft" and network.shrinkage in ("channel_wise", "channel_shared"))
+        or (network.shortcut == "zero_padding" and any(a > b for a, b in itertools.pairwise(network.widths)))
+    ):
+        return None
+    length, positions = x.shape[1], []
+    for strides, width in ((network.stem, network.widths[0]), *((2, width) for width in network.widths)):
+        if length % strides or length == 0:
             return None
         length //= strides
-        found.append(length)
-    return found
+        positions.append(blocked.positions_of(length, width))
+    found = {name: (leaf.shape, leaf.dtype) for name, leaf in named_leaves(variables)}
+    if any(found.get(name) != (shape, x.dtype) for name, shape in _shapes(network, x.shape[2])):
+        return None
+    return Plan(
+        tuple(network.widths), tuple(network.units), network.kernel[0], network.stem, network.shrinkage, network.shortcut,
+        network.axis_name, tuple(positions),
+    )  # fmt: skip
+
+
+def _shapes(network: Any, channels: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The names and shapes of the variables that the features depend on."""
+
+    def affine(name: str, *kernel: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+        yield from ((f"params/{name}/kernel", kernel), (f"params/{name}/bias", kernel[-1:]))
+
+    def norm(name: str, width: int) -> Iterator[tuple[str, tuple[int, ...]]]:
+        for vector in ("params/{}/scale", "params/{}/bias", "batch_stats/{}/mean", "batch_stats/{}/var"):
+            yield vector.format(name), (width,)
+
+    (kernel,), width = network.kernel, network.widths[0]
+    yield from affine("stem_conv", kernel, channels, width)
+    for stage, (features, count) in enumerate(zip(network.widths, network.units, strict=True)):
+        for number in range(count):
+            unit = f"stages_{stage}_{number}"
+            yield from norm(f"{unit}/norm_1", width)
+            yield from affine(f"{unit}/conv_1", kernel, width, features)
+            yield from norm(f"{unit}/norm_2", features)
+            yield from affine(f"{unit}/conv_2", kernel, features, features)
+            if network.shortcut == "projection" and (number == 0 or width != features):
+                yield from affine(f"{unit}/projection", 1, width, features)
+            if network.shrinkage is not None:
+                outputs = 1 if network.shrinkage == "channel_shared" else features
+                yield from affine(f"{unit}/attention/dense_1", features, features)
+                yield from affine(f"{unit}/attention/dense_2", features, outputs)
+            if network.shrinkage in ("channel_wise", "channel_shared"):
+                yield from norm(f"{unit}/attention/norm", features)
+            width = features
+    yield from norm("last_norm", width)
 
 
 def features(plan: Plan, variables: Mapping[str, Tree], x: jax.Array, train: bool) -> tuple[jax.Array, Tree]:
     """The pooled features ``(batch, widths[-1])`` of windows ``(batch, length, channels)`` and the new ``batch_stats``, which
     are the old ones unless ``train``."""
-    params, stats = variables["params"], variables.get("batch_stats", {})
-    counts = lengths(plan, x.shape[1])
-    assert counts is not None, "a stride does not divide the length"
-    norm = _Norms(train, plan.axis_name)
-    positions = blocked.positions_of(counts[0], plan.widths[0])
-    shape = blocked.Shape(plan.kernel, plan.stem, positions, x.shape[-1], plan.widths[0])
+    params, stats, width = variables["params"], variables["batch_stats"], plan.widths[0]
+    length, strides = x.shape[1] // plan.stem, plan.stem
+    shape = blocked.Shape(length // plan.positions[0], plan.kernel, strides, plan.positions[0], x.shape[-1], width)
     y, updated = blocked.convolve(x, _band(params["stem_conv"], shape), shape), {}
-    width = plan.widths[0]
-    for stage, (features, count, length) in enumerate(zip(plan.widths, plan.units, counts[1:], strict=True)):
-        positions = blocked.positions_of(length, features)
+    for stage, (features, count, positions) in enumerate(zip(plan.widths, plan.units, plan.positions[1:], strict=True)):
+        length //= 2
         for number in range(count):
-            shape = blocked.Shape(plan.kernel, 2 if number == 0 else 1, positions, width, features)
+            strides = 2 if number == 0 else 1
+            shape = blocked.Shape(length // positions, plan.kernel, strides, positions, width, features)
             name = f"stages_{stage}_{number}"
-            y, updated[name] = _unit(plan, norm, params[name], stats[name], y, shape)
+            y, updated[name] = _unit(plan, params[name], stats[name], y, train, shape)
             width = features
-    mean, gain, offset, updated["last_norm"] = norm(params["last_norm"], stats["last_norm"], y)
-    wide = y.shape[-1]
-    normed = (y - blocked.widen(mean, wide)) * blocked.widen(gain, wide) + blocked.widen(offset, wide)
-    return blocked.mean_of_positions(jax.nn.relu(normed), width), updated
+    y = y.reshape(len(x), -1, width)
+    y, updated["last_norm"] = _norm(plan, params["last_norm"], stats["last_norm"], y, train)
+    return position_mean(jax.nn.relu(y)), updated
 
 
 def _unit(
-    plan: Plan, norm: "_Norms", params: Tree, stats: Tree, x: jax.Array, shape: blocked.Shape
+    plan: Plan, params: Tree, stats: Tree, x: jax.Array, train: bool, shape: blocked.Shape
 ) -> tuple[jax.Array, Tree]:
-    x, updated = shape.blocks(x), {}
+    x, updated = shape.view(x), dict(stats)
     second = shape._replace(strides=1, channels=shape.features)
-    mean, gain, offset, updated["norm_1"] = norm(params["norm_1"], stats["norm_1"], x)
-    if norm.train:
-        y = blocked.norm_relu_convolve(x, mean, gain, offset, _band(params["conv_1"], shape), shape)
-        scaled = norm(params["norm_2"], stats["norm_2"], y)
-        updated["norm_2"] = scaled[-1]
-        y = blocked.norm_relu_convolve(y, *scaled[:3], _band(params["conv_2"], second), second)
+    if train:
+        y, updated["norm_1"] = _norm_relu_convolve(plan, params, stats, x, shape, 1)
+        y, updated["norm_2"] = _norm_relu_convolve(plan, params, stats, y, second, 2)
     else:
-        between, by, then, updated["norm_2"] = norm(params["norm_2"], stats["norm_2"], None)
-        conv = params["conv_1"]
-        folded = {"kernel": conv["kernel"] * by, "bias": (conv["bias"] - between) * by + then}
-        y = blocked.norm_relu_convolve(x, mean, gain, offset, _band(folded, shape), shape)
-        y = blocked.convolve(jax.nn.relu(y), _band(params["conv_2"], second), second)
-    if plan.shrinkage is not None:
-        y, attention = _attention(plan, norm, params["attention"], stats.get("attention", {}), y, shape.features)
-        if attention:
-            updated["attention"] = attention
+        gain, offset = _fixed(params["norm_1"], stats["norm_1"])
+        y = jax.nn.relu(x * blocked.widen(gain, shape.width) + blocked.widen(offset, shape.width))
+        gain, offset = _fixed(params["norm_2"], stats["norm_2"])
+        folded = {"kernel": params["conv_1"]["kernel"] * gain, "bias": params["conv_1"]["bias"] * gain + offset}
+        y = jax.nn.relu(blocked.convolve(y, _band(folded, shape), shape))
+        y = blocked.convolve(y, _band(params["conv_2"], second), second)
+    if plan.shrinkage == "squeeze_excitation":
+        y = _squeeze_excitation(params["attention"], y, second)
+    elif plan.shrinkage is not None:
+        y, updated["attention"] = _shrinkage(plan, params["attention"], stats["attention"], y, train, second)
     if plan.shortcut is None:
         return y, updated
     if "projection" in params:
         point = shape._replace(kernel=1)
         return y + blocked.convolve(x, _band(params["projection"], point), point), updated
-    return y + blocked.shortcut(x, shape.channels, shape.features, shape.strides, shape.positions), updated
+    return y + blocked.shortcut(x, shape), updated
 
 
-def _attention(
-    plan: Plan, norm: "_Norms", params: Tree, stats: Tree, x: jax.Array, channels: int
-) -> tuple[jax.Array, Tree]:
-    first, second = params["dense_1"], params["dense_2"]
-    if plan.shrinkage == "squeeze_excitation":
-        hidden = jax.nn.relu(blocked.mean_of_positions(x, channels) @ first["kernel"] + first["bias"])
-        weight = jax.nn.sigmoid(hidden @ second["kernel"] + second["bias"])
-        return x * blocked.widen(weight, x.shape[-1])[:, None], {}
-    average = blocked.mean_magnitude(x, channels)
-    hidden = average @ first["kernel"] + first["bias"]
-    mean, gain, offset, updated = norm(params["norm"], stats["norm"], hidden[:, None])
-    alpha = jax.nn.sigmoid(jax.nn.relu((hidden - mean) * gain + offset) @ second["kernel"] + second["bias"])
+def _shrinkage(plan: Plan, params: Tree, stats: Tree, x: jax.Array, train: bool, shape: blocked.Shape) -> tuple[jax.Array, Tree]:
+    average = blocked.mean_magnitude(x, shape.blocks, shape.channels)
+    hidden, updated = _norm(plan, params["norm"], stats["norm"], _dense(params["dense_1"], average), train)
+    alpha = jax.nn.sigmoid(_dense(params["dense_2"], jax.nn.relu(hidden)))
     if plan.shrinkage == "channel_shared":
         average = jnp.mean(average, -1, keepdims=True)
-    return blocked.soft_threshold(x, jnp.broadcast_to(alpha * average, (len(x), channels))), {"norm": updated}
+    return blocked.soft_threshold(x, jnp.broadcast_to(alpha * average, (len(alpha), shape.channels))), {"norm": updated}
 
 
-class _Norms(NamedTuple):
-    """A norm as three vectors: what is taken away, multiplied, added; and its new statistics."""
+def _squeeze_excitation(params: Tree, x: jax.Array, shape: blocked.Shape) -> jax.Array:
+    hidden = jax.nn.relu(_dense(params["dense_1"], blocked.mean_of_positions(x, shape.blocks, shape.channels)))
+    weight = jax.nn.sigmoid(_dense(params["dense_2"], hidden))
+    return blocked.scale(x, weight)
 
-    train: bool
-    axis_name: str | None
 
-    def __call__(self, params: Tree, stats: Tree, x: jax.Array | None) -> tuple[jax.Array, jax.Array, jax.Array, Tree]:
-        channels = len(params["scale"])
-        if self.train:
-            assert x is not None
-            mean, var = blocked.statistics(x, channels, self.axis_name)
-            count = x.size // channels * (1 if self.axis_name is None else jax.lax.axis_size(self.axis_name))
-            if count > 1:
-                batch = {"mean": mean, "var": var}
-                stats = {k: MOMENTUM * stats[k] + (1 - MOMENTUM) * batch[k] for k in batch}
-        else:
-            mean, var = stats["mean"], stats["var"]
-        return mean, params["scale"] * jax.lax.rsqrt(var + EPSILON), params["bias"], stats
+def _dense(params: Tree, x: jax.Array) -> jax.Array:
+    return x @ params["kernel"] + params["bias"]
 
 
 def _band(params: Tree, shape: blocked.Shape) -> jax.Array:
     return blocked.band(params["kernel"], params["bias"], shape)
+
+
+# norms
+
+
+def _norm(plan: Plan, params: Tree, stats: Tree, x: jax.Array, train: bool) -> tuple[jax.Array, Tree]:
+    """A norm by its module: what is no block."""
+    variables = {"params": params, "batch_stats": stats}
+    y, updated = BatchNorm(axis_name=plan.axis_name, parent=None).apply(variables, x, not train, mutable=["batch_stats"])
+    return y, updated["batch_stats"]
+
+
+def _norm_relu_convolve(
+    plan: Plan, params: Tree, stats: Tree, x: jax.Array, shape: blocked.Shape, number: int
+) -> tuple[jax.Array, Tree]:
+    norm, running = params[f"norm_{number}"], stats[f"norm_{number}"]
+    matrix = _band(params[f"conv_{number}"], shape)
+    y, mean, var = blocked.norm_relu_convolve(
+        x, norm["scale"], norm["bias"], matrix, shape, BatchNorm.epsilon, plan.axis_name
+    )
+    count = x.size // shape.channels * (1 if plan.axis_name is None else jax.lax.axis_size(plan.axis_name))
+    return y, update_running(running, {"mean": mean, "var": var}, count)
+
+
+def _fixed(params: Tree, stats: Tree) -> tuple[jax.Array, jax.Array]:
+    """A norm with running statistics as two vectors, to multiply with and to add."""
+    gain = params["scale"] * jax.lax.rsqrt(stats["var"] + BatchNorm.epsilon)
+    return gain, params["bias"] - stats["mean"] * gain
