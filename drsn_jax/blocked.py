@@ -124,12 +124,14 @@ def operand(x: jax.Array, shape: Shape) -> jax.Array:
     return rows
 
 
-def _operand_transposed(rows: jax.Array, shape: Shape) -> jax.Array:
-    """The transpose of ``operand``, the ones left out: every number of a row goes back to where it was taken from."""
-    x = rows[:, shape.left : shape.left + shape.width]
+def _operand_transposed(rows: jax.Array, alive: jax.Array, shape: Shape) -> jax.Array:
+    """The transpose of ``operand``, the ones left out: every number of a row goes back to where it was taken from, if that is
+    ``alive``."""
+    x = jnp.where(alive, rows[:, shape.left : shape.left + shape.width], 0)
     for away, into, taken in _neighbours(shape):
-        piece = jnp.where(_inside(len(x), away, shape), rows[_shifted(away), into], 0)
-        x = _write(x, x[_shifted(-away), taken] + piece, max(-away, 0), taken.start)
+        here = (_shifted(-away), taken)
+        piece = jnp.where(_inside(len(x), away, shape) & alive[here], rows[_shifted(away), into], 0)
+        x = _write(x, x[here] + piece, max(-away, 0), taken.start)
     return x
 
 
@@ -153,7 +155,7 @@ def _shifted(away: int) -> slice:
 
 def _inside(count: int, away: int, shape: Shape) -> jax.Array:
     """For the blocks ``_shifted(away)`` of ``count``, whether the one so far before is of the same example: ``(n, 1)``."""
-    number = (jnp.arange(count) % shape.blocks)[_shifted(away)]
+    number = (jnp.arange(count, dtype=jnp.uint32) % shape.blocks)[_shifted(away)]
     return (number >= away if away > 0 else number < shape.blocks + away)[:, None]
 
 
@@ -200,10 +202,9 @@ def _norm_relu_convolve_forward(x, scale, offset, matrix, shape, epsilon, axis_n
 def _norm_relu_convolve_backward(shape, epsilon, axis_name, kept, cotangents):
     x, rows, scale, inverse, matrix = kept
     of_y, of_mean, of_var = cotangents
-    of_matrix = (of_y.T @ rows).T
-    of_relu = _operand_transposed(of_y @ matrix[:-1].T, shape)
+    of_matrix = rows.T @ of_y
     alive = rows[:, shape.left : shape.left + shape.width] > 0
-    of_normed = jnp.where(alive, of_relu, 0)
+    of_normed = _operand_transposed(of_y @ matrix[:-1].T, alive, shape)
     of_offset = channel_sums(of_normed, shape.channels)
     of_gain = channel_sums(of_normed * x, shape.channels)
     gain, share = scale * inverse, shape.channels / x.size
