@@ -22,7 +22,7 @@ from drsn_jax.shrinkage import ChannelSharedShrinkage, ChannelWiseShrinkage, Squ
 
 SHRINKAGES = ("channel_wise", "channel_shared", "squeeze_excitation")
 SHORTCUTS = ("zero_padding", "projection")
-VIEWS = ("plain", "blocked")
+VIEWS = ("plain", "blocked", "cpu")
 
 
 class ResidualUnit(nn.Module):
@@ -119,8 +119,10 @@ class Network(nn.Module):
       units: number of units of each stage.
       stem: stride of the first convolution, which has ``widths[0]`` kernels and neither norm nor ReLU.
       view: how the features are computed, with the same result to rounding. ``"plain"``: by the modules. ``"blocked"``: as
-        ``fast`` does, wherever it can (see ``fast.plan``), else by the modules. None: on a CPU as ``fast`` does where it pays,
-        by the modules elsewhere. Forward-mode differentiation (``jax.jvp``, ``jax.hessian``) needs ``"plain"``.
+        ``fast`` does wherever it can, else by the modules. ``"cpu"``: as ``fast`` does where that pays on a CPU. None: ``"cpu"``
+        where the program runs on a CPU and ``"plain"`` elsewhere, which is decided when it is compiled, so that both are
+        traced. The blocked view has derivatives of every order in reverse mode; forward mode (``jax.jvp``, ``jax.hessian``)
+        needs ``"plain"``, and so do interceptors of the modules' methods.
 
     Raises ValueError for fields that do not fit together.
     """
@@ -171,7 +173,7 @@ class Network(nn.Module):
         variables = {name: self.variables[name] for name in ("params", "batch_stats")}
         blocked = functools.partial(fast.features, plan, train=train)
         plain = functools.partial(_plain_features, self.clone(parent=None, view="plain"), train=train)
-        if self.view == "blocked":
+        if self.view is not None:
             y, stats = blocked(variables, x)
         else:
             y, stats = jax.lax.platform_dependent(variables, x, cpu=blocked, default=plain)
