@@ -97,7 +97,7 @@ def channel_sums(x: jax.Array, channels: int) -> jax.Array:
 
 
 def band(kernel: jax.Array, bias: jax.Array, shape: Shape) -> jax.Array:
-    """The matrix ``(left + width + right + 1, positions · features)`` of a convolution with ``kernel (k, channels, features)``."""
+    """The matrix ``(left + width + right + 1, positions · features)`` of the convolution ``kernel (k, channels, features)``."""
     left, right = shape.left // shape.channels, shape.right // shape.channels
     rows = left + shape.strides * shape.positions + right
     # input position q meets output position p at the kernel's sample k
@@ -107,9 +107,7 @@ def band(kernel: jax.Array, bias: jax.Array, shape: Shape) -> jax.Array:
             if (q := p * shape.strides + k) < rows:
                 meets[q, p, k] = 1
     matrix = jnp.einsum("qpk,kcf->qcpf", jnp.asarray(meets, kernel.dtype), kernel)
-    return jnp.concatenate(
-        [matrix.reshape(rows * shape.channels, -1), widen(bias, shape.positions * shape.features)[None]]
-    )
+    return jnp.concatenate([matrix.reshape(rows * shape.channels, -1), widen(bias, shape.positions * shape.features)[None]])
 
 
 def operand(x: jax.Array, shape: Shape) -> jax.Array:

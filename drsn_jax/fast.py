@@ -122,9 +122,7 @@ def features(plan: Plan, variables: Mapping[str, Tree], x: jax.Array, train: boo
     return position_mean(jax.nn.relu(y)), updated
 
 
-def _unit(
-    plan: Plan, params: Tree, stats: Tree, x: jax.Array, train: bool, shape: blocked.Shape
-) -> tuple[jax.Array, Tree]:
+def _unit(plan: Plan, params: Tree, stats: Tree, x: jax.Array, train: bool, shape: blocked.Shape) -> tuple[jax.Array, Tree]:
     x, updated = shape.view(x), dict(stats)
     second = shape._replace(strides=1, channels=shape.features)
     if train:
@@ -187,9 +185,7 @@ def _norm_relu_convolve(
 ) -> tuple[jax.Array, Tree]:
     norm, running = params[f"norm_{number}"], stats[f"norm_{number}"]
     matrix = _band(params[f"conv_{number}"], shape)
-    y, mean, var = blocked.norm_relu_convolve(
-        x, norm["scale"], norm["bias"], matrix, shape, BatchNorm.epsilon, plan.axis_name
-    )
+    y, mean, var = blocked.norm_relu_convolve(x, norm["scale"], norm["bias"], matrix, shape, BatchNorm.epsilon, plan.axis_name)
     count = x.size // shape.channels * (1 if plan.axis_name is None else jax.lax.axis_size(plan.axis_name))
     return y, update_running(running, {"mean": mean, "var": var}, count)
 
