@@ -29,12 +29,13 @@ for the backward pass keep the inputs alone. They make forward-mode differentiat
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+_custom_vjp: Any = jax.custom_vjp  # whose type does not say what the function returns
 WIDTH = 32  # numbers in a block: eight positions of 4 channels, two of 16
 
 
@@ -169,7 +170,7 @@ def convolve(x: jax.Array, matrix: jax.Array, shape: Shape) -> jax.Array:
 # normalisation
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
+@functools.partial(_custom_vjp, nondiff_argnums=(4, 5, 6))
 def norm_relu_convolve(
     x: jax.Array,
     scale: jax.Array,
@@ -222,7 +223,7 @@ def _mean_of_replicas(x: jax.Array, axis_name: str | None) -> jax.Array:
 # thresholds
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+@functools.partial(_custom_vjp, nondiff_argnums=(1, 2))
 def mean_magnitude(x: jax.Array, blocks: int, channels: int) -> jax.Array:
     """The mean of ``|x|`` over the positions of each example: blocks ``(batch · blocks, width)`` → ``(batch, channels)``."""
     return mean_of_positions(jnp.abs(x), blocks, channels)
@@ -247,7 +248,7 @@ def scale(x: jax.Array, weight: jax.Array) -> jax.Array:
     return x * _over_blocks(weight, x)
 
 
-@jax.custom_vjp
+@_custom_vjp
 def soft_threshold(x: jax.Array, threshold: jax.Array) -> jax.Array:
     """``thresholding.soft_threshold`` of blocks with one threshold for each channel of each example, ``(batch, channels)``."""
     wide = _over_blocks(threshold, x)

@@ -46,19 +46,22 @@ def plan(network: Any, variables: Mapping[str, Tree], x: jax.Array) -> Plan | No
     divide, 16-bit numbers or several dtypes, and variables that are not those of the network."""
     if (
         x.ndim != 3
+        or x.size == 0
         or len(network.kernel) != 1
         or network.padding != "centred"
         or network.conv is not nn.Conv
         or network.norm is not BatchNorm
         or network.dtype not in (None, x.dtype)
         or x.dtype not in (jnp.float32, jnp.float64)
+        or network.shrinkage not in (None, "squeeze_excitation", "channel_wise", "channel_shared")
+        or network.shortcut not in (None, "zero_padding", "projection")
         or (network.threshold_rule != "soft" and network.shrinkage in ("channel_wise", "channel_shared"))
         or (network.shortcut == "zero_padding" and any(a > b for a, b in itertools.pairwise(network.widths)))
     ):
         return None
     length, positions = x.shape[1], []
     for strides, width in ((network.stem, network.widths[0]), *((2, width) for width in network.widths)):
-        if length % strides or length == 0:
+        if length % strides:
             return None
         length //= strides
         positions.append(blocked.positions_of(length, width))

@@ -49,7 +49,7 @@ def is_blocked(network, variables, x, train=True, **options):
     return "conv_general_dilated" not in str(program)
 
 
-def compare(network, x, dtype=np.float32, tolerance=SINGLE):
+def compare(network, x, dtype: Any = np.float32, tolerance=SINGLE):
     variables = jax.tree.map(dtype, variables_of(network, x.shape))
     network = network.clone(view="blocked")
     assert is_blocked(network, variables, dtype(x))
@@ -213,6 +213,7 @@ class OwnNorm(BatchNorm):
     "options",
     [
         {"threshold_rule": "hard"},
+        {"kernel": (3, 3)},
         {"padding": "SAME"},
         {"dtype": jnp.bfloat16},
         {"conv": functools.partial(nn.Conv, use_bias=False)},
@@ -221,7 +222,8 @@ class OwnNorm(BatchNorm):
     ],
 )
 def test_what_the_view_does_not_cover_goes_by_the_modules(options):
-    network, x = drsn_cw(**SMALL, **options, view="blocked"), windows(2, 24, 1)
+    network = drsn_cw(**SMALL, **options, view="blocked")
+    x = windows(2, *(24,) * len(network.kernel), 1)
     assert not is_blocked(network, variables_of(network, x.shape), x)
 
 
