@@ -113,10 +113,11 @@ def band(kernel: jax.Array, bias: jax.Array, shape: Shape) -> jax.Array:
 
 def operand(x: jax.Array, shape: Shape) -> jax.Array:
     """Blocks ``(n, width)`` → ``(n, left + width + right + 1)``, zeros beyond both ends of an example."""
-    # one row of constants, and not zeros: XLA makes a pad of what is written into those
     row = np.zeros(shape.left + shape.width + shape.right + 1)
     row[-1] = 1
-    rows = _write(jnp.broadcast_to(jnp.asarray(row, x.dtype), (len(x), len(row))), x, 0, shape.left)
+    # no constant, XLA would make all operands from the start and hold them: a row that waits for x, though it is always the same
+    row = jnp.where((x[0, 0] > 0) & (x[0, 0] < 0), 1, jnp.asarray(row, x.dtype))
+    rows = _write(jnp.broadcast_to(row, (len(x), len(row))), x, 0, shape.left)
     for away, into, taken in _neighbours(shape):
         piece = x[_shifted(-away), taken]
         rows = _write(rows, jnp.where(_inside(len(x), away, shape), piece, 0), max(away, 0), into.start)
