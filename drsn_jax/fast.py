@@ -7,7 +7,7 @@ Medians in ms of DRSN-CW at paper size, windows of 2,048, on two busy cores with
 the ratios mean something; the times are several times those of a quiet machine::
 
                               modules    blocked    ratio    temporary buffer, MB
-    training, batch 128           304        123     2.5 ×            97      110
+    training, batch 128       230-304    107-123     2.2-2.5 ×        97      110
     inference, batch 128          130         60     2.2 ×             6        6
     inference, one window         2.1        2.4     0.9 ×             0        1
 
