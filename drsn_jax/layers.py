@@ -6,7 +6,7 @@ Features are ``(batch, *positions, channels)``. The number of position axes is t
 import functools
 import inspect
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -92,13 +92,23 @@ class BatchNorm(nn.Module):
             axis_name = None if self.is_initializing() else self.axis_name
             mean, var = batch_statistics(x.astype(wide), axis_name)
             count = math.prod(x.shape[:-1]) * (1 if axis_name is None else jax.lax.axis_size(axis_name))
-            if count > 1 and not self.is_initializing():
-                for running, batch in ((running_mean, mean), (running_var, var)):
-                    running.value = (self.momentum * running.value + (1 - self.momentum) * batch).astype(scale.dtype)
+            if not self.is_initializing():
+                old = {"mean": running_mean.value, "var": running_var.value}
+                new = update_running(old, {"mean": mean, "var": var}, count, self.momentum)
+                running_mean.value, running_var.value = new["mean"], new["var"]
 
         gain = scale * jax.lax.rsqrt(var + self.epsilon)
         y = (x.astype(wide) - mean) * gain + bias
         return y.astype(self.dtype or x.dtype)
+
+
+def update_running(
+    running: Mapping[str, jax.Array], batch: Mapping[str, jax.Array], count: int, momentum: float = BatchNorm.momentum
+) -> dict[str, jax.Array]:
+    """The new running averages; they stay where a batch has a single value per channel (``count``)."""
+    if count <= 1:
+        return dict(running)
+    return {k: (momentum * running[k] + (1 - momentum) * batch[k]).astype(running[k].dtype) for k in running}
 
 
 def batch_statistics(x: jax.Array, axis_name: str | None = None) -> tuple[jax.Array, jax.Array]:

@@ -7,7 +7,7 @@ Source: Zhao et al., IEEE Trans. Ind. Informatics 16(7), 2020, section III and t
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import flax.linen as nn
@@ -15,12 +15,14 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from drsn_jax import fast
 from drsn_jax.arrays import as_float
 from drsn_jax.layers import BatchNorm, Module, convolution, dense, normalisation, normalise, position_mean
 from drsn_jax.shrinkage import ChannelSharedShrinkage, ChannelWiseShrinkage, SqueezeExcitation
 
 SHRINKAGES = ("channel_wise", "channel_shared", "squeeze_excitation")
 SHORTCUTS = ("zero_padding", "projection")
+VIEWS = ("plain", "blocked", "cpu")
 
 
 class ResidualUnit(nn.Module):
@@ -116,6 +118,11 @@ class Network(nn.Module):
       widths: channels of each stage; each starts with a unit of stride 2.
       units: number of units of each stage.
       stem: stride of the first convolution, which has ``widths[0]`` kernels and neither norm nor ReLU.
+      view: how the features are computed, with the same result to rounding. ``"plain"``: by the modules. ``"blocked"``: as
+        ``fast`` does wherever it can, else by the modules. ``"cpu"``: as ``fast`` does where that pays on a CPU. None: ``"cpu"``
+        where the program runs on a CPU and ``"plain"`` elsewhere, which is decided when it is compiled, so that both are
+        traced. The blocked view has derivatives of every order in reverse mode; forward mode (``jax.jvp``, ``jax.hessian``)
+        needs ``"plain"``, and so do interceptors of the modules' methods.
 
     Raises ValueError for fields that do not fit together.
     """
@@ -133,8 +140,11 @@ class Network(nn.Module):
     padding: str = "centred"
     dtype: Any = None
     axis_name: str | None = None
+    view: str | None = None
 
     def setup(self) -> None:
+        if self.view is not None and self.view not in VIEWS:
+            raise ValueError(f"unknown view {self.view!r}: choose one of {', '.join(VIEWS)} or None")
         if self.classes < 1:
             raise ValueError(f"a network needs at least one class, got classes={self.classes}")
         if not self.widths or len(self.widths) != len(self.units) or min(*self.units, *self.widths) < 1:
@@ -157,7 +167,35 @@ class Network(nn.Module):
 
     def features(self, x: ArrayLike, train: bool) -> jax.Array:
         """The pooled features ``(batch, widths[-1])`` in at least float32."""
-        y = self.stem_conv(_features(x, self.kernel))
+        x = _features(x, self.kernel)
+        if (plan := self._plan(x, train)) is None:
+            return self._by_modules(x, train)
+        variables = {name: self.variables[name] for name in ("params", "batch_stats")}
+        blocked = functools.partial(fast.features, plan, train=train)
+        plain = functools.partial(_plain_features, self.clone(parent=None, view="plain"), train=train)
+        if self.view is not None:
+            y, stats = blocked(variables, x)
+        else:
+            y, stats = jax.lax.platform_dependent(variables, x, cpu=blocked, default=plain)
+        if train:
+            for name, updated in stats.items():
+                self.put_variable("batch_stats", name, updated)
+        return y
+
+    def _plan(self, x: jax.Array, train: bool) -> fast.Plan | None:
+        """How the features are computed in the blocked view; None: by the modules."""
+        if self.view == "plain" or self.is_initializing():
+            return None
+        mutable = self.scope.mutable if self.scope else True
+        named = {mutable} if isinstance(mutable, str) else mutable or ()
+        # what else is asked for, thresholds for example, the modules store
+        if named is True or not isinstance(named, Collection) or set(named) - {"batch_stats"} or (train and not named):
+            return None
+        plan = fast.plan(self, self.variables, x)
+        return plan if plan and (plan.pays or self.view == "blocked") else None
+
+    def _by_modules(self, x: jax.Array, train: bool) -> jax.Array:
+        y = self.stem_conv(x)
         for stage in self.stages:
             for unit in stage:
                 y = unit(y, train)
@@ -206,6 +244,12 @@ def pad_channels(x: jax.Array, channels: int) -> jax.Array:
 def parameter_count(params: Any) -> int:
     """The number of parameters in a tree of arrays (or of their shapes)."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
+def _plain_features(network: Network, variables: Any, x: jax.Array, train: bool) -> tuple[jax.Array, Any]:
+    """As ``fast.features``, by the modules."""
+    y, updated = network.apply(variables, x, train=train, mutable=["batch_stats"], method="features")
+    return y, updated["batch_stats"]
 
 
 def _features(x: ArrayLike, kernel: Sequence[int]) -> jax.Array:

@@ -108,6 +108,8 @@ class Trainer:
         if batch_size % count:
             raise ValueError(f"{count} devices do not divide the batch size {batch_size}: choose a multiple")
         prepare = signals.standardise if standardise else None
+        if (self._devices or devices or jax.local_devices())[0].platform == "cpu" and network.view is None:
+            network = network.clone(view="cpu")  # half the tracing: nothing is left to decide
         axis_name = AXIS_NAME if self._devices else None
 
         def train_step(state, batch, snr_db):

@@ -1,0 +1,175 @@
+"""The blocked view equals convolution, normalisation, thresholds and shortcut as the modules compute them."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from drsn_jax import blocked
+from drsn_jax.layers import batch_statistics, centred_padding, position_mean
+from drsn_jax.networks import pad_channels, stride_positions
+from drsn_jax.thresholding import soft_threshold
+from drsn_jax.training import QUICK_COMPILATION
+
+TOLERANCE = 1e-12  # float64: to rounding
+EPSILON = 1e-5
+pytestmark = pytest.mark.usefixtures("x64")
+
+
+def values(*shape, seed=0):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=shape))
+
+
+def convolution(x, kernel, bias, strides):
+    y = jax.lax.conv_general_dilated(
+        x, kernel, (strides,), centred_padding(kernel.shape[:1]), dimension_numbers=("NWC", "WIO", "NWC")
+    )
+    return y + bias
+
+
+def shape_of(length, kernel, strides, channels, features, width=12):
+    positions = blocked.positions_of(length // strides, features, width)
+    return blocked.Shape(length // strides // positions, kernel, strides, positions, channels, features)
+
+
+def with_gradients(function, *arguments):
+    """Results and the gradients of a random combination of them for all arguments."""
+
+    @functools.partial(jax.jit, compiler_options=QUICK_COMPILATION)
+    def run(arguments):
+        results, back = jax.vjp(function, *arguments)
+        cotangents = [values(*leaf.shape, seed=9 + n) for n, leaf in enumerate(jax.tree.leaves(results))]
+        return results, back(jax.tree.unflatten(jax.tree.structure(results), cotangents))
+
+    return run(arguments)
+
+
+def assert_same(one, other, tolerance=TOLERANCE):
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=tolerance, atol=tolerance), one, other)
+
+
+CASES = [  # length, kernel, strides, channels, features
+    (24, 3, 1, 4, 4),
+    (24, 1, 2, 3, 3),
+    (15, 2, 1, 3, 4),  # an odd length, blocks of three
+    (22, 2, 2, 1, 5),
+    (13, 5, 1, 2, 1),  # a prime length: blocks of one or all
+    (36, 5, 2, 1, 2),
+    (24, 7, 1, 6, 5),  # the halo of three positions spans two blocks
+    (8, 7, 2, 6, 6),
+    (6, 9, 1, 12, 12),  # it reaches beyond the ends
+    (2, 3, 2, 1, 1),
+]
+
+
+@pytest.mark.parametrize(("length", "kernel", "strides", "channels", "features"), CASES)
+def test_norm_relu_and_convolution_with_every_gradient(length, kernel, strides, channels, features):
+    shape = shape_of(length, kernel, strides, channels, features)
+    x, weights, bias = values(3, length, channels), values(kernel, channels, features, seed=1), values(features, seed=2)
+    scale, offset = 1 + values(channels, seed=3), values(channels, seed=4)
+
+    def plain(x, scale, offset, weights, bias):
+        mean, var = batch_statistics(x)
+        normed = (x - mean) * scale * jax.lax.rsqrt(var + EPSILON) + offset
+        return convolution(jax.nn.relu(normed), weights, bias, strides), convolution(x, weights, bias, strides), mean, var
+
+    def fast(x, scale, offset, weights, bias):
+        matrix = blocked.band(weights, bias, shape)
+        y, mean, var = blocked.norm_relu_convolve(shape.view(x), scale, offset, matrix, shape, EPSILON)
+        return *(a.reshape(3, -1, features) for a in (y, blocked.convolve(x, matrix, shape))), mean, var
+
+    arguments = (x, scale, offset, weights, bias)
+    assert_same(with_gradients(fast, *arguments), with_gradients(plain, *arguments))
+
+
+def test_the_picture():
+    """Three samples, two channels, four positions: as drawn in the module's docstring."""
+    k, b = values(3, 2, 2), values(2, seed=1)
+    matrix = blocked.band(k, b, blocked.Shape(5, 3, 1, 4, 2, 2))
+    assert matrix.shape == (2 + 8 + 2 + 1, 8)
+    for position in range(4):
+        for sample in range(3):
+            row, column = 2 * (position + sample), 2 * position
+            np.testing.assert_array_equal(matrix[row : row + 2, column : column + 2], k[sample])
+    np.testing.assert_array_equal(matrix[-1], jnp.tile(b, 4))
+    assert jnp.count_nonzero(matrix) == 4 * 3 * 4 + 8
+
+
+def test_replicas_that_share_statistics():
+    shape, names = shape_of(12, 3, 1, 2, 3), ("x", "scale", "offset", "matrix")
+    matrix = blocked.band(values(3, 2, 3), values(3), shape)
+    arguments = dict(zip(names, (values(4, 12, 2), 1 + values(2, seed=1), values(2, seed=2), matrix), strict=True))
+
+    def loss(arguments, axis_name=None):
+        y, mean, var = blocked.norm_relu_convolve(
+            shape.view(arguments["x"]), *(arguments[n] for n in names[1:]), shape, EPSILON, axis_name
+        )
+        return jnp.sum(jnp.sin(y)), (mean, var)
+
+    expected, statistics = jax.jit(jax.grad(loss, has_aux=True))(arguments)
+
+    def replica(x):
+        grads, statistics = jax.grad(loss, has_aux=True)({**arguments, "x": x}, "devices")
+        return grads["x"], {n: jax.lax.psum(grads[n], "devices") for n in names[1:]}, statistics
+
+    of_x, grads, found = jax.pmap(replica, axis_name="devices", devices=jax.local_devices()[:2])(
+        arguments["x"].reshape(2, 2, 12, 2)
+    )
+    assert_same(of_x.reshape(4, 12, 2), expected.pop("x"))
+    for device in range(2):
+        assert_same(jax.tree.map(lambda a, d=device: a[d], (grads, found)), (expected, statistics))
+
+
+def test_thresholds_with_their_gradients():
+    shape = shape_of(12, 3, 1, 3, 3)
+    x, alpha = values(4, 12, 3).at[1, :, 0].set(0), jax.nn.sigmoid(values(4, 3, seed=1))
+
+    def plain(x, alpha):
+        average = position_mean(jnp.abs(x))
+        return soft_threshold(x, (alpha * average)[:, None]), average
+
+    def fast(x, alpha):
+        y = shape.view(x)
+        average = blocked.mean_magnitude(y, shape.blocks, 3)
+        return blocked.soft_threshold(y, alpha * average).reshape(x.shape), average
+
+    assert_same(with_gradients(fast, x, alpha), with_gradients(plain, x, alpha))
+
+
+@pytest.mark.parametrize("threshold", [0.0, 1.0])
+def test_thresholds_at_the_kinks(threshold):
+    x = jnp.array([[-jnp.inf, -2.0, -1.0, 0.0], [jnp.nan, 1.0, 2.0, jnp.inf]])  # one example, two blocks, two channels
+    tau = jnp.full((1, 2), threshold)
+    y, back = jax.vjp(blocked.soft_threshold, x, tau)
+    expected, plain_back = jax.vjp(soft_threshold, x.reshape(1, 4, 2), tau[:, None])
+    np.testing.assert_array_equal(y, expected.reshape(2, 4))
+    (of_x, of_tau), (plain_x, plain_tau) = back(jnp.ones_like(x)), plain_back(jnp.ones((1, 4, 2)))
+    finite = ~jnp.isnan(x)
+    np.testing.assert_array_equal(of_x[finite], plain_x.reshape(2, 4)[finite])
+    np.testing.assert_array_equal(of_tau[0, 1], plain_tau[0, 0, 1])
+
+
+@pytest.mark.parametrize(("strides", "features"), [(1, 2), (2, 2), (1, 5), (2, 5)])
+def test_shortcut(strides, features):
+    shape, x = shape_of(12, 3, strides, 2, features), values(3, 12, 2)
+    expected = pad_channels(stride_positions(x, strides), features)
+    np.testing.assert_array_equal(blocked.shortcut(shape.view(x), shape).reshape(expected.shape), expected)
+
+
+def test_channels_and_blocks():
+    vector, x = values(2, 3), values(6, 12)
+    np.testing.assert_array_equal(blocked.widen(vector, 12), jnp.tile(vector, 4))
+    assert_same(blocked.narrow(x, 3), x.reshape(6, 4, 3).sum(1))
+    assert_same(blocked.mean_of_positions(x, 3, 3), x.reshape(2, 12, 3).mean(1))
+    weight = values(2, 3, seed=1)
+    assert_same(blocked.scale(x, weight), (x.reshape(2, 12, 3) * weight[:, None]).reshape(6, 12))
+
+
+@pytest.mark.parametrize(
+    ("length", "channels", "positions"), [(512, 4, 8), (128, 16, 2), (125, 16, 1), (125, 4, 5), (13, 4, 1), (64, 48, 1)]
+)
+def test_positions_of_a_block(length, channels, positions):
+    assert blocked.positions_of(length, channels) == positions
