@@ -57,7 +57,7 @@ def thresholds(network: Network, variables: Any, windows: np.ndarray) -> list[Un
     Raises ValueError for a network without thresholds and without windows.
     """
     _check(network, windows)
-    step = jax.jit(functools.partial(_sown, network))
+    step = _compiled(network)  # pyright: ignore[reportArgumentType]
     parts = [jax.device_get(step(variables, windows[i : i + PART])) for i in range(0, len(windows), PART)]
     whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
     return [UnitThresholds(unit, **whole[unit]) for unit in _units(network)]
@@ -106,6 +106,11 @@ def zeros_by_window(network: Network) -> Callable[[Any, jax.Array], jax.Array]:
 def has_thresholds(network: Network) -> bool:
     """Whether its units have thresholds of their own."""
     return network.shrinkage in ("channel_wise", "channel_shared")
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled(network: Any) -> Callable[..., Any]:
+    return jax.jit(functools.partial(_sown, network))
 
 
 def _sown(network: Network, variables: Any, windows: jax.Array) -> dict[str, dict[str, jax.Array]]:

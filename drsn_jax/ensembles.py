@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from drsn_jax import fast
 from drsn_jax.batches import epoch_order, steps_per_epoch
 from drsn_jax.networks import Network
 from drsn_jax.noise import add_mixed_noise, add_noise, noise_maker
@@ -87,7 +88,8 @@ class Ensemble:
       prepare: ``window -> window`` after the noise; None for nothing.
       order: how the members of one device are computed: ``"vmap"`` all at once, ``"map"`` one after another in a loop,
         ``"unroll"`` one after another, written out (the compilation takes as many times longer). By default ``"vmap"`` on an
-        accelerator and ``"map"`` on a CPU, whose caches hold one member's features but not those of all.
+        accelerator; on a CPU, whose caches hold one member's features but not those of all, ``"map"`` where the network has a
+        blocked view and ``"unroll"`` elsewhere, for the convolutions of XLA are slow in loops there.
       devices: over which members are spread by ``pmap``; None computes on the default device.
 
     Raises ValueError without members and for an unknown order.
@@ -116,21 +118,28 @@ class Ensemble:
         # all devices compute as many; the last member fills them up
         self._filled = [*members, *[members[-1]] * (-len(members) % count)]
         platform = (self.devices or jax.local_devices())[0].platform
-        self.order: Order = order or ("map" if platform == "cpu" else "vmap")
-        if self.order not in ("vmap", "map", "unroll"):
+        if order not in (None, "vmap", "map", "unroll"):
             raise ValueError(f"unknown order {order!r}: choose vmap, map or unroll")
-        self.optimizer = optax.inject_hyperparams(paper_optimizer, static_args=("total_steps", "momentum", "weight_decay"))(
-            epochs * self.steps, learning_rate=0.1
-        )
+        self.order: Order | None = order
+        if platform == "cpu" and network.view is None:
+            self.network = network = network.clone(view="cpu")  # half the tracing: nothing is left to decide
+        injected = optax.inject_hyperparams(paper_optimizer, static_args=("total_steps", "momentum", "weight_decay"))
+        self.optimizer = injected(epochs * self.steps, learning_rate=0.1)
         self._forms = list(dict.fromkeys(member.form for member in self._filled))
         self._prepare = prepare
-        step = _over_members(self._member_step, self.order)
-        if self.devices is None:
-            self._step = jax.jit(step, donate_argnums=0)
-        else:
-            self._step = jax.pmap(
-                step, AXIS_NAME, in_axes=(0, None, 0, 0), devices=self.devices, donate_argnums=(0,)
-            )
+        self._platform, self._compiled = platform, {}
+
+    def _step(self, window: tuple[int, ...]) -> Callable[..., Any]:
+        """The compiled step of all members for windows of that shape."""
+        if window not in self._compiled:
+            order = self.order or _best_order(self.network, window, self._platform)
+            step = _over_members(self._member_step, order)
+            if self.devices is None:
+                self._compiled[window] = jax.jit(step, donate_argnums=0)
+            else:
+                axes = (0, None, 0, 0)
+                self._compiled[window] = jax.pmap(step, AXIS_NAME, in_axes=axes, devices=self.devices, donate_argnums=(0,))
+        return self._compiled[window]
 
     def create(self, windows: np.ndarray) -> TrainState:
         """The stacked states of all members at their beginning; ``windows`` gives the shapes alone."""
@@ -153,10 +162,11 @@ class Ensemble:
         carry, told = self._spread((state, alive)), self._spread(self._arguments())
         if self.devices is not None:
             data = replicate(data, self.devices)
+        step = self._step(windows.shape[1:])
         for number in range(1, self.epochs + 1):
             start, sums = time.perf_counter(), []
             for examples in self._epoch_order(number).swapaxes(0, 1):
-                carry, metrics = self._step(carry, data, self._spread(examples), told)
+                carry, metrics = step(carry, data, self._spread(examples), told)
                 sums.append(metrics)
             found = jax.tree.map(lambda *values: self._gather(np.sum(values, 0)), *jax.device_get(sums))
             alive = self._gather(np.asarray(carry[1]))
@@ -212,6 +222,15 @@ def _noise_of_form(kind: str, drawn: bool, low: jax.Array, high: jax.Array) -> N
 
 def _choose(alive: jax.Array, after: jax.Array, before: jax.Array) -> jax.Array:
     return jnp.where(alive, after, before)
+
+
+def _best_order(network: Network, window: tuple[int, ...], platform: str) -> Order:
+    if platform != "cpu":
+        return "vmap"
+    windows: Any = jax.ShapeDtypeStruct((1, *window), jnp.float32)
+    variables = jax.eval_shape(lambda key, x: network.init(key, x, train=False), jax.random.key(0), windows)
+    planned = None if network.view == "plain" else fast.plan(network, variables, windows)
+    return "map" if planned and (planned.pays or network.view == "blocked") else "unroll"
 
 
 def _over_members(step: Callable[..., Any], order: Order) -> Callable[..., Any]:

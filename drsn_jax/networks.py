@@ -142,6 +142,13 @@ class Network(nn.Module):
     axis_name: str | None = None
     view: str | None = None
 
+    def __post_init__(self) -> None:
+        # a list cannot be hashed, and compiled functions are remembered by their network
+        for name in ("widths", "units", "kernel"):
+            if isinstance(value := getattr(self, name), list):
+                object.__setattr__(self, name, tuple(value))
+        super().__post_init__()
+
     def setup(self) -> None:
         if self.view is not None and self.view not in VIEWS:
             raise ValueError(f"unknown view {self.view!r}: choose one of {', '.join(VIEWS)} or None")

@@ -6,7 +6,7 @@ does not fit the memory limit goes one chunk after another inside the same call.
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -98,10 +98,7 @@ def noise_grid(
     blocks = {"windows": windows[filled], "labels": labels[filled], "weights": weights, "first": filled[:, 0].astype(np.int32)}
 
     asked: Any = (network, kinds, prepare, None if devices is None else tuple(devices))
-    try:
-        evaluate = _evaluator(*asked)
-    except TypeError:  # a network with a list among its fields cannot be remembered
-        evaluate = _evaluator.__wrapped__(*asked)
+    evaluate = _evaluator(*asked)
     if devices is None:
         cell_levels, cell_keys = cell_levels[0], cell_keys[0]
     confusion, loss = jax.device_get(evaluate(variables, blocks, cell_levels, cell_keys))
@@ -179,28 +176,27 @@ def _chunk(
 
 
 def _bytes_of_a_window(network: Network, variables: Any, window: Any, prepare: Prepare | None) -> int:
-    """An upper estimate: the largest array of the computation on one window, six times."""
-    noise = functools.partial(add_noise, snr_db=0.0)
-    step = make_eval_step(network, noise=noise, prepare=prepare)
+    """An upper estimate: a window's part of the largest array of the computation, six times."""
+    step = make_eval_step(network, noise=functools.partial(add_noise, snr_db=0.0), prepare=prepare)
+    count = 64  # so many that arrays which do not grow with the windows do not count
 
-    def one(variables: Any, values: jax.Array) -> jax.Array:
-        batch = {"windows": values[None], "labels": jnp.zeros(1, jnp.int32), "weights": jnp.ones(1)}
+    def loss(variables: Any, windows: jax.Array) -> jax.Array:
+        batch = {"windows": windows, "labels": jnp.zeros(count, jnp.int32), "weights": jnp.ones(count)}
         return step(_state(variables), batch)[1]["loss"]
 
-    return 6 * _largest(jax.make_jaxpr(one)(variables, window).jaxpr)
+    windows = jax.ShapeDtypeStruct((count, *window.shape), window.dtype)
+    return 6 * max(_sizes(jax.make_jaxpr(loss)(variables, windows).jaxpr)) // count
 
 
-def _largest(jaxpr: Any) -> int:
-    """Bytes of the largest array that is made inside a program."""
-    found = 0
+def _sizes(jaxpr: Any) -> Iterator[int]:
+    """Bytes of the arrays that are made inside a program."""
     for equation in jaxpr.eqns:
         for var in equation.outvars:
             shape, dtype = getattr(var.aval, "shape", ()), getattr(var.aval, "dtype", None)
             if dtype is not None and not jnp.issubdtype(dtype, jax.dtypes.extended):
-                found = max(found, math.prod(shape) * dtype.itemsize)
+                yield math.prod(shape) * dtype.itemsize
         for inner in jax.extend.core.jaxprs_in_params(equation.params):
-            found = max(found, _largest(inner))
-    return found
+            yield from _sizes(inner)
 
 
 def _state(variables: Any) -> TrainState:

@@ -1,5 +1,6 @@
 """What several trained networks say together, and how far they disagree."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -44,12 +45,17 @@ def ensemble_predict(
     count = len(jax.tree.leaves(variables)[0])
     if count == 0 or len(windows) == 0:
         raise ValueError(f"an ensemble is asked with members about windows, got {count} and {len(windows)}")
-    step = make_predict_step(network, prepare=prepare)
-    asked = jax.jit(lambda variables, windows: step(TrainState(**variables, opt_state=(), step=0, key=0), windows))  # pyright: ignore[reportArgumentType]
+    asked = _compiled(network, prepare)  # pyright: ignore[reportArgumentType]
     each = [predict(asked, jax.tree.map(lambda leaf: leaf[i], variables), windows, batch_size) for i in range(count)]  # noqa: B023
     members = softmax(np.stack(each))
     mean = members.mean(0)
     return EnsemblePrediction(mean, np.maximum(_entropy(mean) - _entropy(members).mean(0), 0), members)
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled(network: Any, prepare: Callable[[jax.Array], jax.Array] | None) -> Callable[..., jax.Array]:
+    step: Any = make_predict_step(network, prepare=prepare)
+    return jax.jit(lambda variables, windows: step(TrainState(**variables, opt_state=(), step=0, key=0), windows))  # pyright: ignore[reportArgumentType]
 
 
 def _entropy(probabilities: np.ndarray) -> np.ndarray:

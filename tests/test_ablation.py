@@ -79,11 +79,13 @@ def test_every_figure_is_drawn_from_the_tables_and_stands_in_the_page(run):
     figures = draw_all(folder)
     assert list(figures) == ["levels", "kinds", "range", "rules", "thresholds", "window"]
     page = write_report(folder, figures, {"noise": ("gaussian", "<pink>")}).read_text()
-    tags = []
-    parser = HTMLParser()
-    parser.handle_starttag = lambda tag, attributes: tags.append((tag, dict(attributes)))
-    parser.feed(page)
-    images = [attributes["src"] for tag, attributes in tags if tag == "img"]
+    images = []
+
+    class Images(HTMLParser):
+        def handle_starttag(self, tag, attrs):
+            images.extend([value for name, value in attrs if (tag, name) == ("img", "src")])
+
+    Images().feed(page)
     assert len(images) == 6
     assert all(source.startswith("data:image/png;base64,") for source in images)
     assert "http" not in page, "it opens without a network"

@@ -22,8 +22,7 @@ MEMBERS = (
     Member(0, "gaussian", 0.0, 0.1),
     Member(1, "pink", -5.0, 0.05),
     Member(2, "gaussian", (-5.0, 5.0), 0.1),
-    Member(0, "gaussian", math.inf, 0.02),
-    Member(5, "pink", 5.0, 0.1),
+    Member(5, "gaussian", math.inf, 0.1),
 )
 
 
@@ -33,26 +32,25 @@ def run(members, **how):
 
 
 @functools.cache
+def trainer(noise, drawn, learning_rate):
+    """``trials.Trainer``, as the other scripts train."""
+    options = {"examples": len(WINDOWS), "epochs": EPOCHS, "batch_size": BATCH, "learning_rate": learning_rate}
+    return Trainer(tiny.network, **options, noise=noise, train_snr_db=drawn)
+
+
+@functools.cache
 def alone(member):
-    """The parameters of a member that ``trials.Trainer`` trains, by the script's own way, and its losses by epoch."""
-    drawn = isinstance(member.snr_db, tuple)
-    trainer = Trainer(
-        tiny.network,
-        examples=len(WINDOWS),
-        epochs=EPOCHS,
-        batch_size=BATCH,
-        learning_rate=member.learning_rate,
-        noise=member.noise,
-        train_snr_db=member.snr_db if drawn else None,
-    )
+    """The parameters of a member that is trained without others, and its losses by epoch."""
+    drawn = member.snr_db if isinstance(member.snr_db, tuple) else None
     fold = Fold("0", WINDOWS, LABELS, WINDOWS, LABELS, np.zeros(len(WINDOWS), np.int32))
     data = with_noise(fold, seed=member.seed, snr_db=0.0 if drawn else member.snr_db, kind=member.noise)
     losses = []
-    result = trainer.run(data, seed=member.seed, on_epoch=lambda epoch, _: losses.append(epoch.loss))
+    log = lambda epoch, _: losses.append(epoch.loss)  # noqa: E731
+    result = trainer(member.noise, drawn, member.learning_rate).run(data, seed=member.seed, on_epoch=log)
     return result.variables, losses
 
 
-@pytest.mark.parametrize("how", [{"order": "vmap"}, {"order": "map"}, {"order": "unroll"}, {"devices": 2}, {"devices": 3}])
+@pytest.mark.parametrize("how", [{"order": "vmap"}, {"order": "map"}, {"order": "unroll"}, {"devices": 3}])
 def test_a_member_is_what_it_would_be_alone(how):
     if "devices" in how:
         how = {"devices": jax.devices()[: how["devices"]]}
