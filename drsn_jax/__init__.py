@@ -5,9 +5,11 @@ from drsn_jax.bundle import Bundle as Bundle
 from drsn_jax.bundle import load as load
 from drsn_jax.bundle import save as save
 from drsn_jax.checkpoints import Checkpoints as Checkpoints
+from drsn_jax.ensembles import Ensemble as Ensemble
 from drsn_jax.fitting import Epoch as Epoch
 from drsn_jax.fitting import fit as fit
 from drsn_jax.layers import BatchNorm as BatchNorm
+from drsn_jax.members import Member as Member
 from drsn_jax.networks import Network as Network
 from drsn_jax.networks import ResidualUnit as ResidualUnit
 from drsn_jax.networks import convnet as convnet
@@ -19,6 +21,7 @@ from drsn_jax.networks import senet as senet
 from drsn_jax.noise import add_noise as add_noise
 from drsn_jax.noise import add_noise_once as add_noise_once
 from drsn_jax.noise import measure_snr_db as measure_snr_db
+from drsn_jax.noise_grids import noise_grid as noise_grid
 from drsn_jax.progress import Diverged as Diverged
 from drsn_jax.shrinkage import ChannelSharedShrinkage as ChannelSharedShrinkage
 from drsn_jax.shrinkage import ChannelWiseShrinkage as ChannelWiseShrinkage
@@ -38,5 +41,6 @@ from drsn_jax.training import make_train_step as make_train_step
 from drsn_jax.training import paper_optimizer as paper_optimizer
 from drsn_jax.training import paper_schedule as paper_schedule
 from drsn_jax.training import repeat_step as repeat_step
+from drsn_jax.uncertainty import ensemble_predict as ensemble_predict
 
 __version__ = "0.1.0"

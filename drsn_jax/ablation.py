@@ -1,5 +1,6 @@
 """Trained in one noise, tested in others: networks, their trainings, and the rows that are written of them."""
 
+import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,8 +11,9 @@ import numpy as np
 
 from drsn_jax.data.folds import Fold
 from drsn_jax.diagnostics import has_thresholds, shrinkages, thresholds
-from drsn_jax.ensembles import Ensemble, EnsembleEpoch, Member
+from drsn_jax.ensembles import Ensemble, EnsembleEpoch
 from drsn_jax.files import write_atomically
+from drsn_jax.members import Member
 from drsn_jax.networks import Network, drsn_cs, drsn_cw, resnet
 from drsn_jax.noise import add_noise_once
 from drsn_jax.noise_grids import NoiseGrid, noise_grid
@@ -197,8 +199,6 @@ class Ablation:
 
     def _keep_window(self, network: Network, variables: Any, fold: Fold, folder: RunFolder) -> None:
         """One window at the lowest level, before and after every shrinkage, in ``shrinkage.npz``."""
-        import io
-
         window = self._noisy(fold, 1, min(self.levels))[0]
         arrays = {"window": window}
         for unit in shrinkages(network, variables, window):

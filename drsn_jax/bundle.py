@@ -29,6 +29,7 @@ from drsn_jax.evaluation import predict
 from drsn_jax.files import write_atomically
 from drsn_jax.layers import BatchNorm
 from drsn_jax.networks import Network
+from drsn_jax.parallel import Device, pmap_predict, replicate
 from drsn_jax.runs import versions
 
 WEIGHTS = "weights.safetensors"
@@ -69,6 +70,7 @@ class Bundle:
     accuracy: Sequence[Mapping[str, Any]] = ()
 
     def __post_init__(self) -> None:
+        self._spread: Any = None
         if len(self.classes) != self.network.classes or len(set(self.classes)) < len(self.classes):
             raise BundleError(f"{self.network.classes} classes need as many different names, got {list(self.classes)}")
 
@@ -83,8 +85,16 @@ class Bundle:
         if len(windows) == 0:
             return np.empty((0, len(self.classes)), np.float32)
         # a stream asks window by window, and is not to wait for a whole batch
-        size = 1 if len(windows) == 1 else batch_size
-        return predict(self._step, self.variables, windows, size)
+        if len(windows) == 1:
+            return predict(self._step, self.variables, windows, 1)
+        step, variables = self._spread or (self._step, self.variables)
+        return predict(step, variables, windows, batch_size)
+
+    def spread(self, devices: Sequence[Device]) -> None:
+        """Answer several windows over these devices from now on: the cores of a CPU, where a process shows them as devices
+        (``runtime.prepare``), are faster apart than together. Their number must divide the batch size of ``logits``."""
+        apart = len(devices) > 1
+        self._spread = (pmap_predict(self._answer, devices), replicate(dict(self.variables), devices)) if apart else None
 
     def predict_proba(self, windows: np.ndarray) -> np.ndarray:
         """Calibrated probabilities ``(n, classes)`` of windows as for ``logits``."""
@@ -111,10 +121,10 @@ class Bundle:
 
     @functools.cached_property
     def _step(self) -> Any:
-        def step(variables: Any, windows: jax.Array) -> jax.Array:
-            return self.network.apply(variables, self._prepared(windows), train=False)  # pyright: ignore[reportReturnType]
+        return jax.jit(self._answer)
 
-        return jax.jit(step)
+    def _answer(self, variables: Any, windows: jax.Array) -> jax.Array:
+        return self.network.apply(variables, self._prepared(windows), train=False)  # pyright: ignore[reportReturnType]
 
 
 def save(path: str | os.PathLike[str], bundle: Bundle, *, overwrite: bool = False) -> None:

@@ -6,6 +6,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from drsn_jax.batches import ahead
+
 SURE_PROBABILITY, SURE_AGREEMENT = 0.8, 0.8  # below either a diagnosis is "not sure"
 LEVEL_FACTOR = 2.0  # a level so many times beyond the usual is unlike the training data
 FEW = 5  # windows, that say little
@@ -92,7 +94,7 @@ def diagnose_parts(
     if count == 0:
         raise ValueError(f"the signal has {length} samples, less than a window of the model, {window}: record for longer")
     probabilities, levels = [], []
-    for windows in _parts(read, count, window, channels):
+    for windows in ahead(_parts(read, count, window, channels), 1):  # the next is read while this one is computed
         probabilities.append(model.predict_proba(windows))
         levels.append(root_mean_squares(windows))
         on_part(sum(map(len, levels)), count)

@@ -4,11 +4,10 @@ The parameters are stacked and the training step is that of ``training.make_trai
 shared; each member draws its own batches and its own noise from them, and is what it would be alone.
 """
 
+import copy
 import functools
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -18,44 +17,14 @@ import optax
 
 from drsn_jax import fast
 from drsn_jax.batches import epoch_order, steps_per_epoch
+from drsn_jax.members import Member, noise_of_form
 from drsn_jax.networks import Network
-from drsn_jax.noise import add_mixed_noise, add_noise, noise_maker
 from drsn_jax.parallel import AXIS_NAME, Device, replicate
 from drsn_jax.signals import standardise
-from drsn_jax.training import Noise, TrainState, create_state, make_train_step, paper_optimizer
+from drsn_jax.training import QUICK_COMPILATION, Noise, TrainState, create_state, make_train_step, paper_optimizer
 from drsn_jax.trial_data import TRAINING
 
 Order = Literal["vmap", "map", "unroll"]
-
-
-@dataclass(frozen=True)
-class Member:
-    """What tells a training from the others.
-
-    Fields:
-      seed: of initial parameters, order of the windows and noise.
-      noise: its kind.
-      snr_db: its level in dB, ``inf`` for none, or a range from which each window's is drawn.
-      learning_rate: at the start.
-    """
-
-    seed: int = 0
-    noise: str = "gaussian"
-    snr_db: float | tuple[float, float] = 0.0
-    learning_rate: float = 0.1
-
-    def __post_init__(self) -> None:
-        noise_maker(self.noise)
-        levels = self.snr_db if isinstance(self.snr_db, tuple) else (self.snr_db,)
-        if not all(abs(level) <= 100 or (level == math.inf and len(levels) == 1) for level in levels):
-            raise ValueError(f"a member's snr_db is from -100 to 100 dB, or inf, or a range, got {self.snr_db}")
-        if not (0 < self.learning_rate < math.inf) or self.seed < 0:
-            raise ValueError(f"a member has a positive learning rate and a seed from 0, got {self.learning_rate} and {self.seed}")
-
-    @property
-    def form(self) -> tuple[str, bool]:
-        """What of its noise is decided when the step is compiled: the kind, and whether levels are drawn."""
-        return self.noise, isinstance(self.snr_db, tuple)
 
 
 class EnsembleEpoch(NamedTuple):
@@ -128,6 +97,16 @@ class Ensemble:
         self._forms = list(dict.fromkeys(member.form for member in self._filled))
         self._prepare = prepare
         self._platform, self._compiled = platform, {}
+        begin = lambda key, windows: create_state(self.network, self.optimizer, key, windows)  # noqa: E731
+        self._initialise = jax.jit(jax.vmap(begin, (0, None)), compiler_options=QUICK_COMPILATION)
+
+    def with_members(self, members: Sequence[Member]) -> "Ensemble":
+        """Other trainings by the same compiled step: as many, with no other forms of noise; ValueError otherwise."""
+        if len(members) != len(self.members) or not {m.form for m in members} <= set(self._forms):
+            raise ValueError(f"the step was made for {len(self.members)} members with the noise {self._forms}")
+        other = copy.copy(self)
+        other.members, other._filled = tuple(members), [*members, *[members[-1]] * (len(self._filled) - len(members))]
+        return other
 
     def _step(self, window: tuple[int, ...]) -> Callable[..., Any]:
         """The compiled step of all members for windows of that shape."""
@@ -144,7 +123,7 @@ class Ensemble:
     def create(self, windows: np.ndarray) -> TrainState:
         """The stacked states of all members at their beginning; ``windows`` gives the shapes alone."""
         keys = jnp.stack([jax.random.fold_in(jax.random.key(member.seed), TRAINING) for member in self._filled])
-        state = jax.jit(jax.vmap(lambda key: create_state(self.network, self.optimizer, key, windows[:1])))(keys)
+        state = self._initialise(keys, windows[:1])
         rates = jnp.asarray([member.learning_rate for member in self._filled], jnp.float32)
         state.opt_state.hyperparams["learning_rate"] = rates
         return state
@@ -187,9 +166,9 @@ class Ensemble:
         return (state, alive), jax.tree.map(lambda value: jnp.where(alive, value, 0), metrics)
 
     def _noise(self, told: Any) -> Noise:
-        form, low, high = told
-        made = [_noise_of_form(kind, drawn, low, high) for kind, drawn in self._forms]
-        return made[0] if len(made) == 1 else lambda key, window: jax.lax.switch(form, made, key, window)
+        number, low, high = told
+        made = [noise_of_form(form, low, high) for form in self._forms]
+        return made[0] if len(made) == 1 else lambda key, window: jax.lax.switch(number, made, key, window)
 
     def _arguments(self) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Of each member the number of its noise's form, and the lowest and highest level."""
@@ -212,12 +191,6 @@ class Ensemble:
         """The members as they were given."""
         leaf = leaf if self.devices is None else leaf.reshape(-1, *leaf.shape[2:])
         return leaf[: len(self.members)]
-
-
-def _noise_of_form(kind: str, drawn: bool, low: jax.Array, high: jax.Array) -> Noise:
-    if drawn:
-        return functools.partial(add_mixed_noise, low_db=low, high_db=high, kind=kind)
-    return functools.partial(add_noise, snr_db=low, kind=kind)
 
 
 def _choose(alive: jax.Array, after: jax.Array, before: jax.Array) -> jax.Array:

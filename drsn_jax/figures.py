@@ -1,6 +1,7 @@
 """Figures drawn from the files of a run, so that every picture can be drawn again, and the picture of a diagnosis; they need
 matplotlib (extra ``experiments``)."""
 
+import json
 import os
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from drsn_jax import paper
 from drsn_jax.diagnosis import Diagnosis
 from drsn_jax.runs import read_metrics, read_rows
 from drsn_jax.tables import TITLES
@@ -31,11 +33,13 @@ def draw_all(folder: str | Path) -> list[Path]:
 
 def accuracy_bars(folder: str | Path) -> Path:
     """Training accuracy (outline) and test accuracy (filled) by SNR and network, a panel for each kind of noise, whiskers the
-    standard deviation over trials (the paper's Figs 6-8)."""
+    standard deviation over trials (the paper's Figs 6-8). Where the windows were split at random, as in the paper, its own test
+    accuracy stands there as a black outline."""
     rows = read_rows(Path(folder) / "results.csv")
     kinds = _unique(rows, "noise")
     levels_of = {kind: sorted(_unique([r for r in rows if r["noise"] == kind], "snr_db"), key=float) for kind in kinds}
     networks = _unique(rows, "network")
+    comparable = _as_in_the_paper(folder, rows)
     width = max(5.5, 1.5 + 0.22 * len(networks) * max(map(len, levels_of.values())))
     figure, panels = subplots(len(kinds), 1, figsize=(width, 1.0 + 2.9 * len(kinds)))
     for panel, kind in zip(panels, kinds, strict=True):
@@ -52,6 +56,9 @@ def accuracy_bars(folder: str | Path) -> Path:
             spread = [100 * np.std(v, ddof=1) if len(v) > 1 else 0 for v in values["test_accuracy"]]
             panel.bar(place, test, bar * 0.92, color=colour, label=TITLES.get(network, network))
             panel.bar(place, train, bar * 0.92, fill=False, edgecolor=colour, linestyle=":", linewidth=1.2)
+            if comparable:
+                theirs = [paper.accuracy(kind, network, float(level)) or np.nan for level in levels]
+                panel.bar(place, theirs, bar * 0.92, fill=False, edgecolor="black", linewidth=0.9, zorder=3)
             if any(spread):
                 panel.errorbar(place, test, spread, fmt="none", ecolor="#333333", elinewidth=1, capsize=2)
         panel.set_ylim(0, 101)
@@ -64,7 +71,8 @@ def accuracy_bars(folder: str | Path) -> Path:
         panel.set_axisbelow(True)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(3, len(labels)), frameon=False)
-    figure.suptitle("Test accuracy (bars) and training accuracy (dotted outlines)", fontsize=11)
+    beside = "; the paper's test accuracy (black outlines)" if comparable else ""
+    figure.suptitle(f"Test accuracy (bars) and training accuracy (dotted outlines){beside}", fontsize=11)
     return save_figure(figure, Path(folder) / "accuracy.png")
 
 
@@ -164,6 +172,14 @@ def printable(name: str) -> str:
     """A name of a file as it can be drawn: no bytes that are no characters, not endlessly long."""
     name = os.fsencode(name).decode(errors="replace")
     return name if len(name) <= 80 else f"{name[:50]} … {name[-25:]}"
+
+
+def _as_in_the_paper(folder: str | Path, rows: list[dict[str, str]]) -> bool:
+    """Whether a run is of the simulated drivetrain, which has the paper's classes, and split as there."""
+    config = Path(folder) / "config.json"
+    asked = json.loads(config.read_text(encoding="utf-8")) if config.exists() else {}
+    own = asked.get("recordings", True) or asked.get("dataset")
+    return not own and all(row.get("protocol") == paper.PROTOCOL for row in rows)
 
 
 def subplots(rows: int, columns: int, **options: Any) -> tuple[Any, list[Any]]:

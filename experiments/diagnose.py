@@ -60,7 +60,7 @@ class Options:
 def main() -> None:
     options: Options = scripts.parse(Options, __doc__)
     if not options.plain_runtime:
-        runtime.prepare(dry_run=options.dry_run)
+        runtime.prepare(devices=runtime.cores(), dry_run=options.dry_run)
     if options.dry_run:
         if options.model is not None:
             raise ValueError("--dry-run makes a model and files of its own: name none")
@@ -74,6 +74,8 @@ def main() -> None:
     if options.sampling_rate is not None and not 0 < options.sampling_rate < math.inf:
         raise ValueError(f"--sampling-rate is a positive number of Hz, got {options.sampling_rate}")
     model = load(options.model)
+    if not options.plain_runtime:
+        model.spread(jax.local_devices())
     if options.files == ("-",):
         if options.plot is not None or options.channel is not None:
             raise ValueError("--plot and --channel go with files, not with a stream")

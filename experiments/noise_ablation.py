@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from drsn_jax import ablation, data_options, scripts
+from drsn_jax import ablation, data_options, runtime, scripts
 from drsn_jax.ablation import Ablation, Training
 from drsn_jax.data.recordings import Recording, fingerprint
 from drsn_jax.data.windows import class_names
@@ -102,7 +102,8 @@ def config(options: Options, recordings: list[Recording]) -> dict[str, Any]:
 def main() -> None:
     options = scripts.parse(Options, __doc__)
     check(options)
-    scripts.prepare(options)
+    # members and cells of a grid go over all devices, on a CPU over its cores
+    scripts.prepare(dataclasses.replace(options, devices=options.devices or runtime.cores()))
     options = shorten(options) if options.dry_run else options
     start = time.perf_counter()
     recordings = data_options.read(options)
@@ -116,7 +117,7 @@ def main() -> None:
         seeds=range(options.seed, options.seed + options.seeds),
         learning_rate=options.learning_rate,
     )
-    devices = choose_devices(options.devices) if options.devices else None
+    devices = choose_devices(options.devices)
     study = Ablation(
         classes=len(class_names(recordings)),
         kinds=options.noise,
@@ -127,7 +128,7 @@ def main() -> None:
         shared=options.shared,
         repeats=options.repeats,
         seed=options.seed,
-        devices=devices,
+        devices=devices if len(devices) > 1 else None,
     )
     out = options.out or scripts.default_out("noise_ablation")
     folder = RunFolder(out, config(options, recordings))

@@ -12,6 +12,9 @@ import hypothesis
 import jax
 import pytest
 
+# the suite compiles hundreds of small programs and runs each for a moment: quickly compiled is soon enough run
+QUICKLY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICKLY}".strip()
 # before anything asks for a device: afterwards it is too late
 jax.config.update("jax_num_cpu_devices", 8)
 jax.config.update("jax_platforms", os.environ.get("JAX_PLATFORMS", "cpu"))

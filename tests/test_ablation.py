@@ -13,8 +13,8 @@ from drsn_jax import scripts
 from drsn_jax.ablation import Ablation, Training, build, level_name, plan
 from drsn_jax.ablation_figures import draw_all
 from drsn_jax.ablation_report import compare, sentences, verdict, write_report
-from drsn_jax.ensembles import Member
 from drsn_jax.evaluation import Interval
+from drsn_jax.members import Member
 from drsn_jax.runs import RunFolder, read_rows
 
 SCRIPT = Path(__file__).parents[1] / "experiments" / "noise_ablation.py"

@@ -88,6 +88,21 @@ def test_what_is_saved_comes_back(bundle, folder):
     assert {file.name for file in folder.iterdir()} == {"weights.safetensors", "model.json"}
 
 
+def test_over_several_devices_the_answers_are_the_same(bundle):
+    """Windows that the devices do not divide, a single one, and none."""
+    windows = np.random.default_rng(0).normal(size=(7, bundle.window_length, bundle.channels)).astype(np.float32)
+    alone = bundle.logits(windows, batch_size=4)
+    over = dataclasses.replace(bundle)
+    over.spread(jax.devices()[:2])
+    np.testing.assert_allclose(over.logits(windows, batch_size=4), alone, atol=1e-5)
+    np.testing.assert_allclose(over.logits(windows[:1]), alone[:1], atol=1e-5)
+    assert over.logits(windows[:0]).shape == (0, len(bundle.classes))
+    with pytest.raises(ValueError, match="a batch of 3 cannot be spread evenly over 2 devices"):
+        over.logits(windows, batch_size=3)
+    over.spread(jax.devices()[:1])
+    np.testing.assert_allclose(over.logits(windows, batch_size=3), alone, atol=1e-5)
+
+
 def test_probabilities_are_those_of_the_pipeline(bundle):
     """Mean removed, standardised, network, temperature."""
     prepared = np.stack([signals.standardise(signals.remove_mean(window)) for window in WINDOWS])

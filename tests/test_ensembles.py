@@ -10,7 +10,8 @@ import tiny
 
 from drsn_jax.calibration import softmax
 from drsn_jax.data.folds import Fold
-from drsn_jax.ensembles import Ensemble, Member
+from drsn_jax.ensembles import Ensemble
+from drsn_jax.members import Member
 from drsn_jax.signals import standardise
 from drsn_jax.trial_data import with_noise
 from drsn_jax.trials import Trainer
@@ -41,9 +42,9 @@ def trainer(noise, drawn, learning_rate):
 @functools.cache
 def alone(member):
     """The parameters of a member that is trained without others, and its losses by epoch."""
-    drawn = member.snr_db if isinstance(member.snr_db, tuple) else None
+    drawn, level = (member.snr_db, 0.0) if isinstance(member.snr_db, tuple) else (None, member.snr_db)
     fold = Fold("0", WINDOWS, LABELS, WINDOWS, LABELS, np.zeros(len(WINDOWS), np.int32))
-    data = with_noise(fold, seed=member.seed, snr_db=0.0 if drawn else member.snr_db, kind=member.noise)
+    data = with_noise(fold, seed=member.seed, snr_db=level, kind=member.noise)
     losses = []
     log = lambda epoch, _: losses.append(epoch.loss)  # noqa: E731
     result = trainer(member.noise, drawn, member.learning_rate).run(data, seed=member.seed, on_epoch=log)
@@ -74,6 +75,18 @@ def test_a_member_that_diverges_stops_alone():
         tiny.assert_close(jax.tree.map(lambda leaf: leaf[i], epochs[-1].variables), alone(member)[0], 2e-4)  # noqa: B023
     assert np.isnan(epochs[-1].loss[1])
     assert np.isfinite(epochs[-1].loss[[0, 2]]).all()
+
+
+def test_other_members_use_the_compiled_step():
+    ensemble = Ensemble(tiny.network, MEMBERS[:1], examples=len(WINDOWS), epochs=EPOCHS, batch_size=BATCH)
+    list(ensemble.run(WINDOWS, LABELS))
+    with tiny.compilations() as compiled:
+        last = list(ensemble.with_members([Member(7, "gaussian", 3.0)]).run(WINDOWS, LABELS))[-1]
+    assert compiled == []
+    assert last.loss[0] != list(ensemble.run(WINDOWS, LABELS))[-1].loss[0]
+    for wrong in (MEMBERS[:2], MEMBERS[1:2]):
+        with pytest.raises(ValueError, match="made for 1 members with the noise"):
+            ensemble.with_members(wrong)
 
 
 def test_members_are_asked_together():

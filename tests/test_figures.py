@@ -116,3 +116,28 @@ def test_validation_has_a_panel_where_there_is_one(folder, drawn):
     assert [panel.get_title() for panel in panels] == ["training (noise as trained)", "validation", "test"]
     np.testing.assert_allclose(panels[1].lines[0].get_ydata(), [90, 80, 70])
     np.testing.assert_allclose(panels[2].lines[0].get_ydata(), [80, 60, 40])
+
+
+@pytest.mark.parametrize(
+    ("config", "protocol", "shown"),
+    [
+        ({"recordings": None, "dataset": None}, "by random-windows", True),
+        ({"recordings": None, "dataset": None}, "by recording", False),
+        ({"recordings": "mine", "dataset": None}, "by random-windows", False),
+        ({"recordings": None, "dataset": "cwru"}, "by random-windows", False),
+        ({}, "by random-windows", False),
+    ],
+)
+def test_the_papers_bars_stand_beside_what_is_comparable(folder, drawn, config, protocol, shown):
+    (folder / "config.json").write_text(json.dumps(config))
+    with open(folder / "results.csv", newline="") as file:
+        rows = [{**row, "protocol": protocol} for row in csv.DictReader(file)]
+    write(folder / "results.csv", rows)
+    figures.accuracy_bars(folder)
+    figure = drawn["accuracy.png"]
+    assert ("the paper's test accuracy" in figure.get_suptitle()) is shown
+    black = [bar.get_height() for bar in figure.axes[1].patches if bar.get_edgecolor() == (0, 0, 0, 1) and not bar.get_fill()]
+    if shown:  # pink noise; ResNet and DRSN-CW at -5 and 5 dB, the spectrum has none there
+        assert [height for height in black if np.isfinite(height)] == [60.7, 98.3, 66.1, 98.9]
+    else:
+        assert black == []

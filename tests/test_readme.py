@@ -12,7 +12,7 @@ ROOT = Path(__file__).parent.parent
 def test_the_examples_run(capsys, tmp_path, monkeypatch):
     """The second twice: killed or not, it ends with the same line."""
     monkeypatch.chdir(tmp_path)
-    example, loop = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    example, loop, ablation = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     names: dict[str, Any] = {}
     exec(compile(example, "README.md", "exec"), names)
     loss, alpha = capsys.readouterr().out.split("\n", 1)
@@ -26,6 +26,12 @@ def test_the_examples_run(capsys, tmp_path, monkeypatch):
     names["state"] = d.create_state(network, optimizer, jax.random.key(9), windows)
     exec(compile(loop, "README.md", "exec"), names)
     assert capsys.readouterr().out.splitlines() == lines[-1:]
+    names["state"] = d.create_state(network, optimizer, jax.random.key(9), windows)
+    exec(compile(ablation, "README.md", "exec"), names)
+    shape, epoch = capsys.readouterr().out.splitlines()
+    assert shape == "(2, 3)"
+    assert epoch.startswith("1 [")
+    assert names["found"].probabilities.shape == (128, 8)
 
 
 def test_the_commands_name_what_is_there():
