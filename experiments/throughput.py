@@ -20,7 +20,7 @@ import os
 import platform
 import tempfile
 import time
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
@@ -29,7 +29,6 @@ from bench import floor, given, measuring, report
 from bench.cases import Case
 
 from drsn_jax import runtime, scripts
-from drsn_jax.networks import Network
 from drsn_jax.runs import RunFolder
 
 NetworkName = Literal["drsn_cw", "drsn_cs", "resnet"]
@@ -89,7 +88,6 @@ def shorten(options: Options) -> Options:
 
 def groups(options: Options, threads: int, torch: bool) -> list[list[tuple[Case, str]]]:
     """Who takes turns with whom: a list of cases with the way each is done, for every size, task and batch."""
-    views = "view" in {field.name for field in fields(Network)}
     found = []
     for size in options.sizes:
         whole = options.full or size == options.sizes[0]
@@ -101,7 +99,7 @@ def groups(options: Options, threads: int, torch: bool) -> list[list[tuple[Case,
                     ways += ["torch_eager"]
                 if torch and options.compiled:
                     ways += ["torch_compiled"]
-                if task == "train" and views:
+                if task == "train":
                     ways += ["ours_plain"]
                 if task == "infer" and threads > 1 and batch % threads == 0:
                     ways += ["ours_cores"]
