@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from drsn_jax.ablation import NO_RULE, RULES
-from drsn_jax.figures import save_figure, subplots
+from drsn_jax.figures import save_figure, subplots, unique
 from drsn_jax.runs import read_rows
 
 Row = dict[str, str]
@@ -214,11 +214,6 @@ def label(level: str) -> str:
     if ".." in level:
         return level.replace("..", " to ")
     return "clean" if math.isinf(float(level)) else f"{float(level):g}"
-
-
-def unique(rows: Sequence[Row], column: str) -> list[str]:
-    """The different values of a column in the order of the rows."""
-    return list(dict.fromkeys(row[column] for row in rows))
 
 
 def mean(rows: Sequence[Row], column: str, **where: str) -> float:

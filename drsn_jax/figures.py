@@ -36,9 +36,9 @@ def accuracy_bars(folder: str | Path) -> Path:
     standard deviation over trials (the paper's Figs 6-8). Where the windows were split at random, as in the paper, its own test
     accuracy stands there as a black outline."""
     rows = read_rows(Path(folder) / "results.csv")
-    kinds = _unique(rows, "noise")
-    levels_of = {kind: sorted(_unique([r for r in rows if r["noise"] == kind], "snr_db"), key=float) for kind in kinds}
-    networks = _unique(rows, "network")
+    kinds = unique(rows, "noise")
+    levels_of = {kind: sorted(unique([r for r in rows if r["noise"] == kind], "snr_db"), key=float) for kind in kinds}
+    networks = unique(rows, "network")
     comparable = _as_in_the_paper(folder, rows)
     width = max(5.5, 1.5 + 0.22 * len(networks) * max(map(len, levels_of.values())))
     figure, panels = subplots(len(kinds), 1, figsize=(width, 1.0 + 2.9 * len(kinds)))
@@ -111,10 +111,10 @@ def training_curves(folder: str | Path) -> Path:
 def confusion_matrices(folder: str | Path) -> list[Path]:
     """For each network the share of each true class that was taken for each class, over all its trials."""
     rows = read_rows(Path(folder) / "confusion.csv")
-    classes = _unique(rows, "true")
+    classes = unique(rows, "true")
     number = {name: i for i, name in enumerate(classes)}
     files = []
-    for network in _unique(rows, "network"):
+    for network in unique(rows, "network"):
         counts = np.zeros((len(classes), len(classes)))
         for row in rows:
             if row["network"] == network:
@@ -201,7 +201,8 @@ def save_figure(figure: Any, file: Path) -> Path:
     return file
 
 
-def _unique(rows: list[dict[str, str]], column: str) -> list[str]:
+def unique(rows: Sequence[dict[str, str]], column: str) -> list[str]:
+    """The different values of a column in the order of the rows."""
     return list(dict.fromkeys(row[column] for row in rows))
 
 

@@ -81,7 +81,7 @@ def noise_grid(
     _check(network, windows, labels, kinds, levels, repeats)
     examples = len(windows)
     window = jax.ShapeDtypeStruct(windows.shape[1:], windows.dtype)
-    cells, size = _chunk(network, variables, window, prepare, examples, len(levels) * repeats, memory_limit)
+    cells, size = _chunk(network, window, prepare, examples, len(levels) * repeats, memory_limit)
     devices = None if devices is None else list(devices)
     count = 1 if devices is None else len(devices)
     cells = min(cells, -(-len(levels) * repeats // count))
@@ -157,10 +157,10 @@ def _map(function: Callable[[Any], Any], items: Any) -> Any:
 
 
 def _chunk(
-    network: Network, variables: Any, window: Any, prepare: Prepare | None, examples: int, cells: int, limit: int
+    network: Network, window: Any, prepare: Prepare | None, examples: int, cells: int, limit: int
 ) -> tuple[int, int]:
     """How many cells and how many windows are computed at once."""
-    one = _bytes_of_a_window(network, variables, window, prepare)
+    one = _bytes_of_a_window(network, window.shape, window.dtype, prepare)  # pyright: ignore[reportArgumentType]
     if one > limit:
         raise ValueError(
             f"a single window takes about {one / 2**20:.3g} MiB, and the memory limit is {limit / 2**20:.3g} MiB: raise it, or "
@@ -175,7 +175,8 @@ def _chunk(
     return 1, -(-examples // blocks)
 
 
-def _bytes_of_a_window(network: Network, variables: Any, window: Any, prepare: Prepare | None) -> int:
+@functools.lru_cache(maxsize=16)
+def _bytes_of_a_window(network: Any, window: tuple[int, ...], dtype: Any, prepare: Prepare | None) -> int:
     """An upper estimate: a window's part of the largest array of the computation, six times."""
     step = make_eval_step(network, noise=functools.partial(add_noise, snr_db=0.0), prepare=prepare)
     count = 64  # so many that arrays which do not grow with the windows do not count
@@ -184,7 +185,8 @@ def _bytes_of_a_window(network: Network, variables: Any, window: Any, prepare: P
         batch = {"windows": windows, "labels": jnp.zeros(count, jnp.int32), "weights": jnp.ones(count)}
         return step(_state(variables), batch)[1]["loss"]
 
-    windows = jax.ShapeDtypeStruct((count, *window.shape), window.dtype)
+    windows = jax.ShapeDtypeStruct((count, *window), dtype)
+    variables = jax.eval_shape(lambda key, x: network.init(key, x, train=False), jax.random.key(0), windows)
     return 6 * max(_sizes(jax.make_jaxpr(loss)(variables, windows).jaxpr)) // count
 
 
