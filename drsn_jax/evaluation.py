@@ -49,9 +49,7 @@ def evaluate(
     return jax.tree.map(lambda *values: np.sum(values, axis=0), *jax.device_get(sums))
 
 
-def predict(
-    step: Callable[[Any, np.ndarray], jax.Array], state: Any, windows: np.ndarray, batch_size: int = 128
-) -> np.ndarray:
+def predict(step: Callable[[Any, np.ndarray], jax.Array], state: Any, windows: np.ndarray, batch_size: int = 128) -> np.ndarray:
     """The logits ``(n, classes)`` of a compiled ``make_predict_step`` for all windows, or what another step gives for each."""
     parts = [windows[start : start + batch_size] for start in range(0, len(windows), batch_size)]
     return np.concatenate([np.asarray(step(state, _pad(part, batch_size)))[: len(part)] for part in parts])

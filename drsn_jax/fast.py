@@ -24,6 +24,7 @@ import jax
 import jax.numpy as jnp
 
 from drsn_jax import blocked
+from drsn_jax import blocked_layers as layers
 from drsn_jax.arrays import named_leaves
 from drsn_jax.layers import BatchNorm, position_mean, update_running
 
@@ -122,7 +123,7 @@ def features(plan: Plan, variables: Mapping[str, Tree], x: jax.Array, train: boo
     params, stats, width = variables["params"], variables["batch_stats"], plan.widths[0]
     length, strides = x.shape[1] // plan.stem, plan.stem
     shape = blocked.Shape(length // plan.positions[0], plan.kernel, strides, plan.positions[0], x.shape[-1], width)
-    y, updated = blocked.convolve(x, _band(params["stem_conv"], shape), shape), {}
+    y, updated = _convolve(params["stem_conv"], x, shape), {}
     for stage, (features, count, positions) in enumerate(zip(plan.widths, plan.units, plan.positions[1:], strict=True)):
         length //= 2
         for number in range(count):
@@ -139,16 +140,18 @@ def features(plan: Plan, variables: Mapping[str, Tree], x: jax.Array, train: boo
 def _unit(plan: Plan, params: Tree, stats: Tree, x: jax.Array, train: bool, shape: blocked.Shape) -> tuple[jax.Array, Tree]:
     x, updated = shape.view(x), dict(stats)
     second = shape._replace(strides=1, channels=shape.features)
+    first, last = params["conv_1"], params["conv_2"]
     if train:
-        y, updated["norm_1"] = _norm_relu_convolve(plan, params, stats, x, shape, 1)
-        y, updated["norm_2"] = _norm_relu_convolve(plan, params, stats, y, second, 2)
+        none = jnp.zeros_like(params["norm_1"]["bias"])
+        y, updated["norm_1"] = _norm_relu_convolve(plan, params, stats, x, none, shape, 1)
+        y, updated["norm_2"] = _norm_relu_convolve(plan, params, stats, y, first["bias"], second, 2)
+        y = y + blocked.widen(last["bias"], second.width)
     else:
         gain, offset = _fixed(params["norm_1"], stats["norm_1"])
         y = jax.nn.relu(x * blocked.widen(gain, shape.width) + blocked.widen(offset, shape.width))
         gain, offset = _fixed(params["norm_2"], stats["norm_2"])
-        folded = {"kernel": params["conv_1"]["kernel"] * gain, "bias": params["conv_1"]["bias"] * gain + offset}
-        y = jax.nn.relu(blocked.convolve(y, _band(folded, shape), shape))
-        y = blocked.convolve(y, _band(params["conv_2"], second), second)
+        y = _convolve({"kernel": first["kernel"] * gain, "bias": first["bias"] * gain + offset}, y, shape)
+        y = _convolve(last, jax.nn.relu(y), second)
     if plan.shrinkage == "squeeze_excitation":
         y = _squeeze_excitation(params["attention"], y, second)
     elif plan.shrinkage is not None:
@@ -156,32 +159,32 @@ def _unit(plan: Plan, params: Tree, stats: Tree, x: jax.Array, train: bool, shap
     if plan.shortcut is None:
         return y, updated
     if "projection" in params:
-        point = shape._replace(kernel=1)
-        return y + blocked.convolve(x, _band(params["projection"], point), point), updated
-    return y + blocked.shortcut(x, shape), updated
+        return y + _convolve(params["projection"], x, shape._replace(kernel=1)), updated
+    return y + layers.shortcut(x, shape), updated
 
 
 def _shrinkage(plan: Plan, params: Tree, stats: Tree, x: jax.Array, train: bool, shape: blocked.Shape) -> tuple[jax.Array, Tree]:
-    average = blocked.mean_magnitude(x, shape.blocks, shape.channels)
+    average = layers.mean_magnitude(x, shape.blocks, shape.channels)
     hidden, updated = _norm(plan, params["norm"], stats["norm"], _dense(params["dense_1"], average), train)
     alpha = jax.nn.sigmoid(_dense(params["dense_2"], jax.nn.relu(hidden)))
     if plan.shrinkage == "channel_shared":
         average = jnp.mean(average, -1, keepdims=True)
-    return blocked.soft_threshold(x, jnp.broadcast_to(alpha * average, (len(alpha), shape.channels))), {"norm": updated}
+    return layers.soft_threshold(x, jnp.broadcast_to(alpha * average, (len(alpha), shape.channels))), {"norm": updated}
 
 
 def _squeeze_excitation(params: Tree, x: jax.Array, shape: blocked.Shape) -> jax.Array:
-    hidden = jax.nn.relu(_dense(params["dense_1"], blocked.mean_of_positions(x, shape.blocks, shape.channels)))
+    hidden = jax.nn.relu(_dense(params["dense_1"], layers.mean_of_positions(x, shape.blocks, shape.channels)))
     weight = jax.nn.sigmoid(_dense(params["dense_2"], hidden))
-    return blocked.scale(x, weight)
+    return layers.scale(x, weight)
 
 
 def _dense(params: Tree, x: jax.Array) -> jax.Array:
     return x @ params["kernel"] + params["bias"]
 
 
-def _band(params: Tree, shape: blocked.Shape) -> jax.Array:
-    return blocked.band(params["kernel"], params["bias"], shape)
+def _convolve(params: Tree, x: jax.Array, shape: blocked.Shape) -> jax.Array:
+    y = blocked.convolve(x, blocked.bands(params["kernel"], shape), shape)
+    return y + blocked.widen(params["bias"], y.shape[1])
 
 
 # norms
@@ -195,11 +198,14 @@ def _norm(plan: Plan, params: Tree, stats: Tree, x: jax.Array, train: bool) -> t
 
 
 def _norm_relu_convolve(
-    plan: Plan, params: Tree, stats: Tree, x: jax.Array, shape: blocked.Shape, number: int
+    plan: Plan, params: Tree, stats: Tree, x: jax.Array, bias: jax.Array, shape: blocked.Shape, number: int
 ) -> tuple[jax.Array, Tree]:
+    """The norm and convolution of this number after ``x + bias``, but for the convolution's bias."""
     norm, running = params[f"norm_{number}"], stats[f"norm_{number}"]
-    matrix = _band(params[f"conv_{number}"], shape)
-    y, mean, var = blocked.norm_relu_convolve(x, norm["scale"], norm["bias"], matrix, shape, BatchNorm.epsilon, plan.axis_name)
+    bands = blocked.bands(params[f"conv_{number}"]["kernel"], shape)
+    y, mean, var = layers.norm_relu_convolve(
+        x, bias, norm["scale"], norm["bias"], bands, shape, BatchNorm.epsilon, plan.axis_name
+    )
     count = x.size // shape.channels * (1 if plan.axis_name is None else jax.lax.axis_size(plan.axis_name))
     return y, update_running(running, {"mean": mean, "var": var}, count)
 

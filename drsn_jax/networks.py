@@ -74,9 +74,7 @@ class ResidualUnit(nn.Module):
         return y if self.shortcut is None else y + self._shortcut(x, y.shape).astype(y.dtype)
 
     def _convolution(self, kernel: Sequence[int], strides: int, name: str) -> nn.Module:
-        return convolution(
-            self.features, kernel, strides, padding=self.padding, conv=self.conv, dtype=self.dtype, name=name
-        )
+        return convolution(self.features, kernel, strides, padding=self.padding, conv=self.conv, dtype=self.dtype, name=name)
 
     def _attention(self) -> nn.Module | None:
         match self.shrinkage:

@@ -113,9 +113,7 @@ def noise_grid(
 
     confusion = np.rint(arranged(confusion)).astype(np.int64)
     right = np.trace(confusion, axis1=-2, axis2=-1)
-    return NoiseGrid(
-        kinds, levels, right / examples, arranged(loss) / examples, confusion.sum(-2).max(-1) / examples, confusion
-    )
+    return NoiseGrid(kinds, levels, right / examples, arranged(loss) / examples, confusion.sum(-2).max(-1) / examples, confusion)
 
 
 @functools.lru_cache(maxsize=16)
@@ -156,9 +154,7 @@ def _map(function: Callable[[Any], Any], items: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf[None], one)
 
 
-def _chunk(
-    network: Network, window: Any, prepare: Prepare | None, examples: int, cells: int, limit: int
-) -> tuple[int, int]:
+def _chunk(network: Network, window: Any, prepare: Prepare | None, examples: int, cells: int, limit: int) -> tuple[int, int]:
     """How many cells and how many windows are computed at once."""
     one = _bytes_of_a_window(network, window.shape, window.dtype, prepare)  # pyright: ignore[reportArgumentType]
     if one > limit:
@@ -203,9 +199,7 @@ def _sizes(jaxpr: Any) -> Iterator[int]:
 
 def _state(variables: Any) -> TrainState:
     """What an evaluation step asks for."""
-    return TrainState(
-        variables["params"], variables.get("batch_stats", {}), (), jnp.zeros((), jnp.int32), jax.random.key(0)
-    )
+    return TrainState(variables["params"], variables.get("batch_stats", {}), (), jnp.zeros((), jnp.int32), jax.random.key(0))
 
 
 def _check(

@@ -46,9 +46,7 @@ QUICK_COMPILATION = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expe
 Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 
 
-def create_state(
-    network: Network, optimizer: optax.GradientTransformation, key: jax.Array, windows: ArrayLike
-) -> TrainState:
+def create_state(network: Network, optimizer: optax.GradientTransformation, key: jax.Array, windows: ArrayLike) -> TrainState:
     """A fresh state; ``windows`` ``(batch, *positions, channels)`` gives the shapes alone, one window is enough."""
     shape = (1, *jnp.shape(windows)[1:])
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from drsn_jax import blocked
+from drsn_jax import blocked_layers as layers
 from drsn_jax.layers import batch_statistics, centred_padding, position_mean
 from drsn_jax.networks import pad_channels, stride_positions
 from drsn_jax.thresholding import soft_threshold
@@ -22,11 +23,9 @@ def values(*shape, seed=0):
     return jnp.asarray(np.random.default_rng(seed).normal(size=shape))
 
 
-def convolution(x, kernel, bias, strides):
-    y = jax.lax.conv_general_dilated(
-        x, kernel, (strides,), centred_padding(kernel.shape[:1]), dimension_numbers=("NWC", "WIO", "NWC")
-    )
-    return y + bias
+def convolution(x, kernel, strides):
+    padding = centred_padding(kernel.shape[:1])
+    return jax.lax.conv_general_dilated(x, kernel, (strides,), padding, dimension_numbers=("NWC", "WIO", "NWC"))
 
 
 def shape_of(length, kernel, strides, channels, features, width=12):
@@ -68,43 +67,60 @@ CASES = [  # length, kernel, strides, channels, features
 @pytest.mark.parametrize(("length", "kernel", "strides", "channels", "features"), CASES)
 def test_norm_relu_and_convolution_with_every_gradient(length, kernel, strides, channels, features):
     shape = shape_of(length, kernel, strides, channels, features)
-    x, weights, bias = values(3, length, channels), values(kernel, channels, features, seed=1), values(features, seed=2)
+    x, weights, bias = values(3, length, channels), values(kernel, channels, features, seed=1), values(channels, seed=2)
     scale, offset = 1 + values(channels, seed=3), values(channels, seed=4)
 
-    def plain(x, scale, offset, weights, bias):
-        mean, var = batch_statistics(x)
-        normed = (x - mean) * scale * jax.lax.rsqrt(var + EPSILON) + offset
-        return convolution(jax.nn.relu(normed), weights, bias, strides), convolution(x, weights, bias, strides), mean, var
+    def plain(x, bias, scale, offset, weights):
+        mean, var = batch_statistics(x + bias)
+        normed = (x + bias - mean) * scale * jax.lax.rsqrt(var + EPSILON) + offset
+        return convolution(jax.nn.relu(normed), weights, strides), convolution(x, weights, strides), mean, var
 
-    def fast(x, scale, offset, weights, bias):
-        matrix = blocked.band(weights, bias, shape)
-        y, mean, var = blocked.norm_relu_convolve(shape.view(x), scale, offset, matrix, shape, EPSILON)
-        return *(a.reshape(3, -1, features) for a in (y, blocked.convolve(x, matrix, shape))), mean, var
+    def fast(x, bias, scale, offset, weights):
+        bands = blocked.bands(weights, shape)
+        y, mean, var = layers.norm_relu_convolve(shape.view(x), bias, scale, offset, bands, shape, EPSILON)
+        return *(a.reshape(3, -1, features) for a in (y, blocked.convolve(x, bands, shape))), mean, var
 
-    arguments = (x, scale, offset, weights, bias)
+    arguments = (x, bias, scale, offset, weights)
     assert_same(with_gradients(fast, *arguments), with_gradients(plain, *arguments))
 
 
 def test_the_picture():
     """Three samples, two channels, four positions: as drawn in the module's docstring."""
-    k, b = values(3, 2, 2), values(2, seed=1)
-    matrix = blocked.band(k, b, blocked.Shape(5, 3, 1, 4, 2, 2))
-    assert matrix.shape == (2 + 8 + 2 + 1, 8)
+    k, shape = values(3, 2, 2), blocked.Shape(5, 3, 1, 4, 2, 2)
+    middle, edges = blocked.bands(k, shape)
+    assert middle.shape == (8, 8)
+    assert edges is not None
+    assert edges.shape == (8, 4)
+    expected = np.zeros((4, 2, 6, 2))  # outputs of the own block, then the first of the block after and the last of that before
     for position in range(4):
         for sample in range(3):
-            row, column = 2 * (position + sample), 2 * position
-            np.testing.assert_array_equal(matrix[row : row + 2, column : column + 2], k[sample])
-    np.testing.assert_array_equal(matrix[-1], jnp.tile(b, 4))
-    assert jnp.count_nonzero(matrix) == 4 * 3 * 4 + 8
+            if 0 <= position + sample - 1 < 4:
+                expected[position + sample - 1, :, position] = k[sample]
+    expected[3, :, 4], expected[0, :, 5] = k[0], k[2]
+    np.testing.assert_array_equal(jnp.concatenate([middle, edges], 1), expected.reshape(8, 12))
+    after, before = shape.neighbours()
+    assert (after.away, after.columns, before.away, before.columns) == (1, slice(0, 2), -1, slice(6, 8))
+
+
+@pytest.mark.parametrize(("length", "kernel", "strides", "channels", "features"), CASES)
+def test_collecting_is_the_transpose_of_spreading(length, kernel, strides, channels, features):
+    shape = shape_of(length, kernel, strides, channels, features)
+    if not shape.neighbours():
+        assert shape.blocks == 1 or kernel <= strides
+        return
+    y = values(3 * shape.blocks, shape.positions * features)
+    edges = values(len(y), shape.neighbours()[-1].edge.stop, seed=1)
+    added = blocked.spread(jnp.zeros_like(y), edges, shape)
+    np.testing.assert_allclose(jnp.sum(added * y), jnp.sum(edges * blocked.collect(y, shape)), rtol=1e-12)
 
 
 def test_replicas_that_share_statistics():
-    shape, names = shape_of(12, 3, 1, 2, 3), ("x", "scale", "offset", "matrix")
-    matrix = blocked.band(values(3, 2, 3), values(3), shape)
-    arguments = dict(zip(names, (values(4, 12, 2), 1 + values(2, seed=1), values(2, seed=2), matrix), strict=True))
+    shape, names = shape_of(12, 3, 1, 2, 3), ("x", "bias", "scale", "offset", "bands")
+    vectors = values(2, seed=3), 1 + values(2, seed=1), values(2, seed=2)
+    arguments = dict(zip(names, (values(4, 12, 2), *vectors, blocked.bands(values(3, 2, 3), shape)), strict=True))
 
     def loss(arguments, axis_name=None):
-        y, mean, var = blocked.norm_relu_convolve(
+        y, mean, var = layers.norm_relu_convolve(
             shape.view(arguments["x"]), *(arguments[n] for n in names[1:]), shape, EPSILON, axis_name
         )
         return jnp.sum(jnp.sin(y)), (mean, var)
@@ -133,8 +149,8 @@ def test_thresholds_with_their_gradients():
 
     def fast(x, alpha):
         y = shape.view(x)
-        average = blocked.mean_magnitude(y, shape.blocks, 3)
-        return blocked.soft_threshold(y, alpha * average).reshape(x.shape), average
+        average = layers.mean_magnitude(y, shape.blocks, 3)
+        return layers.soft_threshold(y, alpha * average).reshape(x.shape), average
 
     assert_same(with_gradients(fast, x, alpha), with_gradients(plain, x, alpha))
 
@@ -143,7 +159,7 @@ def test_thresholds_with_their_gradients():
 def test_thresholds_at_the_kinks(threshold):
     x = jnp.array([[-jnp.inf, -2.0, -1.0, 0.0], [jnp.nan, 1.0, 2.0, jnp.inf]])  # one example, two blocks, two channels
     tau = jnp.full((1, 2), threshold)
-    y, back = jax.vjp(blocked.soft_threshold, x, tau)
+    y, back = jax.vjp(layers.soft_threshold, x, tau)
     expected, plain_back = jax.vjp(soft_threshold, x.reshape(1, 4, 2), tau[:, None])
     np.testing.assert_array_equal(y, expected.reshape(2, 4))
     (of_x, of_tau), (plain_x, plain_tau) = back(jnp.ones_like(x)), plain_back(jnp.ones((1, 4, 2)))
@@ -156,16 +172,16 @@ def test_thresholds_at_the_kinks(threshold):
 def test_shortcut(strides, features):
     shape, x = shape_of(12, 3, strides, 2, features), values(3, 12, 2)
     expected = pad_channels(stride_positions(x, strides), features)
-    np.testing.assert_array_equal(blocked.shortcut(shape.view(x), shape).reshape(expected.shape), expected)
+    np.testing.assert_array_equal(layers.shortcut(shape.view(x), shape).reshape(expected.shape), expected)
 
 
 def test_channels_and_blocks():
     vector, x = values(2, 3), values(6, 12)
     np.testing.assert_array_equal(blocked.widen(vector, 12), jnp.tile(vector, 4))
     assert_same(blocked.narrow(x, 3), x.reshape(6, 4, 3).sum(1))
-    assert_same(blocked.mean_of_positions(x, 3, 3), x.reshape(2, 12, 3).mean(1))
+    assert_same(layers.mean_of_positions(x, 3, 3), x.reshape(2, 12, 3).mean(1))
     weight = values(2, 3, seed=1)
-    assert_same(blocked.scale(x, weight), (x.reshape(2, 12, 3) * weight[:, None]).reshape(6, 12))
+    assert_same(layers.scale(x, weight), (x.reshape(2, 12, 3) * weight[:, None]).reshape(6, 12))
 
 
 @pytest.mark.parametrize(
