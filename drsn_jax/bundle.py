@@ -28,7 +28,7 @@ from drsn_jax.diagnostics import has_thresholds, zeros_by_window
 from drsn_jax.evaluation import predict
 from drsn_jax.files import write_atomically
 from drsn_jax.layers import BatchNorm
-from drsn_jax.networks import Network
+from drsn_jax.networks import Network, for_platform
 from drsn_jax.parallel import Device, pmap_predict, replicate
 from drsn_jax.runs import versions
 
@@ -86,7 +86,7 @@ class Bundle:
             return np.empty((0, len(self.classes)), np.float32)
         # a stream asks window by window, and is not to wait for a whole batch
         if len(windows) == 1:
-            return predict(self._step, self.variables, windows, 1)
+            return np.asarray(self._one(windows))
         step, variables = self._spread or (self._step, self.variables)
         return predict(step, variables, windows, batch_size)
 
@@ -123,8 +123,14 @@ class Bundle:
     def _step(self) -> Any:
         return jax.jit(self._answer)
 
+    @functools.cached_property
+    def _one(self) -> Any:
+        # weights as constants of the program: half the time, for what is made of them is made once
+        return jax.jit(lambda windows: self._answer(self.variables, windows))
+
     def _answer(self, variables: Any, windows: jax.Array) -> jax.Array:
-        return self.network.apply(variables, self._prepared(windows), train=False)  # pyright: ignore[reportReturnType]
+        network = for_platform(self.network, jax.default_backend())
+        return network.apply(variables, self._prepared(windows), train=False)  # pyright: ignore[reportReturnType]
 
 
 def save(path: str | os.PathLike[str], bundle: Bundle, *, overwrite: bool = False) -> None:

@@ -15,10 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from drsn_jax import fast
 from drsn_jax.batches import epoch_order, steps_per_epoch
 from drsn_jax.members import Member, noise_of_form
-from drsn_jax.networks import Network
+from drsn_jax.networks import Network, blocked_plan, for_platform
 from drsn_jax.parallel import AXIS_NAME, Device, replicate
 from drsn_jax.signals import standardise
 from drsn_jax.training import QUICK_COMPILATION, Noise, TrainState, create_state, make_train_step, paper_optimizer
@@ -80,7 +79,7 @@ class Ensemble:
             raise ValueError("an ensemble has at least one member, got none")
         if epochs < 1 or batch_size < 1:
             raise ValueError(f"a training has at least one epoch and one window a step, got {epochs} and {batch_size}")
-        self.network, self.members, self.epochs, self.batch_size = network, tuple(members), epochs, batch_size
+        self.members, self.epochs, self.batch_size = tuple(members), epochs, batch_size
         self.examples, self.steps = examples, steps_per_epoch(examples, batch_size)
         self.devices = None if devices is None else list(devices)
         count = 1 if self.devices is None else len(self.devices)
@@ -90,8 +89,7 @@ class Ensemble:
         if order not in (None, "vmap", "map", "unroll"):
             raise ValueError(f"unknown order {order!r}: choose vmap, map or unroll")
         self.order: Order | None = order
-        if platform == "cpu" and network.view is None:
-            self.network = network = network.clone(view="cpu")  # half the tracing: nothing is left to decide
+        self.network = network = for_platform(network, platform)
         injected = optax.inject_hyperparams(paper_optimizer, static_args=("total_steps", "momentum", "weight_decay"))
         self.optimizer = injected(epochs * self.steps, learning_rate=0.1)
         self._forms = list(dict.fromkeys(member.form for member in self._filled))
@@ -202,8 +200,7 @@ def _best_order(network: Network, window: tuple[int, ...], platform: str) -> Ord
         return "vmap"
     windows: Any = jax.ShapeDtypeStruct((1, *window), jnp.float32)
     variables = jax.eval_shape(lambda key, x: network.init(key, x, train=False), jax.random.key(0), windows)
-    planned = None if network.view == "plain" else fast.plan(network, variables, windows)
-    return "map" if planned and (planned.pays or network.view == "blocked") else "unroll"
+    return "map" if blocked_plan(network, variables, windows) else "unroll"
 
 
 def _over_members(step: Callable[..., Any], order: Order) -> Callable[..., Any]:

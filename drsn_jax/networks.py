@@ -189,15 +189,14 @@ class Network(nn.Module):
 
     def _plan(self, x: jax.Array, train: bool) -> fast.Plan | None:
         """How the features are computed in the blocked view; None: by the modules."""
-        if self.view == "plain" or self.is_initializing():
+        if self.is_initializing():
             return None
         mutable = self.scope.mutable if self.scope else True
         named = {mutable} if isinstance(mutable, str) else mutable or ()
         # what else is asked for, thresholds for example, the modules store
         if named is True or not isinstance(named, Collection) or set(named) - {"batch_stats"} or (train and not named):
             return None
-        plan = fast.plan(self, self.variables, x)
-        return plan if plan and (plan.pays or self.view == "blocked") else None
+        return blocked_plan(self, self.variables, x)
 
     def _by_modules(self, x: jax.Array, train: bool) -> jax.Array:
         y = self.stem_conv(x)
@@ -229,6 +228,19 @@ drsn_cs = functools.partial(Network, shrinkage="channel_shared")
 drsn_cw = functools.partial(Network, shrinkage="channel_wise")
 
 NETWORKS = {"convnet": convnet, "resnet": resnet, "senet": senet, "drsn_cs": drsn_cs, "drsn_cw": drsn_cw}
+
+
+def for_platform(network: Network, platform: str) -> Network:
+    """The network with its view decided for ``"cpu"``, ``"gpu"`` or another platform, if it is not yet: half the tracing of one
+    that decides when it is compiled."""
+    return network if network.view is not None else network.clone(view="cpu" if platform == "cpu" else "plain")
+
+
+def blocked_plan(network: Network, variables: Any, x: Any) -> fast.Plan | None:
+    """How the features of ``x`` (an array or its shape) are computed where the network may use the blocked view on a CPU; None:
+    by the modules."""
+    plan = None if network.view == "plain" else fast.plan(network, variables, x)
+    return plan if plan and (plan.pays or network.view == "blocked") else None
 
 
 def stride_positions(x: jax.Array, strides: int) -> jax.Array:

@@ -21,7 +21,7 @@ from drsn_jax.checkpoints import Checkpoints
 from drsn_jax.evaluation import confusion_matrix, evaluate, predict
 from drsn_jax.fitting import Epoch, fit
 from drsn_jax.hosts import is_first
-from drsn_jax.networks import Network, parameter_count
+from drsn_jax.networks import Network, for_platform, parameter_count
 from drsn_jax.noise import add_mixed_noise, add_noise
 from drsn_jax.parallel import AXIS_NAME, Device, place_on, pmap_predict, pmap_step, replicate, shares
 from drsn_jax.progress import Diverged
@@ -108,8 +108,7 @@ class Trainer:
         if batch_size % count:
             raise ValueError(f"{count} devices do not divide the batch size {batch_size}: choose a multiple")
         prepare = signals.standardise if standardise else None
-        if (self._devices or devices or jax.local_devices())[0].platform == "cpu" and network.view is None:
-            network = network.clone(view="cpu")  # half the tracing: nothing is left to decide
+        network = for_platform(network, (self._devices or devices or jax.local_devices())[0].platform)
         axis_name = AXIS_NAME if self._devices else None
 
         def train_step(state, batch, snr_db):

@@ -1,6 +1,7 @@
 """The blocked view equals convolution, normalisation, thresholds and shortcut as the modules compute them."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -117,7 +118,7 @@ def test_collecting_is_the_transpose_of_spreading(length, kernel, strides, chann
 def test_replicas_that_share_statistics():
     shape, names = shape_of(12, 3, 1, 2, 3), ("x", "bias", "scale", "offset", "bands")
     vectors = values(2, seed=3), 1 + values(2, seed=1), values(2, seed=2)
-    arguments = dict(zip(names, (values(4, 12, 2), *vectors, blocked.bands(values(3, 2, 3), shape)), strict=True))
+    arguments: dict[str, Any] = dict(zip(names, (values(4, 12, 2), *vectors, blocked.bands(values(3, 2, 3), shape)), strict=True))
 
     def loss(arguments, axis_name=None):
         y, mean, var = layers.norm_relu_convolve(

@@ -116,9 +116,10 @@ def test_a_cache_that_the_user_chose_stays(tmp_path, asked):
 @pytest.mark.parametrize(
     ("options", "flags"),
     [
-        ("", "--given=1"),
-        ("deterministic=True", "--given=1 --xla_gpu_deterministic_ops=true"),
-        ("dry_run=True", "--given=1 --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"),
+        ("ynnpack=True", "--given=1"),
+        ("", "--given=1 --xla_cpu_experimental_ynn_fusion_type="),
+        ("ynnpack=True, deterministic=True", "--given=1 --xla_gpu_deterministic_ops=true"),
+        ("ynnpack=True, dry_run=True", "--given=1 --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"),
     ],
 )
 def test_options_of_the_compiler_are_added(options, flags):
@@ -126,8 +127,18 @@ def test_options_of_the_compiler_are_added(options, flags):
     assert python(code.format(options), "", XLA_FLAGS="--given=1") == flags
 
 
+def test_a_choice_of_the_user_stays_and_an_unknown_version_is_left_alone():
+    chosen = "--xla_cpu_experimental_ynn_fusion_type=LIBRARY_FUSION_TYPE_REDUCE"
+    code = (
+        "import os, jax; from drsn_jax import runtime; jax.__version_info__ = {}; runtime.prepare(cache=False); "
+        "print(os.environ['XLA_FLAGS'])"
+    )
+    assert python(code.format("(0, 11, 0)"), "", XLA_FLAGS=chosen).strip() == chosen
+    assert python(code.format("(9, 0, 0)"), "", XLA_FLAGS="--given=1") == "--given=1"
+
+
 def test_a_deterministic_process_computes():
-    """XLA refuses flags that it does not know."""
+    """XLA refuses flags that it does not know: those of every start among them."""
     code = "import jax; from drsn_jax import runtime; runtime.prepare(deterministic=True); print(jax.numpy.ones(3).sum())"
     assert python(code, "") == "3.0"
 

@@ -9,7 +9,7 @@ from flax.traverse_util import unflatten_dict
 from bench.cases import LEARNING_RATE, Case
 from bench.given import STEPS
 from drsn_jax import runtime
-from drsn_jax.networks import Network
+from drsn_jax.networks import Network, for_platform
 from drsn_jax.parallel import choose_devices, pmap_predict, replicate
 from drsn_jax.training import create_state, make_predict_step, make_train_step, paper_optimizer
 
@@ -22,8 +22,7 @@ class OurSide:
 
     def __init__(self, case: Case, given: dict[str, np.ndarray], view: str | None, devices: int | None, short: bool) -> None:
         runtime.prepare(devices=devices, dry_run=short)
-        chosen: dict[str, Any] = {} if view is None else {"view": view}
-        network = Network(**case.fields, **chosen)
+        network = for_platform(Network(**case.fields, view=view), jax.default_backend())
         optimizer = paper_optimizer(STEPS, LEARNING_RATE)
         windows, labels = case.data()
         state: Any = create_state(network, optimizer, jax.random.key(0), windows)
@@ -37,7 +36,10 @@ class OurSide:
             self.step = self._train
         else:
             step = make_predict_step(network)
-            if devices is None:
+            if case.batch == 1:  # as ``Bundle`` answers one window: weights are constants of the program
+                weights, self._state, self._windows = self._state, None, windows
+                self._call = jax.jit(lambda _, windows: step(weights, windows))
+            elif devices is None:
                 self._call, self._windows = jax.jit(step), jax.device_put(windows)
             else:
                 cores = choose_devices(devices)
