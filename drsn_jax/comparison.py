@@ -15,6 +15,7 @@ from drsn_jax.baseline import spectrum_classifier, spectrum_features
 from drsn_jax.bundle import Bundle
 from drsn_jax.checkpoints import Checkpoints
 from drsn_jax.data.folds import Fold
+from drsn_jax.diagnostics import pooled_features
 from drsn_jax.evaluation import confusion_matrix
 from drsn_jax.fitting import Epoch
 from drsn_jax.hosts import is_first
@@ -22,13 +23,14 @@ from drsn_jax.keeping import Keeper
 from drsn_jax.networks import NETWORKS
 from drsn_jax.parallel import Device
 from drsn_jax.progress import Diverged
-from drsn_jax.records import epoch_record, trial_key, trial_record, write_result
+from drsn_jax.records import epoch_record, feature_files, trial_key, trial_record, write_features, write_result
 from drsn_jax.runs import RunFolder
 from drsn_jax.tables import BASELINE
 from drsn_jax.trial_data import TrialData, standardised, with_noise
 from drsn_jax.trials import Result, Trainer
 
 NO_NOISE = "none"
+MOST_FEATURES = 800  # windows whose pooled features are kept
 
 
 class Condition(NamedTuple):
@@ -172,8 +174,10 @@ class Comparison:
                         self.diverged.append((title, str(error)))
                         continue
                     if is_first():
-                        if self.keeper is not None and network != BASELINE:
-                            self._offer(trial, data, fold, result)
+                        if network != BASELINE:
+                            self._keep_features(folder, trial, data, result)
+                            if self.keeper is not None:
+                                self._offer(trial, data, fold, result)
                         row = write_result(folder, trial, parameters, result, fold, recordings, self.classes)
                         self._checkpoints(folder, trial).remove()
                         yield row
@@ -199,6 +203,16 @@ class Comparison:
         checkpoints = None if self.checkpoint_seconds is None else self._checkpoints(folder, trial)
         result = trainer.run(data, seed=trial["seed"], on_epoch=log, checkpoints=checkpoints)
         return trainer.parameters, result
+
+    def _keep_features(self, folder: RunFolder, trial: dict[str, Any], data: TrialData, result: Result) -> None:
+        """Of the first trial of a network, of windows spread over all, for the figure."""
+        if trial["network"] in feature_files(folder.path) or len(data.test) == 0 or not result.variables:
+            return
+        chosen = np.unique(np.linspace(0, len(data.test) - 1, MOST_FEATURES).astype(int))
+        windows = standardised(data.test[chosen]) if self.standardise else data.test[chosen]
+        network = self.trainer(trial["network"], trial["noise"], len(data.train)).network
+        found = pooled_features(network, result.variables, windows)
+        write_features(folder.path, trial["network"], found, data.test_labels[chosen], self.classes)
 
     def _offer(self, trial: dict[str, Any], data: TrialData, fold: Fold, result: Result) -> None:
         assert self.keeper is not None

@@ -1,4 +1,5 @@
-"""What the thresholds of a trained network do: τ, α and the share of zeros by unit and channel, and what is shrunk.
+"""What the thresholds of a trained network do: τ, α and the share of zeros by unit and channel, and what is shrunk; and the
+pooled features.
 
 Everything is computed as in the network's evaluation, on windows as it is given them (standardised, where it was trained so).
 """
@@ -103,9 +104,22 @@ def zeros_by_window(network: Network) -> Callable[[Any, jax.Array], jax.Array]:
     return zeros
 
 
+def pooled_features(network: Network, variables: Any, windows: np.ndarray) -> np.ndarray:
+    """The features in front of the classifier ``(n, widths[-1])`` for windows ``(n, *positions, channels)``, at least one."""
+    if len(windows) == 0:
+        raise ValueError("there are no windows to look at")
+    step = _pooled(network)  # pyright: ignore[reportArgumentType]
+    return np.concatenate([np.asarray(step(variables, windows[i : i + PART])) for i in range(0, len(windows), PART)])
+
+
 def has_thresholds(network: Network) -> bool:
     """Whether its units have thresholds of their own."""
     return network.shrinkage in ("channel_wise", "channel_shared")
+
+
+@functools.lru_cache(maxsize=16)
+def _pooled(network: Any) -> Callable[..., jax.Array]:
+    return jax.jit(functools.partial(network.apply, train=False, method="features"))
 
 
 @functools.lru_cache(maxsize=16)

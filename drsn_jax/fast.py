@@ -15,7 +15,6 @@ Narrow blocks (lengths with few divisors) lose the rate of the product, wide lay
 16 to 32 numbers a block.
 """
 
-import functools
 import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
@@ -138,8 +137,6 @@ def features(plan: Plan, variables: Mapping[str, Tree], x: jax.Array, train: boo
     return position_mean(jax.nn.relu(y)), updated
 
 
-# compiled as a part of the whole, but traced once for all units of a shape
-@functools.partial(jax.jit, static_argnames=("plan", "train", "shape"))
 def _unit(plan: Plan, params: Tree, stats: Tree, x: jax.Array, train: bool, shape: blocked.Shape) -> tuple[jax.Array, Tree]:
     x, updated = shape.view(x), dict(stats)
     second = shape._replace(strides=1, channels=shape.features)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from drsn_jax.runs import RunFolder
 from drsn_jax.trials import Result
 
 TRIAL = ("network", "noise", "snr_db", "protocol", "fold", "seed")  # the columns that tell trials apart
+_FEATURES = "features_"
 
 
 def epoch_record(trial: Mapping[str, Any], epoch: Epoch, confusion: np.ndarray) -> dict[str, Any]:
@@ -92,6 +94,17 @@ def write_result(
     # last: its row says that the trial is done
     folder.add_rows("results", [row], key=TRIAL)
     return row
+
+
+def write_features(folder: str | Path, network: str, features: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> None:
+    """The pooled features ``(n, channels)`` of test windows in a network's first trial, with their labels ``(n,)``."""
+    file = Path(folder) / f"{_FEATURES}{network}.npz"
+    np.savez(file, features=features, labels=labels, classes=np.asarray(classes, dtype=str))
+
+
+def feature_files(folder: str | Path) -> dict[str, Path]:
+    """The files of ``write_features`` by their networks."""
+    return {file.stem.removeprefix(_FEATURES): file for file in sorted(Path(folder).glob(f"{_FEATURES}*.npz"))}
 
 
 def _rounded(value: float) -> float:

@@ -36,7 +36,7 @@ def prepare(
       memory: keep freed memory in the process (``keep_memory``).
       cache: keep compiled programs in the user's cache folder (``cache_folder``) for the next start.
       ynnpack: leave sums and products on a CPU to this library, as jaxlib does by itself. Without it XLA fuses sums and keeps
-        less for them: a training step of the paper's DRSN-CW takes 0.85 of the time. One of eight times as many channels takes 1.15.
+        less for them: a training step of the paper's DRSN-CW takes 0.85 of the time, one of eight times as many channels 1.15.
       dry_run: compile quickly instead of well, for programs that run a few steps.
       deterministic: XLA chooses operations whose results repeat bit by bit on a GPU too (on a CPU they do anyway, with the same
         number of threads).

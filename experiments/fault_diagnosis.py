@@ -26,7 +26,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from drsn_jax import bundle, data_options, hosts, scripts
+from drsn_jax import bundle, data_options, feature_maps, hosts, scripts
 from drsn_jax.comparison import Comparison, conditions
 from drsn_jax.data.folds import Fold
 from drsn_jax.data.recordings import Recording, fingerprint
@@ -278,7 +278,7 @@ def train(
 def report(out: Path) -> None:
     """The table and the figures."""
     print(f"\n{markdown(summarise(out))}\n")
-    for file in draw_all(out):
+    for file in [*draw_all(out), *feature_maps.draw(out)]:
         print(file)
 
 

@@ -181,7 +181,7 @@ def measure(
     started: set[tuple[Case, str]] = set()
     weights: dict[Case, Path] = {}
     with tempfile.TemporaryDirectory() as temporary, open(folder.path / "workers.log", "a") as log:
-        lengths = (0.01, 0.05) if options.dry_run else (0.1, 1.5)
+        lengths = (0.01, 0.05) if options.dry_run else (0.5, 3.0)
         plan = measuring.Plan(options.turns, *lengths, threads, Path(temporary) / "cache", log)
         for setting, library in libraries.items():
             for members in groups:
