@@ -193,21 +193,25 @@ def measure(
                     weights[case] = Path(temporary) / f"{case.size}_{case.network}.npz"
                     if not weights[case].exists():
                         given.write(case, weights[case])
+                # a process goes on more slowly once it has compiled: those that are timed find everything compiled
+                cold: list[measuring.Worker] = []
+                if not started.issuperset(members):
+                    with contextlib.ExitStack() as stack:
+                        cold = measuring.start(members, weights, plan, library, stack, scripts.say)
+                    members = [(worker.case, worker.way) for worker in cold]
                 with contextlib.ExitStack() as stack:
                     workers = measuring.start(members, weights, plan, library, stack, scripts.say)
                     rows = measuring.take_turns(workers, plan)
-                extra = {case: 1e3 * floor.seconds(floor.count(case), machine) for case, _ in members}
-                starts = []
+                typical = {(worker.case, worker.way): row["milliseconds"] for worker, row in zip(workers, rows, strict=True)}
                 for worker, row in zip(workers, rows, strict=True):
-                    member = worker.case, worker.way
-                    row |= {"floor_milliseconds": extra[worker.case]}
-                    cold = member not in started
-                    starts.append(start_row(worker, "cold" if cold else "warm", row["milliseconds"], setting))
-                    started.add(member)
-                    if cold and first.task == "train" and first.batch == options.train_batches[0]:
-                        again = measuring.Worker(*member, weights[worker.case], plan, library)
-                        again.close()
-                        starts.append(start_row(again, "warm", row["milliseconds"], setting))
+                    row["floor_milliseconds"] = 1e3 * floor.seconds(floor.count(worker.case), machine)
+                starts = [
+                    start_row(worker, cache, typical[worker.case, worker.way], setting)
+                    for cache, some in (("cold", cold), ("warm", workers))
+                    for worker in some
+                    if cache == "warm" or (worker.case, worker.way) not in started
+                ]
+                started.update(members)
                 folder.add_rows("starts", starts)
                 folder.add_rows("results", [{"setting": setting, **row} for row in rows])
                 speeds = ", ".join(f"{measuring.WAYS[row['way']]} {row['windows_per_second']:,.0f}" for row in rows)
