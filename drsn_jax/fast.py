@@ -3,13 +3,13 @@
 The same parameters and statistics, the same result to rounding as the modules give; ``networks.Network`` decides when. With
 fixed statistics the second norm of a unit is folded into its first convolution.
 
-Medians in ms of DRSN-CW at paper size, windows of 2,048, on two busy cores with tcmalloc, taken in turn in one process. Only
-the ratios mean something; the times are several times those of a quiet machine::
+DRSN-CW at paper size on two cores, windows a second (``experiments/throughput.py``; README has the command)::
 
-                              modules    blocked    ratio    temporary buffer, MB
-    training, batch 128       230-304    107-123     2.2-2.5 ×        97      110
-    inference, batch 128          130         60     2.2 ×             6        6
-    inference, one window         2.1        2.4     0.9 ×             0        1
+                                  modules    blocked    ratio
+    training, batch 128             1,086      2,638    2.4 ×
+      with tcmalloc                 1,222      3,065    2.5 ×
+    training, batch 1,024             953      2,065    2.2 ×
+      with tcmalloc                 1,153      2,525    2.2 ×
 
 Narrow blocks (lengths with few divisors) lose the rate of the product, wide layers spend it on zeros: ``Plan.pays`` asks for
 16 to 32 numbers a block.
