@@ -30,7 +30,7 @@ from drsn_jax.trial_data import TrialData, standardised, with_noise
 from drsn_jax.trials import Result, Trainer
 
 NO_NOISE = "none"
-MOST_FEATURES = 800  # windows whose pooled features are kept
+MOST_FEATURES = 400  # windows whose pooled features are kept; t-SNE takes some seconds for so many
 
 
 class Condition(NamedTuple):
