@@ -45,8 +45,8 @@ def norm_relu_convolve(
     over all replicas of ``axis_name``.
 
     A ``bias (channels,)`` in front of a norm moves the mean and nothing else, so it is never added. That of the convolution is
-    left to what follows. Kept for the backward pass is the input alone: what does not fit into a cache
-    costs more than the arithmetic.
+    left to what follows. Kept for the backward pass is the input alone: what does not fit into a cache costs more than the
+    arithmetic.
     """
     return _norm_relu_convolve_forward(x, bias, scale, offset, bands, shape, epsilon, axis_name)[0]
 

@@ -185,10 +185,13 @@ class Comparison:
             with contextlib.suppress(OSError):  # those that diverged keep theirs
                 (folder.path / "checkpoints").rmdir()
 
+    def _trainer(self, trial: dict[str, Any], data: TrialData) -> Trainer:
+        return self.trainer(trial["network"], trial["noise"], len(data.train))
+
     def _train(
         self, folder: RunFolder, trial: dict[str, Any], data: TrialData, on_epoch: Callable[[str, Epoch], None]
     ) -> tuple[int, Result]:
-        trainer = self.trainer(trial["network"], trial["noise"], len(data.train))
+        trainer = self._trainer(trial, data)
         begun = False
 
         def log(epoch: Epoch, confusion: np.ndarray) -> None:
@@ -210,13 +213,13 @@ class Comparison:
             return
         chosen = np.unique(np.linspace(0, len(data.test) - 1, MOST_FEATURES).astype(int))
         windows = standardised(data.test[chosen]) if self.standardise else data.test[chosen]
-        network = self.trainer(trial["network"], trial["noise"], len(data.train)).network
+        network = self._trainer(trial, data).network
         found = pooled_features(network, result.variables, windows)
         write_features(folder.path, trial["network"], found, data.test_labels[chosen], self.classes)
 
     def _offer(self, trial: dict[str, Any], data: TrialData, fold: Fold, result: Result) -> None:
         assert self.keeper is not None
-        network = self.trainer(trial["network"], trial["noise"], len(data.train)).network
+        network = self._trainer(trial, data).network
         one = len(self.conditions) == 1
         # drawn only for a network that is kept
         tests = lambda: [data] if one else [self._data(fold, each, trial["seed"]) for each in self.conditions]  # noqa: E731

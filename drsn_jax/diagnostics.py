@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
+from drsn_jax.evaluation import predict
 from drsn_jax.networks import Network
 
 ATTENTION = "attention"  # the name of a unit's shrinkage
@@ -109,7 +110,7 @@ def pooled_features(network: Network, variables: Any, windows: np.ndarray) -> np
     if len(windows) == 0:
         raise ValueError("there are no windows to look at")
     step = _pooled(network)  # pyright: ignore[reportArgumentType]
-    return np.concatenate([np.asarray(step(variables, windows[i : i + PART])) for i in range(0, len(windows), PART)])
+    return predict(step, variables, windows, min(PART, len(windows)))
 
 
 def has_thresholds(network: Network) -> bool:

@@ -194,11 +194,11 @@ def measure(
                     if not weights[case].exists():
                         given.write(case, weights[case])
                 # a process goes on more slowly once it has compiled: those that are timed find everything compiled
-                cold: list[measuring.Worker] = []
-                if not started.issuperset(members):
-                    with contextlib.ExitStack() as stack:
-                        cold = measuring.start(members, weights, plan, library, stack, scripts.say)
-                    members = [(worker.case, worker.way) for worker in cold]
+                with contextlib.ExitStack() as stack:
+                    fresh = [member for member in members if member not in started]
+                    cold = measuring.start(fresh, weights, plan, library, stack, scripts.say)
+                started.update((worker.case, worker.way) for worker in cold)
+                members = [member for member in members if member in started]
                 with contextlib.ExitStack() as stack:
                     workers = measuring.start(members, weights, plan, library, stack, scripts.say)
                     rows = measuring.take_turns(workers, plan)
@@ -209,9 +209,7 @@ def measure(
                     start_row(worker, cache, typical[worker.case, worker.way], setting)
                     for cache, some in (("cold", cold), ("warm", workers))
                     for worker in some
-                    if cache == "warm" or (worker.case, worker.way) not in started
                 ]
-                started.update(members)
                 folder.add_rows("starts", starts)
                 folder.add_rows("results", [{"setting": setting, **row} for row in rows])
                 speeds = ", ".join(f"{measuring.WAYS[row['way']]} {row['windows_per_second']:,.0f}" for row in rows)

@@ -50,3 +50,18 @@ def data_folder() -> Path:
     if not Path(folder).is_dir():
         pytest.fail(f"DRSN_JAX_DATA names {folder!r}, which is no folder: correct or unset it")
     return Path(folder)
+
+
+@pytest.fixture
+def drawn(monkeypatch):
+    """The figures that are saved, by file name."""
+    from matplotlib.figure import Figure
+
+    found, savefig = {}, Figure.savefig
+
+    def save(figure, file, **options):
+        found[file.name] = figure
+        savefig(figure, file, **options)
+
+    monkeypatch.setattr(Figure, "savefig", save)
+    return found

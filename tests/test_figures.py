@@ -5,7 +5,6 @@ import json
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 
 from drsn_jax import figures
 
@@ -44,19 +43,6 @@ def folder(tmp_path):
                     record = {**trial, "epoch": epoch, "train_accuracy": epoch / 4, "test_accuracy": epoch / 5}
                     file.write(json.dumps(record) + "\n")
     return tmp_path
-
-
-@pytest.fixture
-def drawn(monkeypatch):
-    """The figures that are saved, by file name."""
-    found, savefig = {}, Figure.savefig
-
-    def save(figure, file, **options):
-        found[file.name] = figure
-        savefig(figure, file, **options)
-
-    monkeypatch.setattr(Figure, "savefig", save)
-    return found
 
 
 def test_every_figure_is_a_picture(folder):
