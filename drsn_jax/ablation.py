@@ -1,88 +1,28 @@
-"""Trained in one noise, tested in others: networks, their trainings, and the rows that are written of them."""
+"""Trained in one noise, tested in others: the trainings of a plan made and tested, and the rows that are written of them."""
 
 import io
-import math
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import jax
 import numpy as np
 
+from drsn_jax.ablation_plan import TRAINING, Training, build
 from drsn_jax.data.folds import Fold
 from drsn_jax.diagnostics import has_thresholds, shrinkages, thresholds
 from drsn_jax.ensembles import Ensemble, EnsembleEpoch
 from drsn_jax.files import write_atomically
-from drsn_jax.members import Member
-from drsn_jax.networks import Network, drsn_cs, drsn_cw, resnet
+from drsn_jax.networks import Network
 from drsn_jax.noise import add_noise_once
 from drsn_jax.noise_grids import NoiseGrid, noise_grid
 from drsn_jax.parallel import Device
 from drsn_jax.runs import RunFolder
 from drsn_jax.signals import standardise
-from drsn_jax.thresholding import THRESHOLD_RULES
 
-NO_RULE = "none"
-RULES = (*THRESHOLD_RULES, NO_RULE)
-CLEAN = math.inf
-TRAINING = ("rule", "train_noise", "train_snr_db", "seed")  # the columns that tell trainings apart
 TEST = 1  # purpose of the key of the test noise
 LOOKED_AT = 512  # windows, for what the thresholds do
-
-
-@dataclass(frozen=True)
-class Training:
-    """What is trained: the rule of the thresholds (``"none"``: a plain residual network) and the noise it meets."""
-
-    rule: str
-    member: Member
-
-    @property
-    def key(self) -> dict[str, Any]:
-        """The columns of its rows that tell it from others."""
-        noise = "none" if self.member.snr_db == CLEAN else self.member.noise
-        return dict(zip(TRAINING, (self.rule, noise, level_name(self.member.snr_db), self.member.seed), strict=True))
-
-
-def level_name(snr_db: float | tuple[float, float]) -> str:
-    """A level of training as tables say it: ``-5``, ``inf`` (clean) or ``-5..5``."""
-    return f"{snr_db[0]:g}..{snr_db[1]:g}" if isinstance(snr_db, tuple) else f"{snr_db:g}"
-
-
-def plan(
-    kinds: Sequence[str],
-    levels: Sequence[float],
-    *,
-    rules: Sequence[str],
-    rule_levels: Sequence[float],
-    ranges: bool = True,
-    seeds: Sequence[int] = (0,),
-    learning_rate: float = 0.1,
-) -> list[Training]:
-    """The trainings that answer the questions: soft thresholds at every level of every kind, clean, and on a range of levels
-    (with ``ranges``, from the lowest to the highest finite one); every rule at ``rule_levels`` of the first kind.
-
-    A training that answers two questions is made once. Raises ValueError without kinds, levels or seeds.
-    """
-    if not (kinds and levels and seeds):
-        raise ValueError(f"an ablation has kinds of noise, levels and seeds, got {list(kinds)}, {list(levels)}, {list(seeds)}")
-    finite = [level for level in levels if math.isfinite(level)]
-    found: list[Training] = []
-    for seed in seeds:
-        of = lambda rule, kind, level: Training(rule, Member(seed, kind, level, learning_rate))  # noqa: E731, B023
-        found += [of("soft", kinds[0] if level == CLEAN else kind, level) for kind in kinds for level in levels]
-        if ranges and len(finite) > 1:
-            found.append(of("soft", kinds[0], CLEAN))
-            found += [of("soft", kind, (min(finite), max(finite))) for kind in kinds]
-        found += [of(rule, kinds[0], level) for rule in rules for level in rule_levels]
-    return list(dict.fromkeys(found))
-
-
-def build(rule: str, classes: int, units: tuple[int, ...], shared: bool = False) -> Network:
-    """The network of a rule; with ``shared`` one threshold for all channels."""
-    if rule == NO_RULE:
-        return resnet(classes=classes, units=units)
-    return (drsn_cs if shared else drsn_cw)(classes=classes, units=units, threshold_rule=rule)
 
 
 @dataclass(frozen=True)
@@ -108,6 +48,18 @@ class Ablation:
     repeats: int = 3
     seed: int = 0
     devices: Sequence[Device] | None = None
+    _ensembles: dict[tuple[Training, ...], Ensemble] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def estimate(self, trainings: Sequence[Training], fold: Fold, folder: RunFolder) -> Iterator[float]:
+        """Compile what each rule needs and yield the seconds of its trainings and tests, measured on a few steps and a test."""
+        for rule, missing in self._missing(trainings, folder):
+            ensemble = self._ensemble(rule, missing, len(fold.train))
+            training = ensemble.probe(np.asarray(fold.train), fold.train_labels)
+            variables = jax.device_get(jax.tree.map(lambda leaf: leaf[0], ensemble.create(fold.train).variables))
+            self._test(ensemble.network, variables, fold)
+            start = time.perf_counter()
+            self._test(ensemble.network, variables, fold)
+            yield training + len(missing) * (time.perf_counter() - start)
 
     def run(
         self,
@@ -121,11 +73,43 @@ class Ablation:
         The trainings of a rule are members of one ensemble. One that diverges gets no rows; it is yielded with
         ``accuracy`` None.
         """
+        for rule, missing in self._missing(trainings, folder):
+            yield from self._train(rule, missing, fold, folder, on_epoch)
+
+    def _missing(self, trainings: Sequence[Training], folder: RunFolder) -> Iterator[tuple[str, list[Training]]]:
+        """The trainings of each rule that the folder lacks."""
         done = {tuple(row[name] for name in TRAINING) for row in folder.rows("results")}
         for rule in dict.fromkeys(training.rule for training in trainings):
             missing = [t for t in trainings if t.rule == rule and tuple(map(str, t.key.values())) not in done]
             if missing:
-                yield from self._train(rule, missing, fold, folder, on_epoch)
+                yield rule, missing
+
+    def _ensemble(self, rule: str, trainings: Sequence[Training], examples: int) -> Ensemble:
+        """Of the trainings of a rule, compiled once."""
+        key = tuple(trainings)
+        if key not in self._ensembles:
+            self._ensembles[key] = Ensemble(
+                build(rule, self.classes, self.units, self.shared),
+                [training.member for training in trainings],
+                examples=examples,
+                epochs=self.epochs,
+                batch_size=self.batch_size,
+                devices=self.devices if len(trainings) > 1 else None,
+            )
+        return self._ensembles[key]
+
+    def _test(self, network: Network, variables: Any, fold: Fold) -> NoiseGrid:
+        return noise_grid(
+            network,
+            variables,
+            fold.test,
+            fold.test_labels,
+            self.kinds,
+            self.levels,
+            self.repeats,
+            self._key(),
+            devices=self.devices,
+        )
 
     def _train(
         self,
@@ -135,19 +119,11 @@ class Ablation:
         folder: RunFolder,
         on_epoch: Callable[[str, EnsembleEpoch, int], None],
     ) -> Iterator[Mapping[str, Any]]:
-        network = build(rule, self.classes, self.units, self.shared)
-        members = [training.member for training in trainings]
-        ensemble = Ensemble(
-            network,
-            members,
-            examples=len(fold.train),
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            devices=self.devices if len(members) > 1 else None,
-        )
+        ensemble = self._ensemble(rule, trainings, len(fold.train))
+        network = ensemble.network
         epoch = None
         for epoch in ensemble.run(np.asarray(fold.train), fold.train_labels):
-            on_epoch(rule, epoch, len(members))
+            on_epoch(rule, epoch, len(trainings))
         assert epoch is not None
         variables = jax.device_get(epoch.variables)
         for number, training in enumerate(trainings):
@@ -155,17 +131,7 @@ class Ablation:
                 yield {**training.key, "accuracy": None}
                 continue
             one = jax.tree.map(lambda leaf: leaf[number], variables)  # noqa: B023
-            grid = noise_grid(
-                network,
-                one,
-                fold.test,
-                fold.test_labels,
-                self.kinds,
-                self.levels,
-                self.repeats,
-                self._key(),
-                devices=self.devices,
-            )
+            grid = self._test(network, one, fold)
             if has_thresholds(network):
                 folder.add_rows("thresholds", list(self._threshold_rows(network, one, fold, training)), key=TRAINING)
                 if isinstance(training.member.snr_db, tuple):

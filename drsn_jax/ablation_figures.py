@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from drsn_jax.ablation import NO_RULE, RULES
+from drsn_jax.ablation_plan import NO_RULE, RULES
 from drsn_jax.figures import save_figure, subplots, unique
 from drsn_jax.runs import read_rows
 

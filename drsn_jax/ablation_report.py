@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from drsn_jax.ablation import NO_RULE
 from drsn_jax.ablation_figures import RULE_TITLES, Row, label, levels, mean, training_for_thresholds
+from drsn_jax.ablation_plan import NO_RULE
 from drsn_jax.evaluation import Interval, t_interval
 from drsn_jax.figures import unique
 from drsn_jax.files import write_atomically

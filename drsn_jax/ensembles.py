@@ -132,14 +132,7 @@ class Ensemble:
         ``windows`` ``(n, *positions, channels)`` without noise and mean, ``labels`` ``(n,)``. The first epoch's seconds hold the
         compilation. ValueError where there are not as many as ``examples``.
         """
-        if len(windows) != self.examples or len(labels) != self.examples:
-            raise ValueError(f"the ensemble was made for {self.examples} windows, got {len(windows)} and {len(labels)} labels")
-        state, alive = self.create(windows), jnp.ones(len(self._filled), bool)
-        data: Any = (jnp.asarray(windows), jnp.asarray(labels))
-        carry, told = self._spread((state, alive)), self._spread(self._arguments())
-        if self.devices is not None:
-            data = replicate(data, self.devices)
-        step = self._step(windows.shape[1:])
+        step, carry, data, told = self._begin(windows, labels)
         for number in range(1, self.epochs + 1):
             start, sums = time.perf_counter(), []
             for examples in self._epoch_order(number).swapaxes(0, 1):
@@ -151,6 +144,28 @@ class Ensemble:
                 loss, accuracy = found["loss"] / found["count"], found["correct"] / found["count"]
             seconds = time.perf_counter() - start
             yield EnsembleEpoch(number, loss, accuracy, ~alive, seconds, jax.tree.map(self._gather, carry[0].variables))
+
+    def probe(self, windows: np.ndarray, labels: np.ndarray, steps: int = 3) -> float:
+        """Compile the step and return the seconds of the whole training of all members, measured on a few steps of it."""
+        step, carry, data, told = self._begin(windows, labels)
+        order = np.resize(self._epoch_order(1).swapaxes(0, 1), (1 + steps, len(self._filled), self.batch_size))
+        seconds = []
+        for examples in order:
+            start = time.perf_counter()
+            carry, metrics = step(carry, data, self._spread(examples), told)
+            jax.block_until_ready(metrics)
+            seconds.append(time.perf_counter() - start)
+        return self.epochs * self.steps * float(np.median(seconds[1:]))
+
+    def _begin(self, windows: np.ndarray, labels: np.ndarray) -> tuple[Callable[..., Any], Any, Any, Any]:
+        """The step and its first arguments, on the devices."""
+        if len(windows) != self.examples or len(labels) != self.examples:
+            raise ValueError(f"the ensemble was made for {self.examples} windows, got {len(windows)} and {len(labels)} labels")
+        data: Any = (jnp.asarray(windows), jnp.asarray(labels))
+        carry = self._spread((self.create(windows), jnp.ones(len(self._filled), bool)))
+        if self.devices is not None:
+            data = replicate(data, self.devices)
+        return self._step(windows.shape[1:]), carry, data, self._spread(self._arguments())
 
     def _member_step(self, carry: Any, data: Any, examples: jax.Array, told: Any) -> Any:
         """One step of one member."""

@@ -8,7 +8,9 @@ import glob
 import os
 import platform
 import sys
+import time
 from pathlib import Path
+from typing import NoReturn
 
 import jax
 
@@ -17,6 +19,9 @@ TCMALLOC_GAIN = 1.2
 YNNPACK = "--xla_cpu_experimental_ynn_fusion_type"
 # <malloc.h> of glibc
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
+# tells a process that was started again when it began at first
+_BEGAN = "DRSN_JAX_BEGAN"
+_process = {"began": time.time(), "again": False, "compiled": 0}
 
 
 def prepare(
@@ -41,6 +46,8 @@ def prepare(
       deterministic: XLA chooses operations whose results repeat bit by bit on a GPU too (on a CPU they do anyway, with the same
         number of threads).
     """
+    if (began := os.environ.pop(_BEGAN, None)) is not None:
+        _process.update(began=float(began), again=True)
     flags = []
     # a flag that XLA does not know ends the process, so it is set for versions that were seen to know it
     if not ynnpack and (0, 10) <= jax.__version_info__[:2] <= (0, 12) and YNNPACK not in os.environ.get("XLA_FLAGS", ""):
@@ -58,6 +65,41 @@ def prepare(
     if cache and not jax.config.values["jax_compilation_cache_dir"]:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    if cache:
+        jax.monitoring.register_event_listener(_listen)
+
+
+def _listen(event: str, **facts: str | int) -> None:
+    _process["compiled"] += event == "/jax/compilation_cache/cache_misses"
+
+
+def began() -> float:
+    """When this command began, as ``time.time()``; a process that was started again began at the first start."""
+    return _process["began"]
+
+
+def started_again() -> bool:
+    """Whether this process was put back to its beginning by ``start_again``."""
+    return _process["again"]
+
+
+def can_start_again() -> bool:
+    """Whether ``start_again`` would help: this process compiled programs that the cache now holds, its command line is known,
+    and it was not started again before."""
+    known = sys.orig_argv[len(sys.orig_argv) - len(sys.argv) :] == sys.argv
+    return os.name == "posix" and known and _process["compiled"] > 0 and not _process["again"]
+
+
+def start_again(*more: str) -> NoReturn:
+    """Put this process back to its beginning, with ``more`` options, where it will find in the cache what it has compiled.
+
+    A training step of the paper's DRSN-CW, batch 128, two cores, was seen to take 1.4 to 1.8 times as long in a process that
+    compiled it as in one that loaded it, for as long as the process lived.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os.environ[_BEGAN] = repr(began())
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], *more])
 
 
 def keep_memory() -> bool:

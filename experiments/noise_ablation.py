@@ -18,8 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from drsn_jax import ablation, data_options, runtime, scripts
-from drsn_jax.ablation import Ablation, Training
+from drsn_jax import data_options, runtime, scripts
+from drsn_jax.ablation import Ablation
+from drsn_jax.ablation_plan import Training, plan
+from drsn_jax.data.folds import Fold
 from drsn_jax.data.recordings import Recording, fingerprint
 from drsn_jax.data.windows import class_names
 from drsn_jax.parallel import choose_devices
@@ -105,11 +107,10 @@ def main() -> None:
     # members and cells of a grid go over all devices, on a CPU over its cores
     scripts.prepare(dataclasses.replace(options, devices=options.devices or runtime.cores()))
     options = shorten(options) if options.dry_run else options
-    start = time.perf_counter()
     recordings = data_options.read(options)
     options = data_options.settle_split(options, recordings)
     fold = data_options.cut_folds(options, recordings)[0]()
-    trainings = ablation.plan(
+    trainings = plan(
         options.noise,
         options.snr_db,
         rules=options.rules,
@@ -132,15 +133,15 @@ def main() -> None:
     )
     out = options.out or scripts.default_out("noise_ablation")
     folder = RunFolder(out, config(options, recordings))
-    scripts.say(
+    scripts.say_first(
         f"{len(recordings)} recordings of {study.classes} classes, {data_options.protocol(options)[1]}: {len(fold.train):,} "
         f"windows to train on, {len(fold.test):,} to test on; {len(trainings)} trainings of {options.epochs} epochs; {out}"
     )
     scripts.advise(options)
     with folder.alone():
-        diverged = train(study, trainings, fold, folder)
+        diverged = train(options, study, trainings, fold, folder)
     report(out, {**dataclasses.asdict(options), "recordings": options.recordings or "simulated drivetrain"})
-    scripts.say(f"everything is in {out}; it took {scripts.duration(time.perf_counter() - start)}")
+    scripts.say(f"everything is in {out}; it took {scripts.duration(time.time() - runtime.began())}")
     if diverged:
         raise ArithmeticError(
             f"{len(diverged)} of {len(trainings)} trainings stopped because their numbers were no longer finite "
@@ -148,18 +149,16 @@ def main() -> None:
         )
 
 
-def train(study: Ablation, trainings: list[Training], fold: Any, folder: RunFolder) -> list[str]:
+def train(options: Options, study: Ablation, trainings: list[Training], fold: Fold, folder: RunFolder) -> list[str]:
     """Make the trainings that the folder lacks; returns those that diverged."""
     diverged: list[str] = []
-    told = False
+    scripts.say_first("compiling the steps and timing a few of each …")
+    if seconds := sum(study.estimate(trainings, fold, folder)):
+        scripts.start_again(options, folder.path, seconds)
+        scripts.say(f"expected time: about {scripts.duration(seconds)}")
     with scripts.Progress(len(trainings) * study.epochs) as progress:
 
         def on_epoch(rule: str, epoch: Any, members: int) -> None:
-            nonlocal told
-            if epoch.number == 2 and not told:  # the first holds the compilation
-                seconds = epoch.seconds / members * len(trainings) * study.epochs
-                progress.say(f"expected time: about {scripts.duration(seconds)}")
-                told = True
             progress.advance(f"{rule}, epoch {epoch.number}", members)
 
         for row in study.run(trainings, fold, folder, on_epoch):

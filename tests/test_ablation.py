@@ -10,8 +10,9 @@ import pytest
 import tiny
 
 from drsn_jax import scripts
-from drsn_jax.ablation import Ablation, Training, build, level_name, plan
+from drsn_jax.ablation import Ablation
 from drsn_jax.ablation_figures import draw_all
+from drsn_jax.ablation_plan import Training, build, level_name, plan
 from drsn_jax.ablation_report import compare, sentences, verdict, write_report
 from drsn_jax.evaluation import Interval
 from drsn_jax.members import Member
@@ -51,6 +52,9 @@ def run(tmp_path_factory):
     folder = RunFolder(tmp_path_factory.mktemp("runs") / "run", {"x": 1})
     study = Ablation(3, ("gaussian", "pink"), LEVELS, epochs=1, batch_size=8, units=(1, 1, 1), repeats=2)
     trainings = plan(study.kinds, [-5.0, 5.0], rules=("none", "soft"), rule_levels=(-5.0,))
+    expected = list(study.estimate(trainings, tiny.fold(), folder))
+    assert len(expected) == 2, "one for each rule"
+    assert min(expected) > 0
     rows = []
     for row in study.run(trainings, tiny.fold(), folder):
         rows.append(row)
@@ -59,6 +63,7 @@ def run(tmp_path_factory):
     before = (folder.path / "results.csv").read_text()
     assert list(study.run(trainings, tiny.fold(), folder)) == [], "what is there is not made again"
     assert (folder.path / "results.csv").read_text() == before
+    assert list(study.estimate(trainings, tiny.fold(), folder)) == []
     return folder.path, trainings, rows
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tiny
 
+from drsn_jax import ensembles
 from drsn_jax.calibration import softmax
 from drsn_jax.data.folds import Fold
 from drsn_jax.ensembles import Ensemble
@@ -63,6 +64,19 @@ def test_a_member_is_what_it_would_be_alone(how):
         found = jax.tree.map(lambda leaf: leaf[i], epochs[-1].variables)  # noqa: B023
         tiny.assert_close(found, variables, 2e-4)
         np.testing.assert_allclose([epoch.loss[i] for epoch in epochs], losses, rtol=2e-4)
+
+
+def test_a_probe_compiles_the_step_of_the_training_and_scales_what_it_measured(monkeypatch):
+    """A clock that ticks a second a look: a step takes one, the training as many as it has steps."""
+    ensemble = Ensemble(tiny.network, MEMBERS, examples=len(WINDOWS), epochs=EPOCHS, batch_size=BATCH)
+    ticks = iter(range(100))
+    with monkeypatch.context() as clock:
+        clock.setattr(ensembles.time, "perf_counter", lambda: next(ticks))
+        assert ensemble.probe(WINDOWS, LABELS, steps=4) == EPOCHS * 3
+    with tiny.compilations() as names:
+        epochs = list(ensemble.run(WINDOWS, LABELS))
+    assert not [name for name in names if "map" in name or "unroll" in name], names
+    np.testing.assert_array_equal(epochs[-1].loss, run(MEMBERS)[-1].loss)
 
 
 def test_a_member_that_diverges_stops_alone():
