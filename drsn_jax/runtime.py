@@ -8,9 +8,7 @@ import glob
 import os
 import platform
 import sys
-import time
 from pathlib import Path
-from typing import NoReturn
 
 import jax
 
@@ -18,10 +16,7 @@ import jax
 TCMALLOC_GAIN = 1.2
 YNNPACK = "--xla_cpu_experimental_ynn_fusion_type"
 # <malloc.h> of glibc
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX, _M_ARENA_MAX = -1, -2, -4, -8
-# tells a process that was started again when it began at first
-_BEGAN = "DRSN_JAX_BEGAN"
-_process = {"began": time.time(), "again": False, "compiled": 0}
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 
 
 def prepare(
@@ -38,7 +33,7 @@ def prepare(
     Args:
       devices: how many devices the CPU shows itself as; None leaves it as it is. As many as ``cores()`` suit work without
         collectives (inference by ``parallel.pmap_predict``): two threads gain less on one batch than two devices on its halves.
-      memory: keep freed memory in the process (``keep_memory``).
+      memory: keep freed memory in the process (``keep_memory``); a call on a CPU then returns when it is done.
       cache: keep compiled programs in the user's cache folder (``cache_folder``) for the next start.
       ynnpack: leave sums and products on a CPU to this library, as jaxlib does by itself. Without it XLA fuses sums and keeps
         less for them: a training step of the paper's DRSN-CW takes 0.85 of the time, one of eight times as many channels 1.15.
@@ -46,8 +41,6 @@ def prepare(
       deterministic: XLA chooses operations whose results repeat bit by bit on a GPU too (on a CPU they do anyway, with the same
         number of threads).
     """
-    if (began := os.environ.pop(_BEGAN, None)) is not None:
-        _process.update(began=float(began), again=True)
     flags = []
     # a flag that XLA does not know ends the process, so it is set for versions that were seen to know it
     if not ynnpack and (0, 10) <= jax.__version_info__[:2] <= (0, 12) and YNNPACK not in os.environ.get("XLA_FLAGS", ""):
@@ -58,61 +51,27 @@ def prepare(
         flags += ["--xla_gpu_deterministic_ops=true"]
     if flags:
         os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags]).strip()
-    if memory:
-        keep_memory()
+    if memory and keep_memory():
+        jax.config.update("jax_cpu_enable_async_dispatch", False)
     if devices is not None:
         jax.config.update("jax_num_cpu_devices", devices)
     if cache and not jax.config.values["jax_compilation_cache_dir"]:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
-    if cache:
-        jax.monitoring.register_event_listener(_listen)
-
-
-def _listen(event: str, **facts: str | int) -> None:
-    _process["compiled"] += event == "/jax/compilation_cache/cache_misses"
-
-
-def began() -> float:
-    """When this command began, as ``time.time()``; a process that was started again began at the first start."""
-    return _process["began"]
-
-
-def started_again() -> bool:
-    """Whether this process was put back to its beginning by ``start_again``."""
-    return _process["again"]
-
-
-def can_start_again() -> bool:
-    """Whether ``start_again`` would help: this process compiled programs that the cache now holds, its command line is known,
-    and it was not started again before."""
-    known = sys.orig_argv[len(sys.orig_argv) - len(sys.argv) :] == sys.argv
-    return os.name == "posix" and known and _process["compiled"] > 0 and not _process["again"]
-
-
-def start_again(*more: str) -> NoReturn:
-    """Put this process back to its beginning, with ``more`` options, where it will find in the cache what it has compiled.
-
-    A training step of the paper's DRSN-CW, batch 128, two cores, was seen to take 1.4 to 1.8 times as long in a process that
-    compiled it as in one that loaded it, for as long as the process lived.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.environ[_BEGAN] = repr(began())
-    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:], *more])
 
 
 def keep_memory() -> bool:
     """Tell glibc not to hand memory back to the kernel; returns whether it could be told.
 
-    XLA takes and frees one large buffer for every step; mapped anew each time, it costs 20,000 to 30,000 page faults. Kept, it
-    costs none, but for a few of the first hundred steps or so, in which what is kept still grows: small arrays come to lie in it.
-    With more arenas than one that does not end.
+    XLA takes and frees one large buffer for every step; mapped anew each time, it costs 10,000 page faults at batch 128 and
+    87,000 at 1,024. Kept, it costs none if the thread of Python takes it, in whose arena alone it fits: so ``prepare`` makes
+    calls on a CPU synchronous. One arena for all threads would keep it as well, and make them wait for each other: in a process
+    that has compiled something, whose arena is full of small pieces, a step then takes 1.4 to 2 times as long.
     """
     if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
-    settings = {_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 64 * 2**20, _M_ARENA_MAX: 1}
+    settings = {_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 64 * 2**20}
     taken = [mallopt(name, value) for name, value in settings.items()]
     return all(taken)
 

@@ -76,18 +76,6 @@ def advise(options: RunOptions) -> None:
         say(f"LD_PRELOAD={library} in front of this command makes training steps up to {runtime.TCMALLOC_GAIN:g} times as fast")
 
 
-WORTH_A_START = 60.0  # seconds of work; a start takes some seconds
-
-
-def start_again(options: RunOptions, out: Path, seconds: float) -> None:
-    """On a CPU, where the programs were compiled in this process and ``seconds`` of work are to come: do it in a process that
-    loads them, which is faster (``runtime.start_again``). Returns elsewhere; nothing of worth may be in memory alone."""
-    alone = jax.process_count() == 1 and jax.local_devices()[0].platform == "cpu"
-    if alone and not options.dry_run and seconds > WORTH_A_START and runtime.can_start_again():
-        say("starting again with the programs that are compiled now: loaded, they run faster than where they were compiled")
-        runtime.start_again(*([] if options.out else ["--out", str(out)]))
-
-
 def shards(options: RunOptions) -> int:
     """Over how many devices of all processes a batch is spread; after ``prepare``."""
     return jax.device_count() if jax.process_count() > 1 else options.devices or 1
@@ -162,12 +150,6 @@ def say(text: str) -> None:
     """A line for the user, from process 0 alone."""
     if hosts.is_first():
         print(text, flush=True)
-
-
-def say_first(text: str) -> None:
-    """``say``, but for a process that was started again: it was said."""
-    if not runtime.started_again():
-        say(text)
 
 
 def _leave(message: str | None) -> NoReturn:

@@ -26,7 +26,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from drsn_jax import bundle, data_options, feature_maps, hosts, runtime, scripts
+from drsn_jax import bundle, data_options, feature_maps, hosts, scripts
 from drsn_jax.comparison import Comparison, conditions
 from drsn_jax.data.folds import Fold
 from drsn_jax.data.recordings import Recording, fingerprint
@@ -163,6 +163,7 @@ def main() -> None:
     scripts.prepare(options)
     if options.dry_run:
         options = shorten(options)
+    start = time.perf_counter()
     recordings = data_options.read(options)
     options = data_options.settle_split(options, recordings)
     folds = data_options.cut_folds(options, recordings)
@@ -214,7 +215,7 @@ def main() -> None:
             scripts.say(f"the best network on the validation windows is kept: python experiments/diagnose.py {out}/model FILE")
         else:
             scripts.say("no network is kept: with --validation 0.2 the best on held-out windows would be")
-        scripts.say(f"everything is in {out}; it took {scripts.duration(time.time() - runtime.began())}")
+        scripts.say(f"everything is in {out}; it took {scripts.duration(time.perf_counter() - start)}")
     if comparison.diverged:
         raise ArithmeticError(
             f"{len(comparison.diverged)} of {trials} trainings stopped and have no row in the tables; the same command with "
@@ -252,17 +253,15 @@ def train(
 ) -> int:
     """Make the trainings that the folder lacks; returns how many those were."""
     trials = comparison.missing(folder, len(folds))
-    scripts.say_first(
+    scripts.say(
         f"{len(recordings)} recordings of {len(comparison.classes)} classes, {comparison.protocol}: {len(first.train):,} windows "
         f"to train on, {len(first.test):,} to test on; {trials} trainings of {options.epochs} epochs; {folder.path}"
     )
     if trials:
-        scripts.say_first("compiling the networks and timing a few steps of each …")
+        scripts.say("compiling the networks and timing a few steps of each …")
         seconds = [seconds for _, seconds in comparison.estimate(first) if math.isfinite(seconds)]
         if seconds:
-            expected = sum(seconds) * trials / len(seconds)
-            scripts.start_again(options, folder.path, expected)
-            scripts.say(f"expected time: {scripts.duration(expected)}")
+            scripts.say(f"expected time: {scripts.duration(sum(seconds) * trials / len(seconds))}")
         scripts.advise(options)
     with scripts.Progress(trials * options.epochs) as progress:
         for number, cut in enumerate(folds):

@@ -107,6 +107,7 @@ def main() -> None:
     # members and cells of a grid go over all devices, on a CPU over its cores
     scripts.prepare(dataclasses.replace(options, devices=options.devices or runtime.cores()))
     options = shorten(options) if options.dry_run else options
+    start = time.perf_counter()
     recordings = data_options.read(options)
     options = data_options.settle_split(options, recordings)
     fold = data_options.cut_folds(options, recordings)[0]()
@@ -133,15 +134,15 @@ def main() -> None:
     )
     out = options.out or scripts.default_out("noise_ablation")
     folder = RunFolder(out, config(options, recordings))
-    scripts.say_first(
+    scripts.say(
         f"{len(recordings)} recordings of {study.classes} classes, {data_options.protocol(options)[1]}: {len(fold.train):,} "
         f"windows to train on, {len(fold.test):,} to test on; {len(trainings)} trainings of {options.epochs} epochs; {out}"
     )
     scripts.advise(options)
     with folder.alone():
-        diverged = train(options, study, trainings, fold, folder)
+        diverged = train(study, trainings, fold, folder)
     report(out, {**dataclasses.asdict(options), "recordings": options.recordings or "simulated drivetrain"})
-    scripts.say(f"everything is in {out}; it took {scripts.duration(time.time() - runtime.began())}")
+    scripts.say(f"everything is in {out}; it took {scripts.duration(time.perf_counter() - start)}")
     if diverged:
         raise ArithmeticError(
             f"{len(diverged)} of {len(trainings)} trainings stopped because their numbers were no longer finite "
@@ -149,12 +150,11 @@ def main() -> None:
         )
 
 
-def train(options: Options, study: Ablation, trainings: list[Training], fold: Fold, folder: RunFolder) -> list[str]:
+def train(study: Ablation, trainings: list[Training], fold: Fold, folder: RunFolder) -> list[str]:
     """Make the trainings that the folder lacks; returns those that diverged."""
     diverged: list[str] = []
-    scripts.say_first("compiling the steps and timing a few of each …")
+    scripts.say("compiling the steps and timing a few of each …")
     if seconds := sum(study.estimate(trainings, fold, folder)):
-        scripts.start_again(options, folder.path, seconds)
         scripts.say(f"expected time: about {scripts.duration(seconds)}")
     with scripts.Progress(len(trainings) * study.epochs) as progress:
 
