@@ -193,7 +193,7 @@ def measure(
                     weights[case] = Path(temporary) / f"{case.size}_{case.network}.npz"
                     if not weights[case].exists():
                         given.write(case, weights[case])
-                # a process goes on more slowly once it has compiled: those that are timed find everything compiled
+                # those that are timed find everything compiled, as in every start but the first
                 with contextlib.ExitStack() as stack:
                     fresh = [member for member in members if member not in started]
                     cold = measuring.start(fresh, weights, plan, library, stack, scripts.say)
