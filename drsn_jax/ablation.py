@@ -1,5 +1,6 @@
 """Trained in one noise, tested in others: the trainings of a plan made and tested, and the rows that are written of them."""
 
+import functools
 import io
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ from drsn_jax.diagnostics import has_thresholds, shrinkages, thresholds
 from drsn_jax.ensembles import Ensemble, EnsembleEpoch
 from drsn_jax.files import write_atomically
 from drsn_jax.networks import Network
-from drsn_jax.noise import add_noise_once
+from drsn_jax.noise import add_noise
 from drsn_jax.noise_grids import NoiseGrid, noise_grid
 from drsn_jax.parallel import Device
 from drsn_jax.runs import RunFolder
@@ -134,7 +135,7 @@ class Ablation:
             grid = self._test(network, one, fold)
             if has_thresholds(network):
                 folder.add_rows("thresholds", list(self._threshold_rows(network, one, fold, training)), key=TRAINING)
-                if isinstance(training.member.snr_db, tuple):
+                if training.member.noise == self.kinds[0] and isinstance(training.member.snr_db, tuple):
                     self._keep_window(network, one, fold, folder)
             rows = list(grid_rows(training, grid))
             folder.add_rows("results", rows, key=TRAINING)
@@ -144,10 +145,10 @@ class Ablation:
         return jax.random.fold_in(jax.random.key(self.seed), TEST)
 
     def _noisy(self, fold: Fold, count: int, level: float) -> np.ndarray:
-        """The first ``count`` test windows as the test's first draw meets them."""
+        """``count`` of the test windows, spread over all, as the test's first draw meets them."""
         chosen = np.linspace(0, len(fold.test) - 1, min(count, len(fold.test))).astype(int)
-        key = jax.random.fold_in(self._key(), 0)
-        noisy = add_noise_once(key, fold.test[chosen], level, self.kinds[0])
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(self._key(), 0), chosen)
+        noisy = jax.vmap(functools.partial(add_noise, snr_db=level, kind=self.kinds[0]))(keys, fold.test[chosen])
         return np.asarray(jax.vmap(standardise)(noisy))
 
     def _threshold_rows(self, network: Network, variables: Any, fold: Fold, training: Training) -> Iterator[dict[str, Any]]:
@@ -164,7 +165,9 @@ class Ablation:
                 }
 
     def _keep_window(self, network: Network, variables: Any, fold: Fold, folder: RunFolder) -> None:
-        """One window at the lowest level, before and after every shrinkage, in ``shrinkage.npz``."""
+        """One window at the lowest level, before and after every shrinkage, in ``shrinkage.npz``; of the first seed."""
+        if (folder.path / "shrinkage.npz").exists():
+            return
         window = self._noisy(fold, 1, min(self.levels))[0]
         arrays = {"window": window}
         for unit in shrinkages(network, variables, window):

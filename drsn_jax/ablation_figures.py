@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from drsn_jax.ablation_plan import NO_RULE, RULES
+from drsn_jax.ablation_plan import NO_RULE, RULES, level_name
 from drsn_jax.figures import save_figure, subplots, unique
 from drsn_jax.runs import read_rows
 
@@ -58,7 +58,7 @@ def level_matrix(folder: str | Path) -> Path | None:
 def kind_matrix(folder: str | Path) -> Path | None:
     """Accuracy of networks trained on one kind of noise and tested on each, the mean over equal levels of both; None where
     there is one kind."""
-    rows = [row for row in _soft(folder) if row["train_snr_db"] == row["test_snr_db"].removesuffix(".0")]
+    rows = [row for row in _soft(folder) if row["train_snr_db"] == level_name(float(row["test_snr_db"]))]
     trained, tested = unique(rows, "train_noise"), unique(rows, "test_noise")
     trained = [kind for kind in trained if kind != "none"]
     if len(trained) < 2:
@@ -94,27 +94,35 @@ def rule_curves(folder: str | Path) -> Path | None:
     others = [row for row in rows if row["rule"] != "soft"]
     if not others:
         return None
-    noise = others[0]["train_noise"]
-    kinds = levels(others, "train_snr_db")
-    rows = [row for row in rows if row["test_noise"] == (noise if noise != "none" else row["test_noise"])]
 
     def draw(panel: Any, level: str) -> None:
+        rows_there = rows_of_rules(rows, level)
         for i, rule in enumerate(RULES):
-            chosen = [r for r in rows if r["rule"] == rule and r["train_snr_db"] == level and r["train_noise"] in (noise, "none")]
-            if chosen:
+            if chosen := [row for row in rows_there if row["rule"] == rule]:
                 curve(panel, i, chosen, RULE_TITLES[rule])
 
-    return _panels(folder, "rules.png", kinds, draw, lambda level: f"trained at {label(level)} dB, {noise} noise")
+    def title(level: str) -> str:
+        noise = rows_of_rules(rows, level)[0]["test_noise"]
+        return f"trained clean, tested in {noise} noise" if level == "inf" else f"trained at {label(level)} dB, {noise} noise"
+
+    return _panels(folder, "rules.png", levels(others, "train_snr_db"), draw, title)
+
+
+def rows_of_rules(rows: Sequence[Row], level: str) -> list[Row]:
+    """The rows of all rules that were trained at a level, in the noise that they were trained in; of those trained clean in the
+    first kind of the tests."""
+    noise = next(row["train_noise"] for row in rows if row["rule"] != "soft" and row["train_snr_db"] == level)
+    tested = rows[0]["test_noise"] if noise == "none" else noise
+    return [r for r in rows if r["train_snr_db"] == level and r["train_noise"] == noise and r["test_noise"] == tested]
 
 
 def threshold_curves(folder: str | Path) -> Path | None:
     """Mean α and share of zeros of every unit over the SNR of the input, for the network trained on a range (or at the lowest
     level where there is none)."""
-    rows = [row for row in read_rows(Path(folder) / "thresholds.csv") if row["rule"] == "soft"]
+    rows = rows_of_thresholds(folder)
     if not rows:
         return None
-    chosen = training_for_thresholds(rows)
-    rows = [row for row in rows if row["train_snr_db"] == chosen]
+    chosen = rows[0]["train_snr_db"]
     units, tested = unique(rows, "unit"), levels(rows, "test_snr_db")
     figure, panels = subplots(1, 2, figsize=(3.2 + 1.1 * len(tested) * 2, 2.0 + 0.3 * len(units)), sharey=True)
     for panel, column, title in ((panels[0], "alpha", "mean α"), (panels[1], "zeros", "share set to zero, %")):
@@ -155,10 +163,14 @@ def window_picture(folder: str | Path) -> Path | None:
     return save_figure(figure, Path(folder) / "window.png")
 
 
-def training_for_thresholds(rows: Sequence[Row]) -> str:
-    """Whose thresholds are shown: trained on a range where there is one, else at the lowest level."""
+def rows_of_thresholds(folder: str | Path) -> list[Row]:
+    """The rows of those whose thresholds are shown: soft ones, trained in the noise that they are looked at in, on a range where
+    there is one, else at the lowest level."""
+    rows = [r for r in read_rows(Path(folder) / "thresholds.csv") if r["rule"] == "soft"]
+    rows = [r for r in rows if r["train_noise"] in (r["test_noise"], "none")]
     trained = levels(rows, "train_snr_db")
-    return next((level for level in trained if ".." in level), trained[0])
+    chosen = next((level for level in trained if ".." in level), next(iter(trained), None))
+    return [r for r in rows if r["train_snr_db"] == chosen]
 
 
 def heat_map(

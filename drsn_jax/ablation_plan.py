@@ -31,7 +31,8 @@ class Training:
 
 def level_name(snr_db: float | tuple[float, float]) -> str:
     """A level of training as tables say it: ``-5``, ``inf`` (clean) or ``-5..5``."""
-    return f"{snr_db[0]:g}..{snr_db[1]:g}" if isinstance(snr_db, tuple) else f"{snr_db:g}"
+    # all digits, for two levels must not share a name
+    return "..".join(repr(float(level)).removesuffix(".0") for level in (snr_db if isinstance(snr_db, tuple) else (snr_db,)))
 
 
 def plan(

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from drsn_jax.ablation_figures import RULE_TITLES, Row, label, levels, mean, training_for_thresholds
-from drsn_jax.ablation_plan import NO_RULE
+from drsn_jax.ablation_figures import RULE_TITLES, Row, label, levels, mean, rows_of_rules, rows_of_thresholds
+from drsn_jax.ablation_plan import NO_RULE, level_name
 from drsn_jax.evaluation import Interval, t_interval
 from drsn_jax.figures import unique
 from drsn_jax.files import write_atomically
@@ -40,7 +40,7 @@ def sentences(folder: str | Path) -> dict[str, list[str]]:
         "kinds": _kinds(soft),
         "range": _range(soft),
         "rules": _rules(rows),
-        "thresholds": _thresholds([r for r in read_rows(Path(folder) / "thresholds.csv") if r["rule"] == "soft"]),
+        "thresholds": _thresholds(rows_of_thresholds(folder)),
     }
     return {name: told for name, told in found.items() if told}
 
@@ -49,22 +49,17 @@ def compare(one: Sequence[Row], other: Sequence[Row]) -> Interval:
     """The difference of accuracy in points, means over the test conditions that both have: with several seeds the interval of
     Student's t over them, else that of two shares of so many windows (which are not independent within a recording: rather
     too narrow)."""
-    by_seed: list[float] = []
-    for seed in unique(one, "seed"):
-        pairs = [
-            (float(a["accuracy"]), float(b["accuracy"]))
-            for a in one
-            for b in other
-            if a["seed"] == b["seed"] == seed and all(a[c] == b[c] for c in ("test_noise", "test_snr_db"))
-        ]
-        if pairs:
-            by_seed.append(100 * float(np.mean([a - b for a, b in pairs])))
+    pairs = [
+        (a, b) for a in one for b in other if all(a[column] == b[column] for column in ("seed", "test_noise", "test_snr_db"))
+    ]
+    difference = lambda some: 100 * float(np.mean([float(a["accuracy"]) - float(b["accuracy"]) for a, b in some]))  # noqa: E731
+    by_seed = [difference([p for p in pairs if p[0]["seed"] == seed]) for seed in unique([a for a, _ in pairs], "seed")]
     if not by_seed:
         return Interval(math.nan, math.nan)
     if len(by_seed) > 1:
         return t_interval(by_seed)
     error = 0.0
-    for rows in (one, other):
+    for rows in zip(*pairs, strict=True):
         share, windows = float(np.mean([float(r["accuracy"]) for r in rows])), int(rows[0]["windows"])
         error += share * (1 - share) / windows
     return Interval(by_seed[0], 196 * math.sqrt(error))
@@ -75,7 +70,7 @@ def verdict(found: Interval) -> str:
     if math.isnan(found.mean):
         return "cannot be compared with"
     points = f"{abs(found.mean):.1f} points (± {found.half_width:.1f})"
-    if abs(found.mean) <= found.half_width:
+    if abs(found.mean) <= max(found.half_width, 0.05):  # which is written as 0.0
         return f"cannot be told apart ({found.mean:+.1f} ± {found.half_width:.1f} points) from"
     return f"is {points} {'above' if found.mean > 0 else 'below'}"
 
@@ -123,29 +118,16 @@ def _levels(rows: Sequence[Row]) -> list[str]:
 
 
 def _kinds(rows: Sequence[Row]) -> list[str]:
-    rows = [row for row in rows if row["train_snr_db"] == f"{float(row['test_snr_db']):g}" and row["train_noise"] != "none"]
+    rows = [row for row in rows if row["train_snr_db"] == level_name(float(row["test_snr_db"])) and row["train_noise"] != "none"]
     told = []
     for kind in unique(rows, "train_noise"):
         for tested in unique(rows, "test_noise"):
             same = [row for row in rows if row["test_noise"] == tested and row["train_noise"] == tested]
             other = [row for row in rows if row["test_noise"] == tested and row["train_noise"] == kind]
             if kind != tested and same and other:
-                found = compare_over_levels(other, same)
+                found = compare(other, same)
                 told.append(f"Tested in {tested} noise, training in {kind} noise {verdict(found)} training in {tested} noise.")
     return told
-
-
-def compare_over_levels(one: Sequence[Row], other: Sequence[Row]) -> Interval:
-    """``compare`` of trainings at several levels, each with its own."""
-    found = [
-        compare([r for r in one if r["train_snr_db"] == level], [r for r in other if r["train_snr_db"] == level])
-        for level in unique(one, "train_snr_db")
-    ]
-    found = [interval for interval in found if not math.isnan(interval.mean)]
-    if not found:
-        return Interval(math.nan, math.nan)
-    width = math.sqrt(sum(f.half_width**2 for f in found)) / len(found)
-    return Interval(float(np.mean([f.mean for f in found])), width)
 
 
 def _range(rows: Sequence[Row]) -> list[str]:
@@ -175,19 +157,14 @@ def _rules(rows: Sequence[Row]) -> list[str]:
     others = [row for row in rows if row["rule"] != "soft"]
     told = []
     for level in levels(others, "train_snr_db"):
-        noise = next(row["train_noise"] for row in others if row["train_snr_db"] == level)
-        at = [
-            row
-            for row in rows
-            if row["train_snr_db"] == level and row["train_noise"] == noise and row["test_noise"] == noise
-            and float(row["test_snr_db"]) == float(level)
-        ]  # fmt: skip
-        base = [row for row in at if row["rule"] == NO_RULE]
+        at = [row for row in rows_of_rules(rows, level) if float(row["test_snr_db"]) == float(level)]
         for rule in unique(at, "rule"):
-            if rule != NO_RULE and base:
-                chosen = [row for row in at if row["rule"] == rule]
+            both = {row["seed"] for row in at if row["rule"] == rule} & {row["seed"] for row in at if row["rule"] == NO_RULE}
+            if rule != NO_RULE and both:
+                chosen, base = ([r for r in at if r["rule"] == name and r["seed"] in both] for name in (rule, NO_RULE))
+                where = "clean" if level == "inf" else f"at {label(level)} dB"
                 told.append(
-                    f"Trained and tested at {label(level)} dB, the rule {RULE_TITLES[rule]} "
+                    f"Trained and tested {where}, the rule {RULE_TITLES[rule]} "
                     f"({100 * mean(chosen, 'accuracy'):.1f} %) {verdict(compare(chosen, base))} no thresholds "
                     f"({100 * mean(base, 'accuracy'):.1f} %)."
                 )
@@ -197,15 +174,14 @@ def _rules(rows: Sequence[Row]) -> list[str]:
 def _thresholds(rows: Sequence[Row]) -> list[str]:
     if not rows:
         return []
-    chosen = training_for_thresholds(rows)
-    rows = [row for row in rows if row["train_snr_db"] == chosen]
     tested = levels(rows, "test_snr_db")
     zeros = [100 * mean(rows, "zeros", test_snr_db=level) for level in tested]
     alpha = [mean(rows, "alpha", test_snr_db=level) for level in tested]
     collapsed = 100 * mean(rows, "collapsed")
     told = []
     if len(tested) > 1:
-        word = "falls" if zeros[-1] < zeros[0] else "rises"
+        change = round(zeros[-1], 1) - round(zeros[0], 1)
+        word = "falls" if change < 0 else "rises" if change > 0 else "stays: it goes"
         last = label(tested[-1]) + ("" if tested[-1] == "inf" else " dB")
         told.append(
             f"From {label(tested[0])} dB to {last} the share of features set to zero {word} from {zeros[0]:.1f} to "

@@ -30,3 +30,19 @@ def as_window(window: ArrayLike) -> jax.Array:
     if window.ndim < 2 or window.size == 0:
         raise ValueError(f"a window is (*positions, channels) and not empty, got the shape {window.shape}")
     return window
+
+
+def check_finite(windows: ArrayLike) -> None:
+    """ValueError where windows hold NaN or infinity, which a network may answer as if they were zeros."""
+    bad = np.flatnonzero(~np.isfinite(np.asarray(windows)).all(tuple(range(1, np.ndim(windows)))))
+    if len(bad):
+        raise ValueError(f"{len(bad)} windows hold NaN or infinity, the first of them is number {bad[0]}: leave them out")
+
+
+def check_labels(labels: ArrayLike, count: int, classes: int) -> None:
+    """ValueError unless there are ``count`` labels, integers from 0 to below ``classes``."""
+    found = np.asarray(labels)
+    if found.shape != (count,):
+        raise ValueError(f"{count} windows need a label each, an array ({count},), got the shape {found.shape}")
+    if not np.issubdtype(found.dtype, np.integer) or found.min() < 0 or found.max() >= classes:
+        raise ValueError(f"labels are integers from 0 to {classes - 1}, got {found.dtype} from {found.min()} to {found.max()}")

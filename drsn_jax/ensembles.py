@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from drsn_jax.arrays import check_labels
 from drsn_jax.batches import epoch_order, steps_per_epoch
 from drsn_jax.members import Member, noise_of_form
 from drsn_jax.networks import Network, blocked_plan, for_platform
@@ -79,6 +80,8 @@ class Ensemble:
             raise ValueError("an ensemble has at least one member, got none")
         if epochs < 1 or batch_size < 1:
             raise ValueError(f"a training has at least one epoch and one window a step, got {epochs} and {batch_size}")
+        if examples < 1 or (devices is not None and len(devices) == 0):
+            raise ValueError("an ensemble needs at least one window, and one device where devices are given")
         self.members, self.epochs, self.batch_size = tuple(members), epochs, batch_size
         self.examples, self.steps = examples, steps_per_epoch(examples, batch_size)
         self.devices = None if devices is None else list(devices)
@@ -146,7 +149,10 @@ class Ensemble:
             yield EnsembleEpoch(number, loss, accuracy, ~alive, seconds, jax.tree.map(self._gather, carry[0].variables))
 
     def probe(self, windows: np.ndarray, labels: np.ndarray, steps: int = 3) -> float:
-        """Compile the step and return the seconds of the whole training of all members, measured on a few steps of it."""
+        """Compile the step and return the seconds of the whole training of all members, measured on a few steps of it;
+        ValueError for fewer than one."""
+        if steps < 1:
+            raise ValueError(f"a training is measured on at least one step, got {steps}")
         step, carry, data, told = self._begin(windows, labels)
         order = np.resize(self._epoch_order(1).swapaxes(0, 1), (1 + steps, len(self._filled), self.batch_size))
         seconds = []
@@ -161,6 +167,7 @@ class Ensemble:
         """The step and its first arguments, on the devices."""
         if len(windows) != self.examples or len(labels) != self.examples:
             raise ValueError(f"the ensemble was made for {self.examples} windows, got {len(windows)} and {len(labels)} labels")
+        check_labels(labels, self.examples, self.network.classes)
         data: Any = (jnp.asarray(windows), jnp.asarray(labels))
         carry = self._spread((self.create(windows), jnp.ones(len(self._filled), bool)))
         if self.devices is not None:

@@ -5,6 +5,7 @@ import math
 from dataclasses import dataclass
 
 import jax
+import numpy as np
 
 from drsn_jax.noise import add_mixed_noise, add_noise, noise_maker
 from drsn_jax.training import Noise
@@ -30,9 +31,12 @@ class Member:
 
     def __post_init__(self) -> None:
         noise_maker(self.noise)
-        levels = self.snr_db if isinstance(self.snr_db, tuple) else (self.snr_db,)
-        if not all(abs(level) <= 100 or (level == math.inf and len(levels) == 1) for level in levels):
-            raise ValueError(f"a member's snr_db is from -100 to 100 dB, or inf, or a range, got {self.snr_db}")
+        if isinstance(self.snr_db, tuple):
+            usable = len(self.snr_db) == 2 and -100 <= self.snr_db[0] <= self.snr_db[1] <= 100
+        else:
+            usable = np.ndim(self.snr_db) == 0 and (abs(self.snr_db) <= 100 or self.snr_db == math.inf)
+        if not usable:
+            raise ValueError(f"a member's snr_db is from -100 to 100 dB, or inf, or a range (low, high), got {self.snr_db}")
         if not (0 < self.learning_rate < math.inf) or self.seed < 0:
             raise ValueError(f"a member has a positive learning rate and a seed from 0, got {self.learning_rate} and {self.seed}")
 

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from drsn_jax.arrays import check_finite, check_labels
 from drsn_jax.networks import Network
 from drsn_jax.noise import NOISE_KINDS, add_noise, add_noise_once, noise_maker
 from drsn_jax.parallel import AXIS_NAME, Device
@@ -74,11 +75,12 @@ def noise_grid(
       memory_limit: bytes that the features of the cells computed at once may take, on each device.
       devices: over which the cells are spread by ``pmap``; None computes on the default device.
 
-    Raises ValueError for no or unknown kinds, no levels, levels that are not a number, fewer than one repeat, no windows, labels
-    that do not fit, and where a single window in a single cell does not fit ``memory_limit``.
+    Raises ValueError for no or unknown kinds, no levels, levels that are not a number, fewer than one repeat, no windows, windows
+    that are not finite, labels that do not fit, and where a single window in a single cell does not fit ``memory_limit``.
     """
-    windows, labels, kinds, levels = jnp.asarray(windows), jnp.asarray(labels), tuple(kinds), tuple(map(float, snr_db))
-    _check(network, windows, labels, kinds, levels, repeats)
+    kinds, levels = tuple(kinds), tuple(map(float, snr_db))
+    _check(network, windows, labels, kinds, levels, repeats, devices)
+    windows, labels = jnp.asarray(windows), jnp.asarray(labels)
     examples = len(windows)
     window = jax.ShapeDtypeStruct(windows.shape[1:], windows.dtype)
     cells, size = _chunk(network, window, prepare, examples, len(levels) * repeats, memory_limit)
@@ -203,7 +205,13 @@ def _state(variables: Any) -> TrainState:
 
 
 def _check(
-    network: Network, windows: jax.Array, labels: jax.Array, kinds: tuple[str, ...], levels: tuple[float, ...], repeats: int
+    network: Network,
+    windows: Any,
+    labels: Any,
+    kinds: tuple[str, ...],
+    levels: tuple[float, ...],
+    repeats: int,
+    devices: Sequence[Device] | None,
 ) -> None:
     if not kinds or len(set(kinds)) < len(kinds):
         raise ValueError(f"a grid has different kinds of noise, at least one, got {list(kinds)}")
@@ -215,8 +223,9 @@ def _check(
         raise ValueError(f"levels are from -100 to 100 dB, or inf for no noise, got {bad[0]}")
     if repeats < 1:
         raise ValueError(f"a grid has at least one repeat, got {repeats}")
-    if len(windows) == 0 or labels.shape != windows.shape[:1]:
-        raise ValueError(f"a grid needs windows, and a label for each, got {len(windows)} and {labels.shape}")
-    if not jnp.issubdtype(labels.dtype, jnp.integer) or jnp.any((labels < 0) | (labels >= network.classes)):
-        found = f"{labels.dtype} from {labels.min()} to {labels.max()}"
-        raise ValueError(f"labels are integers from 0 to {network.classes - 1}, got {found}")
+    if len(windows) == 0:
+        raise ValueError("a grid needs windows, got none")
+    check_finite(windows)
+    check_labels(labels, len(windows), network.classes)
+    if devices is not None and len(devices) == 0:
+        raise ValueError("a grid is spread over at least one device, got none: None takes the default one")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from drsn_jax.arrays import check_finite
 from drsn_jax.calibration import softmax
 from drsn_jax.evaluation import predict
 from drsn_jax.networks import Network
@@ -39,12 +40,13 @@ def ensemble_predict(
 ) -> EnsemblePrediction:
     """Ask all members whose stacked ``variables`` an ``EnsembleEpoch`` holds about windows ``(n, *positions, channels)``.
 
-    Raises ValueError without members or windows.
+    Raises ValueError without members or windows, and for windows that are not finite.
     Source: Lakshminarayanan et al., NeurIPS 2017 (mean of probabilities); Depeweg et al., ICML 2018 (mutual information).
     """
     count = len(jax.tree.leaves(variables)[0])
     if count == 0 or len(windows) == 0:
         raise ValueError(f"an ensemble is asked with members about windows, got {count} and {len(windows)}")
+    check_finite(windows)
     asked = _compiled(network, prepare)  # pyright: ignore[reportArgumentType]
     each = [predict(asked, jax.tree.map(lambda leaf: leaf[i], variables), windows, batch_size) for i in range(count)]  # noqa: B023
     members = softmax(np.stack(each))

@@ -65,7 +65,7 @@ def main() -> None:
     for name in ("levels", "repeats", "members", "steps", "turns"):
         if getattr(options, name) < 1:
             raise ValueError(f"--{name} must be at least 1, got {getattr(options, name)}")
-    if min(*options.windows, *options.batches, 2) < 1 or options.levels > 105:
+    if min((*options.windows, *options.batches, 2)) < 1 or options.levels > 105:
         raise ValueError("--windows and --batches must be at least 1, and --levels at most 105")
     if not options.plain_runtime:
         runtime.prepare(devices=options.devices or runtime.cores(), dry_run=options.dry_run)

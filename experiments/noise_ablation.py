@@ -47,6 +47,10 @@ class Options(data_options.DataOptions):
     """Levels at which the rules are trained."""
     shared: bool = False
     """One threshold for all channels (DRSN-CS)."""
+    validation: float = 0.0
+    """Share of each training recording, its end, that is left out: nothing is chosen here, so there is no use for it."""
+    checkpoint_seconds: float = 30.0
+    """Of no effect here: what is interrupted begins again, those rules that are done are kept."""
     repeats: int = 3
     """Draws of the test's noise."""
     seeds: int = 1
@@ -79,6 +83,8 @@ def check(options: Options) -> None:
         raise ValueError(f"--seed must be from 0 to 2**32 - 1, got {options.seed}")
     if not 0 < options.learning_rate < math.inf:
         raise ValueError(f"--learning-rate must be a positive number, got {options.learning_rate}")
+    if options.all_folds:
+        raise ValueError("an ablation takes the first fold: leave out --all-folds")
     if options.coordinator or options.distributed or options.processes:
         raise ValueError("an ablation runs in one process: give --devices, and no --coordinator, --processes or --distributed")
 
@@ -105,7 +111,9 @@ def main() -> None:
     options = scripts.parse(Options, __doc__)
     check(options)
     # members and cells of a grid go over all devices, on a CPU over its cores
-    scripts.prepare(dataclasses.replace(options, devices=options.devices or runtime.cores()))
+    scripts.prepare(options if options.devices is not None else dataclasses.replace(options, devices=runtime.cores()))
+    devices = choose_devices(options.devices)
+    options = dataclasses.replace(options, devices=len(devices))
     options = shorten(options) if options.dry_run else options
     start = time.perf_counter()
     recordings = data_options.read(options)
@@ -119,7 +127,6 @@ def main() -> None:
         seeds=range(options.seed, options.seed + options.seeds),
         learning_rate=options.learning_rate,
     )
-    devices = choose_devices(options.devices)
     study = Ablation(
         classes=len(class_names(recordings)),
         kinds=options.noise,

@@ -5,18 +5,23 @@ import math
 from html.parser import HTMLParser
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 import tiny
 
 from drsn_jax import scripts
-from drsn_jax.ablation import Ablation
+from drsn_jax.ablation import Ablation, grid_rows
 from drsn_jax.ablation_figures import draw_all
 from drsn_jax.ablation_plan import Training, build, level_name, plan
 from drsn_jax.ablation_report import compare, sentences, verdict, write_report
+from drsn_jax.diagnostics import thresholds
 from drsn_jax.evaluation import Interval
 from drsn_jax.members import Member
+from drsn_jax.noise import add_noise_once
+from drsn_jax.noise_grids import NoiseGrid
 from drsn_jax.runs import RunFolder, read_rows
+from drsn_jax.signals import standardise
 
 SCRIPT = Path(__file__).parents[1] / "experiments" / "noise_ablation.py"
 LEVELS = (-5.0, 5.0, math.inf)
@@ -77,6 +82,35 @@ def test_every_training_has_a_row_for_every_test(run):
     assert len(told) == len(trainings)
     thresholds = read_rows(folder / "thresholds.csv")
     assert len(thresholds) == (len(trainings) - 1) * len(LEVELS) * 3, "a network without thresholds has none"
+    study = Ablation(3, ("gaussian", "pink"), LEVELS)
+    with np.load(folder / "shrinkage.npz") as kept:
+        np.testing.assert_allclose(kept["window"], study._noisy(tiny.fold(), 1, -5.0)[0], atol=1e-6)
+
+
+def test_rows_hold_the_means_of_their_cells():
+    rng = np.random.default_rng(0)
+    accuracy, loss, concentration = rng.uniform(size=(3, 2, 3, 4))
+    confusion = np.full((2, 3, 4, 2, 2), 5)
+    training = Training("soft", Member(2, "pink", -5.0))
+    rows = list(grid_rows(training, NoiseGrid(("pink", "gaussian"), LEVELS, accuracy, loss, concentration, confusion)))
+    assert [(row["test_noise"], row["test_snr_db"]) for row in rows] == [(k, s) for k in ("pink", "gaussian") for s in LEVELS]
+    for name, values in (("accuracy", accuracy), ("loss", loss), ("concentration", concentration)):
+        np.testing.assert_allclose([row[name] for row in rows], values.mean(-1).ravel(), atol=1e-6)
+    assert {(row["train_snr_db"], row["seed"], row["windows"], row["repeats"]) for row in rows} == {("-5", 2, 20, 4)}
+
+
+def test_thresholds_are_those_of_windows_as_the_test_meets_them():
+    study = Ablation(3, ("pink", "gaussian"), LEVELS, epochs=1, units=(1, 1, 1), repeats=2, seed=4)
+    fold, network = tiny.fold(test=30), build("soft", 3, (1, 1, 1))
+    variables = network.init(jax.random.key(0), fold.test[:1], train=False)
+    key = jax.random.fold_in(jax.random.fold_in(jax.random.key(4), 1), 0)  # as the first repeat of the grid
+    noisy = np.asarray(jax.vmap(standardise)(add_noise_once(key, fold.test, 5.0, "pink")))
+    np.testing.assert_allclose(study._noisy(fold, 3, 5.0), noisy[[0, 14, 29]], atol=1e-5)
+    rows = list(study._threshold_rows(network, variables, fold, Training("soft", Member(0, "pink", 0.0))))
+    at_5 = [row for row in rows if row["test_snr_db"] == 5.0]
+    for row, unit in zip(at_5, thresholds(network, variables, noisy), strict=True):
+        expected = [unit.alpha.mean(), unit.zeros.mean(), unit.collapsed]
+        np.testing.assert_allclose([row["alpha"], row["zeros"], row["collapsed"]], expected, atol=1e-5)
 
 
 def test_every_figure_is_drawn_from_the_tables_and_stands_in_the_page(run):
@@ -137,6 +171,38 @@ def test_what_is_said_of_levels_kinds_and_ranges(tmp_path):
     assert best.endswith(" above it.")
 
 
+@pytest.mark.parametrize(
+    ("zeros", "word"),
+    [((0.5, 0.2), "falls from 50.0 to 20.0 %"), ((0.2, 0.5), "rises from 20.0 to 50.0 %"), ((0.2, 0.2), "stays")],
+)
+def test_what_is_said_of_thresholds(tmp_path, zeros, word):
+    """Of those trained on the range in the noise that they are looked at in, and of no others."""
+    columns = ["rule", "train_noise", "train_snr_db", "seed", "test_noise", "test_snr_db", "unit", "alpha", "zeros", "collapsed"]
+    with open(tmp_path / "thresholds.csv", "w", newline="") as file:
+        rows = [["soft", "pink", "-5..5", 0, "pink", test, "a", 0.4, z, 0.25] for test, z in zip((-5.0, 5.0), zeros, strict=True)]
+        others = [
+            ["soft", noise, level, 0, "pink", -5.0, "a", 9, 9, 9] for noise, level in (("gaussian", "-5..5"), ("pink", "5"))
+        ]
+        csv.writer(file).writerows([columns, *rows, *others, ["hard", "pink", "-5..5", 0, "pink", -5.0, "a", 9, 9, 9]])
+    change, collapsed = sentences(tmp_path)["thresholds"]
+    assert word in change
+    assert change.startswith("From -5 dB to 5 dB the share of features set to zero")
+    assert change.endswith("the mean α goes from 0.400 to 0.400.")
+    assert collapsed.startswith("25.0 % of all α have collapsed")
+
+
+def test_levels_keep_their_digits_and_clean_rules_are_compared(tmp_path):
+    level = level_name(3.3333333)
+    rows = [["soft", "pink", level, 0, test, 3.3333333, 1000, 0.9] for test in ("pink", "gaussian")]
+    rows += [["none", "pink", level, 0, test, 3.3333333, 1000, 0.7] for test in ("pink", "gaussian")]
+    rows += [[rule, "none", "inf", 0, "pink", math.inf, 1000, a] for rule, a in (("soft", 0.8), ("none", 0.5))]
+    table(tmp_path, rows)
+    first, second = sentences(tmp_path)["rules"]
+    assert "(90.0 %) is 20.0 points" in first
+    assert second.startswith("Trained and tested clean, the rule soft (80.0 %) is 30.0 points")
+    assert level_name((-5.0, 0.1)) == "-5..0.1"
+
+
 def test_several_seeds_give_the_interval_over_them():
     rows = lambda values: [  # noqa: E731
         {"seed": str(i), "test_noise": "pink", "test_snr_db": "0.0", "windows": "10", "accuracy": str(value)}
@@ -147,6 +213,10 @@ def test_several_seeds_give_the_interval_over_them():
     found = compare(rows([0.5, 0.6]), rows([0.6, 0.5]))
     assert verdict(found).startswith("cannot be told apart (-0.0 ±") or verdict(found).startswith("cannot be told apart (+0.0 ±")
     assert verdict(Interval(math.nan, math.nan)) == "cannot be compared with"
+    assert verdict(Interval(-0.01, 0.0)).startswith("cannot be told apart")
+    # a seed that diverged on one side does not count on the other
+    found = compare(rows([0.9, 0.1]), rows([0.9]))
+    np.testing.assert_allclose(found, (0, 196 * math.sqrt(2 * 0.09 / 10)), atol=1e-9)
 
 
 def test_a_training_that_diverges_has_no_rows(tmp_path):
@@ -176,6 +246,8 @@ def test_rules_make_networks():
         (("--repeats", "0"), "--repeats must be at least 1, got 0"),
         (("--seeds", "0"), "--seeds must be at least 1"),
         (("--learning-rate", "0"), "--learning-rate must be a positive number"),
+        (("--devices", "0"), "--devices must be at least 1, got 0"),
+        (("--all-folds",), "takes the first fold"),
         (("--distributed",), "an ablation runs in one process"),
     ],
 )

@@ -126,10 +126,18 @@ def test_members_are_asked_together():
         (lambda: Member(noise="brown"), "unknown kind of noise 'brown'"),
         (lambda: Member(snr_db=math.nan), "snr_db is from -100 to 100 dB"),
         (lambda: Member(snr_db=(0.0, math.inf)), "snr_db is from -100 to 100 dB"),
+        (lambda: Member(snr_db=(5.0, -5.0)), "or a range \\(low, high\\), got \\(5.0, -5.0\\)"),
+        (lambda: Member(snr_db=(5.0, 6.0, 7.0)), "or a range"),
+        (lambda: Member(snr_db=[5.0, 6.0]), "or a range"),
         (lambda: Member(learning_rate=0), "a positive learning rate"),
         (lambda: Member(seed=-1), "a seed from 0"),
         (lambda: list(Ensemble(tiny.network, MEMBERS, examples=9, epochs=1).run(WINDOWS, LABELS)), "made for 9 windows, got 20"),
         (lambda: Ensemble(tiny.network, MEMBERS, examples=9, epochs=0), "at least one epoch"),
+        (lambda: Ensemble(tiny.network, MEMBERS, examples=0, epochs=1), "at least one window"),
+        (lambda: Ensemble(tiny.network, MEMBERS, examples=9, epochs=1, devices=[]), "one device where devices are given"),
+        (lambda: Ensemble(tiny.network, MEMBERS, examples=20, epochs=1).probe(WINDOWS, LABELS - 1), "got int32 from -1 to 1"),
+        (lambda: Ensemble(tiny.network, MEMBERS, examples=20, epochs=1).probe(WINDOWS, LABELS, steps=0), "at least one step"),
+        (lambda: ensemble_predict(tiny.network, {"x": WINDOWS}, WINDOWS * np.inf), "20 windows hold NaN or infinity"),
     ],
 )
 def test_what_is_no_ensemble(make, message):
