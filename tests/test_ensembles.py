@@ -127,8 +127,8 @@ def test_members_are_asked_together():
         (lambda: Member(snr_db=math.nan), "snr_db is from -100 to 100 dB"),
         (lambda: Member(snr_db=(0.0, math.inf)), "snr_db is from -100 to 100 dB"),
         (lambda: Member(snr_db=(5.0, -5.0)), "or a range \\(low, high\\), got \\(5.0, -5.0\\)"),
-        (lambda: Member(snr_db=(5.0, 6.0, 7.0)), "or a range"),
-        (lambda: Member(snr_db=[5.0, 6.0]), "or a range"),
+        (lambda: Member(snr_db=(5.0, 6.0, 7.0)), "or a range"),  # pyright: ignore[reportArgumentType]
+        (lambda: Member(snr_db=[5.0, 6.0]), "or a range"),  # pyright: ignore[reportArgumentType]
         (lambda: Member(learning_rate=0), "a positive learning rate"),
         (lambda: Member(seed=-1), "a seed from 0"),
         (lambda: list(Ensemble(tiny.network, MEMBERS, examples=9, epochs=1).run(WINDOWS, LABELS)), "made for 9 windows, got 20"),
