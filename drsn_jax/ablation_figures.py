@@ -58,7 +58,7 @@ def level_matrix(folder: str | Path) -> Path | None:
 def kind_matrix(folder: str | Path) -> Path | None:
     """Accuracy of networks trained on one kind of noise and tested on each, the mean over equal levels of both; None where
     there is one kind."""
-    rows = [row for row in _soft(folder) if row["train_snr_db"] == level_name(float(row["test_snr_db"]))]
+    rows = matched(_soft(folder))
     trained, tested = unique(rows, "train_noise"), unique(rows, "test_noise")
     trained = [kind for kind in trained if kind != "none"]
     if len(trained) < 2:
@@ -106,6 +106,11 @@ def rule_curves(folder: str | Path) -> Path | None:
         return f"trained clean, tested in {noise} noise" if level == "inf" else f"trained at {label(level)} dB, {noise} noise"
 
     return _panels(folder, "rules.png", levels(others, "train_snr_db"), draw, title)
+
+
+def matched(rows: Sequence[Row]) -> list[Row]:
+    """The rows whose test has the level of the training."""
+    return [row for row in rows if row["train_snr_db"] == level_name(float(row["test_snr_db"]))]
 
 
 def rows_of_rules(rows: Sequence[Row], level: str) -> list[Row]:

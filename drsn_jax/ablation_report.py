@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from drsn_jax.ablation_figures import RULE_TITLES, Row, label, levels, mean, rows_of_rules, rows_of_thresholds
-from drsn_jax.ablation_plan import NO_RULE, level_name
+from drsn_jax.ablation_figures import RULE_TITLES, Row, label, levels, matched, mean, rows_of_rules, rows_of_thresholds
+from drsn_jax.ablation_plan import NO_RULE
 from drsn_jax.evaluation import Interval, t_interval
 from drsn_jax.figures import unique
 from drsn_jax.files import write_atomically
@@ -102,10 +102,10 @@ def _levels(rows: Sequence[Row]) -> list[str]:
     for kind in unique(rows, "test_noise"):
         of_kind = [row for row in rows if row["test_noise"] == kind and row["train_noise"] in (kind, "none")]
         single = [level for level in levels(of_kind, "train_snr_db") if ".." not in level and level != "inf"]
-        matched = [r for r in of_kind if r["train_snr_db"] in single and float(r["test_snr_db"]) == float(r["train_snr_db"])]
-        if len(single) < 2 or not matched:
+        same = [row for row in matched(of_kind) if row["train_snr_db"] in single]
+        if len(single) < 2 or not same:
             continue
-        shares = [100 * mean(matched, "accuracy", train_snr_db=level) for level in single]
+        shares = [100 * mean(same, "accuracy", train_snr_db=level) for level in single]
         low, high = single[0], single[-1]
         at_low = [row for row in of_kind if float(row["test_snr_db"]) == float(low)]
         other = compare([r for r in at_low if r["train_snr_db"] == high], [r for r in at_low if r["train_snr_db"] == low])
@@ -118,7 +118,7 @@ def _levels(rows: Sequence[Row]) -> list[str]:
 
 
 def _kinds(rows: Sequence[Row]) -> list[str]:
-    rows = [row for row in rows if row["train_snr_db"] == level_name(float(row["test_snr_db"])) and row["train_noise"] != "none"]
+    rows = [row for row in matched(rows) if row["train_noise"] != "none"]
     told = []
     for kind in unique(rows, "train_noise"):
         for tested in unique(rows, "test_noise"):
@@ -157,7 +157,7 @@ def _rules(rows: Sequence[Row]) -> list[str]:
     others = [row for row in rows if row["rule"] != "soft"]
     told = []
     for level in levels(others, "train_snr_db"):
-        at = [row for row in rows_of_rules(rows, level) if float(row["test_snr_db"]) == float(level)]
+        at = matched(rows_of_rules(rows, level))
         for rule in unique(at, "rule"):
             both = {row["seed"] for row in at if row["rule"] == rule} & {row["seed"] for row in at if row["rule"] == NO_RULE}
             if rule != NO_RULE and both:
