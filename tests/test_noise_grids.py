@@ -69,6 +69,15 @@ def test_without_noise_all_kinds_and_repeats_agree_and_with_it_they_do_not():
     assert grid.accuracy[:, -1].min() > 0.6
 
 
+def test_a_window_larger_than_the_usual_limit():
+    """One window is always computed, by default."""
+    long = np.random.default_rng(0).normal(size=(2, 2**20, 1)).astype(np.float32)
+    with pytest.raises(ValueError, match="the memory limit is 16 MiB"):
+        noise_grid(tiny.network, trained(), long, LABELS[:2], kinds=("gaussian",), snr_db=(0.0,), memory_limit=2**24)
+    grid = noise_grid(tiny.network, trained(), long, LABELS[:2], kinds=("gaussian",), snr_db=(0.0,))
+    assert grid.confusion.sum() == 2
+
+
 def test_a_grid_is_compiled_once():
     grid = functools.partial(noise_grid, tiny.network, trained(), WINDOWS, LABELS, repeats=REPEATS)
     grid(snr_db=(1.0, 2.0))
