@@ -4,7 +4,7 @@
 
 Evaluates DRSN-CW under 3 kinds × 11 levels × 5 draws of noise by ``noise_grid``, and by a loop of compiled calls over the same
 cells; and trains eight networks as one ensemble, and one after another by the same code. The two ways take turns; medians. The
-results of both are compared first. Takes about ten minutes on two cores; writes results.csv into the folder of the run.
+results of both are compared first. Takes six minutes on two cores; writes results.csv into the folder of the run.
 """
 
 import dataclasses
