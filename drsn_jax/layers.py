@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from drsn_jax.arrays import as_float
+from drsn_jax.blocked import sums_of_rows
 
 Module = Callable[..., nn.Module]
 Padding = str | Sequence[tuple[int, int]]
@@ -65,7 +66,9 @@ class BatchNorm(nn.Module):
 
     With ``axis_name`` the statistics are those of all replicas. Where they rest on a single value per channel (a batch of
     one in the sub-network of a shrinkage) the running averages stay as they are: one value has no variance.
-    Parameters and statistics have the names of ``flax.linen.BatchNorm``.
+    Parameters and statistics have the names of ``flax.linen.BatchNorm``. With ``staged`` the sums over a batch, those of its
+    derivatives too, are taken of eight positions first and then of their sums: XLA on a CPU is slow at sums of many rows (a
+    training step of DRSN-CW on images of 32 × 32: 1.25 times as fast).
 
     Source: Ioffe & Szegedy, ICML 2015.
     """
@@ -74,6 +77,7 @@ class BatchNorm(nn.Module):
     epsilon: float = 1e-5
     dtype: Any = None
     axis_name: str | None = None
+    staged: bool = False
 
     @nn.compact
     def __call__(self, x: ArrayLike, use_running_average: bool) -> jax.Array:
@@ -90,7 +94,7 @@ class BatchNorm(nn.Module):
         else:
             # the axis does not exist while parameters are made
             axis_name = None if self.is_initializing() else self.axis_name
-            mean, var = batch_statistics(x.astype(wide), axis_name)
+            mean, var = batch_statistics(x.astype(wide), axis_name, self.staged)
             count = math.prod(x.shape[:-1]) * (1 if axis_name is None else jax.lax.axis_size(axis_name))
             if not self.is_initializing():
                 old = {"mean": running_mean.value, "var": running_var.value}
@@ -98,6 +102,8 @@ class BatchNorm(nn.Module):
                 running_mean.value, running_var.value = new["mean"], new["var"]
 
         gain = scale * jax.lax.rsqrt(var + self.epsilon)
+        if self.staged and not use_running_average:
+            mean, gain, bias = (_spread(vector, x.shape) for vector in (mean, gain, bias))
         y = (x.astype(wide) - mean) * gain + bias
         return y.astype(self.dtype or x.dtype)
 
@@ -111,17 +117,35 @@ def update_running(
     return {k: (momentum * running[k] + (1 - momentum) * batch[k]).astype(running[k].dtype) for k in running}
 
 
-def batch_statistics(x: jax.Array, axis_name: str | None = None) -> tuple[jax.Array, jax.Array]:
-    """Mean and biased variance of each channel of ``(..., channels)``, over all replicas of ``axis_name``."""
-    axes = tuple(range(x.ndim - 1))
-    mean = jnp.mean(x, axes)
-    if axis_name is not None:
-        mean = jax.lax.pmean(mean, axis_name)
+def batch_statistics(x: jax.Array, axis_name: str | None = None, staged: bool = False) -> tuple[jax.Array, jax.Array]:
+    """Mean and biased variance of each channel of ``(..., channels)``, over all replicas of ``axis_name``; ``staged`` as in
+    ``BatchNorm``."""
+
+    def mean_of(values: jax.Array) -> jax.Array:
+        if staged and (count := _rows_of_a_stage(x.shape)) > 1:
+            mean = jnp.sum(sums_of_rows(values.reshape(-1, x.shape[-1]), count), 0) / math.prod(x.shape[:-1])
+        else:
+            mean = jnp.mean(values, tuple(range(x.ndim - 1)))
+        return mean if axis_name is None else jax.lax.pmean(mean, axis_name)
+
+    mean = mean_of(x)
     # deviations first, squares second: E[x²] - E[x]² cancels for channels with a large mean
-    var = jnp.mean(jnp.square(x - mean), axes)
-    if axis_name is not None:
-        var = jax.lax.pmean(var, axis_name)
-    return mean, var
+    return mean, mean_of(jnp.square(x - (_spread(mean, x.shape) if staged else mean)))
+
+
+def _rows_of_a_stage(shape: Sequence[int]) -> int:
+    """How many positions of ``(..., channels)`` are summed first; 1 where it pays not to."""
+    rows = math.prod(shape[:-1])
+    return math.gcd(rows, 8) if rows >= 1024 else 1
+
+
+def _spread(vector: jax.Array, shape: Sequence[int]) -> jax.Array:
+    """A number for each channel at every position, in two stages: the derivative of a broadcast is a sum."""
+    if (count := _rows_of_a_stage(shape)) == 1:
+        return vector
+    rows = math.prod(shape[:-1]) // count
+    some = jax.lax.optimization_barrier(jnp.broadcast_to(vector, (rows, shape[-1])))
+    return jnp.broadcast_to(some[:, None], (rows, count, shape[-1])).reshape(shape)
 
 
 def normalisation(norm: Module, *, axis_name: str | None = None, dtype: Any = None, name: str | None = None) -> nn.Module:

@@ -117,10 +117,11 @@ class Network(nn.Module):
       units: number of units of each stage.
       stem: stride of the first convolution, which has ``widths[0]`` kernels and neither norm nor ReLU.
       view: how the features are computed, with the same result to rounding. ``"plain"``: by the modules. ``"blocked"``: as
-        ``fast`` does wherever it can, else by the modules. ``"cpu"``: as ``fast`` does where that pays on a CPU. None: ``"cpu"``
-        where the program runs on a CPU and ``"plain"`` elsewhere, which is decided when it is compiled, so that both are
-        traced. The blocked view has derivatives of every order in reverse mode; forward mode (``jax.jvp``, ``jax.hessian``)
-        needs ``"plain"``, and so do interceptors of the modules' methods.
+        ``fast`` does wherever it can, else by the modules. ``"cpu"``: as ``fast`` does where that pays on a CPU, else by the
+        modules with ``staged`` norms. None: as ``fast`` does where that pays and the program runs on a CPU, else ``"plain"``,
+        which is decided when it is compiled, so that both are traced. The blocked view has derivatives of every order in
+        reverse mode; forward mode (``jax.jvp``, ``jax.hessian``) needs ``"plain"``, and so do interceptors of the modules'
+        methods.
 
     Raises ValueError for fields that do not fit together.
     """
@@ -164,7 +165,7 @@ class Network(nn.Module):
             [self._unit(width, 2 if number == 0 else 1) for number in range(count)]
             for width, count in zip(self.widths, self.units, strict=True)
         ]
-        self.last_norm = normalisation(self.norm, axis_name=self.axis_name, dtype=self.dtype)
+        self.last_norm = normalisation(self._norm(), axis_name=self.axis_name, dtype=self.dtype)
         self.classifier = dense(self.classes)
 
     def __call__(self, x: ArrayLike, train: bool) -> jax.Array:
@@ -214,11 +215,15 @@ class Network(nn.Module):
             threshold_rule=self.threshold_rule,
             shortcut=self.shortcut,
             conv=self.conv,
-            norm=self.norm,
+            norm=self._norm(),
             padding=self.padding,
             dtype=self.dtype,
             axis_name=self.axis_name,
         )
+
+    def _norm(self) -> Module:
+        # a user's own norm stays as it is
+        return functools.partial(BatchNorm, staged=True) if self.view == "cpu" and self.norm is BatchNorm else self.norm
 
 
 convnet = functools.partial(Network, shrinkage=None, shortcut=None)

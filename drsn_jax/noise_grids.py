@@ -83,12 +83,11 @@ def noise_grid(
     _check(network, windows, labels, kinds, levels, repeats, devices)
     windows, labels = jnp.asarray(windows), jnp.asarray(labels)
     examples = len(windows)
-    window = jax.ShapeDtypeStruct(windows.shape[1:], windows.dtype)
     devices = None if devices is None else list(devices)
+    one = _bytes_of_a_window(network, windows.shape[1:], windows.dtype, prepare)  # pyright: ignore[reportArgumentType]
     if memory_limit is None:
-        usual = 2**24 if (devices or jax.local_devices())[0].platform == "cpu" else 2**28
-        memory_limit = max(usual, _bytes_of_a_window(network, window.shape, window.dtype, prepare))
-    cells, size = _chunk(network, window, prepare, examples, len(levels) * repeats, memory_limit)
+        memory_limit = max(one, 2**24 if (devices or jax.local_devices())[0].platform == "cpu" else 2**28)
+    cells, size = _chunk(one, examples, len(levels) * repeats, memory_limit)
     count = 1 if devices is None else len(devices)
     cells = min(cells, -(-len(levels) * repeats // count))
 
@@ -160,9 +159,8 @@ def _map(function: Callable[[Any], Any], items: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf[None], one)
 
 
-def _chunk(network: Network, window: Any, prepare: Prepare | None, examples: int, cells: int, limit: int) -> tuple[int, int]:
-    """How many cells and how many windows are computed at once."""
-    one = _bytes_of_a_window(network, window.shape, window.dtype, prepare)  # pyright: ignore[reportArgumentType]
+def _chunk(one: int, examples: int, cells: int, limit: int) -> tuple[int, int]:
+    """How many cells and how many windows are computed at once, where ``one`` window takes so many bytes."""
     if one > limit:
         raise ValueError(
             f"a single window takes about {one / 2**20:.3g} MiB, and the memory limit is {limit / 2**20:.3g} MiB: raise it, or "

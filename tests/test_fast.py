@@ -205,6 +205,22 @@ def test_what_does_not_pay_goes_by_the_modules_unless_told(options, shape):
     assert is_blocked(network.clone(view="blocked"), variables, windows(*shape))
 
 
+def test_images_train_on_a_cpu_by_the_modules_with_staged_norms(x64):
+    network = drsn_cw(**SMALL, kernel=(3, 3), view="cpu")
+    x = windows(4, 34, 32, 2).astype(np.float64)
+    variables = jax.tree.map(np.float64, variables_of(network, x.shape))
+    found, plain = compiled(network, variables, x), compiled(network.clone(view="plain"), variables, x)
+    tiny.assert_close(found, plain, DOUBLE)
+
+    def stages(network):
+        apply = lambda v, x: network.apply(v, x, train=True, mutable=["batch_stats"])  # noqa: E731
+        return str(jax.make_jaxpr(apply)(variables, x)).count("optimization_barrier")
+
+    assert stages(network) > 0
+    assert [stages(network.clone(view=view)) for view in ("plain", "blocked", None)] == [0, 0, 0]
+    assert stages(network.clone(norm=OwnNorm)) == 0
+
+
 class OwnNorm(BatchNorm):
     """A norm of the user's own."""
 

@@ -147,6 +147,46 @@ def test_batch_norm_keeps_its_statistics_in_evaluation(norms):
     close(updated["batch_stats"], variables["batch_stats"], rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("shape", [(4, 32, 32, 3), (3, 1100, 2), (1, 1025, 2), (7, 9, 3)])
+def test_staged_sums_change_nothing(x64, shape):
+    """In stages of eight, of four, and in one where nothing divides the positions or there are few."""
+    rng = np.random.default_rng(0)
+    x, of_y = rng.normal(3, 2, size=(2, *shape))
+    params = {"scale": rng.normal(size=shape[-1]), "bias": rng.normal(size=shape[-1])}
+    variables = {"params": params, "batch_stats": {"mean": np.zeros(shape[-1]), "var": np.ones(shape[-1])}}
+
+    def found(staged):
+        def norm(params, x):
+            y, updated = apply(BatchNorm(staged=staged), {**variables, "params": params}, x, False, mutable=["batch_stats"])
+            return y, updated["batch_stats"]
+
+        y, pullback = jax.vjp(norm, params, x)
+        tangents = jax.jvp(norm, (params, x), (params, of_y))[1]
+        return y, tangents, pullback((of_y, {"mean": params["scale"], "var": params["bias"]}))
+
+    close(jax.jit(found, static_argnums=0)(True), found(False), rtol=1e-11, atol=1e-11)
+
+
+def test_staged_sums_of_members_and_of_replicas():
+    """Mapped over, and with the statistics of two devices."""
+    x = values(2, 4, 300, 3, offset=1)
+    variables = {
+        "params": {"scale": values(3, seed=1), "bias": values(3, seed=2)},
+        "batch_stats": {"mean": np.zeros(3, np.float32), "var": np.ones(3, np.float32)},
+    }
+
+    def norm(x, module):
+        return jax.grad(lambda x: (module.apply(variables, x, False, mutable=["batch_stats"])[0] ** 3).sum())(x)
+
+    for axis_name in (None, "replicas"):
+        staged, plain = (functools.partial(norm, module=BatchNorm(axis_name=axis_name, staged=s)) for s in (True, False))
+        if axis_name is None:
+            close(jax.vmap(staged)(x), jax.vmap(plain)(x), rtol=1e-4, atol=1e-3)
+        else:
+            mapped = (jax.pmap(one, axis_name, devices=jax.devices()[:2])(x) for one in (staged, plain))
+            close(*(np.asarray(gradient) for gradient in mapped), rtol=1e-4, atol=1e-3)
+
+
 def test_batch_norm_survives_a_large_mean():
     x = values(64, 16, 1, offset=3000)
     y = BatchNorm().apply(*init_and(x), use_running_average=False, mutable=["batch_stats"])[0]

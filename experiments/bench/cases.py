@@ -14,18 +14,16 @@ CHECKED = 16  # windows whose logits are compared
 
 
 class Size(NamedTuple):
-    """A kind of network: its title, the shape of a window, fields of ``networks.Network``, and whether ours is faster with
-    ``runtime.prepare(ynnpack=True)``."""
+    """A kind of network: its title, the shape of a window, and fields of ``networks.Network``."""
 
     title: str
     window: tuple[int, ...]
     fields: Mapping[str, Any]
-    ynnpack: bool = False
 
 
 SIZES = {
     "paper": Size("1-D, widths 4-8-16", (2048, 1), {"widths": (4, 8, 16)}),
-    "wide": Size("1-D, widths 32-64-128", (2048, 1), {"widths": (32, 64, 128)}, ynnpack=True),
+    "wide": Size("1-D, widths 32-64-128", (2048, 1), {"widths": (32, 64, 128)}),
     "images": Size("2-D 32 × 32 × 3, widths 16-32-64", (32, 32, 3), {"widths": (16, 32, 64), "kernel": (3, 3), "stem": 1}),
 }
 SHRINKAGES = {"resnet": None, "drsn_cs": "channel_shared", "drsn_cw": "channel_wise"}

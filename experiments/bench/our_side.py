@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from flax.traverse_util import unflatten_dict
 
-from bench.cases import LEARNING_RATE, SIZES, Case
+from bench.cases import LEARNING_RATE, Case
 from bench.given import STEPS
 from drsn_jax import runtime
 from drsn_jax.networks import Network, for_platform
@@ -21,7 +21,7 @@ class OurSide:
     """
 
     def __init__(self, case: Case, given: dict[str, np.ndarray], view: str | None, devices: int | None, short: bool) -> None:
-        runtime.prepare(devices=devices, ynnpack=SIZES[case.size].ynnpack, dry_run=short)
+        runtime.prepare(devices=devices, dry_run=short)
         network = for_platform(Network(**case.fields, view=view), jax.default_backend())
         optimizer = paper_optimizer(STEPS, LEARNING_RATE)
         windows, labels = case.data()
