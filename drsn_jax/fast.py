@@ -6,10 +6,10 @@ fixed statistics the second norm of a unit is folded into its first convolution.
 DRSN-CW at paper size on two cores, windows a second (``experiments/throughput.py``; README has the command)::
 
                                   modules    blocked    ratio
-    training, batch 128               988      2,105    2.1 ×
-      with tcmalloc                 1,222      3,065    2.5 ×
-    training, batch 1,024             871      1,865    2.1 ×
-      with tcmalloc                 1,153      2,525    2.2 ×
+    training, batch 128               943      2,313    2.5 ×
+      with tcmalloc                   829      1,821    2.2 ×
+    training, batch 1,024             840      1,834    2.2 ×
+      with tcmalloc                   888      1,912    2.2 ×
 
 Narrow blocks (lengths with few divisors) lose the rate of the product, wide layers spend it on zeros: ``Plan.pays`` asks for
 16 to 32 numbers a block.
