@@ -167,24 +167,22 @@ def test_staged_sums_change_nothing(x64, shape):
     close(jax.jit(found, static_argnums=0)(True), found(False), rtol=1e-11, atol=1e-11)
 
 
-def test_staged_sums_of_members_and_of_replicas():
+@pytest.mark.parametrize("axis_name", [None, "replicas"])
+def test_staged_sums_of_members_and_of_replicas(axis_name):
     """Mapped over, and with the statistics of two devices."""
     x = values(2, 4, 300, 3, offset=1)
     variables = {
         "params": {"scale": values(3, seed=1), "bias": values(3, seed=2)},
         "batch_stats": {"mean": np.zeros(3, np.float32), "var": np.ones(3, np.float32)},
     }
+    mapped: Any = jax.vmap if axis_name is None else functools.partial(jax.pmap, axis_name=axis_name, devices=jax.devices()[:2])
 
-    def norm(x, module):
-        return jax.grad(lambda x: (module.apply(variables, x, False, mutable=["batch_stats"])[0] ** 3).sum())(x)
+    def gradients(staged):
+        norm = BatchNorm(axis_name=axis_name, staged=staged)
+        loss = lambda x: (norm.apply(variables, x, False, mutable=["batch_stats"])[0] ** 3).sum()  # noqa: E731
+        return np.asarray(mapped(jax.grad(loss))(x))
 
-    for axis_name in (None, "replicas"):
-        staged, plain = (functools.partial(norm, module=BatchNorm(axis_name=axis_name, staged=s)) for s in (True, False))
-        if axis_name is None:
-            close(jax.vmap(staged)(x), jax.vmap(plain)(x), rtol=1e-4, atol=1e-3)
-        else:
-            mapped = (jax.pmap(one, axis_name, devices=jax.devices()[:2])(x) for one in (staged, plain))
-            close(*(np.asarray(gradient) for gradient in mapped), rtol=1e-4, atol=1e-3)
+    close(gradients(True), gradients(False), rtol=1e-4, atol=1e-3)
 
 
 def test_batch_norm_survives_a_large_mean():
