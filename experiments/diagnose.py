@@ -24,13 +24,14 @@ import jax
 import numpy as np
 import tyro
 
-from drsn_jax import runtime, scripts
-from drsn_jax.bundle import Bundle, load, save
-from drsn_jax.data.channels import Signal
-from drsn_jax.data.formats import open_signal
+from drsn_jax.cli import console, run_options
+from drsn_jax.core import runtime
+from drsn_jax.data.formats.channels import Signal
+from drsn_jax.data.formats.open_signal import open_signal
 from drsn_jax.data.recordings import agreed_rate
-from drsn_jax.diagnosis import Diagnosis, diagnose_parts, root_mean_squares, summarise
-from drsn_jax.networks import drsn_cw
+from drsn_jax.diagnosis.bundle import Bundle, load, save
+from drsn_jax.diagnosis.diagnosis import Diagnosis, diagnose_parts, root_mean_squares, summarise
+from drsn_jax.nn.networks import drsn_cw
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Options:
 
 
 def main() -> None:
-    options: Options = scripts.parse(Options, __doc__)
+    options: Options = run_options.parse(Options, __doc__)
     if not options.plain_runtime:
         runtime.prepare(devices=runtime.cores(), dry_run=options.dry_run)
     if options.dry_run:
@@ -99,7 +100,7 @@ def main() -> None:
 
 def rehearse(options: Options) -> Options:
     """The options of a dry run, its model and files."""
-    out = options.out or scripts.default_out("diagnose")
+    out = options.out or console.default_out("diagnose")
     if out.exists():
         raise ValueError(f"{out} exists: choose another --out, nothing is overwritten")
     length, rng = 256, np.random.default_rng(0)
@@ -129,7 +130,8 @@ def ask(model: Bundle, options: Options, file: Path) -> tuple[Diagnosis, Signal,
 
 def picture(model: Bundle, folder: Path, file: Path, found: Diagnosis, signal: Signal, taken: set[Path]) -> None:
     """Draw a diagnosis into a folder, under a name that none in ``taken``, the pictures of this call, has."""
-    from drsn_jax.figures import diagnosis_picture, printable
+    from drsn_jax.core.plotting import printable
+    from drsn_jax.diagnosis.pictures import diagnosis_picture
 
     folder.mkdir(parents=True, exist_ok=True)
     name, number = printable(file.name), 2
@@ -210,4 +212,4 @@ def tell(options: Options, record: dict[str, Any], text: str) -> None:
 
 
 if __name__ == "__main__":
-    scripts.run(main, interrupted="interrupted")
+    console.run(main, interrupted="interrupted")

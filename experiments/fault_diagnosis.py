@@ -26,18 +26,20 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from drsn_jax import bundle, data_options, feature_maps, hosts, scripts
-from drsn_jax.comparison import Comparison, conditions
-from drsn_jax.data.folds import Fold
-from drsn_jax.data.recordings import Recording, fingerprint
-from drsn_jax.data.windows import class_names
-from drsn_jax.description import read_description
-from drsn_jax.figures import draw_all
-from drsn_jax.keeping import Keeper
-from drsn_jax.networks import NETWORKS, Network
-from drsn_jax.parallel import choose_devices
-from drsn_jax.runs import RunFolder
-from drsn_jax.tables import markdown, summarise
+from drsn_jax.cli import console, data_options, run_options
+from drsn_jax.core import distributed
+from drsn_jax.core.distributed import choose_devices
+from drsn_jax.data.recordings import Recording, class_names, fingerprint
+from drsn_jax.data.windows import Fold
+from drsn_jax.diagnosis import bundle
+from drsn_jax.diagnosis.description import read_description
+from drsn_jax.nn.networks import NETWORKS, Network
+from drsn_jax.studies import comparison_figures
+from drsn_jax.studies.comparison import Comparison, noise_conditions
+from drsn_jax.studies.comparison_figures import draw_all
+from drsn_jax.studies.comparison_tables import markdown, summarise
+from drsn_jax.studies.model_selection import Keeper
+from drsn_jax.studies.runs import RunFolder
 
 NetworkName = Literal["convnet", "resnet", "senet", "drsn_cs", "drsn_cw"]
 NoiseKind = Literal["gaussian", "laplacian", "pink"]
@@ -144,7 +146,7 @@ def shorten(options: Options) -> Options:
         noise=options.noise[:1],
         snr_db=options.snr_db[:1],
         epochs=2,
-        batch_size=32 * scripts.shards(options),
+        batch_size=32 * run_options.shards(options),
         seeds=1,
     )
 
@@ -154,13 +156,13 @@ def config(options: Options, recordings: list[Recording]) -> dict[str, Any]:
     # the same table may name other files tomorrow, and the same folder hold another network
     data = None if data_options.simulated(options) else fingerprint(recordings)
     start = None if options.start is None else bundle.fingerprint(options.start)
-    return {**scripts.config(options), "classes": class_names(recordings), "data": data, "start": start}
+    return {**run_options.config(options), "classes": class_names(recordings), "data": data, "start": start}
 
 
 def main() -> None:
-    options = scripts.parse(Options, __doc__, PRESETS)
+    options = run_options.parse(Options, __doc__, PRESETS)
     check(options)
-    scripts.prepare(options)
+    run_options.prepare(options)
     if options.dry_run:
         options = shorten(options)
     start = time.perf_counter()
@@ -169,7 +171,7 @@ def main() -> None:
     folds = data_options.cut_folds(options, recordings)
     first = folds[0]()
     origin = None if options.start is None else read_start(options, recordings)
-    out = options.out or scripts.default_out("fault_diagnosis")
+    out = options.out or console.default_out("fault_diagnosis")
     keeper = Keeper(
         out / "model",
         {
@@ -186,7 +188,7 @@ def main() -> None:
     comparison = Comparison(
         networks=options.networks if origin is None else (preset_name(origin.network),),
         classes=class_names(recordings),
-        conditions=conditions(options.noise, options.snr_db),
+        conditions=noise_conditions(options.noise, options.snr_db),
         seeds=range(options.seed, options.seed + options.seeds),
         protocol=data_options.protocol(options)[1],
         epochs=options.epochs,
@@ -209,13 +211,13 @@ def main() -> None:
     folder = RunFolder(out, config(options, recordings))
     with folder.alone():
         trials = train(options, comparison, folder, folds, first, [r.name for r in recordings])
-    if hosts.is_first():
+    if distributed.is_main_process():
         report(out)
         if (out / "model").is_dir():
-            scripts.say(f"the best network on the validation windows is kept: python experiments/diagnose.py {out}/model FILE")
+            console.say(f"the best network on the validation windows is kept: python experiments/diagnose.py {out}/model FILE")
         else:
-            scripts.say("no network is kept: with --validation 0.2 the best on held-out windows would be")
-        scripts.say(f"everything is in {out}; it took {scripts.duration(time.perf_counter() - start)}")
+            console.say("no network is kept: with --validation 0.2 the best on held-out windows would be")
+        console.say(f"everything is in {out}; it took {console.duration(time.perf_counter() - start)}")
     if comparison.diverged:
         raise ArithmeticError(
             f"{len(comparison.diverged)} of {trials} trainings stopped and have no row in the tables; the same command with "
@@ -253,17 +255,17 @@ def train(
 ) -> int:
     """Make the trainings that the folder lacks; returns how many those were."""
     trials = comparison.missing(folder, len(folds))
-    scripts.say(
+    console.say(
         f"{len(recordings)} recordings of {len(comparison.classes)} classes, {comparison.protocol}: {len(first.train):,} windows "
         f"to train on, {len(first.test):,} to test on; {trials} trainings of {options.epochs} epochs; {folder.path}"
     )
     if trials:
-        scripts.say("compiling the networks and timing a few steps of each …")
+        console.say("compiling the networks and timing a few steps of each …")
         seconds = [seconds for _, seconds in comparison.estimate(first) if math.isfinite(seconds)]
         if seconds:
-            scripts.say(f"expected time: {scripts.duration(sum(seconds) * trials / len(seconds))}")
-        scripts.advise(options)
-    with scripts.Progress(trials * options.epochs) as progress:
+            console.say(f"expected time: {console.duration(sum(seconds) * trials / len(seconds))}")
+        run_options.advise(options)
+    with console.ProgressBar(trials * options.epochs) as progress:
         for number, cut in enumerate(folds):
             fold = first if number == 0 else cut()
             on_epoch = lambda network, epoch: progress.advance(f"{network}, fold {fold.name}, epoch {epoch.number}")  # noqa: E731, B023
@@ -278,9 +280,9 @@ def train(
 def report(out: Path) -> None:
     """The table and the figures."""
     print(f"\n{markdown(summarise(out))}\n")
-    for file in [*draw_all(out), *feature_maps.draw(out)]:
+    for file in [*draw_all(out), *comparison_figures.tsne_figure(out)]:
         print(file)
 
 
 if __name__ == "__main__":
-    scripts.run(main)
+    console.run(main)

@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from drsn_jax import data_options, runtime, scripts
-from drsn_jax.ablation import Ablation
-from drsn_jax.ablation_plan import Training, plan
-from drsn_jax.data.folds import Fold
-from drsn_jax.data.recordings import Recording, fingerprint
-from drsn_jax.data.windows import class_names
-from drsn_jax.parallel import choose_devices
-from drsn_jax.runs import RunFolder
+from drsn_jax.cli import console, data_options, run_options
+from drsn_jax.core import runtime
+from drsn_jax.core.distributed import choose_devices
+from drsn_jax.data.recordings import Recording, class_names, fingerprint
+from drsn_jax.data.windows import Fold
+from drsn_jax.studies.ablation import Ablation
+from drsn_jax.studies.ablation_plan import Training, plan
+from drsn_jax.studies.runs import RunFolder
 
 NoiseKind = Literal["gaussian", "laplacian", "pink"]
 Rule = Literal["soft", "hard", "garrote", "firm", "none"]
@@ -104,14 +104,14 @@ def shorten(options: Options) -> Options:
 def config(options: Options, recordings: list[Recording]) -> dict[str, Any]:
     """What decides the results."""
     data = None if data_options.simulated(options) else fingerprint(recordings)
-    return {**scripts.config(options), "classes": class_names(recordings), "data": data}
+    return {**run_options.config(options), "classes": class_names(recordings), "data": data}
 
 
 def main() -> None:
-    options = scripts.parse(Options, __doc__)
+    options = run_options.parse(Options, __doc__)
     check(options)
     # members and cells of a grid go over all devices, on a CPU over its cores
-    scripts.prepare(options if options.devices is not None else dataclasses.replace(options, devices=runtime.cores()))
+    run_options.prepare(options if options.devices is not None else dataclasses.replace(options, devices=runtime.cores()))
     devices = choose_devices(options.devices)
     options = dataclasses.replace(options, devices=len(devices))
     options = shorten(options) if options.dry_run else options
@@ -139,17 +139,17 @@ def main() -> None:
         seed=options.seed,
         devices=devices if len(devices) > 1 else None,
     )
-    out = options.out or scripts.default_out("noise_ablation")
+    out = options.out or console.default_out("noise_ablation")
     folder = RunFolder(out, config(options, recordings))
-    scripts.say(
+    console.say(
         f"{len(recordings)} recordings of {study.classes} classes, {data_options.protocol(options)[1]}: {len(fold.train):,} "
         f"windows to train on, {len(fold.test):,} to test on; {len(trainings)} trainings of {options.epochs} epochs; {out}"
     )
-    scripts.advise(options)
+    run_options.advise(options)
     with folder.alone():
         diverged = train(study, trainings, fold, folder)
     report(out, {**dataclasses.asdict(options), "recordings": options.recordings or "simulated drivetrain"})
-    scripts.say(f"everything is in {out}; it took {scripts.duration(time.perf_counter() - start)}")
+    console.say(f"everything is in {out}; it took {console.duration(time.perf_counter() - start)}")
     if diverged:
         raise ArithmeticError(
             f"{len(diverged)} of {len(trainings)} trainings stopped because their numbers were no longer finite "
@@ -160,10 +160,10 @@ def main() -> None:
 def train(study: Ablation, trainings: list[Training], fold: Fold, folder: RunFolder) -> list[str]:
     """Make the trainings that the folder lacks; returns those that diverged."""
     diverged: list[str] = []
-    scripts.say("compiling the steps and timing a few of each …")
+    console.say("compiling the steps and timing a few of each …")
     if seconds := sum(study.estimate(trainings, fold, folder)):
-        scripts.say(f"expected time: about {scripts.duration(seconds)}")
-    with scripts.Progress(len(trainings) * study.epochs) as progress:
+        console.say(f"expected time: about {console.duration(seconds)}")
+    with console.ProgressBar(len(trainings) * study.epochs) as progress:
 
         def on_epoch(rule: str, epoch: Any, members: int) -> None:
             progress.advance(f"{rule}, epoch {epoch.number}", members)
@@ -179,8 +179,8 @@ def train(study: Ablation, trainings: list[Training], fold: Fold, folder: RunFol
 
 def report(out: Path, settings: dict[str, Any]) -> None:
     """The figures, the page, and what it says."""
-    from drsn_jax.ablation_figures import draw_all
-    from drsn_jax.ablation_report import sentences, write_report
+    from drsn_jax.studies.ablation_figures import draw_all
+    from drsn_jax.studies.ablation_report import sentences, write_report
 
     figures = draw_all(out)
     for told in sentences(out).values():
@@ -190,4 +190,4 @@ def report(out: Path, settings: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    scripts.run(main)
+    console.run(main)

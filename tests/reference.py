@@ -1,7 +1,7 @@
 """The five networks of the paper in plain NumPy and double precision, loop by loop, for comparison.
 
 Written from the equations and the table of the paper; nothing here calls the library. It reads the variables of a
-``drsn_jax.networks.Network`` as nested dicts. Arrays are ``(batch, *positions, channels)``.
+``drsn_jax.nn.networks.Network`` as nested dicts. Arrays are ``(batch, *positions, channels)``.
 """
 
 import itertools

@@ -27,13 +27,13 @@ import numpy as np
 import tiny
 
 import drsn_jax
-from drsn_jax import checkpoints
-from drsn_jax.batches import Batches
-from drsn_jax.checkpoints import Checkpoints
-from drsn_jax.evaluation import evaluate
-from drsn_jax.fitting import fit
-from drsn_jax.noise import add_noise
-from drsn_jax.training import TrainState, create_state, make_eval_step, make_train_step, paper_optimizer, paper_schedule
+from drsn_jax.core import files
+from drsn_jax.evaluation.prediction import evaluate
+from drsn_jax.functional.noise import add_noise
+from drsn_jax.training.batches import Batches
+from drsn_jax.training.checkpoints import Checkpoints
+from drsn_jax.training.loop import fit
+from drsn_jax.training.steps import TrainState, create_state, make_eval_step, make_train_step, paper_optimizer, paper_schedule
 
 EXAMPLES, BATCH_SIZE, EPOCHS = 20, 8, 12
 STEPS = 3 * EPOCHS  # of a training
@@ -99,7 +99,7 @@ def train(folder: str, seconds: float = 0.0, point: str | None = None, number: i
 
 def die_inside(point: str, number: int) -> None:
     """End this process at ``point`` of the writing of its checkpoint ``number``, from 1."""
-    write, count, rename = checkpoints.write_atomically, itertools.count(1), os.replace
+    write, count, rename = files.write_atomically, itertools.count(1), os.replace
 
     def dying(path: Path, data: bytes) -> None:
         if next(count) == number:
@@ -113,7 +113,7 @@ def die_inside(point: str, number: int) -> None:
                 os.replace = lambda *names: (rename(*names), die())
         write(path, data)
 
-    checkpoints.write_atomically = dying
+    files.write_atomically = dying
 
 
 def soak(folder: str, steps: int, mapped: bool) -> None:

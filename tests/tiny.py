@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from drsn_jax.data.folds import Fold
-from drsn_jax.networks import drsn_cw
+from drsn_jax.data.windows import Fold
+from drsn_jax.nn.networks import drsn_cw
 
 CLASSES, LENGTH = 3, 64
 network = drsn_cw(classes=CLASSES, widths=(3, 4), units=(1, 1), view="plain")

@@ -17,15 +17,17 @@ import jax
 import numpy as np
 import tiny
 
-from drsn_jax import hosts, runtime, scripts, signals
-from drsn_jax.batches import Batches
-from drsn_jax.checkpoints import Checkpoints, encode
-from drsn_jax.evaluation import evaluate
-from drsn_jax.fitting import Epoch, fit
-from drsn_jax.noise import add_noise
-from drsn_jax.parallel import AXIS_NAME, Device, choose_devices, place_on, pmap_step, replicate, shares
-from drsn_jax.runs import RunFolder
-from drsn_jax.training import create_state, make_eval_step, make_train_step, paper_optimizer, repeat_step
+from drsn_jax.cli import console
+from drsn_jax.core import distributed, runtime
+from drsn_jax.core.distributed import AXIS_NAME, Device, choose_devices, place_on, pmap_step, replicate, shares
+from drsn_jax.evaluation.prediction import evaluate
+from drsn_jax.functional import signals
+from drsn_jax.functional.noise import add_noise
+from drsn_jax.studies.runs import RunFolder
+from drsn_jax.training.batches import Batches
+from drsn_jax.training.checkpoints import Checkpoints, encode
+from drsn_jax.training.loop import Epoch, fit
+from drsn_jax.training.steps import create_state, make_eval_step, make_train_step, paper_optimizer, repeat_step
 
 SCRIPT = Path(__file__).parent.parent / "experiments" / "fault_diagnosis.py"
 HEARTBEAT_SECONDS = 10
@@ -128,12 +130,12 @@ def long_training(devices: Sequence[Device], folder: Path, epochs: int, seconds:
 def together(folder: Path) -> None:
     """All that ends well, in one job, because each start takes seconds."""
     assert jax.distributed.is_initialized()
-    assert hosts.is_first() == (jax.process_index() == 0)
-    scripts.say(f"{jax.process_count()} processes, {jax.device_count()} devices")
+    assert distributed.is_main_process() == (jax.process_index() == 0)
+    console.say(f"{jax.process_count()} processes, {jax.device_count()} devices")
     _from_first()
     _failures_reach_the_others()
     devices = choose_devices()
-    assert shares(devices) == (4, [0, 1] if hosts.is_first() else [2, 3])
+    assert shares(devices) == (4, [0, 1] if distributed.is_main_process() else [2, 3])
     _refused(lambda: shares(choose_devices(1)), "1 of 2 devices were chosen: with several processes each uses all it has")
     placed = place_on(devices)(tiny.batch(BATCH_SIZE, 7))
     _run_folder(own(folder) / "run")
@@ -152,7 +154,7 @@ def ask(folder: Path) -> None:
     """Wait for process 0, again and again."""
     _ready(folder)
     while True:
-        assert hosts.from_first(lambda: b"still here") == b"still here"
+        assert distributed.broadcast_from_main(lambda: b"still here") == b"still here"
 
 
 def apart(folder: Path) -> None:
@@ -163,7 +165,7 @@ def apart(folder: Path) -> None:
 
 
 def _ready(folder: Path) -> None:
-    assert hosts.from_first(lambda: b"joined") == b"joined"
+    assert distributed.broadcast_from_main(lambda: b"joined") == b"joined"
     (folder / f"ready-{jax.process_index()}").touch()
 
 
@@ -175,19 +177,19 @@ def paused_script() -> None:
     def pause(self: Checkpoints, *given: Any, **named: Any) -> None:
         save(self, *given, **named)
         calls.append(self)
-        if hosts.is_first() and len(calls) == 4:
+        if distributed.is_main_process() and len(calls) == 4:
             Path(ready).touch()
             while True:
                 time.sleep(0.1)
 
     Checkpoints.save = pause  # pyright: ignore[reportAttributeAccessIssue]
     sys.argv = [str(SCRIPT), *arguments]
-    scripts.run(tiny.load_script(SCRIPT).main)
+    console.run(tiny.load_script(SCRIPT).main)
 
 
 def own(folder: Path) -> Path:
     """The folder of process 0, for the others one that nobody makes."""
-    return folder if hosts.is_first() else folder / "not" / "there"
+    return folder if distributed.is_main_process() else folder / "not" / "there"
 
 
 # --- parts of ``together``
@@ -202,8 +204,8 @@ def _from_first() -> None:
             calls.append(len(content))
             return content
 
-        assert hosts.from_first(make) == content
-    assert calls == (list(LENGTHS) if hosts.is_first() else [])
+        assert distributed.broadcast_from_main(make) == content
+    assert calls == (list(LENGTHS) if distributed.is_main_process() else [])
 
 
 def _failures_reach_the_others() -> None:
@@ -212,14 +214,14 @@ def _failures_reach_the_others() -> None:
         def fail(error: Exception = error) -> bytes:
             raise error
 
-        raised = _raised(lambda fail=fail: hosts.from_first(fail))
-        if hosts.is_first():
+        raised = _raised(lambda fail=fail: distributed.broadcast_from_main(fail))
+        if distributed.is_main_process():
             assert raised is error
         else:
             assert type(raised) is ValueError
             assert str(raised) == f"process 0 stopped: {error}"
     # and the processes are still together
-    assert hosts.from_first(lambda: b"on") == b"on"
+    assert distributed.broadcast_from_main(lambda: b"on") == b"on"
 
 
 def _run_folder(path: Path) -> None:
@@ -231,7 +233,7 @@ def _run_folder(path: Path) -> None:
         folder.add_rows("results", [{"network": "a", "by": jax.process_index()}])
         assert folder.rows("results") == [{"network": "a", "by": "0"}]
         assert folder.rows("none") == []
-    if hosts.is_first():
+    if distributed.is_main_process():
         assert (path / "metrics.jsonl").read_text() == '{"network": "a", "epoch": 1, "by": 0}\n'
     # another configuration is refused on all, by what process 0 sees
     _refused(lambda: RunFolder(path, {"seed": 1}), "another configuration (seed: 0 there, 1 now)")
@@ -239,7 +241,7 @@ def _run_folder(path: Path) -> None:
 
 def _checkpoints(path: Path, devices: Sequence[Device]) -> None:
     checkpoints = Checkpoints(path, seconds=0.0)
-    assert checkpoints.due == hosts.is_first()
+    assert checkpoints.due == distributed.is_main_process()
     tree = replicate({"w": np.arange(3.0, dtype=np.float32), "key": jax.random.key(5)}, devices)
     assert checkpoints.restore(tree) is None
     checkpoints.save(3, tree, {"epoch": 1})
@@ -275,7 +277,7 @@ def main() -> None:
     task, coordinator, process_id, folder = sys.argv[1:]
     # JAX keeps what process 0 compiles, and none of it serves the other, which compiles in every test: so quickly
     runtime.prepare(memory=False, cache=False, dry_run=True)
-    hosts.start(coordinator, 2, int(process_id), heartbeat_seconds=HEARTBEAT_SECONDS)
+    distributed.initialize(coordinator, 2, int(process_id), heartbeat_seconds=HEARTBEAT_SECONDS)
     try:
         TASKS[task](Path(folder))
     except AssertionError:
@@ -289,4 +291,4 @@ if __name__ == "__main__":
     if sys.argv[1] == paused_script.__name__:
         paused_script()
     else:
-        scripts.run(main)
+        console.run(main)

@@ -15,16 +15,26 @@ from typing import Any
 
 import numpy as np
 
-from drsn_jax.data.channels import RecordingError, as_float32, pick
+from drsn_jax.data.formats.channels import RecordingError, as_float32, pick
 from drsn_jax.data.recordings import Recording, StrPath, check_samples
-from drsn_jax.data.selection import Row, check_column, keep, text
+from drsn_jax.data.selection import Row, cell_text, check_column, keep_rows
 
 # what makes up the class, as far as a set has it; the last is left out where it tells no two classes apart
 LABELS = {"cwru": ("fault_type", "fault_severity", "or_position", "fault_location")}
+
+
 OTHER_LABELS = ("fault_type", "fault_detail")
+
+
 CONDITIONS = ("operating_condition", "load", "speed_rpm")
+
+
 GROUPS = ("bearing_id", "run_id")
+
+
 NEEDED = ("signal_id", "recording_id", "channel", "fs", "n_samples")
+
+
 STORAGE = ("dataset", "signal_file", "signal_row_group", "signal_row")
 
 
@@ -76,7 +86,7 @@ def read_public(
     for column in (*labels, *conditions):
         check_column(column, columns, name)
     by_recording: dict[str, list[Row]] = {}
-    for row in keep(table, where, columns, name):
+    for row in keep_rows(table, where, columns, name):
         by_recording.setdefault(str(row["recording_id"]), []).append(row)
     chosen = {}
     for recording, rows in by_recording.items():
@@ -92,9 +102,9 @@ def read_public(
         Recording(
             check_samples(signals[recording], f"{name}, recording {recording}"),
             _one(name, recording, "class", [_join(row, labels) or "none" for row in rows]),
-            float(_one(name, recording, "sampling rate", [text(row["fs"]) for row in rows])),
+            float(_one(name, recording, "sampling rate", [cell_text(row["fs"]) for row in rows])),
             _one(name, recording, "condition", [_join(row, conditions) for row in rows]),
-            "" if groups is None else _group([text(row[groups]) for row in rows]),
+            "" if groups is None else _group([cell_text(row[groups]) for row in rows]),
             recording,
         )
         for recording, rows in chosen.items()
@@ -164,7 +174,7 @@ def _told(error: Exception) -> str:
 
 def _join(row: Row, columns: Sequence[str]) -> str:
     """A name from several columns."""
-    parts = [text(row[c]) + (f" {row['load_unit']}" if c == "load" and "load_unit" in row else "") for c in columns]
+    parts = [cell_text(row[c]) + (f" {row['load_unit']}" if c == "load" and "load_unit" in row else "") for c in columns]
     return " ".join(part for part in parts if part != "none")
 
 
@@ -211,7 +221,7 @@ def _read(data: Any, name: str, root: Path, chosen: dict[str, list[Row]]) -> dic
     """The signals of the recordings, ``(length, channels)`` float32."""
     signals = {}
     for recording, rows in chosen.items():
-        length = int(_one(name, recording, "length", [text(row["n_samples"]) for row in rows]))
+        length = int(_one(name, recording, "length", [cell_text(row["n_samples"]) for row in rows]))
         if not length:
             raise RecordingError(f"{name}, recording {recording} is empty: leave it out by where recording_id!={recording}")
         signals[recording] = np.empty((length, len(rows)), np.float32)

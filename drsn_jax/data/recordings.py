@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from drsn_jax.data.channels import RecordingError as RecordingError
-from drsn_jax.data.formats import READERS, open_signal
+from drsn_jax.core.storage import blocks, in_file, limit, store
+from drsn_jax.data.formats.channels import RecordingError
+from drsn_jax.data.formats.open_signal import READERS, open_signal
 from drsn_jax.data.listing import COLUMNS, positive, rows_of_folder, rows_of_table
-from drsn_jax.data.storage import blocks, in_file, limit, store
 
 StrPath = str | os.PathLike[str]
 
@@ -134,7 +134,7 @@ def read_file(
     """The signal of one file ``(length, channels)`` float32 and its sampling rate in Hz.
 
     Args:
-      file: of one of the formats in ``formats.READERS``.
+      file: of one of the formats in ``open_signal.READERS``.
       channel: which signal of it, see ``channels``.
       sampling_rate: for files that hold none; where a file holds another, that is an error.
       memory: bytes that the signal may take; a larger one is the file itself, memory-mapped, or a temporary one.
@@ -230,3 +230,8 @@ def fingerprint(recordings: Sequence[Recording]) -> str:
 def title(recordings: Sequence[Recording], index: int) -> str:
     """What messages call a recording: its name, or its place among the others where it has none."""
     return recordings[index].name or f"recording {index}"
+
+
+def class_names(recordings: Sequence[Recording]) -> tuple[str, ...]:
+    """The labels in the order of their first appearance."""
+    return tuple(dict.fromkeys(r.label for r in recordings))

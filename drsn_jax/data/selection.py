@@ -5,14 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from drsn_jax.data.channels import RecordingError
+from drsn_jax.data.formats.channels import RecordingError
 
 Row = dict[str, Any]
+
 
 ALIASES = {"sampling_rate": "fs"}
 
 
-def keep(table: Sequence[Row], where: Sequence[str], columns: Sequence[str], name: str) -> list[Row]:
+def keep_rows(table: Sequence[Row], where: Sequence[str], columns: Sequence[str], name: str) -> list[Row]:
     """The rows that conditions keep: ``COLUMN=VALUE`` those with the value, or with any of them where a column comes again, and
     ``COLUMN!=VALUE`` those without it.
 
@@ -34,7 +35,7 @@ def keep(table: Sequence[Row], where: Sequence[str], columns: Sequence[str], nam
             raise RecordingError(f"the condition {condition!r} is not of the form COLUMN=VALUE or COLUMN!=VALUE")
         check_column(column, columns, name)
         if not any(is_value(row[column], value) for row in table):
-            there = list(dict.fromkeys(text(row[column]) for row in table))
+            there = list(dict.fromkeys(cell_text(row[column]) for row in table))
             listed = ", ".join(there[:20]) + (f", … ({len(there)} in all)" if len(there) > 20 else "")
             raise RecordingError(f"{name} has no {shown} {value!r}, choose one of {listed}")
         if left.endswith("!"):
@@ -60,17 +61,17 @@ def check_column(column: str, columns: Sequence[str], name: str) -> None:
 
 def is_value(cell: Any, value: str) -> bool:
     """Whether a cell is what the user wrote: numbers compare as numbers, and true is True."""
-    if text(cell) == value:
+    if cell_text(cell) == value:
         return True
     if isinstance(cell, bool | np.bool_):
-        return text(cell) == value.lower()
+        return cell_text(cell) == value.lower()
     try:
         return not isinstance(cell, str) and float(cell) == float(value)
     except ValueError:
         return False
 
 
-def text(cell: Any) -> str:
+def cell_text(cell: Any) -> str:
     """A cell as a user would write it: 12000 and not 12000.0."""
     if isinstance(cell, bool | np.bool_):
         return str(bool(cell)).lower()

@@ -13,31 +13,29 @@ last quarter.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import jax
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
-from numpy.typing import ArrayLike
 
-from drsn_jax.data.recordings import Recording, title
-from drsn_jax.data.storage import blocks, limit, store
-
-
-class Segment(NamedTuple):
-    """The samples ``[start, stop)`` of ``recordings[recording]``."""
-
-    recording: int
-    start: int
-    stop: int
-
-
-class Split(NamedTuple):
-    """What to train on and what to test on."""
-
-    train: list[Segment]
-    test: list[Segment]
+from drsn_jax.core.storage import blocks, in_parts, limit, store
+from drsn_jax.data.recordings import Recording, check_recordings, class_names, title
+from drsn_jax.data.splits import (
+    SPLITS,
+    Segment,
+    folds_by_condition,
+    folds_by_group,
+    folds_by_recording,
+    folds_by_time,
+    hold_out,
+    random_window_folds,
+    require_windows,
+    split_by_condition,
+)
+from drsn_jax.functional import signals
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,11 +55,6 @@ class Windows:
     recordings: np.ndarray
     starts: np.ndarray
     classes: tuple[str, ...]
-
-
-def class_names(recordings: Sequence[Recording]) -> tuple[str, ...]:
-    """The labels in the order of their first appearance."""
-    return tuple(dict.fromkeys(r.label for r in recordings))
 
 
 def cut_windows(
@@ -121,145 +114,149 @@ def cut_windows(
     )
 
 
-def require_windows(recordings: Sequence[Recording], segments: Sequence[Segment], length: int) -> None:
-    """ValueError for a recording of which all segments are shorter than a window: a class must not vanish unseen."""
-    without = {s.recording for s in segments} - {s.recording for s in segments if s.stop - s.start >= length}
-    if without:
-        raise ValueError(
-            f"no segment of {title(recordings, min(without))} is as long as a window of {length} samples: "
-            "choose shorter windows or another number of folds"
-        )
+class Fold(NamedTuple):
+    """One split as windows.
 
-
-def split_by_condition(recordings: Sequence[Recording], test_condition: str) -> Split:
-    """Test on one condition, train on all others.
-
-    Raises:
-      ValueError: for a condition that no recording has, or a class that is not on both sides.
+    Fields:
+      name: which one, for tables.
+      train, test: windows ``(n, length, channels)`` without their mean, float32.
+      train_labels, test_labels: ``(n,)``, int32.
+      test_recordings: ``(n,)``, the recording of each test window.
+      validation, validation_labels: windows held out of the training side and their labels; none by default.
     """
-    conditions = list(dict.fromkeys(r.condition for r in recordings))
-    if len(conditions) < 2:
-        raise ValueError(f"all recordings are of one condition, {conditions[0]!r}: fill in the column or split otherwise")
-    if test_condition not in conditions:
-        raise ValueError(f"no recording is of the condition {test_condition!r}, choose one of {conditions}")
-    on_test = [r.condition == test_condition for r in recordings]
-    return _split(recordings, on_test, f"condition {test_condition!r}")
+
+    name: str
+    train: np.ndarray
+    train_labels: np.ndarray
+    test: np.ndarray
+    test_labels: np.ndarray
+    test_recordings: np.ndarray
+    validation: np.ndarray = np.empty((0, 0, 0), np.float32)
+    validation_labels: np.ndarray = np.empty(0, np.int32)
 
 
-def folds_by_condition(recordings: Sequence[Recording]) -> list[Split]:
-    """One split for each condition, in order of first appearance; errors as ``split_by_condition``."""
-    return [split_by_condition(recordings, c) for c in dict.fromkeys(r.condition for r in recordings)]
-
-
-def folds_by_group(recordings: Sequence[Recording], folds: int) -> list[Split]:
-    """The groups (physical parts) of each class dealt to the folds in turn, a group's recordings together.
-
-    Raises:
-      ValueError: for fewer than two folds, a recording without a group, fewer groups of a class than folds,
-        or (where groups carry several labels) a class that is not on both sides of every split.
-    """
-    # a part that was recorded healthy and faulty carries several labels
-    labels: dict[str, set[str]] = {}
-    for i, r in enumerate(recordings):
-        if not r.group:
-            raise ValueError(f"{title(recordings, i)} has no group: name the physical part of every recording")
-        labels.setdefault(r.group, set()).add(r.label)
-    for name in class_names(recordings):
-        _enough(folds, sum(name in of_group for of_group in labels.values()), f"groups of the class {name!r}")
-    in_order = sorted(labels, key=lambda group: sorted(labels[group]))
-    fold = {group: i % folds for i, group in enumerate(in_order)}
-    return [_split(recordings, [fold[r.group] == k for r in recordings], f"fold {k}") for k in range(folds)]
-
-
-def folds_by_recording(recordings: Sequence[Recording], folds: int) -> list[Split]:
-    """The recordings of each class, condition by condition, dealt to the folds in turn.
-
-    With as many recordings of a class and condition as folds, each fold tests on one of them.
-
-    Raises:
-      ValueError: for fewer than two folds, or fewer recordings of a class than folds.
-    """
-    for name in class_names(recordings):
-        _enough(folds, sum(r.label == name for r in recordings), f"recordings of the class {name!r}")
-    in_order = sorted(range(len(recordings)), key=lambda i: (recordings[i].label, recordings[i].condition))
-    fold = {index: i % folds for i, index in enumerate(in_order)}
-    return [_split(recordings, [fold[i] == k for i in sorted(fold)], f"fold {k}") for k in range(folds)]
-
-
-def folds_by_time(recordings: Sequence[Recording], folds: int, gap: int) -> list[Split]:
-    """Every recording cut into ``folds`` equal stretches: fold k tests on the k-th and trains on the rest.
+def make_folds(
+    recordings: Sequence[Recording],
+    split: str,
+    *,
+    window_length: int,
+    train_stride: int,
+    folds: int = 5,
+    test_condition: str | None = None,
+    validation: float = 0.0,
+    seed: int = 0,
+) -> list[Callable[[], Fold]]:
+    """The folds of a split, each cut into windows when it is called for, because a paper-size one takes 240 MB.
 
     Args:
       recordings: all recordings.
-      folds: how many.
-      gap: samples left out on either side of the test stretch, because neighbours resemble each other; a
-        window's length or more is sensible.
+      split: one of ``SPLITS``; ``"random-windows"`` leaks (see ``random_window_folds``).
+      window_length, train_stride: in samples; test windows do not overlap.
+      folds: how many, but for the split by condition, which has one for each condition.
+      test_condition: the only condition to test on, with the split by condition.
+      validation: the share of every training recording that is held out at its end (see ``hold_out``); with random windows, of
+        the training windows.
+      seed: of random windows.
 
     Raises:
-      ValueError: for fewer than two folds, a negative gap, or a recording of which a fold leaves nothing to
-        train or test on.
+      RecordingError: for recordings that ``check_recordings`` refuses.
+      ValueError: for an unknown split or one that these recordings do not allow, or a share that is not from 0 to below 1.
     """
-    if gap < 0:
-        raise ValueError(f"the gap is a number of samples and not negative, got {gap}")
-    splits = [Split([], []) for _ in range(folds)]
-    for i, recording in enumerate(recordings):
-        length = len(recording.signal)
-        _enough(folds, length, f"samples of {title(recordings, i)}")
-        for k, split in enumerate(splits):
-            start, stop = length * k // folds, length * (k + 1) // folds
-            rest = [Segment(i, a, b) for a, b in ((0, start - gap), (stop + gap, length)) if a < b]
-            if not rest:
-                raise ValueError(
-                    f"a gap of {gap} samples leaves nothing to train on of the {length} of "
-                    f"{title(recordings, i)} in fold {k}: choose a smaller gap or more folds"
-                )
-            split.train.extend(rest)
-            split.test.append(Segment(i, start, stop))
-    return splits
+    if not 0 <= validation < 1:
+        raise ValueError(f"the share of validation is from 0 to below 1, got {validation}")
+    check_recordings(recordings, window_length)
+    match split:
+        case "condition" if test_condition is not None:
+            names, splits = [test_condition], [split_by_condition(recordings, test_condition)]
+        case "condition":
+            names = list(dict.fromkeys(r.condition for r in recordings))
+            splits = folds_by_condition(recordings)
+        case "group":
+            splits = folds_by_group(recordings, folds)
+        case "recording":
+            splits = folds_by_recording(recordings, folds)
+        case "time":
+            # a window's length between the sides: neighbours resemble each other
+            splits = folds_by_time(recordings, folds, gap=window_length)
+        case "random-windows":
+            return _random_windows(recordings, folds, window_length, train_stride, validation, seed)
+        case _:
+            raise ValueError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
+    held = [hold_out(one.train, validation, window_length) for one in splits]
+    for one, (train, apart) in zip(splits, held, strict=True):  # now, and not when the folds before it are done
+        for segments in (train, apart, one.test):
+            require_windows(recordings, segments, window_length)
+    if split != "condition":  # numbered where they have no name
+        names = [str(number) for number in range(len(splits))]
+    return [
+        _cutter(name, recordings, one.test, *sides, window_length, train_stride)
+        for name, one, sides in zip(names, splits, held, strict=True)
+    ]
 
 
-def random_window_folds(labels: ArrayLike, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Random windows of each class on either side, only to compare with figures that were made so.
-
-    **This leaks**: windows of one recording, overlapping ones too, are on both sides, so that a network is
-    rewarded for knowing the recording.
-
-    Args:
-      labels: ``(n,)``, the classes of the windows.
-      folds: how many.
-      seed: of the shuffle.
-
-    Returns:
-      For each fold the indices of the training and of the test windows, ascending.
-
-    Raises:
-      ValueError: for fewer than two folds, or fewer windows of a class than folds.
-
-    Source: Zhao et al., IEEE Trans. Ind. Informatics 16(7), 2020 (ten folds).
-    """
-    labels = np.asarray(labels)
-    for name, count in zip(*np.unique(labels, return_counts=True), strict=True):
-        _enough(folds, count, f"windows of the class {name}")
-    shuffled = np.random.default_rng(seed).permutation(len(labels))
-    fold = np.empty(len(labels), int)
-    fold[shuffled[np.argsort(labels[shuffled], kind="stable")]] = np.arange(len(labels)) % folds
-    return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(folds)]
+def few_windows(fold: Fold, per_class: int, seed: int) -> Fold:
+    """The fold with at most ``per_class`` training windows of each class, chosen at random by ``seed``; its other sides stay."""
+    shuffled = np.random.default_rng(seed).permutation(len(fold.train))
+    chosen = np.concatenate([shuffled[fold.train_labels[shuffled] == c][:per_class] for c in np.unique(fold.train_labels)])
+    chosen = np.sort(chosen)
+    return fold._replace(train=fold.train[chosen], train_labels=fold.train_labels[chosen])
 
 
-def _enough(folds: int, count: int, what: str) -> None:
-    if folds < 2:
-        raise ValueError(f"a split needs 2 folds or more, got {folds}")
-    if count < folds:
-        raise ValueError(f"there are {count} {what}, too few for {folds} folds")
+def remove_means(windows: np.ndarray) -> np.ndarray:
+    """``signals.remove_mean`` of every window of ``(n, *positions, channels)``."""
+    return in_parts(lambda part: np.asarray(_remove_means(part)), windows)
 
 
-def _split(recordings: Sequence[Recording], test: Sequence[bool], what: str) -> Split:
-    """Whole recordings on either side, and every class on both."""
-    split = Split([], [])
-    for i, (recording, is_test) in enumerate(zip(recordings, test, strict=True)):
-        (split.test if is_test else split.train).append(Segment(i, 0, len(recording.signal)))
-    for name in class_names(recordings):
-        for side, segments in (("train", split.train), ("test", split.test)):
-            if not any(recordings[s.recording].label == name for s in segments):
-                raise ValueError(f"{what}: the class {name!r} has no recording to {side} on")
-    return split
+_remove_means = jax.jit(jax.vmap(signals.remove_mean))
+
+
+def _cutter(
+    name: str,
+    recordings: Sequence[Recording],
+    test: list[Segment],
+    train: list[Segment],
+    validation: list[Segment],
+    length: int,
+    stride: int,
+) -> Callable[[], Fold]:
+    def cut() -> Fold:
+        (train_windows, train_labels, _), (test_windows, test_labels, test_recordings), held_out = (
+            _cut(recordings, side, length, step) for side, step in ((train, stride), (test, length), (validation, length))
+        )
+        return Fold(name, train_windows, train_labels, test_windows, test_labels, test_recordings, *held_out[:2])
+
+    return cut
+
+
+def _cut(
+    recordings: Sequence[Recording], segments: list[Segment], length: int, stride: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    if not segments:
+        return np.empty((0, length, 1), np.float32), np.empty(0, np.int32), np.empty(0, np.int32)
+    windows = cut_windows(recordings, segments, length, stride)
+    return remove_means(windows.windows), windows.labels, windows.recordings
+
+
+def _random_windows(
+    recordings: Sequence[Recording], folds: int, length: int, stride: int, validation: float, seed: int
+) -> list[Callable[[], Fold]]:
+    whole = [Segment(i, 0, len(recording.signal)) for i, recording in enumerate(recordings)]
+    every = cut_windows(recordings, whole, length, stride)
+    windows = remove_means(every.windows)
+
+    def taker(name: str, train: np.ndarray, test: np.ndarray) -> Callable[[], Fold]:
+        apart = train[:0]
+        if validation:
+            shuffled = np.random.default_rng(seed).permutation(train)
+            count = math.ceil(validation * len(train))
+            train, apart = np.sort(shuffled[count:]), np.sort(shuffled[:count])
+            if not len(train):
+                raise ValueError(f"a validation share of {validation} leaves no windows to train on: choose a smaller one")
+
+        def cut() -> Fold:  # only now, for each fold is a copy of the windows
+            sides = [(windows[side], every.labels[side]) for side in (train, test, apart)]
+            return Fold(name, *sides[0], *sides[1], every.recordings[test], *sides[2])
+
+        return cut
+
+    return [taker(str(i), *sides) for i, sides in enumerate(random_window_folds(every.labels, folds, seed))]

@@ -1,0 +1,120 @@
+"""What a script says on the terminal: lines, a progress bar, errors in one sentence."""
+
+import io
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+import jax
+
+from drsn_jax.core import distributed
+
+
+def run(
+    main: Callable[[], None], interrupted: str = "interrupted: the same command with --out on this run's folder continues it"
+) -> None:
+    """Call ``main`` and leave the process: what the user can mend is told in one sentence and ends with code 1."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal without some character gets another one
+            stream.reconfigure(errors="replace")
+    try:
+        main()
+    except KeyboardInterrupt:
+        _leave(interrupted)
+    except BrokenPipeError:  # who read the output has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        _leave(None)
+    except MemoryError as error:
+        told = " ".join(str(error).split()) or "a large array"
+        _leave(f"error: there is not enough memory ({told}): take fewer or shorter windows, or a lower sampling rate")
+    except (ValueError, OSError, ImportError, ArithmeticError, distributed.JobError) as error:
+        _leave(f"error: {error}")
+    except RuntimeError as error:
+        if jax.process_count() == 1:
+            raise
+        _leave(
+            f"error: the job of several processes has ended ({str(error).splitlines()[0]}): another process stopped or cannot be "
+            "reached, its own message says why; the same commands with --out on this run's folder go on from the last checkpoint"
+        )
+
+
+def say(text: str) -> None:
+    """A line for the user, from process 0 alone."""
+    if distributed.is_main_process():
+        print(text, flush=True)
+
+
+def _leave(message: str | None) -> NoReturn:
+    """Leave with a message and code 1; without one with code 0."""
+    if jax.distributed.is_initialized():
+        print(message or "", file=sys.stderr, flush=True)
+        # not by the usual way, which waits for the other processes: they may wait for this one
+        os._exit(1)
+    sys.exit(message)
+
+
+def default_out(script: str) -> Path:
+    """``runs/<script>-<UTC time>``, a name that is not taken."""
+    base = Path("runs") / f"{script}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
+    out, number = base, 2
+    while out.exists():
+        out, number = base.with_name(f"{base.name}-{number}"), number + 1
+    return out
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people say them: ``45 s``, ``3 min 20 s``, ``2 h 05 min``, ``5 days 3 h``."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    if whole < 2 * 86400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+    return f"{whole // 86400} days {whole % 86400 // 3600} h"
+
+
+class ProgressBar:
+    """A bar with the time left on a terminal, plain lines elsewhere; a context manager. Needs rich (extra ``experiments``)."""
+
+    def __init__(self, total: int) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        self.console = Console()
+        self._bar: Any = None
+        if self.console.is_terminal and distributed.is_main_process():
+            columns = (
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TaskProgressColumn(),
+                TextColumn("time left"),
+                TimeRemainingColumn(),
+            )
+            self._bar = Bar(*columns, console=self.console, transient=True)
+            self._task = self._bar.add_task("", total=total)
+
+    def __enter__(self) -> "ProgressBar":
+        if self._bar:
+            self._bar.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._bar:
+            self._bar.stop()
+
+    def advance(self, what: str, amount: int = 1) -> None:
+        """``amount`` of the total is done; ``what`` stands beside the bar."""
+        if self._bar:
+            self._bar.update(self._task, advance=amount, description=what)
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        if self._bar:
+            self._bar.console.print(text, markup=False, highlight=False)
+        else:
+            say(text)

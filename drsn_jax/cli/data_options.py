@@ -1,0 +1,186 @@
+"""Which recordings a script works on and how they are split: the same options for all of them."""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeVar, cast
+
+from drsn_jax.cli import console, run_options
+from drsn_jax.data.drivetrain import SAMPLING_RATE, drivetrain_recordings
+from drsn_jax.data.public import read_public
+from drsn_jax.data.recordings import Recording, read_folder, read_recordings
+from drsn_jax.data.resampling import resample
+from drsn_jax.data.splits import strictest_split
+from drsn_jax.data.windows import Fold, few_windows, make_folds
+
+SplitKind = Literal["condition", "group", "recording", "time", "random-windows"]
+
+
+Options = TypeVar("Options", bound="DataOptions")
+
+
+@dataclass(frozen=True)
+class DataOptions(run_options.RunOptions):
+    """What to train and test on."""
+
+    recordings: Path | None = None
+    """A table of recordings (CSV), or a folder with a folder for each class; without it the drivetrain is simulated."""
+    folder: Path | None = None
+    """Where the files of the table are; by default beside it."""
+    outside: bool = False
+    """Allow paths and links that lead out of that folder."""
+    channel: str | None = None
+    """For a folder of classes and --dataset: which signal of each file, a name, a pattern such as *_DE_time, or several joined
+    by +."""
+    sampling_rate: float | None = None
+    """In Hz: for a folder of classes whose files hold none."""
+    dataset: str | None = None
+    """Instead of --recordings: a public set by name, such as cwru, that bearing-datasets has built."""
+    download: bool = False
+    """Let bearing-datasets download and build that set where it is not yet."""
+    labels: tuple[str, ...] = ()
+    """With --dataset: the columns of its table that make up the class."""
+    conditions: tuple[str, ...] = ()
+    """With --dataset: the columns that make up the condition."""
+    where: tuple[str, ...] = ()
+    """With --dataset: only recordings with COLUMN=VALUE, for example sampling_rate=12000, or without it, COLUMN!=VALUE."""
+    resample: float | None = None
+    """Bring all recordings to this sampling rate in Hz first."""
+    windows: int = 8
+    """Windows of each simulated recording (72 cells × 5 recordings)."""
+    split: SplitKind | None = None
+    """What is kept on one side. By default: the condition if --test-condition is given, else the recording for the simulation,
+    time for files, and the strictest that a public set allows. random-windows is the paper's way and leaks."""
+    test_condition: str | None = None
+    """Test on this condition, train on all others."""
+    folds: int = 5
+    """Folds of a split by group, recording, time or random windows."""
+    all_folds: bool = False
+    """Run every fold instead of the first."""
+    validation: float = 0.2
+    """Share of every training recording that is held out at its end: by it the network that is kept is chosen."""
+    window_length: int = 2048
+    """In samples."""
+    train_stride: int | None = None
+    """From one training window to the next, in samples; by default a whole window for the simulation and random windows, half
+    of one for files."""
+    windows_per_class: int | None = None
+    """Train on at most so many windows of each class, chosen at random."""
+    seed: int = 0
+    """The first seed: of initial parameters, order of windows, noise."""
+
+
+def check(options: DataOptions) -> None:
+    """ValueError for options that cannot be meant."""
+    for name in ("folds", "windows"):
+        if getattr(options, name) < 1:
+            raise ValueError(f"--{name} must be at least 1, got {getattr(options, name)}")
+    if options.windows_per_class is not None and options.windows_per_class < 1:
+        raise ValueError(f"--windows-per-class must be at least 1, got {options.windows_per_class}")
+    if options.window_length < 16:
+        raise ValueError(f"--window-length must be at least 16 samples, got {options.window_length}")
+    if options.train_stride is not None and options.train_stride < 1:
+        raise ValueError(f"--train-stride must be at least 1, got {options.train_stride}")
+    if not 0 <= options.validation < 1:
+        raise ValueError(f"--validation must be from 0 to below 1, got {options.validation}")
+    if options.resample is not None and not 0 < options.resample < math.inf:
+        raise ValueError(f"--resample is a positive number of Hz, got {options.resample}")
+    if options.test_condition is not None and options.split not in (None, "condition"):
+        raise ValueError(f"--test-condition goes with --split condition, and the split is by {options.split}")
+    if options.dataset is not None and options.recordings is not None:
+        raise ValueError("--dataset and --recordings exclude each other: give one")
+    for name in ("labels", "conditions", "where", "download"):
+        if getattr(options, name) and options.dataset is None:
+            raise ValueError(f"--{name} goes with --dataset")
+    directory = options.recordings is not None and options.recordings.is_dir()
+    if options.folder is not None and (options.recordings is None or directory):
+        raise ValueError("--folder goes with --recordings TABLE")
+    if options.outside and options.recordings is None:
+        raise ValueError("--outside goes with --recordings")
+    if options.channel is not None and not directory and options.dataset is None:
+        raise ValueError("--channel goes with --recordings FOLDER or --dataset; a table has a column for it")
+    if options.sampling_rate is not None and not directory:
+        raise ValueError("--sampling-rate goes with --recordings FOLDER; a table has a column for it")
+
+
+def shorten(options: Options) -> Options:
+    """The options of a dry run."""
+    return dataclasses.replace(
+        options,
+        folds=2 if options.split != "condition" else options.folds,
+        all_folds=False,
+        window_length=256,
+        # a fold, a gap and the rest, and again for the validation
+        windows=(6 if options.split == "time" else 1) + (0 if options.validation == 0 else 4),
+    )
+
+
+def simulated(options: DataOptions) -> bool:
+    """Whether the recordings are not the user's."""
+    return options.recordings is None and options.dataset is None
+
+
+def read(options: DataOptions) -> list[Recording]:
+    """The recordings to work on: the user's, those of a public set, or simulated ones."""
+    channel = options.channel or ""
+    if options.dataset is not None:
+        chosen: dict[str, Any] = {"labels": options.labels, "conditions": options.conditions, "where": options.where}
+        found = read_public(options.dataset, channel=channel, download=options.download, say=console.say, **chosen)
+    elif options.recordings is None:
+        # as many windows of the rate that is asked for
+        longer = 1.0 if options.resample is None else SAMPLING_RATE / options.resample
+        found = drivetrain_recordings(windows=math.ceil(options.windows * longer), window_length=options.window_length)
+    elif options.recordings.is_dir():
+        found = read_folder(options.recordings, sampling_rate=options.sampling_rate, channel=channel, outside=options.outside)
+    else:
+        found = read_recordings(options.recordings, options.folder, outside=options.outside)
+    return found if options.resample is None else resample(found, options.resample)
+
+
+def settle_split(options: Options, recordings: list[Recording]) -> Options:
+    """The options with the split of a public set decided, where the user leaves it open: the strictest that there is."""
+    if options.dataset is None or options.split is not None or options.test_condition is not None:
+        return options
+    choice = strictest_split(recordings, options.folds)
+    console.say(choice.notice)
+    return dataclasses.replace(options, split=cast(SplitKind, choice.split), folds=choice.folds)
+
+
+def protocol(options: DataOptions) -> tuple[str, str]:
+    """The kind of split and its name in the tables."""
+    if options.test_condition is not None:
+        return "condition", f"test on {options.test_condition}"
+    split = options.split or ("recording" if simulated(options) else "time")
+    return split, f"by {split}"
+
+
+def train_stride(options: DataOptions) -> int:
+    """From one training window to the next, in samples."""
+    # random windows that overlap would be on both sides in part
+    whole = simulated(options) or protocol(options)[0] == "random-windows"
+    return options.train_stride or (options.window_length if whole else options.window_length // 2)
+
+
+def cut_folds(options: DataOptions, recordings: list[Recording]) -> list[Callable[[], Fold]]:
+    """The folds to run, each cut into windows when it is called for; errors as ``make_folds``."""
+    folds = make_folds(
+        recordings,
+        protocol(options)[0],
+        window_length=options.window_length,
+        train_stride=train_stride(options),
+        folds=options.folds,
+        test_condition=options.test_condition,
+        validation=options.validation,
+        seed=options.seed,
+    )
+    folds = folds if options.all_folds else folds[:1]
+    if options.windows_per_class is None:
+        return folds
+    return [functools.partial(_few, cut, options.windows_per_class, options.seed) for cut in folds]
+
+
+def _few(cut: Callable[[], Fold], per_class: int, seed: int) -> Fold:
+    return few_windows(cut(), per_class, seed)

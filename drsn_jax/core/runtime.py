@@ -1,0 +1,118 @@
+"""What a script asks of its machine before JAX starts: kept memory, CPU cores as devices, a compilation cache.
+
+Nothing here happens on import; a script calls ``prepare`` first.
+"""
+
+import ctypes
+import glob
+import importlib.metadata
+import os
+import platform
+import sys
+from pathlib import Path
+
+import jax
+
+# of a training step of the paper's DRSN-CW, batch 128, on two cores, over memory that glibc keeps
+TCMALLOC_GAIN = 1.1
+
+
+YNNPACK = "--xla_cpu_experimental_ynn_fusion_type"
+
+
+# <malloc.h> of glibc
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
+
+
+def prepare(
+    *,
+    devices: int | None = None,
+    memory: bool = True,
+    cache: bool = True,
+    ynnpack: bool = False,
+    dry_run: bool = False,
+    deterministic: bool = False,
+) -> None:
+    """Set up the process; call it before anything else touches JAX.
+
+    Args:
+      devices: how many devices the CPU shows itself as; None leaves it as it is. As many as ``cores()`` suit work without
+        collectives (inference by ``distributed.pmap_predict``): two threads gain less on one batch than two devices on its
+        halves.
+      memory: keep freed memory in the process (``keep_memory``); a call on a CPU then returns when it is done.
+      cache: keep compiled programs in the user's cache folder (``cache_folder``) for the next start.
+      ynnpack: leave sums and products on a CPU to this library, as jaxlib does by itself. Without it XLA fuses sums and keeps
+        less for them: a training step of the paper's DRSN-CW takes 0.85 of the time, one of eight times as many channels 1.15.
+      dry_run: compile quickly instead of well, for programs that run a few steps.
+      deterministic: XLA chooses operations whose results repeat bit by bit on a GPU too (on a CPU they do anyway, with the same
+        number of threads).
+    """
+    flags = []
+    # a flag that XLA does not know ends the process, so it is set for versions that were seen to know it
+    if not ynnpack and (0, 10) <= jax.__version_info__[:2] <= (0, 12) and YNNPACK not in os.environ.get("XLA_FLAGS", ""):
+        flags += [f"{YNNPACK}="]
+    if dry_run:
+        flags += ["--xla_backend_optimization_level=0", "--xla_llvm_disable_expensive_passes=true"]
+    if deterministic:
+        flags += ["--xla_gpu_deterministic_ops=true"]
+    if flags:
+        os.environ["XLA_FLAGS"] = " ".join([os.environ.get("XLA_FLAGS", ""), *flags]).strip()
+    if memory and keep_memory():
+        jax.config.update("jax_cpu_enable_async_dispatch", False)
+    if devices is not None:
+        jax.config.update("jax_num_cpu_devices", devices)
+    if cache and not jax.config.values["jax_compilation_cache_dir"]:
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def keep_memory() -> bool:
+    """Tell glibc not to hand memory back to the kernel; returns whether it could be told.
+
+    XLA takes and frees one large buffer for every step; mapped anew each time, it costs 10,000 page faults at batch 128 and
+    87,000 at 1,024. Kept, it costs none if the thread of Python takes it, in whose arena alone it fits: so ``prepare`` makes
+    calls on a CPU synchronous. One arena for all threads would keep it as well, and make them wait for each other: in a process
+    that has compiled something, whose arena is full of small pieces, a step then takes 1.4 to 2 times as long.
+    """
+    if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    settings = {_M_MMAP_MAX: 0, _M_TRIM_THRESHOLD: 2**31 - 1, _M_TOP_PAD: 64 * 2**20}
+    taken = [mallopt(name, value) for name, value in settings.items()]
+    return all(taken)
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def spare_tcmalloc() -> str | None:
+    """The path of tcmalloc where it is installed and not in use, so that a script may name it; None elsewhere."""
+    maps = Path("/proc/self/maps")
+    if sys.platform != "linux" or (maps.exists() and "tcmalloc" in maps.read_text()):
+        return None
+    folders = ("/usr/lib/*", "/usr/lib64", "/usr/lib", "/usr/local/lib")
+    names = ("libtcmalloc_minimal.so*", "libtcmalloc.so*")
+    found = (path for name in names for folder in folders for path in sorted(glob.glob(f"{folder}/{name}")))
+    return next(found, None)
+
+
+def cache_folder() -> Path:
+    """Where compiled programs are kept: ``$XDG_CACHE_HOME/drsn_jax``, by default ``~/.cache/drsn_jax``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "drsn_jax"
+
+
+PACKAGES = ("drsn-jax", "jax", "jaxlib", "flax", "optax", "chex", "numpy", "scipy", "scikit-learn")
+
+
+def versions() -> dict[str, str]:
+    """The versions of the packages that decide results."""
+    return {name: version for name in PACKAGES if (version := _version(name))}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

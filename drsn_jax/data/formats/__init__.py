@@ -1,0 +1,1 @@
+"""Signals in files: one module for each family of formats."""

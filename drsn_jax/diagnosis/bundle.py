@@ -1,0 +1,214 @@
+"""A trained network on disk, with all that is needed to use it: a folder with ``weights.safetensors`` and ``model.json``.
+
+Nothing in it is executed when it is loaded.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from drsn_jax.core.arrays import named_leaves
+from drsn_jax.core.distributed import Device, pmap_predict, replicate
+from drsn_jax.core.files import write_atomically
+from drsn_jax.core.runtime import versions
+from drsn_jax.diagnosis.description import DESCRIPTION, BundleError, encode_description, read_description
+from drsn_jax.diagnosis.diagnosis import Diagnosis, diagnose
+from drsn_jax.evaluation.inspection import has_thresholds, zeros_by_window
+from drsn_jax.evaluation.metrics import softmax
+from drsn_jax.evaluation.prediction import predict
+from drsn_jax.functional import signals
+from drsn_jax.nn.layers import BatchNorm
+from drsn_jax.nn.networks import Network, for_platform
+
+WEIGHTS = "weights.safetensors"
+
+
+FIELDS = ("classes", "widths", "units", "kernel", "stem", "shrinkage", "threshold_rule", "shortcut", "padding", "dtype")
+
+
+@dataclass(eq=False)
+class Bundle:
+    """A trained network and what it knows of its data.
+
+    Fields:
+      network: as built by ``Network``, with flax's convolution and this package's norm.
+      variables: ``{"params", "batch_stats"}``.
+      classes: the names of the classes.
+      window_length, stride: of the training windows, in samples.
+      sampling_rate: in Hz.
+      channel: which signals of a file it was trained on (see ``data.channels``), for readers.
+      channels: how many those are.
+      standardise: whether windows are scaled to unit variance, after their mean is removed.
+      temperature: divides the logits, so that probabilities are calibrated.
+      rms_range: the lowest and the highest root mean square (RMS) that is usual among the training windows, in their own unit.
+      training: how it was trained, for readers.
+      accuracy: measured on test data, one entry for each kind and level of noise.
+    """
+
+    network: Network
+    variables: Mapping[str, Any]
+    classes: Sequence[str]
+    window_length: int
+    sampling_rate: float
+    stride: int
+    channel: str = ""
+    channels: int = 1
+    standardise: bool = True
+    temperature: float = 1.0
+    rms_range: tuple[float, float] | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
+    accuracy: Sequence[Mapping[str, Any]] = ()
+
+    def __post_init__(self) -> None:
+        self._spread: Any = None
+        if len(self.classes) != self.network.classes or len(set(self.classes)) < len(self.classes):
+            raise BundleError(f"{self.network.classes} classes need as many different names, got {list(self.classes)}")
+
+    def logits(self, windows: np.ndarray, batch_size: int = 256) -> np.ndarray:
+        """The logits ``(n, classes)`` of windows ``(n, window_length, channels)`` as recorded: their mean is removed here, and
+        they are scaled if that belongs to the network."""
+        windows = np.asarray(windows, np.float32)
+        if windows.ndim != 3 or windows.shape[1:] != (self.window_length, self.channels):
+            raise BundleError(
+                f"the model takes windows of the shape (n, {self.window_length}, {self.channels}), got {windows.shape}"
+            )
+        if len(windows) == 0:
+            return np.empty((0, len(self.classes)), np.float32)
+        # a stream asks window by window, and is not to wait for a whole batch
+        if len(windows) == 1:
+            return np.asarray(self._one(windows))
+        step, variables = self._spread or (self._step, self.variables)
+        return predict(step, variables, windows, batch_size)
+
+    def spread(self, devices: Sequence[Device]) -> None:
+        """Answer several windows over these devices from now on: the cores of a CPU, where a process shows them as devices
+        (``runtime.prepare``), are faster apart than together. Their number must divide the batch size of ``logits``."""
+        apart = len(devices) > 1
+        self._spread = (pmap_predict(self._answer, devices), replicate(dict(self.variables), devices)) if apart else None
+
+    def predict_proba(self, windows: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities ``(n, classes)`` of windows as for ``logits``."""
+        return softmax(self.logits(windows), self.temperature)
+
+    def diagnose(self, signal: np.ndarray, sampling_rate: float) -> Diagnosis:
+        """The diagnosis of a signal ``(length,)`` or ``(length, channels)``, as recorded at ``sampling_rate`` Hz; ValueError as
+        ``diagnosis.diagnose``."""
+        return diagnose(self, signal, sampling_rate)
+
+    def zeros(self, windows: np.ndarray) -> np.ndarray | None:
+        """The share of features that the thresholds set to zero in each window, the mean over all channels and units ``(n,)``;
+        None for a network without thresholds."""
+        return predict(self._zeros, self.variables, windows, 256) if has_thresholds(self.network) else None
+
+    @functools.cached_property
+    def _zeros(self) -> Any:
+        zeros = zeros_by_window(self.network)
+        return jax.jit(lambda variables, windows: zeros(variables, self._prepared(windows)))
+
+    def _prepared(self, windows: jax.Array) -> jax.Array:
+        windows = jax.vmap(signals.remove_mean)(windows)
+        return jax.vmap(signals.standardise)(windows) if self.standardise else windows
+
+    @functools.cached_property
+    def _step(self) -> Any:
+        return jax.jit(self._answer)
+
+    @functools.cached_property
+    def _one(self) -> Any:
+        # weights as constants of the program: half the time, for what is made of them is made once
+        return jax.jit(lambda windows: self._answer(self.variables, windows))
+
+    def _answer(self, variables: Any, windows: jax.Array) -> jax.Array:
+        network = for_platform(self.network, jax.default_backend())
+        return network.apply(variables, self._prepared(windows), train=False)  # pyright: ignore[reportReturnType]
+
+
+def save(path: str | os.PathLike[str], bundle: Bundle, *, overwrite: bool = False) -> None:
+    """Write a bundle into the folder ``path``.
+
+    Raises BundleError for a network that holds a user's own modules, and where the folder has files unless it is a bundle and
+    ``overwrite`` is given.
+    """
+    if bundle.network.conv is not nn.Conv or bundle.network.norm is not BatchNorm:
+        raise BundleError("a network with a convolution or norm of your own cannot be described in a file: save its variables")
+    folder = Path(path)
+    if folder.exists() and not (folder.is_dir() and ((overwrite and _is_mine(folder)) or not any(folder.iterdir()))):
+        raise BundleError(f"{folder} exists: choose another folder, nothing is overwritten")
+    weights = safetensors.numpy.save({name: np.array(leaf, order="C") for name, leaf in named_leaves(bundle.variables)})
+    facts = {f.name: getattr(bundle, f.name) for f in dataclasses.fields(bundle) if f.name not in ("network", "variables")}
+    facts["network"] = {name: getattr(bundle.network, name) for name in FIELDS}
+    description = encode_description({**facts, "versions": versions(), "weights_sha256": hashlib.sha256(weights).hexdigest()})
+    folder.mkdir(parents=True, exist_ok=True)
+    # an end between the two leaves weights that the description does not know: refused by ``load``, mended by the next ``save``
+    write_atomically(folder / WEIGHTS, weights)
+    write_atomically(folder / DESCRIPTION, description)
+
+
+def _is_mine(folder: Path) -> bool:
+    """Whether a bundle is in a folder, or what is left where the writing of one was interrupted."""
+    own = (WEIGHTS, DESCRIPTION)
+    partial = tuple(f".{name}." for name in own)
+    return (folder / DESCRIPTION).is_file() or all(file.name in own or file.name.startswith(partial) for file in folder.iterdir())
+
+
+def fingerprint(path: str | os.PathLike[str]) -> str:
+    """The SHA-256 of a bundle's weights, classes and all else that it says; BundleError as ``load``."""
+    return hashlib.sha256(repr(sorted(read_description(path).items())).encode()).hexdigest()
+
+
+def load(path: str | os.PathLike[str]) -> Bundle:
+    """The bundle in the folder ``path``.
+
+    Raises BundleError for a folder that holds none, a format of a later version, a description or weights that are damaged,
+    missing, of other shapes or not those of each other; the message says what differs.
+    """
+    folder = Path(path)
+    description = read_description(folder)
+    try:
+        weights = (folder / WEIGHTS).read_bytes()
+    except OSError as error:
+        raise BundleError(f"{folder / WEIGHTS} cannot be read ({error.strerror}): get the whole folder") from error
+    if hashlib.sha256(weights).hexdigest() != description.get("weights_sha256"):
+        raise BundleError(f"{folder / WEIGHTS} is damaged or belongs to another {DESCRIPTION}: get the whole folder again")
+    try:
+        arrays = safetensors.numpy.load(weights)
+        given = description["network"]
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v := given[name], list) else v for name in FIELDS}
+        values["dtype"] = jnp.dtype(values["dtype"]) if values["dtype"] else None
+        network = Network(**values)
+        own = {f.name for f in dataclasses.fields(Bundle)} - {"network", "variables"}
+        facts = {name: description[name] for name in own}
+        shape = jax.ShapeDtypeStruct((1, facts["window_length"], facts["channels"]), jnp.float32)
+        wanted = jax.eval_shape(lambda key, x: network.init(key, x, train=False), jax.random.key(0), shape)
+        rms_range = None if facts["rms_range"] is None else tuple(map(float, facts["rms_range"]))
+        facts |= {"classes": tuple(facts["classes"]), "rms_range": rms_range}
+    except Exception as error:  # a description by another hand can be wrong in every place
+        told = " ".join(str(error).split()) or type(error).__name__
+        raise BundleError(f"{folder / DESCRIPTION} does not describe a model of this version: {told[:200]}") from error
+    named = dict(named_leaves(wanted))
+    found = {name: f"{a.dtype}{list(a.shape)}" for name, a in arrays.items()}
+    expected = {name: f"{leaf.dtype}{list(leaf.shape)}" for name, leaf in named.items()}
+    different = [name for name in sorted({*found, *expected}) if found.get(name) != expected.get(name)]
+    if different:
+        listed = "; ".join(f"{n}: {found.get(n, 'missing')}, expected {expected.get(n, 'nothing')}" for n in different[:3])
+        more = f"; and {len(different) - 3} more" if len(different) > 3 else ""
+        raise BundleError(f"{folder / WEIGHTS} does not fit {DESCRIPTION} ({listed}{more})")
+    if not all(np.isfinite(array).all() for array in arrays.values()):
+        raise BundleError(f"{folder / WEIGHTS} holds numbers that are not finite: train again")
+    variables = jax.tree.unflatten(jax.tree.structure(wanted), [jnp.asarray(arrays[name]) for name in named])
+    try:
+        return Bundle(network=network, variables=variables, **facts)
+    except BundleError as error:
+        raise BundleError(f"{folder / DESCRIPTION}: {error}") from error

@@ -1,0 +1,168 @@
+"""What a trained network says about a recording: window by window, together, and whether to believe it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from drsn_jax.core.storage import prefetch
+
+SURE_PROBABILITY, SURE_AGREEMENT = 0.8, 0.8  # below either a diagnosis is "not sure"
+
+
+RMS_FACTOR = 2.0  # an RMS so many times beyond the usual is unlike the training data
+
+
+FEW = 5  # windows, that say little
+
+
+PART = 512  # windows that are read and computed at a time
+
+
+class Model(Protocol):
+    """What must be known of a network to ask it, as ``Bundle`` does."""
+
+    classes: Sequence[str]
+    window_length: int
+    sampling_rate: float
+    channels: int
+    rms_range: tuple[float, float] | None
+
+    def predict_proba(self, windows: np.ndarray) -> np.ndarray:
+        """Probabilities ``(n, classes)`` of windows ``(n, window_length, channels)``."""
+        ...
+
+
+class Ranked(NamedTuple):
+    """A class and its probability."""
+
+    label: str
+    probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class Diagnosis:
+    """What a network says about a recording.
+
+    Fields:
+      label: the class with the highest mean probability.
+      probability: that mean over the windows, calibrated.
+      agreement: the share of windows whose own class it is.
+      entropy: of the mean probabilities, as a share of the highest there can be, 0 to 1.
+      best: the three classes with the highest mean probabilities.
+      warnings: why the recording is unlike what the network was trained on; none is no guarantee.
+      sure: whether probability and agreement are high enough to name a class.
+      probabilities: of each window ``(n, classes)``.
+      starts: the first sample of each window.
+    """
+
+    label: str
+    probability: float
+    agreement: float
+    entropy: float
+    best: tuple[Ranked, ...]
+    warnings: tuple[str, ...]
+    sure: bool
+    probabilities: np.ndarray
+    starts: np.ndarray
+
+
+def diagnose(
+    model: Model, signal: np.ndarray, sampling_rate: float, *, on_part: Callable[[int, int], None] = lambda done, total: None
+) -> Diagnosis:
+    """The diagnosis of a signal ``(length,)`` or ``(length, channels)``, sampled at ``sampling_rate`` Hz.
+
+    Raises ValueError for another number of channels, a signal shorter than a window, and samples that are not finite.
+    """
+    signal = np.asarray(signal)
+    signal = signal[:, None] if signal.ndim == 1 else signal
+    return diagnose_parts(
+        model, len(signal), signal.shape[1], sampling_rate, lambda start, stop: signal[start:stop], on_part=on_part
+    )
+
+
+def diagnose_parts(
+    model: Model,
+    length: int,
+    channels: int,
+    sampling_rate: float,
+    read: Callable[[int, int], np.ndarray],
+    *,
+    on_part: Callable[[int, int], None] = lambda done, total: None,
+) -> Diagnosis:
+    """``diagnose`` for a signal that is read in parts, ``read(start, stop) -> (stop - start, channels)``: never more than
+    ``PART`` windows are in memory. ``on_part(done, total)`` is told of the windows."""
+    if channels != model.channels:
+        raise ValueError(f"the model takes signals of {model.channels} channels, this one has {channels}: choose the channel")
+    window = model.window_length
+    count = length // window
+    if count == 0:
+        raise ValueError(f"the signal has {length} samples, less than a window of the model, {window}: record for longer")
+    probabilities, rms = [], []
+    for windows in prefetch(_parts(read, count, window, channels), 1):  # the next is read while this one is computed
+        probabilities.append(model.predict_proba(windows))
+        rms.append(root_mean_squares(windows))
+        on_part(sum(map(len, rms)), count)
+    return summarise(model, np.concatenate(probabilities), np.concatenate(rms), sampling_rate, np.arange(count) * window)
+
+
+def summarise(
+    model: Model, probabilities: np.ndarray, rms: np.ndarray, sampling_rate: float, starts: np.ndarray, *, few: int = FEW
+) -> Diagnosis:
+    """The diagnosis that follows from the probabilities and RMS of windows, with a warning for fewer than ``few`` of them.
+
+    Raises ValueError for probabilities that are not finite.
+    """
+    if not np.isfinite(probabilities).all():
+        raise ValueError("the network's numbers overflow on it: is it in the training data's unit?")
+    mean = probabilities.mean(0)
+    order = [int(i) for i in np.argsort(-mean, kind="stable")]
+    top = order[0]
+    agreement = float(np.mean(probabilities.argmax(1) == top))
+    entropy = -float(np.sum(mean * np.log(np.maximum(mean, 1e-300)))) / np.log(max(len(mean), 2))
+    return Diagnosis(
+        label=model.classes[top],
+        probability=float(mean[top]),
+        agreement=agreement,
+        entropy=entropy,
+        best=tuple(Ranked(model.classes[i], float(mean[i])) for i in order[:3]),
+        warnings=tuple(_warnings(model, rms, sampling_rate, few)),
+        sure=bool(mean[top] >= SURE_PROBABILITY and agreement >= SURE_AGREEMENT),
+        probabilities=probabilities,
+        starts=starts,
+    )
+
+
+def root_mean_squares(windows: np.ndarray) -> np.ndarray:
+    """The RMS of each window ``(n,)``: the root mean square without its mean, over all channels."""
+    values = windows - windows.mean(1, keepdims=True, dtype=np.float64)
+    return np.sqrt(np.mean(np.square(values), (1, 2)))
+
+
+def _parts(read: Callable[[int, int], np.ndarray], count: int, window: int, channels: int) -> Iterator[np.ndarray]:
+    for first in range(0, count, PART):
+        last = min(first + PART, count)
+        windows = np.asarray(read(first * window, last * window), np.float32).reshape(-1, window, channels)
+        finite = np.isfinite(windows)
+        if not finite.all():
+            sample = first * window + int(np.argmin(finite.all(-1).ravel()))
+            raise ValueError(f"sample {sample} is not a finite number: cut the recording")
+        yield windows
+
+
+def _warnings(model: Model, rms: np.ndarray, sampling_rate: float, few: int) -> Iterator[str]:
+    if sampling_rate != model.sampling_rate:
+        yield (
+            f"it is sampled at {sampling_rate:g} Hz and the training data at {model.sampling_rate:g} Hz: the network sees all "
+            "frequencies shifted"
+        )
+    usual = float(np.median(rms))
+    if usual == 0:
+        yield "it is silent: a dead channel"
+    elif model.rms_range is not None:
+        low, high = model.rms_range
+        if not low / RMS_FACTOR <= usual <= high * RMS_FACTOR:
+            yield f"its RMS of {usual:.3g} is far from the training data's, {low:.3g} to {high:.3g}: another unit or gain?"
+    if len(rms) < few:
+        yield f"it is only {len(rms)} {'window' if len(rms) == 1 else 'windows'} long"

@@ -1,0 +1,17 @@
+"""Evaluation: metrics and intervals, prediction, noise grids, what the thresholds do."""
+
+from drsn_jax.evaluation.inspection import pooled_features as pooled_features
+from drsn_jax.evaluation.inspection import shrinkages as shrinkages
+from drsn_jax.evaluation.inspection import thresholds as thresholds
+from drsn_jax.evaluation.metrics import Interval as Interval
+from drsn_jax.evaluation.metrics import bootstrap_interval as bootstrap_interval
+from drsn_jax.evaluation.metrics import confusion_matrix as confusion_matrix
+from drsn_jax.evaluation.metrics import expected_calibration_error as expected_calibration_error
+from drsn_jax.evaluation.metrics import fit_temperature as fit_temperature
+from drsn_jax.evaluation.metrics import scores as scores
+from drsn_jax.evaluation.metrics import t_interval as t_interval
+from drsn_jax.evaluation.noise_grids import NoiseGrid as NoiseGrid
+from drsn_jax.evaluation.noise_grids import noise_grid as noise_grid
+from drsn_jax.evaluation.prediction import ensemble_predict as ensemble_predict
+from drsn_jax.evaluation.prediction import evaluate as evaluate
+from drsn_jax.evaluation.prediction import predict as predict

@@ -1,0 +1,147 @@
+"""What the thresholds of a trained network do: τ, α and the share of zeros by unit and channel, and what is shrunk; and the
+pooled features.
+
+Everything is computed as in the network's evaluation, on windows as it is given them (standardised, where it was trained so).
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict
+
+from drsn_jax.evaluation.prediction import predict
+from drsn_jax.nn.networks import Network
+
+ATTENTION = "attention"  # the name of a unit's shrinkage
+
+
+NEAR = 0.02  # from 0 or 1, where α has collapsed
+
+
+PART = 256  # windows computed at a time
+
+
+class UnitThresholds(NamedTuple):
+    """One unit on given windows.
+
+    Fields:
+      unit: its name, ``stages_0_1`` for the second unit of the first stage.
+      alpha, threshold: ``(n, channels)``, of a channel-shared shrinkage ``(n, 1)``.
+      zeros: share of positions that became zero ``(n, channels)``.
+    """
+
+    unit: str
+    alpha: np.ndarray
+    threshold: np.ndarray
+    zeros: np.ndarray
+
+    @property
+    def collapsed(self) -> float:
+        """The share of α within 0.02 of 0 (nothing is shrunk, the unit is a plain residual unit) or of 1 (the threshold is the
+        mean of |x|, for every sample alike): there a threshold no longer looks at the sample, and the sigmoid passes on less
+        than a twelfth of its largest gradient."""
+        return float(np.mean((self.alpha < NEAR) | (self.alpha > 1 - NEAR)))
+
+
+class Shrinkage(NamedTuple):
+    """What one unit did to one window: the features before and after, ``(*positions, channels)``, and τ ``(channels,)`` or
+    ``(1,)``."""
+
+    unit: str
+    before: np.ndarray
+    after: np.ndarray
+    threshold: np.ndarray
+
+
+def thresholds(network: Network, variables: Any, windows: np.ndarray) -> list[UnitThresholds]:
+    """τ, α and zeros of all units, in their order, for windows ``(n, *positions, channels)``.
+
+    Raises ValueError for a network without thresholds and without windows.
+    """
+    _check(network, windows)
+    step = _compiled(network)  # pyright: ignore[reportArgumentType]
+    parts = [jax.device_get(step(variables, windows[i : i + PART])) for i in range(0, len(windows), PART)]
+    whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
+    return [UnitThresholds(unit, **whole[unit]) for unit in _units(network)]
+
+
+def shrinkages(network: Network, variables: Any, window: np.ndarray) -> list[Shrinkage]:
+    """The features of one window ``(*positions, channels)`` before and after the shrinkage of every unit; errors as
+    ``thresholds``."""
+    windows = np.asarray(window)[None]
+    _check(network, windows)
+
+    def captured(module: Any, _: str) -> bool:
+        return module.name is not None and module.name in (ATTENTION, "conv_2")
+
+    def run(variables: Any, windows: jax.Array) -> Any:
+        _, kept = network.apply(
+            variables, windows, train=False, capture_intermediates=captured, mutable=["intermediates", "thresholds"]
+        )
+        return kept
+
+    kept = jax.device_get(jax.jit(run)(variables, windows))
+    found = []
+    for unit in _units(network):
+        inner, sown = kept["intermediates"][unit], kept["thresholds"][unit][ATTENTION]
+        before, after = (np.asarray(inner[name]["__call__"][0][0]) for name in ("conv_2", ATTENTION))
+        found.append(Shrinkage(unit, before, after, np.asarray(sown["threshold"][0][0])))
+    return found
+
+
+def zeros_by_window(network: Network) -> Callable[[Any, jax.Array], jax.Array]:
+    """``(variables, windows) -> (n,)``, pure: the share of features that the thresholds set to zero, the mean over units and
+    channels."""
+
+    def zeros(variables: Any, windows: jax.Array) -> jax.Array:
+        found = _sown(network, variables, windows)
+        return jnp.mean(jnp.stack([jnp.mean(unit["zeros"], -1) for unit in found.values()]), 0)
+
+    return zeros
+
+
+def pooled_features(network: Network, variables: Any, windows: np.ndarray) -> np.ndarray:
+    """The features in front of the classifier ``(n, widths[-1])`` for windows ``(n, *positions, channels)``, at least one."""
+    if len(windows) == 0:
+        raise ValueError("there are no windows to look at")
+    step = _pooled(network)  # pyright: ignore[reportArgumentType]
+    return predict(step, variables, windows, min(PART, len(windows)))
+
+
+def has_thresholds(network: Network) -> bool:
+    """Whether its units have thresholds of their own."""
+    return network.shrinkage in ("channel_wise", "channel_shared")
+
+
+@functools.lru_cache(maxsize=16)
+def _pooled(network: Any) -> Callable[..., jax.Array]:
+    return jax.jit(functools.partial(network.apply, train=False, method="features"))
+
+
+@functools.lru_cache(maxsize=16)
+def _compiled(network: Any) -> Callable[..., Any]:
+    return jax.jit(functools.partial(_sown, network))
+
+
+def _sown(network: Network, variables: Any, windows: jax.Array) -> dict[str, dict[str, jax.Array]]:
+    _, sown = network.apply(variables, windows, train=False, mutable=["thresholds"])
+    units: dict[str, dict[str, jax.Array]] = {}
+    for path, kept in flatten_dict(sown["thresholds"]).items():
+        value: Any = kept
+        units.setdefault(path[0], {})[path[-1]] = value[0]
+    return units
+
+
+def _units(network: Network) -> list[str]:
+    return [f"stages_{stage}_{number}" for stage, count in enumerate(network.units) for number in range(count)]
+
+
+def _check(network: Network, windows: np.ndarray) -> None:
+    if not has_thresholds(network):
+        raise ValueError(f"a network with the shrinkage {network.shrinkage!r} has no thresholds: take drsn_cs or drsn_cw")
+    if len(windows) == 0:
+        raise ValueError("there are no windows to look at")

@@ -1,0 +1,15 @@
+"""Pure functions: thresholding, noise, and what is done to a window before a network sees it."""
+
+from drsn_jax.functional.noise import NOISE_KINDS as NOISE_KINDS
+from drsn_jax.functional.noise import add_mixed_noise as add_mixed_noise
+from drsn_jax.functional.noise import add_noise as add_noise
+from drsn_jax.functional.noise import add_noise_once as add_noise_once
+from drsn_jax.functional.noise import measure_snr_db as measure_snr_db
+from drsn_jax.functional.signals import remove_mean as remove_mean
+from drsn_jax.functional.signals import standardise as standardise
+from drsn_jax.functional.thresholding import THRESHOLD_RULES as THRESHOLD_RULES
+from drsn_jax.functional.thresholding import firm_threshold as firm_threshold
+from drsn_jax.functional.thresholding import garrote_threshold as garrote_threshold
+from drsn_jax.functional.thresholding import hard_threshold as hard_threshold
+from drsn_jax.functional.thresholding import soft_threshold as soft_threshold
+from drsn_jax.functional.thresholding import threshold_rule as threshold_rule

@@ -1,0 +1,116 @@
+"""Noise at an exact signal-to-noise ratio, as a pure function that maps over keys, windows and levels.
+
+A window is ``(*positions, channels)``; its power is the mean square over all axes, so remove its mean before if that is
+no signal. ``SNR = 10·log10(mean signal power / mean noise power)`` in dB holds for every window exactly, not on average.
+"""
+
+import functools
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from drsn_jax.core.arrays import as_window
+
+
+def add_noise(key: jax.Array, window: ArrayLike, snr_db: ArrayLike, kind: str = "gaussian") -> jax.Array:
+    """The window with noise of the asked kind, scaled to exactly the asked SNR::
+
+        noisy = window + noise · sqrt(mean(window²) / mean(noise²)) · 10^(-snr_db / 20)
+
+    Args:
+      key: a JAX random key.
+      window: ``(*positions, channels)``; integers become floats. Several windows: ``jax.vmap`` over it and the keys.
+      snr_db: signal-to-noise ratio in dB, a scalar (may be traced); ``inf`` adds nothing.
+      kind: ``"gaussian"``, ``"laplacian"`` (both white) or ``"pink"`` (power ∝ 1/f over the position axes, without
+        the zero frequency, channels independent).
+
+    Returns:
+      An array of the window's shape and dtype. A silent window comes back unchanged.
+
+    Raises:
+      ValueError: for an unknown kind, a window without positions, an ``snr_db`` that is no scalar, or pink noise on a single
+        position.
+      TypeError: for a complex window.
+    """
+    window = as_window(window)
+    if jnp.iscomplexobj(window):
+        raise TypeError(f"noise is defined for real windows, got {window.dtype}")
+    if jnp.ndim(snr_db) != 0:
+        raise ValueError(f"snr_db is one number, got the shape {jnp.shape(snr_db)}: map add_noise over several levels")
+    # half precision cannot hold the sums that make the SNR exact
+    dtype = jnp.promote_types(window.dtype, jnp.float32)
+    noise = noise_maker(kind)(key, window.shape, dtype)
+    signal = window.astype(dtype)
+    scale = _root_mean_square(signal) / _root_mean_square(noise) * 10 ** (-jnp.asarray(snr_db, dtype) / 20)
+    return (signal + scale * noise).astype(window.dtype)
+
+
+def example_keys(key: jax.Array, count: int, first: ArrayLike = 0) -> jax.Array:
+    """The keys ``fold_in(key, i)`` of the ``count`` examples from number ``first`` (may be traced)."""
+    return jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(count))
+
+
+def add_noise_once(
+    key: jax.Array, windows: ArrayLike, snr_db: ArrayLike, kind: str = "gaussian", *, first: ArrayLike = 0
+) -> jax.Array:
+    """Noise that stays: window i of ``(n, *positions, channels)`` gets ``add_noise`` with the key ``fold_in(key, first + i)``;
+    ``snr_db`` is one number or one for each window."""
+    windows, snr_db = jnp.asarray(windows), jnp.asarray(snr_db)
+    keys = example_keys(key, len(windows), first)
+    return jax.vmap(functools.partial(add_noise, kind=kind), (0, 0, 0 if snr_db.ndim else None))(keys, windows, snr_db)
+
+
+def add_mixed_noise(
+    key: jax.Array, window: ArrayLike, low_db: ArrayLike, high_db: ArrayLike, kind: str = "gaussian"
+) -> jax.Array:
+    """``add_noise`` at an SNR drawn uniformly from ``low_db`` to ``high_db``: for a network that is to meet any of them."""
+    level_key, noise_key = jax.random.split(key)
+    return add_noise(noise_key, window, jax.random.uniform(level_key, minval=low_db, maxval=high_db), kind)
+
+
+def measure_snr_db(signal: ArrayLike, noise: ArrayLike) -> jax.Array:
+    """The SNR in dB of a signal and a noise, mean powers taken over all axes: ``inf`` without noise, ``-inf`` without
+    signal, NaN without both."""
+    signal, noise = jnp.asarray(signal), jnp.asarray(noise)
+    return 20 * (jnp.log10(_root_mean_square(signal)) - jnp.log10(_root_mean_square(noise)))
+
+
+def noise_maker(kind: str) -> Callable[..., jax.Array]:
+    """The generator ``(key, shape, dtype) -> noise`` of a kind, of no particular scale."""
+    if kind not in _MAKERS:
+        raise ValueError(f"unknown kind of noise {kind!r}: choose one of {', '.join(_MAKERS)}")
+    return _MAKERS[kind]
+
+
+def _root_mean_square(x: jax.Array) -> jax.Array:
+    # divided by the peak first, so that squares neither overflow nor vanish
+    peak = jnp.max(jnp.abs(x))
+    peak = jnp.where(peak == 0, 1, peak)
+    return peak * jnp.sqrt(jnp.mean(jnp.square(x / peak)))
+
+
+def _pink(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array:
+    """White noise filtered by ``1/sqrt(f)``, f the radial frequency over the position axes (Kasdin, Proc. IEEE 83(5), 1995)."""
+    positions = shape[:-1]
+    if math.prod(positions) == 1:
+        raise ValueError(f"pink noise needs more than one position, got a window of the shape {shape}")
+    axes = tuple(range(len(positions)))
+    grid = [jnp.fft.fftfreq(n, dtype=dtype) for n in positions[:-1]] + [jnp.fft.rfftfreq(positions[-1], dtype=dtype)]
+    squares = [jnp.square(f) for f in jnp.meshgrid(*grid, indexing="ij")]
+    frequency = jnp.sqrt(functools.reduce(jnp.add, squares))[..., None]
+    gain = jnp.where(frequency == 0, 0, 1 / jnp.sqrt(jnp.where(frequency == 0, 1, frequency)))
+    spectrum = jnp.fft.rfftn(jax.random.normal(key, shape, dtype), axes=axes)
+    return jnp.fft.irfftn(spectrum * gain, s=positions, axes=axes).astype(dtype)
+
+
+_MAKERS: dict[str, Callable[..., jax.Array]] = {
+    "gaussian": jax.random.normal,
+    "laplacian": jax.random.laplace,
+    "pink": _pink,
+}
+
+
+NOISE_KINDS: tuple[str, ...] = tuple(_MAKERS)

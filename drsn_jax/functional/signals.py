@@ -1,0 +1,54 @@
+"""What is done to a window before a network sees it.
+
+A window is ``(*positions, channels)``; several windows: ``jax.vmap``. Integers become floats, other dtypes
+stay, and sums are made in at least float32.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from drsn_jax.core.arrays import as_window
+
+
+def remove_mean(window: ArrayLike) -> jax.Array:
+    """The window without each channel's mean over the positions; a constant channel becomes exactly zero.
+
+    Raises:
+      ValueError: for a window without positions or samples.
+    """
+    window = as_window(window)
+    return _centre(window).astype(window.dtype)
+
+
+def standardise(window: ArrayLike) -> jax.Array:
+    """Each channel with mean 0 and variance 1 over its positions::
+
+        y_c = (x_c - mean x_c) / sqrt(mean (x_c - mean x_c)²)
+
+    A constant channel becomes zeros, and so does its gradient. Raises ValueError as ``remove_mean``.
+    """
+    window = as_window(window)
+    centred = _centre(window)
+    axes = _positions(window)
+    # divided by the peak first, so that squares neither overflow nor vanish; it drops out of the gradient too
+    peak = jax.lax.stop_gradient(jnp.max(jnp.abs(centred), axes))
+    constant = peak == 0
+    scaled = centred / jnp.where(constant, 1, peak)
+    deviation = jnp.sqrt(jnp.where(constant, 1, jnp.mean(jnp.square(scaled), axes)))
+    return jnp.where(constant, 0, scaled / deviation).astype(window.dtype)
+
+
+def _wide(x: jax.Array) -> jax.Array:
+    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+
+
+def _positions(window: jax.Array) -> tuple[int, ...]:
+    return tuple(range(window.ndim - 1))
+
+
+def _centre(window: jax.Array) -> jax.Array:
+    wide = _wide(window)
+    # the rounded mean of a constant may differ from it, its first sample does not
+    wide = wide - jax.lax.stop_gradient(wide[(0,) * (window.ndim - 1)])
+    return wide - jnp.mean(wide, _positions(window))

@@ -1,0 +1,169 @@
+"""Layers in the blocked view (see ``blocked``): norm → ReLU → convolution, means and thresholds, the shortcut.
+
+Rules for the backward pass keep little and pass over it seldom. They make forward-mode differentiation impossible.
+"""
+
+import functools
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from drsn_jax.nn.blocked import (
+    Bands,
+    Shape,
+    channel_sums,
+    channel_sums_of,
+    collect,
+    convolve,
+    narrow,
+    sums_of_rows,
+    widen,
+    zero_after,
+)
+
+_custom_vjp: Any = jax.custom_vjp  # whose type does not say what the function returns
+
+
+# normalisation
+
+
+@functools.partial(_custom_vjp, nondiff_argnums=(5, 6, 7))
+def norm_relu_convolve(
+    x: jax.Array,
+    bias: jax.Array,
+    scale: jax.Array,
+    offset: jax.Array,
+    bands: Bands,
+    shape: Shape,
+    epsilon: float,
+    axis_name: str | None = None,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Batch normalisation, ReLU and convolution of ``shape.view(x) + bias``, and its mean and biased variance ``(channels,)``
+    over all replicas of ``axis_name``.
+
+    A ``bias (channels,)`` in front of a norm moves the mean and nothing else, so it is never added. That of the convolution is
+    left to what follows. Kept for the backward pass is the input alone: what does not fit into a cache costs more than the
+    arithmetic.
+    """
+    return _norm_relu_convolve_forward(x, bias, scale, offset, bands, shape, epsilon, axis_name)[0]
+
+
+def _norm_relu_convolve_forward(x, bias, scale, offset, bands, shape, epsilon, axis_name):
+    share = shape.channels / x.size
+    mean = _mean_of_replicas(channel_sums(x, shape.channels) * share, axis_name)
+    centred = x - widen(mean, shape.width)
+    var = _mean_of_replicas(channel_sums_of(centred * centred, shape.channels) * share, axis_name)
+    inverse = jax.lax.rsqrt(var + epsilon)
+    y = _norm_relu(centred, scale * inverse, offset)
+    return (convolve(y, bands, shape), mean + bias, var), (x, mean, inverse, scale, offset, bands)
+
+
+def _norm_relu(centred, gain, offset):
+    width = centred.shape[1]
+    return jnp.maximum(centred * widen(gain, width) + widen(offset, width), 0)
+
+
+def _norm_relu_convolve_backward(shape, epsilon, axis_name, kept, cotangents):
+    x, mean, inverse, scale, offset, (middle, edges) = kept
+    of_z, of_mean, of_var = cotangents
+    # computed again rather than kept, which XLA would undo if nothing differed
+    x = x - widen(mean + zero_after(of_z), shape.width)
+    y = _norm_relu(x, scale * inverse, offset)
+    of_bands, of_y = Bands(y.T @ of_z, None), of_z @ middle.T
+    if edges is not None:
+        of_edges = collect(of_z, shape)
+        of_bands, of_y = of_bands._replace(edges=y.T @ of_edges), of_y + of_edges @ edges.T
+    of_normed = jnp.where(y > 0, of_y, 0)
+    of_offset = channel_sums(of_normed, shape.channels)
+    of_gain = channel_sums_of(of_normed * x, shape.channels)
+    gain, share = scale * inverse, shape.channels / x.size
+    of_var = of_var - 0.5 * of_gain * gain * inverse**2
+    through, of_var = _mean_of_replicas(jnp.stack([of_mean - gain * of_offset, 2 * of_var]), axis_name) * share
+    of_x = of_normed * widen(gain, shape.width) + x * widen(of_var, shape.width) + widen(through, shape.width)
+    return of_x, of_mean, of_gain * inverse, of_offset, of_bands
+
+
+norm_relu_convolve.defvjp(_norm_relu_convolve_forward, _norm_relu_convolve_backward)
+
+
+def _mean_of_replicas(x: jax.Array, axis_name: str | None) -> jax.Array:
+    return x if axis_name is None else jax.lax.pmean(x, axis_name)
+
+
+# thresholds
+
+
+@functools.partial(_custom_vjp, nondiff_argnums=(1, 2))
+def mean_magnitude(x: jax.Array, blocks: int, channels: int) -> jax.Array:
+    """The mean of ``|x|`` over the positions of each example: blocks ``(batch · blocks, width)`` → ``(batch, channels)``."""
+    return mean_of_positions(jnp.abs(x), blocks, channels)
+
+
+def _mean_magnitude_backward(blocks, channels, x, of_mean):
+    wide = _over_blocks(of_mean * (channels / (blocks * x.shape[1])), x)
+    return (jnp.where(x >= 0, wide, -wide),)  # as the derivative of jnp.abs
+
+
+mean_magnitude.defvjp(lambda x, blocks, channels: (mean_magnitude(x, blocks, channels), x), _mean_magnitude_backward)
+
+
+def mean_of_positions(x: jax.Array, blocks: int, channels: int) -> jax.Array:
+    """The mean over the positions of each example: blocks ``(batch · blocks, width)`` → ``(batch, channels)``."""
+    return _example_sums(x, blocks, channels) * (channels / (blocks * x.shape[1]))
+
+
+def _example_sums(x: jax.Array, blocks: int, channels: int) -> jax.Array:
+    """As ``mean_of_positions``, the sums."""
+    few = math.gcd(blocks, 8)
+    return narrow(jnp.sum(sums_of_rows(x, few).reshape(-1, blocks // few, x.shape[1]), 1), channels)
+
+
+def scale(x: jax.Array, weight: jax.Array) -> jax.Array:
+    """Blocks times one number for each channel of each example, ``(batch, channels)``."""
+    return x * _over_blocks(weight, x)
+
+
+@_custom_vjp
+def soft_threshold_blocks(x: jax.Array, threshold: jax.Array) -> jax.Array:
+    """``thresholding.soft_threshold`` of blocks with one threshold for each channel of each example, ``(batch, channels)``."""
+    wide = _over_blocks(threshold, x)
+    return x - jnp.clip(x, -wide, wide)
+
+
+def _soft_threshold_backward(kept, of_y):
+    x, threshold = kept
+    wide = _over_blocks(threshold, x)
+    sums = _example_sums(_signed(x, wide, of_y), len(x) // len(threshold), threshold.shape[1])
+    return jnp.where(jnp.abs(x) > wide, of_y, 0), -sums
+
+
+soft_threshold_blocks.defvjp(lambda x, threshold: (soft_threshold_blocks(x, threshold), (x, threshold)), _soft_threshold_backward)
+
+
+def _over_blocks(vectors: jax.Array, x: jax.Array) -> jax.Array:
+    """``(batch, channels)`` at every position: the shape of the blocks ``x``."""
+    wide = widen(vectors, x.shape[1])[:, None]
+    return jnp.broadcast_to(wide, (len(wide), len(x) // len(wide), x.shape[1])).reshape(x.shape)
+
+
+def _signed(x, threshold, y):
+    """``y`` with the sign of ``x`` where that is beyond the threshold, else 0."""
+    return jnp.where(x > threshold, y, jnp.where(x < -threshold, -y, 0))
+
+
+# shortcut
+
+
+def shortcut(x: jax.Array, shape: Shape) -> jax.Array:
+    """Every ``strides``-th position with zero channels around (``networks.pad_channels``): a product with a 0/1 matrix."""
+    if shape.strides == 1 and shape.channels == shape.features:
+        return x
+    picks = np.zeros((shape.positions, shape.strides, shape.channels, shape.positions, shape.features))
+    front = (shape.features - shape.channels) // 2
+    for p in range(shape.positions):
+        for c in range(shape.channels):
+            picks[p, 0, c, p, front + c] = 1
+    return shape.view(x) @ jnp.asarray(picks.reshape(shape.width, -1), x.dtype)

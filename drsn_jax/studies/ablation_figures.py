@@ -1,0 +1,247 @@
+"""Figures of an ablation, drawn from its tables; they need matplotlib (extra ``experiments``)."""
+
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from drsn_jax.core.plotting import save_figure, subplots
+from drsn_jax.studies.ablation_plan import NO_RULE, RULES, level_name
+from drsn_jax.studies.runs import read_rows, unique
+
+Row = dict[str, str]
+
+
+# Okabe & Ito, and a marker each: told apart also with red-green blindness and without colour
+STYLES = [
+    ("#0072B2", "o"), ("#E69F00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#56B4E9", "v"), ("#D55E00", "P"), ("#999999", "X"),
+]  # fmt: skip
+
+
+RULE_TITLES = {"soft": "soft", "hard": "hard", "garrote": "garrote", "firm": "firm", NO_RULE: "none (ResNet)"}
+
+
+def draw_all(folder: str | Path) -> dict[str, Path]:
+    """Every figure that the run's tables hold, by what it shows: ``levels``, ``kinds``, ``range``, ``rules``, ``thresholds``,
+    ``window``."""
+    found = {
+        "levels": level_matrix(folder),
+        "kinds": kind_matrix(folder),
+        "range": range_curves(folder),
+        "rules": rule_curves(folder),
+        "thresholds": threshold_curves(folder),
+        "window": window_picture(folder),
+    }
+    return {name: file for name, file in found.items() if file is not None}
+
+
+def level_matrix(folder: str | Path) -> Path | None:
+    """Accuracy of each training level at each test level, a panel for each kind of noise."""
+    rows = [row for row in _soft(folder) if row["train_noise"] in ("none", row["test_noise"])]
+    kinds = unique(rows, "test_noise")
+    if not kinds:
+        return None
+    trained, tested = levels(rows, "train_snr_db"), levels(rows, "test_snr_db")
+    figure, panels = subplots(
+        1, len(kinds), figsize=(2.2 + (0.75 * len(tested) + 0.9) * len(kinds), 1.9 + 0.5 * len(trained)), sharey=True
+    )
+    for panel, kind in zip(panels, kinds, strict=True):
+        values = np.array(
+            [[mean(rows, "accuracy", test_noise=kind, train_snr_db=t, test_snr_db=s) for s in tested] for t in trained]
+        )
+        image = heat_map(panel, 100 * values, [label(s) for s in tested], [label(t) for t in trained])
+        panel.set_xlabel("SNR of the test, dB")
+        panel.set_title(f"{kind} noise")
+    panels[0].set_ylabel("SNR of the training, dB")
+    figure.colorbar(image, ax=panels, label="test accuracy, %", shrink=0.9)
+    return save_figure(figure, Path(folder) / "levels.png")
+
+
+def kind_matrix(folder: str | Path) -> Path | None:
+    """Accuracy of networks trained on one kind of noise and tested on each, the mean over equal levels of both; None where
+    there is one kind."""
+    rows = matched(_soft(folder))
+    trained, tested = unique(rows, "train_noise"), unique(rows, "test_noise")
+    trained = [kind for kind in trained if kind != "none"]
+    if len(trained) < 2:
+        return None
+    values = np.array([[mean(rows, "accuracy", train_noise=t, test_noise=s) for s in tested] for t in trained])
+    figure, (panel,) = subplots(1, 1, figsize=(3.0 + 0.95 * len(tested), 2.0 + 0.6 * len(trained)))
+    image = heat_map(panel, 100 * values, tested, trained)
+    panel.set_xlabel("noise of the test")
+    panel.set_ylabel("noise of the training")
+    figure.colorbar(image, label="test accuracy, %", shrink=0.9)
+    return save_figure(figure, Path(folder) / "kinds.png")
+
+
+def range_curves(folder: str | Path) -> Path | None:
+    """Accuracy over the SNR of the test: trained clean, on a range, and at each level; a panel for each kind of noise."""
+    rows = [row for row in _soft(folder) if row["train_noise"] in ("none", row["test_noise"])]
+    trained = levels(rows, "train_snr_db")
+    if not any(".." in level for level in trained):
+        return None
+    kinds = unique(rows, "test_noise")
+    names = {level: "trained clean" if level == "inf" else f"trained at {label(level)} dB" for level in trained}
+
+    def draw(panel: Any, kind: str) -> None:
+        for i, level in enumerate(trained):
+            curve(panel, i, [r for r in rows if r["train_snr_db"] == level and r["test_noise"] == kind], names[level])
+
+    return _panels(folder, "range.png", kinds, draw)
+
+
+def rule_curves(folder: str | Path) -> Path | None:
+    """Accuracy over the SNR of the test for each rule, a panel for each level at which the rules were trained."""
+    rows = read_rows(Path(folder) / "results.csv")
+    others = [row for row in rows if row["rule"] != "soft"]
+    if not others:
+        return None
+
+    def draw(panel: Any, level: str) -> None:
+        rows_there = rows_of_rules(rows, level)
+        for i, rule in enumerate(RULES):
+            if chosen := [row for row in rows_there if row["rule"] == rule]:
+                curve(panel, i, chosen, RULE_TITLES[rule])
+
+    def title(level: str) -> str:
+        noise = rows_of_rules(rows, level)[0]["test_noise"]
+        return f"trained clean, tested in {noise} noise" if level == "inf" else f"trained at {label(level)} dB, {noise} noise"
+
+    return _panels(folder, "rules.png", levels(others, "train_snr_db"), draw, title)
+
+
+def matched(rows: Sequence[Row]) -> list[Row]:
+    """The rows whose test has the level of the training."""
+    return [row for row in rows if row["train_snr_db"] == level_name(float(row["test_snr_db"]))]
+
+
+def rows_of_rules(rows: Sequence[Row], level: str) -> list[Row]:
+    """The rows of all rules that were trained at a level, in the noise that they were trained in; of those trained clean in the
+    first kind of the tests."""
+    noise = next(row["train_noise"] for row in rows if row["rule"] != "soft" and row["train_snr_db"] == level)
+    tested = rows[0]["test_noise"] if noise == "none" else noise
+    return [r for r in rows if r["train_snr_db"] == level and r["train_noise"] == noise and r["test_noise"] == tested]
+
+
+def threshold_curves(folder: str | Path) -> Path | None:
+    """Mean α and share of zeros of every unit over the SNR of the input, for the network trained on a range (or at the lowest
+    level where there is none)."""
+    rows = rows_of_thresholds(folder)
+    if not rows:
+        return None
+    chosen = rows[0]["train_snr_db"]
+    units, tested = unique(rows, "unit"), levels(rows, "test_snr_db")
+    figure, panels = subplots(1, 2, figsize=(3.2 + 1.1 * len(tested) * 2, 2.0 + 0.3 * len(units)), sharey=True)
+    for panel, column, title in ((panels[0], "alpha", "mean α"), (panels[1], "zeros", "share set to zero, %")):
+        factor = 1 if column == "alpha" else 100
+        values = np.array([[factor * mean(rows, column, unit=unit, test_snr_db=s) for s in tested] for unit in units])
+        image = heat_map(panel, values, [label(s) for s in tested], units, high=1.0 * factor, digits=2 if factor == 1 else 0)
+        panel.set_xlabel("SNR of the input, dB")
+        panel.set_title(title)
+        figure.colorbar(image, ax=panel, shrink=0.9)
+    figure.suptitle(f"thresholds of the network trained at {label(chosen)} dB", fontsize=11)
+    return save_figure(figure, Path(folder) / "thresholds.png")
+
+
+def window_picture(folder: str | Path) -> Path | None:
+    """One window and, of one unit of each stage, its loudest channel before and after the shrinkage."""
+    file = Path(folder) / "shrinkage.npz"
+    if not file.exists():
+        return None
+    with np.load(file, allow_pickle=False) as arrays:
+        window = arrays["window"]
+        names = [name.removesuffix(".before") for name in arrays.files if name.endswith(".before")]
+        # the last unit of each stage
+        last = list({name.rsplit("_", 1)[0]: name for name in names}.values())
+        pairs = {name: (arrays[f"{name}.before"], arrays[f"{name}.after"]) for name in last}
+    figure, panels = subplots(1 + len(pairs), 1, figsize=(9, 1.7 * (1 + len(pairs))))
+    panels[0].plot(window[:, 0], color="0.3", linewidth=0.6)
+    panels[0].set_title("the window, standardised", fontsize=10)
+    for panel, (name, (before, after)) in zip(panels[1:], pairs.items(), strict=True):
+        channel = int(np.argmax(np.abs(before).mean(0)))
+        panel.plot(before[:, channel], color="#E69F00", linewidth=1.0, label="before")
+        panel.plot(after[:, channel], color="#0072B2", linewidth=1.2, label="after")
+        zeros = 100 * np.mean(after[:, channel] == 0)
+        panel.set_title(f"{name}, channel {channel}: {zeros:.0f} % set to zero", fontsize=10)
+    panels[1].legend(loc="upper right", ncols=2, fontsize=8)
+    panels[-1].set_xlabel("position")
+    for panel in panels:
+        panel.margins(x=0)
+    return save_figure(figure, Path(folder) / "window.png")
+
+
+def rows_of_thresholds(folder: str | Path) -> list[Row]:
+    """The rows of those whose thresholds are shown: soft ones, trained in the noise that they are looked at in, on a range where
+    there is one, else at the lowest level."""
+    rows = [r for r in read_rows(Path(folder) / "thresholds.csv") if r["rule"] == "soft"]
+    rows = [r for r in rows if r["train_noise"] in (r["test_noise"], "none")]
+    trained = levels(rows, "train_snr_db")
+    chosen = next((level for level in trained if ".." in level), next(iter(trained), None))
+    return [r for r in rows if r["train_snr_db"] == chosen]
+
+
+def heat_map(
+    panel: Any, values: np.ndarray, columns: Sequence[str], rows: Sequence[str], high: float = 100.0, digits: int = 0
+) -> Any:
+    """Values from 0 to ``high`` as colours and numbers; returns the image for a colour bar."""
+    image = panel.imshow(values, cmap="cividis", vmin=0, vmax=high, aspect="auto")
+    for i, j in np.ndindex(values.shape):
+        if np.isfinite(values[i, j]):
+            colour = "white" if values[i, j] < 0.55 * high else "black"
+            panel.text(j, i, f"{values[i, j]:.{digits}f}", ha="center", va="center", color=colour, fontsize=8)
+    panel.set_xticks(range(len(columns)), columns)
+    panel.set_yticks(range(len(rows)), rows)
+    return image
+
+
+def curve(panel: Any, number: int, rows: Sequence[Row], name: str) -> None:
+    """Accuracy over the test's SNR in the style of ``number``; clean windows stand at the end."""
+    colour, marker = STYLES[number % len(STYLES)]
+    tested = levels(rows, "test_snr_db")
+    values = [100 * mean(rows, "accuracy", test_snr_db=level) for level in tested]
+    panel.plot(range(len(tested)), values, color=colour, marker=marker, markersize=5, linewidth=1.4, label=name)
+    panel.set_xticks(range(len(tested)), [label(level) for level in tested])
+
+
+def _panels(
+    folder: str | Path,
+    name: str,
+    kinds: Sequence[str],
+    draw: Callable[[Any, str], None],
+    title: Callable[[str], str] = lambda kind: f"{kind} noise",
+) -> Path:
+    figure, panels = subplots(1, len(kinds), figsize=(1.0 + 4.6 * len(kinds), 4.2), sharey=True)
+    for panel, kind in zip(panels, kinds, strict=True):
+        draw(panel, kind)
+        panel.set_title(title(kind))
+        panel.set_xlabel("SNR of the test, dB")
+        panel.grid(alpha=0.3)
+        panel.set_ylim(0, 101)
+    panels[0].set_ylabel("test accuracy, %")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(3, len(labels)), frameon=False)
+    return save_figure(figure, Path(folder) / name)
+
+
+def levels(rows: Sequence[Row], column: str) -> list[str]:
+    """The different levels in their order: ranges first, then from low to clean."""
+    return sorted(unique(rows, column), key=lambda level: (-math.inf if ".." in level else float(level), level))
+
+
+def label(level: str) -> str:
+    """A level as people read it."""
+    if ".." in level:
+        return level.replace("..", " to ")
+    return "clean" if math.isinf(float(level)) else f"{float(level):g}"
+
+
+def mean(rows: Sequence[Row], column: str, **where: str) -> float:
+    """The mean of a column over the rows that agree (the seeds), NaN without any."""
+    values = [float(row[column]) for row in rows if all(row[name] == value for name, value in where.items())]
+    return float(np.mean(values)) if values else math.nan
+
+
+def _soft(folder: str | Path) -> list[Row]:
+    return [row for row in read_rows(Path(folder) / "results.csv") if row["rule"] == "soft"]

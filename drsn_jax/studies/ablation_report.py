@@ -1,0 +1,192 @@
+"""What an ablation found, in sentences that its numbers bear out, and a page with them and the figures."""
+
+import base64
+import html
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from drsn_jax.core.files import write_atomically
+from drsn_jax.evaluation.metrics import Interval, t_interval
+from drsn_jax.studies.ablation_figures import RULE_TITLES, Row, label, levels, matched, mean, rows_of_rules, rows_of_thresholds
+from drsn_jax.studies.ablation_plan import NO_RULE
+from drsn_jax.studies.runs import read_rows, unique
+
+TITLES = {
+    "levels": "Trained at one level, tested at all",
+    "kinds": "Trained on one kind of noise, tested on the others",
+    "range": "Trained clean, at one level, or on a range of levels",
+    "rules": "Which rule of thresholding",
+    "thresholds": "What the thresholds do",
+    "window": "One window before and after the thresholds",
+}
+
+
+STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
+    "img{max-width:100%;height:auto}table{border-collapse:collapse;font-size:14px}"
+    "td,th{border-bottom:1px solid #ddd;padding:.2rem .8rem;text-align:left}small{color:#555}"
+)
+
+
+def sentences(folder: str | Path) -> dict[str, list[str]]:
+    """What each figure means, by its name in ``ablation_figures.draw_all``."""
+    rows = read_rows(Path(folder) / "results.csv")
+    soft = [row for row in rows if row["rule"] == "soft"]
+    found = {
+        "levels": _levels(soft),
+        "kinds": _kinds(soft),
+        "range": _range(soft),
+        "rules": _rules(rows),
+        "thresholds": _thresholds(rows_of_thresholds(folder)),
+    }
+    return {name: told for name, told in found.items() if told}
+
+
+def compare(one: Sequence[Row], other: Sequence[Row]) -> Interval:
+    """The difference of accuracy in points, means over the test conditions that both have: with several seeds the interval of
+    Student's t over them, else that of two shares of so many windows (which are not independent within a recording: rather
+    too narrow)."""
+    pairs = [
+        (a, b) for a in one for b in other if all(a[column] == b[column] for column in ("seed", "test_noise", "test_snr_db"))
+    ]
+    difference = lambda some: 100 * float(np.mean([float(a["accuracy"]) - float(b["accuracy"]) for a, b in some]))  # noqa: E731
+    by_seed = [difference([p for p in pairs if p[0]["seed"] == seed]) for seed in unique([a for a, _ in pairs], "seed")]
+    if not by_seed:
+        return Interval(math.nan, math.nan)
+    if len(by_seed) > 1:
+        return t_interval(by_seed)
+    error = 0.0
+    for rows in zip(*pairs, strict=True):
+        share, windows = float(np.mean([float(r["accuracy"]) for r in rows])), int(rows[0]["windows"])
+        error += share * (1 - share) / windows
+    return Interval(by_seed[0], 196 * math.sqrt(error))
+
+
+def verdict(found: Interval) -> str:
+    """A difference in words: above, below, or not told apart."""
+    if math.isnan(found.mean):
+        return "cannot be compared with"
+    points = f"{abs(found.mean):.1f} points (± {found.half_width:.1f})"
+    if abs(found.mean) <= max(found.half_width, 0.05):  # which is written as 0.0
+        return f"cannot be told apart ({found.mean:+.1f} ± {found.half_width:.1f} points) from"
+    return f"is {points} {'above' if found.mean > 0 else 'below'}"
+
+
+def write_report(folder: str | Path, figures: Mapping[str, Path], settings: Mapping[str, Any]) -> Path:
+    """``report.html`` in the folder, with the figures inside it: it opens from disk, without a network."""
+    folder = Path(folder)
+    told = sentences(folder)
+    parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>Noise ablation</title><style>{STYLE}</style>"]
+    parts.append("<h1>Noise ablation</h1>")
+    for name, file in figures.items():
+        parts.append(f"<h2>{html.escape(TITLES[name])}</h2>")
+        parts += [f"<p>{html.escape(sentence)}</p>" for sentence in told.get(name, [])]
+        data = base64.b64encode(file.read_bytes()).decode()
+        parts.append(f'<img src="data:image/png;base64,{data}" alt="{html.escape(TITLES[name])}">')
+    parts.append("<h2>Settings</h2><table>")
+    parts += [f"<tr><th>{html.escape(k)}<td>{html.escape(str(v))}" for k, v in settings.items()]
+    parts.append(
+        "</table><p><small>± is half a 95 % interval: over seeds (Student t) where there are several, else of shares of so many "
+        "windows, which is rather too narrow, for windows of one recording are not independent.</small></html>"
+    )
+    file = folder / "report.html"
+    write_atomically(file, "\n".join(parts))
+    return file
+
+
+def _levels(rows: Sequence[Row]) -> list[str]:
+    told = []
+    for kind in unique(rows, "test_noise"):
+        of_kind = [row for row in rows if row["test_noise"] == kind and row["train_noise"] in (kind, "none")]
+        single = [level for level in levels(of_kind, "train_snr_db") if ".." not in level and level != "inf"]
+        same = [row for row in matched(of_kind) if row["train_snr_db"] in single]
+        if len(single) < 2 or not same:
+            continue
+        shares = [100 * mean(same, "accuracy", train_snr_db=level) for level in single]
+        low, high = single[0], single[-1]
+        at_low = [row for row in of_kind if float(row["test_snr_db"]) == float(low)]
+        other = compare([r for r in at_low if r["train_snr_db"] == high], [r for r in at_low if r["train_snr_db"] == low])
+        told.append(
+            f"In {kind} noise, trained and tested at the same level, {shares[0]:.1f} % are right at {label(low)} dB and "
+            f"{shares[-1]:.1f} % at {label(high)} dB; at {label(low)} dB, training at {label(high)} dB {verdict(other)} training "
+            f"at {label(low)} dB."
+        )
+    return told
+
+
+def _kinds(rows: Sequence[Row]) -> list[str]:
+    rows = [row for row in matched(rows) if row["train_noise"] != "none"]
+    told = []
+    for kind in unique(rows, "train_noise"):
+        for tested in unique(rows, "test_noise"):
+            same = [row for row in rows if row["test_noise"] == tested and row["train_noise"] == tested]
+            other = [row for row in rows if row["test_noise"] == tested and row["train_noise"] == kind]
+            if kind != tested and same and other:
+                found = compare(other, same)
+                told.append(f"Tested in {tested} noise, training in {kind} noise {verdict(found)} training in {tested} noise.")
+    return told
+
+
+def _range(rows: Sequence[Row]) -> list[str]:
+    told = []
+    for kind in unique(rows, "test_noise"):
+        noisy = [r for r in rows if r["test_noise"] == kind and math.isfinite(float(r["test_snr_db"]))]
+        wide = [row for row in noisy if ".." in row["train_snr_db"] and row["train_noise"] == kind]
+        clean = [row for row in noisy if row["train_snr_db"] == "inf"]
+        if not wide:
+            continue
+        name = label(wide[0]["train_snr_db"])
+        if clean:
+            found = verdict(compare(wide, clean))
+            told.append(f"Over all noisy levels of {kind} noise, training on {name} dB {found} training clean.")
+        single = [row for row in noisy if row["train_noise"] == kind and ".." not in row["train_snr_db"]]
+        by_level = {level: [r for r in single if r["train_snr_db"] == level] for level in levels(single, "train_snr_db")}
+        if by_level:
+            best = max(by_level, key=lambda level: mean(by_level[level], "accuracy"))
+            told.append(
+                f"Against the single level that does best over all of them, {label(best)} dB, training on {name} dB "
+                f"{verdict(compare(wide, by_level[best]))} it."
+            )
+    return told
+
+
+def _rules(rows: Sequence[Row]) -> list[str]:
+    others = [row for row in rows if row["rule"] != "soft"]
+    told = []
+    for level in levels(others, "train_snr_db"):
+        at = matched(rows_of_rules(rows, level))
+        for rule in unique(at, "rule"):
+            both = {row["seed"] for row in at if row["rule"] == rule} & {row["seed"] for row in at if row["rule"] == NO_RULE}
+            if rule != NO_RULE and both:
+                chosen, base = ([r for r in at if r["rule"] == name and r["seed"] in both] for name in (rule, NO_RULE))
+                where = "clean" if level == "inf" else f"at {label(level)} dB"
+                told.append(
+                    f"Trained and tested {where}, the rule {RULE_TITLES[rule]} "
+                    f"({100 * mean(chosen, 'accuracy'):.1f} %) {verdict(compare(chosen, base))} no thresholds "
+                    f"({100 * mean(base, 'accuracy'):.1f} %)."
+                )
+    return told
+
+
+def _thresholds(rows: Sequence[Row]) -> list[str]:
+    if not rows:
+        return []
+    tested = levels(rows, "test_snr_db")
+    zeros = [100 * mean(rows, "zeros", test_snr_db=level) for level in tested]
+    alpha = [mean(rows, "alpha", test_snr_db=level) for level in tested]
+    collapsed = 100 * mean(rows, "collapsed")
+    told = []
+    if len(tested) > 1:
+        change = round(zeros[-1], 1) - round(zeros[0], 1)
+        word = "falls" if change < 0 else "rises" if change > 0 else "stays: it goes"
+        last = label(tested[-1]) + ("" if tested[-1] == "inf" else " dB")
+        told.append(
+            f"From {label(tested[0])} dB to {last} the share of features set to zero {word} from {zeros[0]:.1f} to "
+            f"{zeros[-1]:.1f} % (mean over units), and the mean α goes from {alpha[0]:.3f} to {alpha[-1]:.3f}."
+        )
+    told.append(f"{collapsed:.1f} % of all α have collapsed, that is, lie within 0.02 of 0 or 1.")
+    return told

@@ -1,0 +1,113 @@
+"""What is written of a trial: records of its epochs, and its rows in the tables of the run."""
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from drsn_jax.data.windows import Fold
+from drsn_jax.evaluation.metrics import scores
+from drsn_jax.studies.runs import RunFolder
+from drsn_jax.studies.trials import Result
+from drsn_jax.training.loop import Epoch
+
+TRIAL = ("network", "noise", "snr_db", "protocol", "fold", "seed")  # the columns that tell trials apart
+
+
+_FEATURES = "features_"
+
+
+def epoch_record(trial: Mapping[str, Any], epoch: Epoch, confusion: np.ndarray) -> dict[str, Any]:
+    """An epoch of a trial, with the confusion on the test windows, for ``metrics.jsonl``."""
+    record: dict[str, Any] = {
+        **trial_record(trial),
+        "epoch": epoch.number,
+        "learning_rate": None if epoch.learning_rate is None else float(f"{epoch.learning_rate:.6g}"),
+        "train_loss": _rounded(epoch.loss),
+        "train_accuracy": _rounded(epoch.accuracy),
+        "test_accuracy": _rounded(scores(confusion).accuracy),
+        "seconds": round(epoch.seconds, 3),
+        "windows_per_second": round(epoch.windows_per_second) if math.isfinite(epoch.windows_per_second) else None,
+    }
+    if epoch.validation_loss is not None:
+        record["validation_loss"] = _rounded(epoch.validation_loss) if math.isfinite(epoch.validation_loss) else None
+        record["validation_accuracy"] = _rounded(epoch.validation_accuracy or 0.0)
+    if epoch.memory is not None:
+        record["device_memory_bytes"] = epoch.memory
+    return record
+
+
+def trial_record(trial: Mapping[str, Any]) -> dict[str, Any]:
+    """A trial as ``metrics.jsonl`` names it: JSON has no infinity."""
+    return {**trial, "snr_db": "inf" if math.isinf(trial["snr_db"]) else trial["snr_db"]}
+
+
+def trial_key(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """What tells a trial from others, the same for a row of a table, where all is text."""
+    return tuple(str(row[name]) for name in TRIAL)
+
+
+def write_result(
+    folder: RunFolder,
+    trial: Mapping[str, Any],
+    parameters: int,
+    result: Result,
+    fold: Fold,
+    recordings: Sequence[str],
+    classes: Sequence[str],
+) -> dict[str, Any]:
+    """Write the rows of a trial that is done into all tables and return that of ``results.csv``.
+
+    ``recordings`` and ``classes`` are the names behind the numbers of ``fold``.
+    """
+    if not math.isnan(result.seconds):
+        folder.add_rows("timings", [{**trial, "training_seconds": round(result.seconds, 2)}], key=TRIAL)
+    named = [
+        {"true": classes[i], "predicted": classes[j], "windows": int(count)}
+        for (i, j), count in np.ndenumerate(result.test_confusion)
+    ]
+    folder.add_rows("confusion", [{**trial, **row} for row in named], key=TRIAL)
+    correct = result.predicted == fold.test_labels
+    folder.add_rows(
+        "by_recording",
+        [
+            {
+                **trial,
+                "recording": recordings[index],
+                "windows": int((fold.test_recordings == index).sum()),
+                "correct": int(correct[fold.test_recordings == index].sum()),
+            }
+            for index in np.unique(fold.test_recordings)
+        ],
+        key=TRIAL,
+    )
+    test = scores(result.test_confusion)
+    row = {
+        "network": trial["network"],
+        "parameters": parameters,
+        **{name: trial[name] for name in TRIAL[1:]},
+        "train_accuracy": _rounded(scores(result.train_confusion).accuracy),
+        "test_accuracy": _rounded(test.accuracy),
+        "balanced_accuracy": _rounded(test.balanced_accuracy),
+        "macro_f1": _rounded(test.macro_f1),
+    }
+    # last: its row says that the trial is done
+    folder.add_rows("results", [row], key=TRIAL)
+    return row
+
+
+def write_features(folder: str | Path, network: str, features: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> None:
+    """The pooled features ``(n, channels)`` of test windows in a network's first trial, with their labels ``(n,)``."""
+    file = Path(folder) / f"{_FEATURES}{network}.npz"
+    np.savez(file, features=features, labels=labels, classes=np.asarray(classes, dtype=str))
+
+
+def feature_files(folder: str | Path) -> dict[str, Path]:
+    """The files of ``write_features`` by their networks."""
+    return {file.stem.removeprefix(_FEATURES): file for file in sorted(Path(folder).glob(f"{_FEATURES}*.npz"))}
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), 6)

@@ -1,0 +1,160 @@
+"""The paper's table from the files of a run: accuracy with its spread, the paired difference to ResNet, the time."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from drsn_jax.evaluation.metrics import Interval, bootstrap_interval, t_interval
+from drsn_jax.studies.runs import read_rows
+
+BASELINE = "spectrum_logistic"
+
+
+TITLES = {
+    "convnet": "ConvNet",
+    "resnet": "ResNet",
+    "senet": "SENet",
+    "drsn_cs": "DRSN-CS",
+    "drsn_cw": "DRSN-CW",
+    BASELINE: "spectrum + logistic regression",
+}
+
+
+Row = Mapping[str, str]
+
+
+class Line(NamedTuple):
+    """One network over all conditions, in per cent and seconds; NaN where there is no number.
+
+    ``trials`` counts seeds × folds; ``spread`` values are standard deviations over them. ``difference`` is test accuracy
+    minus that of ResNet in the same trial, with a 95 % interval; ``over_recordings`` says that it is a bootstrap over test
+    recordings, because there is one trial only.
+    """
+
+    network: str
+    parameters: int
+    trials: int
+    train: float
+    train_spread: float
+    test: float
+    test_spread: float
+    difference: Interval
+    over_recordings: bool
+    seconds: float
+
+
+def summarise(folder: str | Path, reference: str = "resnet") -> list[Line]:
+    """A line for each network in the run's ``results.csv``, in the order of the rows."""
+    folder = Path(folder)
+    results = read_rows(folder / "results.csv")
+    by_recording = read_rows(folder / "by_recording.csv")
+    seconds = defaultdict(list)
+    for row in read_rows(folder / "timings.csv"):
+        seconds[row["network"]].append(float(row["training_seconds"]))
+    # an unfinished run lacks conditions of some networks: only those that both have are compared
+    other = {_condition(row): _test(row) for row in results if row["network"] == reference}
+    lines = []
+    for network in dict.fromkeys(row["network"] for row in results):
+        of_network = [row for row in results if row["network"] == network]
+        train = _by_trial(of_network, lambda row: float(row["train_accuracy"]))
+        test = _by_trial(of_network, _test)
+        difference, bootstrapped = Interval(float("nan"), float("nan")), False
+        common = [row for row in of_network if _condition(row) in other]
+        if network != reference and common:
+            paired = _by_trial(common, lambda row: _test(row) - other[_condition(row)])
+            difference = t_interval([100 * value for value in paired.values()])
+            if np.isnan(difference.half_width):
+                chosen = {_condition(row) for row in common}
+                rows = [row for row in by_recording if _condition(row) in chosen]
+                difference, bootstrapped = _bootstrap(rows, network, reference), True
+        parameters = int(of_network[0]["parameters"])
+        time = float(np.mean(seconds[network])) if seconds[network] else float("nan")
+        lines.append(
+            Line(
+                network,
+                parameters,
+                len(test),
+                *_mean_and_spread(train.values()),
+                *_mean_and_spread(test.values()),
+                difference,
+                bootstrapped,
+                time,
+            )
+        )
+    return lines
+
+
+def markdown(lines: Sequence[Line]) -> str:
+    """The lines as a Markdown table, with a note that says what the numbers are."""
+    head = "| network | parameters | train accuracy, % | test accuracy, % | test − ResNet, points | training, s |"
+    rows = [head, "|---|---|---|---|---|---|"]
+    for line in lines:
+        time = "–" if np.isnan(line.seconds) else f"{line.seconds:.0f}"
+        rows.append(
+            f"| {TITLES.get(line.network, line.network)} | {line.parameters:,} | {_pair(line.train, line.train_spread)} | "
+            f"{_pair(line.test, line.test_spread)} | {_difference(line)} | {time} |"
+        )
+    return "\n".join([*rows, "", note(lines)])
+
+
+def note(lines: Sequence[Line]) -> str:
+    """What the numbers of the table are."""
+    trials = max((line.trials for line in lines), default=0)
+    draw = " The spectrum is fitted to one draw of the noise, networks meet a new one in every step unless it is fixed."
+    if trials > 1:
+        return (
+            f"± is the standard deviation over {trials} trials (seeds × folds), [ ] the 95 % interval of the paired difference "
+            "(Student t)." + draw
+        )
+    return (
+        "One trial: no spread over seeds; [ ] is the 95 % interval of the paired difference by a bootstrap over test recordings, "
+        "which leaves the luck of the seed out." + draw
+    )
+
+
+def _condition(row: Row) -> tuple[str, ...]:
+    return row["noise"], row["snr_db"], row["fold"], row["seed"]
+
+
+def _test(row: Row) -> float:
+    return float(row["test_accuracy"])
+
+
+def _by_trial(rows: Iterable[Row], value: Callable[[Row], float]) -> dict[tuple[str, str], float]:
+    """For each (fold, seed) the mean of ``value`` over the conditions."""
+    values = defaultdict(list)
+    for row in rows:
+        values[row["fold"], row["seed"]].append(value(row))
+    return {trial: float(np.mean(found)) for trial, found in values.items()}
+
+
+def _bootstrap(rows: Iterable[Row], network: str, reference: str) -> Interval:
+    """The paired difference in points, resampled over test recordings, each with all its conditions."""
+    correct: dict[str, dict[str, int]] = {network: defaultdict(int), reference: defaultdict(int)}
+    windows: dict[str, int] = defaultdict(int)
+    for row in rows:
+        if row["network"] in correct:
+            correct[row["network"]][row["recording"]] += int(row["correct"])
+            windows[row["recording"]] += int(row["windows"]) if row["network"] == network else 0
+    names = sorted(windows)
+    differences = [100 * (correct[network][name] - correct[reference][name]) / windows[name] for name in names]
+    return bootstrap_interval(differences, [windows[name] for name in names])
+
+
+def _mean_and_spread(values: Iterable[float]) -> tuple[float, float]:
+    sample = 100 * np.asarray(list(values))
+    return float(sample.mean()), float(sample.std(ddof=1)) if len(sample) > 1 else float("nan")
+
+
+def _pair(mean: float, spread: float) -> str:
+    return f"{mean:.2f}" if np.isnan(spread) else f"{mean:.2f} ± {spread:.2f}"
+
+
+def _difference(line: Line) -> str:
+    mean, half_width = line.difference
+    if np.isnan(mean):
+        return "–"
+    return f"{mean:+.2f}" + ("" if np.isnan(half_width) else f" [{mean - half_width:+.2f}, {mean + half_width:+.2f}]")

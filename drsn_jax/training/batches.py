@@ -1,0 +1,148 @@
+"""The training windows on their way to the step: in the order of (seed, epoch), in batches of one shape, spread over devices.
+
+Small sets lie on the device and batches are picked there; large ones stay in host memory, or in a file that is memory-mapped,
+and batches are made ready ahead by a thread. The step sees no difference.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from drsn_jax.core.arrays import native
+from drsn_jax.core.distributed import AXIS_NAME, Device, replicate, shares
+from drsn_jax.core.storage import PREFETCH, prefetch
+
+
+def steps_per_epoch(examples: int, batch_size: int) -> int:
+    """How many batches hold every example once; the last is filled up."""
+    return -(-examples // batch_size)
+
+
+def epoch_order(examples: int, batch_size: int, *, seed: int, epoch: int) -> np.ndarray:
+    """The examples of each batch of an epoch ``(steps, batch_size)``: a permutation decided by (seed, epoch), whose beginning
+    fills up the last batch."""
+    order = np.random.default_rng((seed, epoch)).permutation(examples)
+    return np.resize(order, (steps_per_epoch(examples, batch_size), batch_size))
+
+
+class Batches:
+    """A training set as batches.
+
+    Args:
+      windows: ``(n, *positions, channels)``, an array or a memory map (``numpy.load(file, mmap_mode="r")``).
+      labels: ``(n,)`` integers.
+      batch_size: examples a step, over all devices of all processes.
+      seed: of the order.
+      devices: of this process, for a step that ``distributed.pmap_step`` made: the batch gets their axis in front, and each
+        process reads its own share of the examples alone. None for a step under ``jit``.
+      on_device: whether all windows are put on the device; by default on an accelerator, where they take less than a quarter of
+        its memory (that of a CPU is the same anyway).
+
+    Raises:
+      ValueError: without examples, with another number of labels, for types that are no numbers or no labels, or for devices that
+        do not divide the batch.
+    """
+
+    def __init__(
+        self,
+        windows: np.ndarray,
+        labels: np.ndarray,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        devices: Sequence[Device] | None = None,
+        on_device: bool | None = None,
+    ) -> None:
+        if len(windows) == 0 or len(windows) != len(labels):
+            raise ValueError(f"training needs as many windows as labels, and some: got {len(windows)} and {len(labels)}")
+        if not isinstance(batch_size, int | np.integer) or batch_size < 1:
+            raise ValueError(f"a batch has at least one example, got a batch size of {batch_size}")
+        if seed < 0:
+            raise ValueError(f"the seed of an order is not negative, got {seed}")
+        if windows.dtype.kind not in "iufb" and windows.dtype != jnp.bfloat16:
+            raise ValueError(f"windows are real numbers, got the type {windows.dtype}")
+        if labels.ndim != 1 or labels.dtype.kind not in "iu" or labels.min() < 0:
+            raise ValueError(f"labels are integers from 0, (n,), got {labels.dtype}{list(labels.shape)} from {labels.min()}")
+        self.windows, self.labels, self.batch_size, self.seed = windows, labels, batch_size, seed
+        self.examples, self.steps = len(windows), steps_per_epoch(len(windows), batch_size)
+        if devices is not None and not devices:
+            raise ValueError("an empty list of devices was given: give at least one, or None for a step without a map")
+        self._devices = list(devices) if devices is not None else None
+        self._count, self._mine = (1, [0]) if self._devices is None else shares(self._devices)
+        if batch_size % self._count:
+            raise ValueError(f"{self._count} devices do not divide the batch size {batch_size}: choose a multiple")
+        home = (self._devices or jax.local_devices())[0]
+        self._ahead = PREFETCH if home.platform != "cpu" or isinstance(windows, np.memmap) else 0
+        self._pick = None
+        if on_device if on_device is not None else _fits(home, windows.nbytes):
+            self._pick, self._ahead = _picker(windows, labels, self._devices), 0
+
+    def epoch(self, number: int, *, first_step: int = 0, steps_per_call: int = 1) -> Iterator[dict[str, Any]]:
+        """The batches of epoch ``number`` from step ``first_step`` on.
+
+        Windows are ``(batch, …)``, under several devices ``(devices, batch / devices, …)``; with ``steps_per_call`` above 1 an
+        axis of so many steps stands before the batch's, shorter at the end of an epoch that it does not divide.
+        """
+        order = epoch_order(self.examples, self.batch_size, seed=self.seed, epoch=number)
+        mine = order.reshape(len(order), self._count, -1)[first_step:, self._mine]
+        calls = (mine[i : i + steps_per_call] for i in range(0, len(mine), steps_per_call))
+        return prefetch((self._batch(self._layout(call, steps_per_call)) for call in calls), self._ahead)
+
+    def describe_bad(self, number: int, step: int) -> str:
+        """Which windows of a step's batch hold numbers that are not finite; empty if none (of those that this process reads)."""
+        order = epoch_order(self.examples, self.batch_size, seed=self.seed, epoch=number)[step]
+        mine = np.unique(order.reshape(self._count, -1)[self._mine])
+        bad = [int(i) for i in mine if not np.all(np.isfinite(self.windows[i]))]
+        if not bad:
+            return ""
+        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
+        numbers = f"{'window' if len(bad) == 1 else 'windows'} {', '.join(map(str, bad[:5]))}{more}"
+        return f"{numbers} of the training set, in its batch, {'holds' if len(bad) == 1 else 'hold'} NaN or infinity"
+
+    def _layout(self, examples: np.ndarray, steps_per_call: int) -> np.ndarray:
+        """``(steps, devices, share)`` as the step wants it."""
+        if steps_per_call == 1:
+            examples = examples[0]
+            return examples[0] if self._devices is None else examples
+        examples = examples.swapaxes(0, 1)
+        return examples[0] if self._devices is None else examples
+
+    def _batch(self, examples: np.ndarray) -> dict[str, Any]:
+        if self._pick is not None:
+            return self._pick(examples)
+        batch = {
+            "windows": native(self.windows[examples]),
+            "labels": native(self.labels[examples]),
+            "weights": np.ones(examples.shape, np.float32),
+        }
+        # on an accelerator the copying starts now and not with the step; pmap places its shards itself
+        return jax.device_put(batch) if self._ahead and self._devices is None else batch
+
+
+def _fits(device: Any, size: int) -> bool:
+    limit = (device.memory_stats() or {}).get("bytes_limit", math.inf) if device.platform != "cpu" else 0
+    return size < limit / 4
+
+
+def _picker(windows: np.ndarray, labels: np.ndarray, devices: Sequence[Device] | None) -> Any:
+    """``examples -> batch`` from windows that lie on every device."""
+
+    def pick(data: Any, examples: jax.Array) -> dict[str, jax.Array]:
+        return {
+            "windows": data[0][examples],
+            "labels": data[1][examples],
+            "weights": jnp.ones(examples.shape, jnp.float32),
+        }
+
+    data = (native(np.ascontiguousarray(windows)), native(np.ascontiguousarray(labels)))
+    if devices is None:
+        placed, compiled = jax.device_put(data), jax.jit(pick)
+    else:
+        spread = NamedSharding(Mesh(np.asarray(devices), (AXIS_NAME,)), PartitionSpec(AXIS_NAME))
+        placed, compiled = replicate(data, devices), jax.jit(pick, out_shardings=spread)
+    return lambda examples: compiled(placed, examples)

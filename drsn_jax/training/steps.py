@@ -1,0 +1,277 @@
+"""Training as one pure step ``(state, batch) -> (state, metrics)``: ``jit`` it, ``pmap`` it over devices, ``vmap`` it.
+
+A batch is ``{"windows": (batch, *positions, channels), "labels": (batch,) integers, "weights": (batch,)}``. Metrics are sums
+over the batch, ``loss``, ``correct``, ``count`` (the sum of the weights) and in evaluation ``confusion`` (true class × predicted
+class): add them up over batches and divide by ``count`` at the end. Training adds ``gradient_norm``, which is no sum.
+"""
+
+import enum
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import chex
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jax.core import Tracer
+from jax.typing import ArrayLike
+
+from drsn_jax.functional.noise import example_keys
+from drsn_jax.nn.networks import Network
+
+
+class KeyPurpose(enum.IntEnum):
+    """What random numbers are drawn for: ``fold_in(root, purpose)`` is the key of a purpose, the root that of a seed."""
+
+    TRAINING = 0
+    TEST_NOISE = 1
+    TRAIN_NOISE = 2
+    VALIDATION_NOISE = 3
+    LEVELS = 4
+
+
+Batch = Mapping[str, ArrayLike]
+
+
+Metrics = dict[str, jax.Array]
+
+
+Noise = Callable[[jax.Array, jax.Array], jax.Array]
+
+
+@flax.struct.dataclass
+class TrainState:
+    """All that decides how training goes on, as arrays: ``step`` counts the steps made, ``key`` is the root of all noise."""
+
+    params: Any
+    batch_stats: Any
+    opt_state: Any
+    step: jax.Array
+    key: jax.Array
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """What ``network.apply`` takes."""
+        return {"params": self.params, "batch_stats": self.batch_stats}
+
+
+# what runs once need not be fast: the many random draws of an initialisation compile three times as quickly so
+QUICK_COMPILATION = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
+
+Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+
+
+def create_state(network: Network, optimizer: optax.GradientTransformation, key: jax.Array, windows: ArrayLike) -> TrainState:
+    """A fresh state; ``windows`` ``(batch, *positions, channels)`` gives the shapes alone, one window is enough."""
+    shape = (1, *jnp.shape(windows)[1:])
+
+    def create(key: jax.Array) -> TrainState:
+        init_key, noise_key = jax.random.split(key)
+        variables = network.init(init_key, jnp.zeros(shape, jnp.float32), train=False)
+        params = variables["params"]
+        stats = variables.get("batch_stats", {})
+        return TrainState(params, stats, optimizer.init(params), jnp.zeros((), jnp.int32), noise_key)
+
+    # inside a transformation the caller decides how it is compiled
+    if isinstance(key, Tracer):
+        return create(key)
+    return jax.jit(create).lower(key).compile(QUICK_COMPILATION)(key)
+
+
+def paper_optimizer(
+    total_steps: int,
+    learning_rate: float = 0.1,
+    *,
+    momentum: float = 0.9,
+    weight_decay: float = 1e-4,
+) -> optax.GradientTransformation:
+    """Stochastic gradient descent as in the paper::
+
+        g ← gradient + weight_decay · w      (convolution and FC kernels only)
+        v ← momentum · v + g;   w ← w - rate · v
+
+    with the rate ``learning_rate``, a tenth of it after 40 % of ``total_steps`` and a hundredth after 80 %.
+
+    Raises ValueError if ``total_steps`` is not positive. Source: Zhao et al. 2020, section IV.
+    """
+    decay = optax.add_decayed_weights(weight_decay, mask=kernels)
+    return optax.chain(decay, optax.sgd(paper_schedule(total_steps, learning_rate), momentum=momentum))
+
+
+def paper_schedule(total_steps: int, learning_rate: float = 0.1) -> optax.Schedule:
+    """The learning rate of ``paper_optimizer`` as a function of the steps made; errors and source as there."""
+    if total_steps < 1:
+        raise ValueError(f"the schedule needs at least one step, got total_steps={total_steps}")
+    # never before the first step
+    drops = {max(1, round(total_steps * share)): 0.1 for share in (0.4, 0.8)}
+    return optax.piecewise_constant_schedule(learning_rate, drops)
+
+
+def scale_body(rate: float) -> optax.GradientTransformation:
+    """Multiplies the updates of all parameters but the classifier's by ``rate``, for fine-tuning: 0 freezes the body (its batch
+    statistics still follow the data). Chain it behind an optimizer."""
+
+    def scale(updates: Any, _: Any = None) -> Any:
+        return jax.tree.map_with_path(lambda path, u: u if path[0].key == "classifier" else rate * u, updates)
+
+    return optax.stateless(scale)
+
+
+def kernels(params: Any) -> Any:
+    """A tree like ``params`` that is True at the kernels of convolutions and FC layers, False at biases, scales and offsets."""
+    return jax.tree.map_with_path(lambda path, _: path[-1].key == "kernel", params)
+
+
+def make_train_step(
+    network: Network,
+    optimizer: optax.GradientTransformation,
+    *,
+    noise: Noise | None = None,
+    prepare: Callable[[jax.Array], jax.Array] | None = None,
+    class_weights: Sequence[float] | None = None,
+    axis_name: str | None = None,
+) -> Step:
+    """One step of training, to be transformed by ``jax.jit``, ``jax.vmap`` or ``distributed.pmap_step``.
+
+    The loss is the weighted mean cross-entropy, ``Σ w_i·loss_i / Σ w_i``, the weights those of the batch times those of the
+    classes; metrics use the batch's alone. The batch statistics take in every example, whatever its weight.
+
+    Args:
+      network: its fields are used as they are, but for ``axis_name``.
+      optimizer: an Optax transformation.
+      noise: ``(key, window) -> window``, fresh for every example and step, for example
+        ``functools.partial(add_noise, snr_db=-5.0)``; None where there is none, or where it was added once beforehand.
+        The key of an example is ``fold_in(fold_in(state.key, state.step), its index in the global batch)``.
+      prepare: ``window -> window`` after the noise, for example ``signals.standardise``.
+      class_weights: one number for each class.
+      axis_name: the mapped axis over whose replicas the batch is spread; gradients, statistics and metrics are then global.
+    """
+    # a norm with an axis name cannot run outside the map, so one instance does not serve both
+    network = network.clone(axis_name=axis_name)
+    if class_weights is not None and len(class_weights) != network.classes:
+        raise ValueError(f"{len(class_weights)} class weights were given for {network.classes} classes")
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        windows, labels, weights = _unpack(state, batch, noise, prepare, axis_name)
+        loss_weights = weights if class_weights is None else weights * jnp.asarray(class_weights, weights.dtype)[labels]
+        # divided by the global sum, so that the sum of the replicas' gradients is that of the global mean
+        normaliser = _sum(jnp.sum(loss_weights), axis_name)
+
+        def objective(params: Any) -> tuple[jax.Array, tuple[jax.Array, jax.Array, Any]]:
+            variables = {"params": params, "batch_stats": state.batch_stats}
+            logits, updates = _apply(network, variables, windows, train=True, mutable=["batch_stats"])
+            losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+            return jnp.sum(loss_weights * losses) / normaliser, (logits, losses, updates.get("batch_stats", {}))
+
+        grads, (logits, losses, stats) = jax.grad(objective, has_aux=True)(state.params)
+        grads = _sum(grads, axis_name)
+        if axis_name is not None:
+            stats = jax.lax.pmean(stats, axis_name)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        metrics = {
+            "loss": jnp.sum(weights * losses),
+            "correct": jnp.sum(weights * (jnp.argmax(logits, -1) == labels)),
+            "count": jnp.sum(weights),
+        }
+        state = TrainState(params, stats, opt_state, state.step + 1, state.key)
+        return state, {**_sum(metrics, axis_name), "gradient_norm": optax.tree.norm(grads)}
+
+    return step
+
+
+def repeat_step(step: Callable[..., tuple[TrainState, Metrics]]) -> Callable[..., tuple[TrainState, Metrics]]:
+    """Several steps in one call: ``(state, batches) -> (state, metrics)``, batches and metrics with an axis of steps in front;
+    more arguments are handed to each step.
+
+    For accelerators, where starting a short step takes longer than the step; XLA's convolutions are slow in loops on a CPU.
+    """
+
+    def steps(state: TrainState, batches: Batch, *arguments: Any) -> tuple[TrainState, Metrics]:
+        return jax.lax.scan(lambda state, batch: step(state, batch, *arguments), state, batches)
+
+    return steps
+
+
+def make_eval_step(
+    network: Network,
+    *,
+    noise: Noise | None = None,
+    prepare: Callable[[jax.Array], jax.Array] | None = None,
+    axis_name: str | None = None,
+) -> Step:
+    """One batch of evaluation: running statistics, the state as it was, metrics with ``confusion`` ``(classes, classes)``.
+
+    Arguments as in ``make_train_step``; the keys of ``noise`` are too, so a state always meets the same noise.
+    Noise that is to be the same for every state is better added once, by ``noise.add_noise_once``.
+    """
+    network = network.clone(axis_name=axis_name)
+
+    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        windows, labels, weights = _unpack(state, batch, noise, prepare, axis_name)
+        logits = _apply(network, state.variables, windows, train=False)
+        losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+        predicted = jnp.argmax(logits, -1)
+        confusion = jnp.zeros((network.classes, network.classes), weights.dtype).at[labels, predicted].add(weights)
+        # a padded example may be anything, also NaN
+        metrics = {
+            "loss": jnp.sum(jnp.where(weights == 0, 0, weights * losses)),
+            "correct": jnp.trace(confusion),
+            "count": jnp.sum(weights),
+            "confusion": confusion,
+        }
+        return state, _sum(metrics, axis_name)
+
+    return step
+
+
+def make_predict_step(
+    network: Network, *, prepare: Callable[[jax.Array], jax.Array] | None = None
+) -> Callable[[TrainState, ArrayLike], jax.Array]:
+    """``(state, windows) -> logits (batch, classes)`` with running statistics."""
+
+    def step(state: TrainState, windows: ArrayLike) -> jax.Array:
+        windows = jnp.asarray(windows)
+        return _apply(network, state.variables, jax.vmap(prepare)(windows) if prepare else windows, train=False)
+
+    return step
+
+
+def balanced_class_weights(labels: ArrayLike, classes: int) -> list[float]:
+    """Weights that give every class the same share of the loss: ``n / (classes · n_class)``.
+
+    Raises ValueError for a class without examples and for labels that are no class.
+    """
+    labels = jnp.asarray(labels)
+    if jnp.any((labels < 0) | (labels >= classes)):
+        raise ValueError(f"labels are from 0 to {classes - 1}, got {int(jnp.min(labels))} to {int(jnp.max(labels))}")
+    counts = jnp.bincount(labels, length=classes)
+    if jnp.any(counts == 0):
+        raise ValueError(f"class {int(jnp.argmin(counts))} has no examples: it can have no weight")
+    return (jnp.sum(counts) / (classes * counts)).tolist()
+
+
+def _apply(network: Network, *arguments: Any, **options: Any) -> Any:
+    """``network.apply``, whose type does not say that it returns a pair just where something is mutable."""
+    return network.apply(*arguments, **options)
+
+
+def _unpack(
+    state: TrainState, batch: Batch, noise: Noise | None, prepare: Callable | None, axis_name: str | None
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    windows, labels, weights = (jnp.asarray(batch[name]) for name in ("windows", "labels", "weights"))
+    chex.assert_rank([labels, weights], 1)
+    chex.assert_equal_shape_prefix([windows, labels, weights], 1)
+    if noise is not None:
+        key = jax.random.fold_in(state.key, state.step)
+        first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * len(labels)
+        windows = jax.vmap(noise)(example_keys(key, len(labels), first), windows)
+    if prepare is not None:
+        windows = jax.vmap(prepare)(windows)
+    return windows, labels, weights
+
+
+def _sum(tree: Any, axis_name: str | None) -> Any:
+    return tree if axis_name is None else jax.lax.psum(tree, axis_name)

@@ -1,0 +1,182 @@
+"""Tables and a figure from the files of a run of ``throughput.py``."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.cases import SIZES
+from bench.measuring import WAYS
+from drsn_jax.studies.comparison_tables import TITLES
+from drsn_jax.studies.runs import read_rows
+
+Row = Mapping[str, str]
+SETTINGS = {"as_started": "each as its users start it", "tcmalloc": "both with tcmalloc preloaded"}
+TASKS = {"train": "training step", "infer": "inference"}
+CASE = ["network", "task", "batch"]
+PYTORCH = ("torch_eager", "torch_compiled")
+# Okabe & Ito, and a marker of its own for each
+STYLES = {
+    "ours": ("#0072B2", "o"),
+    "ours_cores": ("#56B4E9", "D"),
+    "ours_plain": ("#009E73", "^"),
+    "torch_eager": ("#D55E00", "s"),
+    "torch_compiled": ("#E69F00", "v"),
+}
+
+
+def text(folder: str | Path) -> str:
+    """All tables, as Markdown."""
+    rows, starts = read_rows(Path(folder) / "results.csv"), read_rows(Path(folder) / "starts.csv")
+    parts = []
+    for setting in _unique(rows, "setting"):
+        chosen = [row for row in rows if row["setting"] == setting]
+        parts += [f"## {SETTINGS[setting]}", speeds(chosen), costs(chosen)]
+    if starts:
+        parts += ["## from the start of the process to the end of the first step", start_times(starts)]
+    return "\n\n".join(parts)
+
+
+def speeds(rows: Sequence[Row]) -> str:
+    """Windows a second of every way, and of ours the multiple of the faster one of PyTorch's."""
+    ways = [way for way in WAYS if any(row["way"] == way for row in rows)]
+    compared = [way for way in ways if way not in PYTORCH] if set(ways) & set(PYTORCH) else []
+    columns = [*(f"{WAYS[way]}, windows/s" for way in ways), *(f"{WAYS[way]} / PyTorch" for way in compared)]
+    lines = []
+    for case in cases(rows):
+        of = {row["way"]: float(row["windows_per_second"]) for row in case}
+        best = max((of[way] for way in PYTORCH if way in of), default=None)
+        ratios = [f"**{of[way] / best:.2f}**" if way in of and best else "–" for way in compared]
+        lines.append([*_names(case[0]), *(f"{of[way]:,.0f}" if way in of else "–" for way in ways), *ratios])
+    return "\n\n".join(["\n".join(table([*CASE, *columns], lines)), *comparisons(rows)])
+
+
+def comparisons(rows: Sequence[Row]) -> list[str]:
+    """In words: our own path against our plain one, and every network against ResNet."""
+    found = []
+    for case in cases(rows):
+        of = {row["way"]: float(row["windows_per_second"]) for row in case}
+        if {"ours", "ours_plain"} <= of.keys():
+            found.append(f"{', '.join(_names(case[0]))}: our own choice is {of['ours'] / of['ours_plain']:.2f} × our plain path.")
+    times = {(*_place(row), row["network"], row["way"]): float(row["milliseconds"]) for row in rows}
+    for (size, task, batch, network, way), time in times.items():
+        other = times.get((size, task, batch, "resnet", way))
+        if network != "resnet" and other is not None:
+            found.append(
+                f"{SIZES[size].title}, {TASKS[task]}, batch {batch}, {WAYS[way]}: {TITLES[network]} takes {time / other:.2f} × "
+                "the time of ResNet."
+            )
+    return ["\n".join(f"- {line}" for line in found)] if found else []
+
+
+def costs(rows: Sequence[Row]) -> str:
+    """Milliseconds with quartiles, page faults, peak memory and the share of the roofline that is reached."""
+    columns = ["", "ms a step", "quartiles", "page faults a step", "peak memory, MB", "roofline, ms", "reached"]
+    lines = [
+        [
+            *_names(row),
+            WAYS[row["way"]],
+            _number(row["milliseconds"]),
+            f"{_number(row['quartile_1'])}–{_number(row['quartile_3'])}",
+            _number(row["page_faults_a_step"]),
+            f"{float(row['peak_megabytes']):,.0f}",
+            _number(row["roofline_milliseconds"]),
+            f"{100 * float(row['roofline_milliseconds']) / float(row['milliseconds']):.0f} %",
+        ]
+        for row in rows
+    ]
+    return "\n".join(table([*CASE, *columns], lines))
+
+
+def start_times(starts: Sequence[Row]) -> str:
+    """Seconds to the first step and of the first call, with an empty cache of compiled programs and with a full one."""
+    lines = [
+        [
+            *_names(row),
+            WAYS[row["way"]],
+            row["cache"],
+            f"{float(row['start_seconds']):.1f}",
+            f"{float(row['compile_seconds']):.1f}",
+        ]
+        for row in starts
+    ]
+    return "\n".join(table([*CASE, "", "cache", "to the first step, s", "compilation, s"], lines))
+
+
+def draw(folder: str | Path) -> Path:
+    """Windows a second of every way, a line for each case, a panel for each setting."""
+    from matplotlib.figure import Figure
+
+    rows = read_rows(Path(folder) / "results.csv")
+    settings = _unique(rows, "setting")
+    labels = list(dict.fromkeys(_label(row) for row in rows))
+    places = {label: number for number, label in enumerate(labels)}
+    figure = Figure(layout="constrained", figsize=(4.2 + 4.6 * len(settings), 1.6 + 0.36 * len(labels)))
+    panels = list(figure.subplots(1, len(settings), squeeze=False, sharex=True, sharey=True).flat)
+    for panel, setting in zip(panels, settings, strict=True):
+        chosen = [row for row in rows if row["setting"] == setting]
+        for case in cases(chosen):
+            of = {row["way"]: float(row["windows_per_second"]) for row in case}
+            place, best = places[_label(case[0])], max((of[way] for way in PYTORCH if way in of), default=None)
+            ours = max((speed for way, speed in of.items() if way not in PYTORCH), default=None)
+            if best and ours:
+                note = {"xytext": (9, 0), "textcoords": "offset points", "va": "center", "fontsize": 8}
+                panel.annotate(f"{ours / best:.2f} ×", (max(ours, best), place), **note)
+        for way, (colour, marker) in STYLES.items():
+            points = [(float(row["windows_per_second"]), places[_label(row)]) for row in chosen if row["way"] == way]
+            if points:
+                style = {"color": colour, "marker": marker, "label": WAYS[way], "s": 34, "alpha": 0.9, "zorder": 3}
+                panel.scatter(*zip(*points, strict=True), **style)
+        panel.set_xscale("log")
+        panel.margins(x=0.17)
+        panel.set_xlabel("windows a second")
+        panel.set_title(SETTINGS[setting], fontsize=10)
+        panel.grid(alpha=0.3)
+    panels[0].set_yticks(range(len(labels)), labels)
+    panels[0].invert_yaxis()
+    handles: dict[str, Any] = {}
+    for panel in panels:
+        handles |= {label: handle for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, frameon=False)
+    best = "; ×: our best against the faster one of PyTorch's" if any(row["way"] in PYTORCH for row in rows) else ""
+    figure.suptitle(f"Speed on this machine{best}", fontsize=11)
+    file = Path(folder) / "throughput.png"
+    figure.savefig(file, dpi=130)
+    return file
+
+
+def cases(rows: Sequence[Row]) -> list[list[Row]]:
+    """Rows of the same network at the same task, together."""
+    found: dict[tuple[str, ...], list[Row]] = {}
+    for row in rows:
+        found.setdefault((*_place(row), row["network"]), []).append(row)
+    return list(found.values())
+
+
+def table(head: Sequence[str], lines: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table with columns of even width."""
+    widths = [max(map(len, column)) for column in zip(head, *lines, strict=True)]
+    padded = [" | ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in (head, *lines)]
+    padded.insert(1, "-|-".join("-" * width for width in widths))
+    return [f"| {line} |" if number != 1 else f"|-{line}-|" for number, line in enumerate(padded)]
+
+
+def _names(row: Row) -> list[str]:
+    return [f"{TITLES[row['network']]}, {SIZES[row['size']].title}", TASKS[row["task"]], row["batch"]]
+
+
+def _label(row: Row) -> str:
+    network, task, batch = _names(row)
+    return f"{network}\n{task}, batch {batch}"
+
+
+def _place(row: Row) -> tuple[str, str, str]:
+    return row["size"], row["task"], row["batch"]
+
+
+def _number(text: str) -> str:
+    value = float(text)
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
+def _unique(rows: Sequence[Row], column: str) -> list[str]:
+    return list(dict.fromkeys(row[column] for row in rows))

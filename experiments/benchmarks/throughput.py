@@ -1,0 +1,229 @@
+"""How fast the networks train and answer on this machine's CPU, beside the same networks in PyTorch.
+
+    pip install -e '.[bench]' && python experiments/benchmarks/throughput.py
+
+PyTorch's networks are written as its users write them and have the weights of ours; nothing is timed before the logits agree to
+1e-4. Every way of doing the work is a process of its own; they take turns, with the same threads, windows and batches, and each
+row is a median over the turns, warm-up left out. Two settings: each as its users start it (ours as a script does, with the
+settings of drsn_jax.core.runtime), and both with tcmalloc preloaded. Without PyTorch ours alone are measured.
+
+The tables are windows a second and their ratio to the faster of PyTorch eager and compiled; page faults and peak memory; the time
+from the start of a process to its first step, with an empty and with a full cache of compiled programs; and the roofline, what
+the copy and matrix rates of this machine allow. The folder of the run holds results.csv, starts.csv, machine.csv and a figure;
+the same command with --out on that folder measures what is missing. It takes about 20 minutes on two cores; keep the machine
+quiet meanwhile.
+"""
+
+import contextlib
+import importlib.util
+import os
+import platform
+import tempfile
+import time
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Literal
+
+from bench import given, measuring, report, roofline
+from bench.cases import Case
+
+from drsn_jax.cli import console, run_options
+from drsn_jax.core import runtime
+from drsn_jax.studies.runs import RunFolder
+
+NetworkName = Literal["drsn_cw", "drsn_cs", "resnet"]
+SizeName = Literal["paper", "wide", "images"]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to measure."""
+
+    networks: tuple[NetworkName, ...] = ("drsn_cw", "resnet")
+    """The first is measured at everything, the others beside it in training, at the first batch size."""
+    sizes: tuple[SizeName, ...] = ("paper", "wide", "images")
+    """The paper's network; one eight times as wide; one for images of 32 × 32 × 3."""
+    train_batches: tuple[int, ...] = (128, 1024)
+    """Windows a training step."""
+    batches: tuple[int, ...] = (1, 128, 1024)
+    """Windows of a call in inference."""
+    settings: tuple[Literal["as_started", "tcmalloc"], ...] = ("as_started", "tcmalloc")
+    """Each as its users start it; both with tcmalloc preloaded."""
+    turns: int = 15
+    """Turns of each way, of which the median is taken."""
+    compiled: bool = True
+    """Measure torch.compile too, which needs a C++ compiler."""
+    full: bool = False
+    """Every size at every batch: hours. By default that is for the first size; of the others a training step and inference, at
+    the first of --train-batches."""
+    threads: int | None = None
+    """Cores that all sides use; by default all there are."""
+    out: Path | None = None
+    """Folder of the run; by default runs/throughput-<UTC time>."""
+    dry_run: bool = False
+    """Run every part of it in seconds, with tiny networks and few turns: the numbers mean nothing."""
+    plain_runtime: bool = False
+    """Leave memory settings and compilation cache of this process as they are; those that are measured have their own."""
+
+
+def check(options: Options) -> None:
+    """ValueError for options that cannot be run."""
+    for name in ("networks", "sizes", "settings", "train_batches", "batches"):
+        chosen = getattr(options, name)
+        if len(set(chosen)) < len(chosen) or (not chosen and "batches" not in name):
+            raise ValueError(f"--{name.replace('_', '-')} needs different values, at least one, got {list(chosen)}")
+    if min(*options.train_batches, *options.batches, options.turns, 2) < 1:
+        raise ValueError("--turns and all batch sizes must be at least 1")
+    if min(options.train_batches, default=2) < 2:
+        raise ValueError("--train-batches must be at least 2: batch statistics of one window have no variance")
+    if options.threads is not None and not 1 <= options.threads <= runtime.cores():
+        raise ValueError(f"--threads must be from 1 to {runtime.cores()}, the cores there are, got {options.threads}")
+
+
+def shorten(options: Options) -> Options:
+    """The options of a dry run."""
+    changes: dict[str, Any] = {"networks": options.networks[:1], "sizes": options.sizes[:1], "settings": options.settings[:1]}
+    return replace(options, **changes, train_batches=(8,), batches=(8,), turns=2, compiled=False)
+
+
+def groups(options: Options, threads: int, torch: bool) -> list[list[tuple[Case, str]]]:
+    """Who takes turns with whom: a list of cases with the way each is done, for every size, task and batch."""
+    found = []
+    for size in options.sizes:
+        whole = options.full or size == options.sizes[0]
+        for task, batches in (("train", options.train_batches), ("infer", options.batches)):
+            for batch in batches if whole else options.train_batches[:1]:
+                first, *others = (Case(size, network, task, batch, options.dry_run) for network in options.networks)
+                ways = ["ours"]
+                if torch:
+                    ways += ["torch_eager"]
+                if torch and options.compiled:
+                    ways += ["torch_compiled"]
+                if task == "train":
+                    ways += ["ours_plain"]
+                if task == "infer" and threads > 1 and batch % threads == 0:
+                    ways += ["ours_cores"]
+                members = [(first, way) for way in ways]
+                if task == "train" and batch == batches[0]:
+                    members += [(case, way) for case in others for way in ("ours", "torch_eager") if torch or way == "ours"]
+                found.append(members)
+    return found
+
+
+def main() -> None:
+    options: Options = run_options.parse(Options, __doc__)
+    check(options)
+    begun = time.perf_counter()
+    threads = options.threads or runtime.cores()
+    if options.threads and hasattr(os, "sched_setaffinity"):
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])  # the processes started from here inherit it
+    if not options.plain_runtime:
+        runtime.prepare(dry_run=options.dry_run)
+    if options.dry_run:
+        options = shorten(options)
+    torch = importlib.util.find_spec("torch") is not None
+    if not torch:
+        console.say("PyTorch is not installed (pip install 'drsn-jax[bench]'): ours alone are measured")
+    libraries: dict[str, str | None] = dict.fromkeys(options.settings)
+    if "tcmalloc" in libraries and (library := tcmalloc()):
+        libraries["tcmalloc"] = library
+    elif libraries.pop("tcmalloc", 0) is None:
+        console.say("tcmalloc is not installed (Debian: libtcmalloc-minimal4): its rows are left out")
+    out = options.out or console.default_out("throughput")
+    chosen = {name: value for name, value in asdict(options).items() if name not in ("out", "plain_runtime")}
+    folder = RunFolder(out, {**chosen, "threads": threads, "torch": version("torch") if torch else None})
+    with folder.alone():
+        machine = rates(folder, threads, options.dry_run)
+        measure(options, folder, machine, libraries, groups(options, threads, torch), threads)
+    print(f"\n{report.text(out)}\n")
+    print(report.draw(out))
+    console.say(f"everything is in {out}; it took {console.duration(time.perf_counter() - begun)}")
+
+
+def tcmalloc() -> str | None:
+    """The library to preload, also where it is preloaded already."""
+    preloaded = os.environ.get("LD_PRELOAD", "").replace(":", " ").split()
+    return runtime.spare_tcmalloc() or next((path for path in preloaded if "tcmalloc" in path), None)
+
+
+def rates(folder: RunFolder, threads: int, short: bool) -> roofline.Machine:
+    """The machine's rates, measured once for a run."""
+    if not folder.rows("machine"):
+        sizes = {"repeats": 2, "large": 2**24, "side": 256} if short else {}
+        found = roofline.measure(threads, **sizes)
+        folder.add_rows("machine", [{"processor": processor(), "threads": threads, **found._asdict()}])
+    (row,) = folder.rows("machine")
+    machine = roofline.Machine(*(float(row[name]) for name in roofline.Machine._fields))
+    console.say(
+        f"{row['processor']}, {row['threads']} threads: {machine.operations / 1e9:.0f} GFLOP/s in matrix products, copies "
+        f"(read + write) {machine.memory / 1e9:.1f} GB/s in memory and {machine.cache / 1e9:.1f} GB/s in arrays of 1 MB"
+    )
+    return machine
+
+
+def processor() -> str:
+    """What the system calls it."""
+    file = Path("/proc/cpuinfo")
+    lines = file.read_text().splitlines() if file.exists() else []
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def measure(
+    options: Options,
+    folder: RunFolder,
+    machine: roofline.Machine,
+    libraries: dict[str, str | None],
+    groups: list[list[tuple[Case, str]]],
+    threads: int,
+) -> None:
+    """Measure what the folder lacks, group by group."""
+    done = {(row["setting"], row["size"], row["task"], row["batch"]) for row in folder.rows("results")}
+    started: set[tuple[Case, str]] = set()
+    weights: dict[Case, Path] = {}
+    with tempfile.TemporaryDirectory() as temporary, open(folder.path / "workers.log", "a") as log:
+        lengths = (0.01, 0.05) if options.dry_run else (0.5, 3.0)
+        plan = measuring.Plan(options.turns, *lengths, threads, Path(temporary) / "cache", log)
+        for setting, library in libraries.items():
+            for members in groups:
+                first = members[0][0]
+                if (setting, first.size, first.task, str(first.batch)) in done:
+                    continue
+                begun = time.perf_counter()
+                for case, _ in members:
+                    weights[case] = Path(temporary) / f"{case.size}_{case.network}.npz"
+                    if not weights[case].exists():
+                        given.write(case, weights[case])
+                # those that are timed find everything compiled, as in every start but the first
+                with contextlib.ExitStack() as stack:
+                    fresh = [member for member in members if member not in started]
+                    cold = measuring.start(fresh, weights, plan, library, stack, console.say)
+                started.update((worker.case, worker.way) for worker in cold)
+                members = [member for member in members if member in started]
+                with contextlib.ExitStack() as stack:
+                    workers = measuring.start(members, weights, plan, library, stack, console.say)
+                    rows = measuring.take_turns(workers, plan)
+                typical = {(worker.case, worker.way): row["milliseconds"] for worker, row in zip(workers, rows, strict=True)}
+                for worker, row in zip(workers, rows, strict=True):
+                    row["roofline_milliseconds"] = 1e3 * roofline.seconds(roofline.count(worker.case), machine)
+                starts = [
+                    start_row(worker, cache, typical[worker.case, worker.way], setting)
+                    for cache, some in (("cold", cold), ("warm", workers))
+                    for worker in some
+                ]
+                folder.add_rows("starts", starts)
+                folder.add_rows("results", [{"setting": setting, **row} for row in rows])
+                speeds = ", ".join(f"{measuring.WAYS[row['way']]} {row['windows_per_second']:,.0f}" for row in rows)
+                name = f"{first.size} {first.task} {first.batch}"
+                console.say(f"{setting}, {name}: {speeds} windows/s ({time.perf_counter() - begun:.0f} s)")
+
+
+def start_row(worker: measuring.Worker, cache: str, milliseconds: float, setting: str) -> dict[str, Any]:
+    """What a worker's start took; what its first call took more than others is compilation."""
+    compiling = max(0.0, worker.first["first_call_seconds"] - milliseconds / 1e3)
+    row = {"setting": setting, **worker.case.key, "way": worker.way, "cache": cache}
+    return {**row, "start_seconds": worker.start_seconds, "compile_seconds": compiling}
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,155 @@
+"""What ``prepare`` does to a process, and that an import does nothing; in processes of their own."""
+
+import os
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from drsn_jax.cli import run_options
+from drsn_jax.core import runtime
+from drsn_jax.core.runtime import cache_folder, spare_tcmalloc
+
+glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep memory")
+FAULTS = """
+import resource, statistics, sys
+from drsn_jax.core import runtime
+runtime.prepare(memory=sys.argv[1] == "kept", cache=False)
+if sys.argv[1] == "kept":
+    assert runtime.keep_memory() is True
+import jax, jax.numpy as jnp
+
+@jax.jit
+def step(x):  # needs a buffer of 85 MB, more than glibc keeps for any thread but the first
+    return jnp.tanh(x @ x.T) @ x / 4608
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+x, counts = jnp.ones((4608, 32)), []
+for _ in range(40):
+    before = faults()
+    x = step(x).block_until_ready()
+    counts.append(faults() - before)
+print(statistics.median(counts[20:]))  # the kept memory grows for some steps
+"""
+IMPORT = """
+import importlib, os, pkgutil, sys
+import drsn_jax, jax
+cache = jax.config.values["jax_compilation_cache_dir"]
+for module in pkgutil.walk_packages(drsn_jax.__path__, "drsn_jax."):
+    importlib.import_module(module.name)
+assert jax.config.values["jax_compilation_cache_dir"] == cache
+extras = {"scipy.stats", "scipy.signal", "sklearn", "matplotlib", "tyro"} & sys.modules.keys()
+assert not extras, extras
+
+from drsn_jax.core import runtime
+# JAX refuses this once there is a backend: so importing has made none
+runtime.prepare(devices=3, memory=False, cache=sys.argv[1] == "cache")
+assert jax.device_count() == 3
+print(jax.config.values["jax_compilation_cache_dir"])
+"""
+
+
+def python(code, argument, **variables):
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_", "XLA_", "MALLOC_"))}
+    environment = {**clean, "JAX_PLATFORMS": "cpu", **variables}
+    done = subprocess.run([sys.executable, "-c", code, argument], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@glibc
+def test_kept_memory_costs_no_page_faults():
+    """A step with a buffer of 85 MB, mapped anew in each step where memory is not kept."""
+    default, kept = float(python(FAULTS, "default")), float(python(FAULTS, "kept"))
+    if default < 200:
+        pytest.skip(f"this kernel maps 85 MB with {default:g} faults: there is nothing to gain")
+    assert kept < 0.01 * default
+
+
+LIBRARY = spare_tcmalloc()
+
+
+@pytest.mark.skipif(LIBRARY is None, reason="tcmalloc is not installed, or in use already")
+def test_tcmalloc_in_use_is_not_spare():
+    code = "from drsn_jax.core import runtime; print(runtime.spare_tcmalloc())"
+    assert python(code, "") == LIBRARY
+    assert python(code, "", LD_PRELOAD=str(LIBRARY)) == "None"
+
+
+def test_a_script_names_a_spare_tcmalloc_in_one_line(monkeypatch, capsys):
+    """Where somebody is about to wait: not for a dry run, nor where the process is to stay as it is."""
+    monkeypatch.setattr(runtime, "spare_tcmalloc", lambda: "/lib/libtcmalloc.so")
+    run_options.advise(run_options.RunOptions())
+    printed = capsys.readouterr().out
+    assert printed.startswith("LD_PRELOAD=/lib/libtcmalloc.so in front of this command")
+    assert printed.count("\n") == 1
+    for quiet in (run_options.RunOptions(dry_run=True), run_options.RunOptions(plain_runtime=True)):
+        run_options.advise(quiet)
+    monkeypatch.setattr(runtime, "spare_tcmalloc", lambda: None)
+    run_options.advise(run_options.RunOptions())
+    assert capsys.readouterr().out == ""
+
+
+def test_cores_are_those_that_the_process_may_use(monkeypatch):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: {2, 5}, raising=False)
+    assert runtime.cores() == 2
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert runtime.cores() == (os.cpu_count() or 1)
+
+
+def test_elsewhere_nothing_is_told(monkeypatch):
+    monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
+    assert runtime.keep_memory() is False
+
+
+def test_imports_touch_nothing_and_prepare_sets_devices_and_cache(tmp_path):
+    assert python(IMPORT, "cache", XDG_CACHE_HOME=str(tmp_path)) == str(tmp_path / "drsn_jax")
+
+
+@pytest.mark.parametrize("asked", ["cache", "no cache"])
+def test_a_cache_that_the_user_chose_stays(tmp_path, asked):
+    chosen = str(tmp_path / "chosen")
+    assert python(IMPORT, asked, XDG_CACHE_HOME=str(tmp_path), JAX_COMPILATION_CACHE_DIR=chosen) == chosen
+
+
+@pytest.mark.parametrize(
+    ("options", "flags"),
+    [
+        ("ynnpack=True", "--given=1"),
+        ("", "--given=1 --xla_cpu_experimental_ynn_fusion_type="),
+        ("ynnpack=True, deterministic=True", "--given=1 --xla_gpu_deterministic_ops=true"),
+        ("ynnpack=True, dry_run=True", "--given=1 --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"),
+    ],
+)
+def test_options_of_the_compiler_are_added(options, flags):
+    code = "import os; from drsn_jax.core import runtime; runtime.prepare(cache=False, {}); print(os.environ['XLA_FLAGS'])"
+    assert python(code.format(options), "", XLA_FLAGS="--given=1") == flags
+
+
+def test_a_choice_of_the_user_stays_and_an_unknown_version_is_left_alone():
+    chosen = "--xla_cpu_experimental_ynn_fusion_type=LIBRARY_FUSION_TYPE_REDUCE"
+    code = (
+        "import os, jax; from drsn_jax.core import runtime; jax.__version_info__ = {}; runtime.prepare(cache=False); "
+        "print(os.environ['XLA_FLAGS'])"
+    )
+    assert python(code.format("(0, 11, 0)"), "", XLA_FLAGS=chosen).strip() == chosen
+    assert python(code.format("(9, 0, 0)"), "", XLA_FLAGS="--given=1") == "--given=1"
+
+
+def test_a_deterministic_process_computes():
+    """XLA refuses flags that it does not know: those of every start among them."""
+    code = "import jax; from drsn_jax.core import runtime; runtime.prepare(deterministic=True); print(jax.numpy.ones(3).sum())"
+    assert python(code, "") == "3.0"
+
+
+def test_where_the_cache_is(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "drsn_jax"
+    monkeypatch.setenv("XDG_CACHE_HOME", "")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "drsn_jax"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder() == tmp_path / ".cache" / "drsn_jax"

@@ -1,0 +1,349 @@
+"""A model on disk: what is saved comes back, and everything that can be wrong with it is one sentence."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+
+import flax.linen as nn
+import jax
+import numpy as np
+import pytest
+import safetensors.numpy
+import tiny
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drsn_jax.core.files import write_atomically
+from drsn_jax.diagnosis.bundle import Bundle, load, save
+from drsn_jax.diagnosis.description import BundleError
+from drsn_jax.evaluation.metrics import softmax
+from drsn_jax.functional import signals
+
+CLASSES = ("healthy", "inner race", "Außenring")
+WINDOWS = tiny.tones(9, 3)[0] + 0.5
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    variables = tiny.network.init(jax.random.key(0), np.zeros((1, tiny.LENGTH, 1)), train=False)
+    return Bundle(
+        network=tiny.network.clone(view=None),
+        variables=variables,
+        classes=CLASSES,
+        window_length=tiny.LENGTH,
+        stride=32,
+        sampling_rate=12_000.0,
+        channel="*_DE_time",
+        temperature=1.7,
+        rms_range=(0.25, 3.0),
+        training={"network": "drsn_cw", "snr_db": "inf", "epoch": 7},
+        accuracy=[{"noise": "gaussian", "snr_db": -5.0, "accuracy": 0.875}],
+    )
+
+
+@pytest.fixture
+def folder(bundle, tmp_path):
+    save(tmp_path / "model", bundle)
+    return tmp_path / "model"
+
+
+def describe(folder, **changed):
+    """Change the description that lies in a folder."""
+    file = folder / "model.json"
+    found = json.loads(file.read_text()) | changed
+    found["sha256"] = checksum({name: value for name, value in found.items() if name != "sha256"})
+    file.write_text(json.dumps(found))
+
+
+def checksum(facts):
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def rewrite(folder, change):
+    """Change the weights in a folder, and the checksum with them."""
+    weights = change(dict(safetensors.numpy.load_file(folder / "weights.safetensors")))
+    content = safetensors.numpy.save(weights)
+    (folder / "weights.safetensors").write_bytes(content)
+    describe(folder, weights_sha256=hashlib.sha256(content).hexdigest())
+
+
+def refused(folder, *parts):
+    with pytest.raises(BundleError) as caught:
+        load(folder)
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in (folder.name, *parts):
+        assert part in message
+    return message
+
+
+def test_what_is_saved_comes_back(bundle, folder):
+    loaded = load(folder)
+    for field in dataclasses.fields(Bundle):
+        if field.name != "variables":
+            assert getattr(loaded, field.name) == getattr(bundle, field.name) or field.name == "accuracy"
+    assert list(loaded.accuracy) == bundle.accuracy
+    tiny.assert_equal(loaded.variables, bundle.variables)
+    np.testing.assert_array_equal(loaded.predict_proba(WINDOWS), bundle.predict_proba(WINDOWS))
+    assert {file.name for file in folder.iterdir()} == {"weights.safetensors", "model.json"}
+
+
+def test_a_bundle_of_the_first_format_is_read(bundle, folder):
+    """It called the range of the RMS "levels"."""
+    file = folder / "model.json"
+    old = json.loads(file.read_text())
+    old["levels"], old["format"] = old.pop("rms_range"), 1
+    old["sha256"] = checksum({name: value for name, value in old.items() if name != "sha256"})
+    file.write_text(json.dumps(old))
+    assert load(folder).rms_range == bundle.rms_range
+
+
+def test_over_several_devices_the_answers_are_the_same(bundle):
+    """Windows that the devices do not divide, a single one, and none."""
+    windows = np.random.default_rng(0).normal(size=(7, bundle.window_length, bundle.channels)).astype(np.float32)
+    alone = bundle.logits(windows, batch_size=4)
+    over = dataclasses.replace(bundle)
+    over.spread(jax.devices()[:2])
+    np.testing.assert_allclose(over.logits(windows, batch_size=4), alone, atol=1e-5)
+    np.testing.assert_allclose(over.logits(windows[:1]), alone[:1], atol=1e-5)
+    assert over.logits(windows[:0]).shape == (0, len(bundle.classes))
+    with pytest.raises(ValueError, match="a batch of 3 cannot be spread evenly over 2 devices"):
+        over.logits(windows, batch_size=3)
+    over.spread(jax.devices()[:1])
+    np.testing.assert_allclose(over.logits(windows, batch_size=3), alone, atol=1e-5)
+
+
+def test_probabilities_are_those_of_the_pipeline(bundle):
+    """Mean removed, standardised, network, temperature."""
+    prepared = np.stack([signals.standardise(signals.remove_mean(window)) for window in WINDOWS])
+    logits = np.asarray(bundle.network.apply(bundle.variables, prepared, train=False))
+    np.testing.assert_allclose(bundle.logits(WINDOWS), logits, atol=1e-5)
+    np.testing.assert_allclose(bundle.predict_proba(WINDOWS), softmax(logits, 1.7), atol=1e-5)
+    raw = dataclasses.replace(bundle, standardise=False)
+    assert not np.allclose(raw.logits(3 * WINDOWS), raw.logits(WINDOWS), atol=1e-3)
+    np.testing.assert_allclose(bundle.logits(3 * WINDOWS), logits, atol=1e-4)
+
+
+def test_many_and_no_windows(bundle):
+    many = np.repeat(WINDOWS, 40, 0)
+    np.testing.assert_allclose(bundle.logits(many)[::40], bundle.logits(WINDOWS), atol=1e-5)
+    assert bundle.predict_proba(WINDOWS[:0]).shape == (0, 3)
+
+
+@pytest.mark.parametrize("shape", [(2, 63, 1), (2, 64, 2), (64, 1), (2, 64)])
+def test_windows_of_another_shape_are_refused(bundle, shape):
+    with pytest.raises(BundleError, match=r"takes windows of the shape \(n, 64, 1\), got"):
+        bundle.predict_proba(np.zeros(shape))
+
+
+def test_zeros_are_the_share_that_thresholds_remove(bundle):
+    zeros = bundle.zeros(WINDOWS)
+    assert zeros.shape == (9,)
+    assert np.all((zeros > 0) & (zeros < 1))
+    plain = dataclasses.replace(bundle, network=tiny.network.clone(shrinkage=None))
+    assert plain.zeros(WINDOWS) is None
+
+
+@pytest.mark.parametrize("shrinkage", [None, "channel_shared", "squeeze_excitation"])
+def test_every_kind_of_network(bundle, tmp_path, shrinkage):
+    network = tiny.network.clone(shrinkage=shrinkage, shortcut="projection", dtype=jax.numpy.bfloat16, units=(2, 1))
+    variables = network.init(jax.random.key(1), np.zeros((1, tiny.LENGTH, 1)), train=False)
+    made = dataclasses.replace(bundle, network=network, variables=variables)
+    save(tmp_path / "model", made)
+    np.testing.assert_array_equal(load(tmp_path / "model").logits(WINDOWS), made.logits(WINDOWS))
+
+
+def test_nothing_is_overwritten(bundle, folder, tmp_path):
+    before = {file.name: file.read_bytes() for file in folder.iterdir()}
+    with pytest.raises(BundleError, match="exists: choose another folder, nothing is overwritten"):
+        save(folder, bundle)
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "text.tex").write_text("mine")
+    for place in (tmp_path / "thesis", tmp_path / "thesis" / "text.tex"):
+        with pytest.raises(BundleError, match="nothing is overwritten"):
+            save(place, bundle, overwrite=True)
+    assert (tmp_path / "thesis" / "text.tex").read_text() == "mine"
+
+
+def test_a_bundle_may_be_replaced_where_that_is_asked_for(bundle, folder):
+    save(folder, dataclasses.replace(bundle, temperature=2.0), overwrite=True)
+    assert load(folder).temperature == 2.0
+
+
+def test_modules_of_the_users_own_are_refused(bundle, tmp_path):
+    own = dataclasses.replace(bundle, network=tiny.network.clone(norm=nn.LayerNorm))
+    with pytest.raises(BundleError, match="of your own cannot be described"):
+        save(tmp_path / "model", own)
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize("classes", [("a", "b"), ("a", "b", "a")])
+def test_classes_have_names(bundle, classes):
+    with pytest.raises(BundleError, match="3 classes need as many different names"):
+        dataclasses.replace(bundle, classes=classes)
+
+
+# --- what can be wrong
+
+
+def test_no_folder_and_no_model(tmp_path):
+    refused(tmp_path / "none", "holds no model (model.json is missing)")
+    (tmp_path / "empty").mkdir()
+    refused(tmp_path / "empty", "holds no model")
+
+
+def test_a_later_version(folder):
+    describe(folder, format=2)
+    refused(folder, "is of format 2, and this version of drsn_jax reads up to 1: install a newer one")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        '"text"',
+        "null",
+        '{"format": "x"}',
+        '{"format": true}',
+        '{"format": 0}',
+        "\x00",
+        '{"format": 1}',
+        "[" * 100_000,
+    ],
+)
+def test_a_description_that_is_none(folder, content):
+    (folder / "model.json").write_text(content)
+    refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("network", None),
+        ("classes", 5),
+        ("classes", "abc"),
+        ("classes", [1, 2, 3]),
+        ("classes", [["a"], "b", "c"]),
+        ("classes", ["a", "b", "b"]),
+        ("window_length", "long"),
+        ("window_length", True),
+        ("window_length", 0),
+        ("stride", -1),
+        ("channels", None),
+        ("sampling_rate", "12000"),
+        ("sampling_rate", 0),
+        ("sampling_rate", float("nan")),
+        ("channel", 3),
+        ("standardise", "false"),
+        ("temperature", "1"),
+        ("temperature", -1.0),
+        ("temperature", 1e-320),
+        ("temperature", float("inf")),
+        ("rms_range", 3),
+        ("rms_range", ["x", "y"]),
+        ("rms_range", [2.0, 1.0]),
+        ("rms_range", [1.0]),
+        ("training", []),
+        ("accuracy", {}),
+        ("accuracy", [1]),
+    ],
+)
+def test_a_field_that_is_no_value_of_its_kind(folder, name, value):
+    describe(folder, **{name: value})
+    refused(folder, f"{name} is", "expected")
+
+
+@pytest.mark.parametrize("changed", [{"network": {}}, {"classes": ["a", "b"]}, {"channels": 5}, {"network": {"widths": -1}}])
+def test_a_description_of_another_network(folder, changed):
+    describe(folder, **changed)
+    refused(folder)
+
+
+def test_a_window_of_any_length_takes_no_memory(folder):
+    describe(folder, window_length=2**31 - 1)
+    assert load(folder).window_length == 2**31 - 1
+
+
+@pytest.mark.parametrize(
+    "field", [{"temperature": float("nan")}, {"training": {"loss": float("inf")}}, {"classes": ("a", "b", 3)}]
+)
+def test_what_cannot_be_described_leaves_the_model_that_is_there(bundle, folder, tmp_path, field):
+    odd = dataclasses.replace(bundle, **field)
+    with pytest.raises(BundleError, match=r"temperature is nan|not finite|classes is"):
+        save(folder, odd, overwrite=True)
+    assert load(folder).temperature == bundle.temperature
+    with pytest.raises(BundleError):
+        save(tmp_path / "new", odd)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("writes", [0, 1])
+def test_a_kill_while_it_is_saved_is_told_and_mended(bundle, tmp_path, monkeypatch, there, writes):
+    """Before the weights, or between them and the description; the temporary file is left there too."""
+    folder, other = tmp_path / "model", dataclasses.replace(bundle, temperature=3.0)
+    other.variables = jax.tree.map(lambda leaf: leaf + 1, dict(bundle.variables))
+    if there:
+        save(folder, bundle)
+    left = iter(range(writes))
+
+    def killed(path, content):
+        if next(left, None) is None:
+            (path.parent / f".{path.name}.abc").write_bytes(b"part")
+            raise KeyboardInterrupt
+        write_atomically(path, content)
+
+    monkeypatch.setattr("drsn_jax.diagnosis.bundle.write_atomically", killed)
+    with pytest.raises(KeyboardInterrupt):
+        save(folder, other, overwrite=True)
+    monkeypatch.undo()
+    if there and writes == 0:
+        assert load(folder).temperature == bundle.temperature
+    else:
+        refused(folder)
+    save(folder, other, overwrite=True)
+    assert load(folder).temperature == 3.0
+    tiny.assert_equal(load(folder).variables, other.variables)
+
+
+def test_weights_that_are_missing_or_damaged(folder):
+    content = (folder / "weights.safetensors").read_bytes()
+    (folder / "weights.safetensors").write_bytes(content[:-1])
+    refused(folder, "is damaged or belongs to another model.json")
+    (folder / "weights.safetensors").unlink()
+    refused(folder, "weights.safetensors cannot be read", "get the whole folder")
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda w: {n: a for n, a in w.items() if "classifier/b" not in n}, "classifier/bias: missing, expected float32[3]"),
+        (lambda w: w | {"evil": np.ones(2, np.float32)}, "evil: float32[2], expected nothing"),
+        (lambda w: w | {"params/classifier/bias": np.ones(4, np.float32)}, "float32[4], expected float32[3]"),
+        (lambda w: w | {"params/classifier/bias": np.ones(3, np.float64)}, "float64[3], expected float32[3]"),
+        (lambda w: {}, "missing, expected"),
+        (lambda w: w | {"params/classifier/bias": np.full(3, np.nan, np.float32)}, "not finite"),
+    ],
+)
+def test_weights_that_do_not_fit(folder, change, found):
+    rewrite(folder, change)
+    refused(folder, found)
+
+
+@given(st.data())
+def test_a_damaged_file_is_never_taken_for_whole(bundle, tmp_path_factory, data):
+    folder = tmp_path_factory.mktemp("bundles") / "model"
+    save(folder, bundle)
+    (folder.parent / "whole.json").write_bytes((folder / "model.json").read_bytes())
+    file = folder / data.draw(st.sampled_from(["weights.safetensors", "model.json"]))
+    content = bytearray(file.read_bytes())
+    place = data.draw(st.integers(0, len(content) - 1))
+    content[place] ^= data.draw(st.integers(1, 255))
+    file.write_bytes(content)
+    with contextlib.suppress(BundleError):  # a change between two blanks
+        tiny.assert_equal(load(folder).variables, bundle.variables)
+        assert json.loads(bytes(content)) == json.loads((folder.parent / "whole.json").read_bytes())

@@ -1,0 +1,132 @@
+"""What is said about a recording: from windows to a class, whole and in parts, sure and not sure, with warnings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drsn_jax.diagnosis import diagnosis
+from drsn_jax.diagnosis.diagnosis import diagnose, diagnose_parts, root_mean_squares, summarise
+
+WINDOW = 8
+
+
+@dataclass
+class Level:
+    """A model that tells classes by the level of a window: the nearer to 1, 2, 3 or 4, the more probable."""
+
+    classes: Sequence[str] = ("one", "two", "three", "four")
+    window_length: int = WINDOW
+    sampling_rate: float = 100.0
+    channels: int = 1
+    rms_range: tuple[float, float] | None = (1.0, 4.0)
+
+    def predict_proba(self, windows: np.ndarray) -> np.ndarray:
+        assert windows.shape[1:] == (WINDOW, self.channels)
+        assert windows.dtype == np.float32
+        nearness = np.exp(-4 * np.abs(root_mean_squares(windows)[:, None] - np.arange(1, 5)))
+        return nearness / nearness.sum(1, keepdims=True)
+
+
+def signal(*levels):
+    """A window of each level."""
+    return np.concatenate([level * np.tile([1.0, -1.0], WINDOW // 2) for level in levels])
+
+
+def ask(*levels, rate=100.0, **model):
+    return diagnose(Level(**model), signal(*levels), rate)
+
+
+def test_the_mean_over_the_windows_decides():
+    found = ask(2, 2, 2, 3, 2, 2)
+    assert (found.label, found.sure) == ("two", True)
+    assert found.agreement == pytest.approx(5 / 6)
+    assert found.probability == pytest.approx(found.probabilities[:, 1].mean())
+    assert [name for name, _ in found.best] == ["two", "three", "one"]
+    assert found.best[0].probability == found.probability
+    np.testing.assert_array_equal(found.starts, WINDOW * np.arange(6))
+    assert found.probabilities.shape == (6, 4)
+    assert found.warnings == ()
+
+
+def test_what_is_left_after_the_last_window_is_dropped():
+    longer = np.append(signal(1, 1, 1, 1, 1), [9.0, -9.0])
+    assert diagnose(Level(), longer, 100.0).label == "one"
+    assert len(diagnose(Level(), longer, 100.0).starts) == 5
+
+
+def test_entropy_is_a_share_of_the_highest():
+    assert ask(1, 1, 1, 1, 1).entropy < 0.2
+    even = ask(1, 2, 3, 4, 1, 2, 3, 4)
+    assert 0.9 < even.entropy <= 1
+
+
+@pytest.mark.parametrize(
+    ("levels", "sure"), [((1, 1, 1, 1, 1), True), ((1, 1, 1, 2, 2), False), ((1.2,) * 5, True), ((1.4,) * 5, False)]
+)
+def test_not_sure_rather_than_guess(levels, sure):
+    """By the share of windows that agree, and by the probability where all are of one mind."""
+    assert ask(*levels).sure is sure
+
+
+@pytest.mark.parametrize(
+    ("found", "warning"),
+    [
+        (lambda: ask(1, 1, 1, 1, 1, rate=50.0), "sampled at 50 Hz and the training data at 100 Hz"),
+        (lambda: ask(*[20] * 5), "level of 20 is far from the training data's, 1 to 4"),
+        (lambda: ask(*[0.1] * 5), "level of 0.1 is far"),
+        (lambda: ask(0, 0, 0, 0, 0), "silent: a dead channel"),
+        (lambda: ask(1, 1), "only 2 windows long"),
+        (lambda: ask(1), "only 1 window long"),
+    ],
+)
+def test_warnings(found, warning):
+    (told,) = found().warnings
+    assert warning in told
+
+
+def test_a_level_within_twice_the_usual_is_no_warning():
+    assert ask(*[7.9] * 5).warnings == ask(*[0.51] * 5).warnings == ()
+    assert ask(*[100] * 5, rms_range=None).warnings == ()
+
+
+@given(windows=st.integers(1, 30), part=st.integers(1, 12), rest=st.integers(0, WINDOW - 1), seed=st.integers(0, 99))
+def test_in_parts_it_is_the_same(windows, part, rest, seed):
+    """However many windows are read at a time; never more than so many, and each once."""
+    whole = np.random.default_rng(seed).normal(size=(windows * WINDOW + rest, 2)).astype(np.float32)
+    model, read, told = Level(channels=2), [], []
+
+    def reader(start, stop):
+        read.append((start, stop))
+        return whole[start:stop]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(diagnosis, "PART", part)
+        found = diagnose_parts(model, len(whole), 2, 100.0, reader, on_part=lambda done, total: told.append((done, total)))
+    expected = model.predict_proba(whole[: windows * WINDOW].reshape(windows, WINDOW, 2))
+    np.testing.assert_allclose(found.probabilities, expected)
+    assert [start for start, _ in read] == list(range(0, windows * WINDOW, part * WINDOW))
+    assert read[-1][1] == windows * WINDOW
+    assert told[-1] == (windows, windows)
+
+
+def test_what_cannot_be_diagnosed():
+    with pytest.raises(ValueError, match="has 7 samples, less than a window of the model, 8: record for longer"):
+        diagnose(Level(), np.ones(7), 100.0)
+    with pytest.raises(ValueError, match="takes signals of 1 channels, this one has 2: choose the channel"):
+        diagnose(Level(), np.ones((80, 2)), 100.0)
+    broken = signal(1, 1, 1)
+    broken[WINDOW + 3] = np.nan
+    with pytest.raises(ValueError, match=f"sample {WINDOW + 3} is not a finite number"):
+        diagnose(Level(), broken, 100.0)
+    overflowed = np.full((6, 4), np.nan)
+    with pytest.raises(ValueError, match="the network's numbers overflow on it"):
+        summarise(Level(), overflowed, np.ones(6), 100.0, np.arange(6))
+
+
+def test_levels_are_without_the_mean():
+    windows = np.stack([signal(2)[:, None] + 100, signal(5)[:, None] - 3])
+    np.testing.assert_allclose(root_mean_squares(windows), [2, 5])

@@ -1,0 +1,225 @@
+"""The script that asks a trained network, as its users run it: files and a stream in, lines out, errors in one sentence."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import soundfile
+import tiny
+
+from drsn_jax.cli import console
+from drsn_jax.diagnosis.bundle import Bundle, save
+
+SCRIPT = Path(__file__).parents[2] / "experiments" / "diagnose.py"
+RATE = 8000
+
+
+@pytest.fixture(scope="module")
+def script():
+    return tiny.load_script(SCRIPT)
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    variables = tiny.network.init(jax.random.key(0), np.zeros((1, tiny.LENGTH, 1)), train=False)
+    return Bundle(tiny.network, variables, ("a", "b", "c"), tiny.LENGTH, float(RATE), tiny.LENGTH, rms_range=(0.05, 0.3))
+
+
+@pytest.fixture(scope="module")
+def model(bundle, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models") / "model"
+    save(folder, bundle)
+    return folder
+
+
+@pytest.fixture
+def call(script, monkeypatch, capsys):
+    """Run the script in this process; its code, its lines and its errors."""
+
+    def call(*arguments, stdin=None):
+        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments), "--plain-runtime"])
+        if stdin is not None:
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
+        code = None
+        try:
+            console.run(script.main, interrupted="interrupted")
+        except SystemExit as exit:
+            code = exit.code
+        return code, capsys.readouterr().out.splitlines()
+
+    return call
+
+
+def tone(windows=10, level=0.2, seed=0):
+    rng = np.random.default_rng(seed)
+    clean = level * np.sin(0.7 * np.arange(windows * tiny.LENGTH))
+    return (clean + 0.01 * rng.normal(size=len(clean))).astype(np.float32)
+
+
+def test_a_line_for_every_file(call, model, bundle, tmp_path):
+    soundfile.write(tmp_path / "one.wav", tone(), RATE, "FLOAT")
+    np.save(tmp_path / "two.npy", tone(seed=1))
+    code, lines = call(model, tmp_path / "one.wav", tmp_path / "two.npy", "--sampling-rate", RATE, "--json")
+    assert code is None
+    for line, name, seed in zip(lines, ("one.wav", "two.npy"), (0, 1), strict=True):
+        found, expected = json.loads(line), bundle.diagnose(tone(seed=seed), RATE)
+        assert found["file"] == str(tmp_path / name)
+        assert (found["class"], found["sure"], found["windows"]) == (expected.label, expected.sure, 10)
+        assert found["probability"] == pytest.approx(expected.probability, rel=1e-5)
+        assert [entry["class"] for entry in found["best"]] == [name for name, _ in expected.best]
+        assert found["warnings"] == []
+        assert found["times_real_time"] > 0
+
+
+def test_text_says_not_sure_and_warns(call, model, bundle, tmp_path):
+    soundfile.write(tmp_path / "loud.wav", np.clip(50 * tone(3), -1, 1), RATE // 2, "FLOAT")
+    code, lines = call(model, tmp_path / "loud.wav")
+    assert code is None
+    expected = bundle.diagnose(np.clip(50 * tone(3), -1, 1), RATE // 2)
+    assert not expected.sure
+    assert f"loud.wav: not sure (perhaps {expected.label}), probability" in lines[0]
+    assert "of 3 windows agree; then " in lines[0]
+    assert len(lines) == 4
+    for line, warning in zip(lines[1:], ("sampled at 4000 Hz", "its RMS of", "only 3 windows"), strict=True):
+        assert line.startswith("  warning: ")
+        assert warning in line
+
+
+def test_files_that_are_broken_do_not_stop_the_others(call, model, tmp_path):
+    soundfile.write(tmp_path / "good.wav", tone(), RATE, "FLOAT")
+    (tmp_path / "bad.wav").write_bytes(b"RIFF nothing")
+    np.save(tmp_path / "short.npy", tone()[:10])
+    np.save(tmp_path / "nan.npy", np.append(tone(), np.full(64, np.nan, np.float32)))
+    files = [tmp_path / name for name in ("bad.wav", "short.npy", "none.npy", "nan.npy", "good.wav")]
+    code, lines = call(model, *files, "--sampling-rate", RATE)
+    assert str(code) == "error: 4 of 5 files could not be diagnosed"
+    told = ("damaged or no", "10 samples, less than a window", "does not exist", "sample 640 is not a finite", "prob")
+    assert len(lines) == 5
+    for line, file, part in zip(lines, files, told, strict=True):
+        assert line.startswith(f"{file}: ")
+        assert part in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "name at least one file"),
+        (("x.wav",), "holds no model"),
+        (("-", "x.wav"), "- goes alone"),
+        (("x.wav", "--sampling-rate", "0"), "--sampling-rate is a positive number of Hz, got 0.0"),
+        (("x.wav", "--sampling-rate", "nan"), "--sampling-rate"),
+        (("-", "--plot", "pictures"), "--plot and --channel go with files"),
+        (("x.wav", "--dry-run"), "--dry-run makes a model and files of its own"),
+    ],
+)
+def test_what_cannot_be_asked(call, model, tmp_path, arguments, message):
+    code, lines = call(tmp_path if message == "holds no model" else model, *arguments)
+    assert str(code).startswith("error: ")
+    assert message in str(code)
+    assert lines == []
+
+
+def test_a_stream_is_answered_window_by_window(call, model, bundle):
+    samples = tone(3)
+    code, lines = call(model, "-", "--json", stdin=samples.tobytes() + b"\0" * 10)
+    assert code is None
+    records = [json.loads(line) for line in lines]
+    assert [record["seconds"] for record in records] == [0.0, 64 / RATE, 128 / RATE]
+    expected = bundle.predict_proba(samples.reshape(3, -1, 1))
+    assert [record["class"] for record in records] == ["abc"[i] for i in expected.argmax(1)]
+    np.testing.assert_allclose([record["probability"] for record in records], expected.max(1), rtol=1e-5)
+    assert all(record["latency_ms"] > 0 for record in records)
+
+
+def test_a_stream_with_numbers_that_are_not_finite_goes_on(call, model):
+    samples = tone(3)
+    samples[70] = np.inf
+    _, lines = call(model, "-", stdin=samples.tobytes())
+    assert len(lines) == 3
+    assert "error: samples that are not finite" in lines[1]
+
+
+def test_a_stream_of_less_than_a_window(call, model):
+    code, _ = call(model, "-", stdin=b"\0" * 40)
+    assert str(code) == "error: standard input ended before a window of 64 samples was there"
+
+
+def test_an_assumed_rate_is_told(call, model, tmp_path):
+    np.save(tmp_path / "one.npy", tone())
+    _, lines = call(model, tmp_path / "one.npy")
+    assert (
+        lines[1]
+        == "  warning: it holds no sampling rate: 8000 Hz, that of the training data, is assumed, --sampling-rate says otherwise"
+    )
+    assert len(lines) == 2
+
+
+def test_a_stream_warns_once_of_each_kind(call, model):
+    samples = np.concatenate([tone(2), 50 * tone(2), np.zeros(64, np.float32)])
+    _, lines = call(model, "-", "--sampling-rate", 2 * RATE, stdin=samples.tobytes())
+    warnings = [line.partition("warning: ")[2] for line in lines if "warning" in line]
+    assert [warning.split(" ")[2] for warning in warnings] == ["sampled", "of", "silent:"]
+    _, lines = call(model, "-", "--json", "--sampling-rate", 2 * RATE, stdin=samples.tobytes())
+    assert [len(json.loads(line)["warnings"]) for line in lines] == [1, 1, 2, 2, 2]
+
+
+def test_numbers_near_the_largest(call, model, tmp_path):
+    """Standardised they are numbers like others; the level is told."""
+    np.save(tmp_path / "huge.npy", np.random.default_rng(0).uniform(-3e38, 3e38, 640).astype(np.float32))
+    code, lines = call(model, tmp_path / "huge.npy", "--sampling-rate", RATE, "--json")
+    assert code is None
+    assert [warning[:7] for warning in json.loads(lines[0])["warnings"]] == ["its RMS"]
+
+
+def test_pictures(call, model, tmp_path):
+    """One for each file, also of files with one name, and whatever the name."""
+    odd = os.fsdecode(b"\xff $\\frac{$ ") + 200 * "x" + ".npy"
+    files = [tmp_path / "a" / "one.npy", tmp_path / "b" / "one.npy", tmp_path / odd]
+    for file in files:
+        file.parent.mkdir(exist_ok=True)
+        np.save(file, tone())
+    code, lines = call(model, *files, "--sampling-rate", RATE, "--plot", tmp_path / "pictures")
+    assert code is None, lines
+    pictures = sorted(file.name for file in (tmp_path / "pictures").iterdir())
+    assert pictures[:2] == ["one.npy-2.png", "one.npy.png"]
+    assert len(pictures) == 3
+    for name in pictures:
+        assert (tmp_path / "pictures" / name).read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_dry_run(call, tmp_path):
+    code, lines = call("--dry-run", "--out", tmp_path / "run")
+    assert code is None
+    assert len(lines) == 2
+    assert {file.name for file in (tmp_path / "run").iterdir()} == {"model", "one.npy", "two.npy", "one.npy.png", "two.npy.png"}
+    code, _ = call("--dry-run", "--out", tmp_path / "run")
+    assert "nothing is overwritten" in str(code)
+
+
+def test_a_process_of_its_own(model, tmp_path):
+    """A whole file of 16-bit samples, one line, nothing else."""
+    soundfile.write(tmp_path / "one.wav", tone(), RATE, "PCM_16")
+    done = subprocess.run([sys.executable, SCRIPT, model, tmp_path / "one.wav"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("\n") == 1
+    assert done.stderr == ""
+
+
+def test_a_reader_that_has_seen_enough_and_no_standard_input(model, tmp_path):
+    soundfile.write(tmp_path / "one.wav", tone(), RATE, "PCM_16")
+    asked = f"{sys.executable} {SCRIPT} {model}"
+    files = 3 * f" {tmp_path / 'one.wav'}"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; ({asked}{files} | head -n 1); {asked} - <&-"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.count("\n") == 1
+    assert done.stderr == "error: standard input is closed\n"

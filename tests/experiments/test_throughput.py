@@ -1,0 +1,225 @@
+"""The benchmark: what is counted, the network for PyTorch, the processes, the tables."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+import tiny
+from bench import given, measuring, report, roofline
+from bench.cases import SIZES, Case, difference
+from bench.measuring import Worker, WorkerError
+
+from drsn_jax.cli import console
+from drsn_jax.core import runtime
+from drsn_jax.nn.networks import Network
+from drsn_jax.studies.runs import read_rows
+from drsn_jax.training.steps import create_state, make_train_step, paper_optimizer
+
+SCRIPT = Path(__file__).parents[2] / "experiments" / "benchmarks" / "throughput.py"
+SHORT = Case("paper", "drsn_cw", "train", 4, short=True)
+
+
+@pytest.fixture(scope="module")
+def script():
+    return tiny.load_script(SCRIPT)
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    file = tmp_path_factory.mktemp("given") / "weights.npz"
+    given.write(SHORT, file)
+    return file
+
+
+@pytest.fixture
+def plan(tmp_path):
+    with open(tmp_path / "log", "w") as log:
+        yield measuring.Plan(3, 0.01, 0.01, 1, tmp_path / "cache", log)
+
+
+@pytest.mark.parametrize("size", list(SIZES))
+@pytest.mark.parametrize("network", ["resnet", "drsn_cs", "drsn_cw"])
+def test_operations_are_those_that_the_compiler_counts(size, network):
+    """It counts additions and the like too."""
+    case = Case(size, network, "infer", 2, short=True)
+    built = Network(**case.fields, view="plain")  # the blocked view multiplies zeros too
+    variables = jax.eval_shape(lambda key: built.init(key, np.zeros((1, *case.window)), train=False), jax.random.key(0))
+    windows = jax.ShapeDtypeStruct((2, *case.window), np.float32)
+    lowered = jax.jit(lambda v, x: built.apply(v, x, train=False)).lower(variables, windows)
+    counted: Any = lowered.cost_analysis()
+    assert 0.6 * counted["flops"] < roofline.count(case).operations < counted["flops"]
+
+
+def test_work_grows_as_it_must():
+    infer, train = roofline.count(Case("paper", "drsn_cw", "infer", 128)), roofline.count(Case("paper", "drsn_cw", "train", 128))
+    assert train.operations == 3 * infer.operations
+    assert roofline.count(Case("paper", "drsn_cw", "train", 1024)).bytes == 8 * train.bytes
+    # 4 × 1024 after the stem, then 36 arrays of 2,048 numbers; read once more than that is the window
+    assert infer.bytes == 128 * 4 * (2 * (4096 + 36 * 2048) + 2048)
+    assert infer.largest == 128 * 4 * 4096
+
+
+def test_the_floor_is_the_slower_of_both():
+    machine = roofline.Machine(operations=100.0, memory=10.0, cache=20.0)
+    assert roofline.seconds(roofline.Work(1000, 10, 2**21), machine) == 10
+    assert roofline.seconds(roofline.Work(0, 1000, 2**21), machine) == 100
+    assert roofline.seconds(roofline.Work(0, 1000, 2**20), machine) == 50
+
+
+def test_rates_are_plausible():
+    found = roofline.measure(1, 2, large=2**22, side=128)
+    assert all(1e7 < rate < 1e15 for rate in found)
+
+
+@pytest.mark.parametrize(("size", "network"), [("paper", "drsn_cw"), ("images", "drsn_cs"), ("images", "resnet")])
+def test_the_network_for_pytorch_is_ours(network, size, tmp_path):
+    """Logits with running and with batch statistics, and three steps of training: losses, parameters, running statistics."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed: its network is not compared with ours")
+    from bench import pytorch
+
+    case = Case(size, network, "train", 8, short=True)
+    given.write(case, tmp_path / "given.npz")
+    with np.load(tmp_path / "given.npz") as file:
+        arrays = dict(file)
+    side = pytorch.TorchSide(case, arrays, threads=1, compiled=False)
+    for name, logits in side.logits().items():
+        assert difference(logits, arrays[f"logits/{name}"]) < 1e-4
+
+    built, optimizer = Network(**case.fields), paper_optimizer(given.STEPS, 1e-3)
+    windows, labels = case.data()
+    state: Any = create_state(built, optimizer, jax.random.key(0), windows)
+    state = state.replace(**jax.tree.map(jax.numpy.asarray, given.weights(case)))
+    step, batch = jax.jit(make_train_step(built, optimizer)), {"windows": windows, "labels": labels, "weights": np.ones(8)}
+    for _ in range(3):
+        state, metrics = step(state, batch)
+        assert difference(side.step(), metrics["loss"] / 8) < 1e-4
+    trained = side.network.state_dict()
+    assert difference(trained["stem_conv.bias"].numpy(), state.params["stem_conv"]["bias"]) < 1e-4
+    kernel = np.moveaxis(np.asarray(state.params["stages_1_0"]["conv_1"]["kernel"]), (-1, -2), (0, 1))
+    assert difference(trained["stages.stages_1_0.conv_1.weight"].numpy(), kernel) < 1e-4
+    mean = state.batch_stats["last_norm"]["mean"]
+    assert difference(trained["last_norm.running_mean"].numpy(), mean) < 1e-4
+    assert torch.is_grad_enabled()
+
+
+def test_a_process_works_on_command(weights, plan):
+    worker = Worker(SHORT, "ours", weights, plan, None)
+    try:
+        (first,), (second,) = worker.first["results"]
+        assert np.isfinite([first, second]).all()
+        assert worker.start_seconds > worker.first["first_call_seconds"] > 0
+        answer = worker.time(3)
+        assert len(answer["seconds"]) == 3
+        assert answer["peak_bytes"] == 0 or answer["peak_bytes"] > 1e7
+        (row,) = measuring.take_turns([worker], plan)
+        assert row["windows_per_second"] == pytest.approx(4 / (row["milliseconds"] / 1e3))
+        assert row["quartile_1"] <= row["milliseconds"] <= row["quartile_3"]
+    finally:
+        worker.close()
+
+
+def test_a_process_that_fails_says_why(weights, plan):
+    with pytest.raises(WorkerError, match="ShapeError"):
+        Worker(dataclasses.replace(SHORT, size="images"), "ours", weights, plan, None)
+
+
+def pretended(way: str, **first: Any) -> Any:
+    """A worker that did nothing."""
+    return types.SimpleNamespace(case=SHORT, way=way, first=first)
+
+
+def test_results_that_differ_are_not_timed(weights):
+    with np.load(weights) as file:
+        logits = {name: file[f"logits/{name}"].tolist() for name in ("running", "batch")}
+    ours, same = (pretended(way, results=[[1.0], [2.0]], logits=logits) for way in ("ours", "torch_eager"))
+    measuring.check(same, weights, ours)
+    with pytest.raises(ArithmeticError, match=r"PyTorch compiled and drsn_jax differ by 1.0e-02"):
+        measuring.check(pretended("torch_compiled", results=[[1.0], [2.02]]), weights, ours)
+    logits["batch"][0][0] += 1
+    with pytest.raises(ArithmeticError, match="PyTorch eager and drsn_jax differ"):
+        measuring.check(pretended("torch_eager", results=[], logits=logits), weights, None)
+
+
+def test_difference():
+    assert difference([1e-3, 1000.0], [0.0, 1001.0]) == pytest.approx(1e-3)
+    assert difference([1.0], [1.0, 2.0]) == difference([np.nan], [np.nan]) == float("inf")
+
+
+def row(way, speed, *, network="drsn_cw", task="train", setting="as_started"):
+    numbers = {"milliseconds": 128e3 / speed, "quartile_1": 1, "quartile_3": 2, "page_faults_a_step": 0.5, "peak_megabytes": 300}
+    case = {"size": "paper", "network": network, "task": task, "batch": 128}
+    return {"setting": setting, **case, "way": way, "windows_per_second": speed, **numbers, "roofline_milliseconds": 4}
+
+
+def test_tables_and_the_figure(tmp_path):
+    from drsn_jax.studies.runs import RunFolder
+
+    folder = RunFolder(tmp_path / "run", {})
+    ways = {"ours": 4000.0, "ours_plain": 2000.0, "torch_eager": 1600.0, "torch_compiled": 1000.0}
+    rows = [row(way, speed) for way, speed in ways.items()] + [row("ours", 5000.0, network="resnet")]
+    folder.add_rows("results", [*rows, row("ours", 3000.0, setting="tcmalloc")])
+    start = {"way": "ours", "cache": "cold", "start_seconds": 9.04, "compile_seconds": 5.0}
+    folder.add_rows("starts", [{**dict(list(rows[0].items())[:5]), **start}])
+    text = report.text(folder.path)
+    assert "**2.50**" in text  # against the faster one
+    assert "our own choice is 2.00 × our plain path" in text
+    assert "takes 1.25 × the time of ResNet" in text
+    assert "both with tcmalloc preloaded" in text
+    assert "| 9.0 " in text
+    assert report.draw(folder.path).stat().st_size > 10_000
+
+
+def call(script, monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments), "--plain-runtime"])
+    with pytest.raises(SystemExit) as exit:
+        console.run(script.main)
+    return exit.value.code
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--turns", "0"), "--turns and all batch sizes must be at least 1"),
+        (("--train-batches", "1"), "--train-batches must be at least 2"),
+        (("--sizes", "paper", "paper"), "--sizes needs different values"),
+        (("--threads", "1000"), "--threads must be from 1 to"),
+    ],
+)
+def test_options_that_cannot_be_run(script, monkeypatch, arguments, message):
+    assert message in call(script, monkeypatch, *arguments)
+
+
+def test_a_dry_run_without_pytorch(tmp_path):
+    """As a user without it runs the script."""
+    # hides PyTorch where it is installed
+    (tmp_path / "sitecustomize.py").write_text(
+        "import importlib.util\nfind = importlib.util.find_spec\n"
+        "importlib.util.find_spec = lambda name, *rest: None if name == 'torch' else find(name, *rest)\n"
+    )
+    out = tmp_path / "run"
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "JAX_PLATFORMS": "cpu"}
+    command = [sys.executable, str(SCRIPT), "--dry-run", "--out", str(out), "--threads", "1"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "PyTorch is not installed" in done.stdout
+    rows = read_rows(out / "results.csv")
+    assert {row["way"] for row in rows} <= {"ours", "ours_plain", "ours_cores"}
+    assert {row["task"] for row in rows} == {"train", "infer"}
+    starts = read_rows(out / "starts.csv")
+    assert [row["cache"] for row in starts if (row["task"], row["way"]) == ("train", "ours")] == ["cold", "warm"]
+    assert (out / "throughput.png").exists()
+
+
+def test_tcmalloc_is_named_where_it_is_spare(script, monkeypatch):
+    monkeypatch.setattr(runtime, "spare_tcmalloc", lambda: None)
+    monkeypatch.setenv("LD_PRELOAD", "/lib/other.so /lib/libtcmalloc_minimal.so.4")
+    assert script.tcmalloc() == "/lib/libtcmalloc_minimal.so.4"
+    monkeypatch.setenv("LD_PRELOAD", "")
+    assert script.tcmalloc() is None

@@ -1,0 +1,284 @@
+"""A network in the blocked view equals itself by its modules, and goes that way where the view does not lead."""
+
+import functools
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.export
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+from flax.errors import ModifyScopeVariableError, ScopeParamShapeError
+from test_networks import variables_of
+
+from drsn_jax.core.distributed import AXIS_NAME, choose_devices, pmap_step, replicate, shard
+from drsn_jax.nn import blocked_network
+from drsn_jax.nn.layers import BatchNorm
+from drsn_jax.nn.networks import NETWORKS, Network, drsn_cw, resnet
+from drsn_jax.training.steps import QUICK_COMPILATION, create_state, make_train_step, paper_optimizer
+
+DOUBLE, SINGLE = 1e-11, 2e-5  # relative, absolute below 1; float32 sums in another order through five convolutions
+jit = functools.partial(jax.jit, compiler_options=QUICK_COMPILATION)
+SMALL = {"classes": 3, "widths": (2, 5), "units": (1, 1)}
+
+
+def windows(*shape, seed=0) -> Any:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def loss(network: Network, variables, params, x, train):
+    logits, updated = network.apply({**variables, "params": params}, x, train=train, mutable=["batch_stats"])
+    return jnp.sum(jnp.sin(logits + jnp.arange(3))), (logits, updated)
+
+
+def everything(network, variables, x):
+    """Logits, statistics and the gradients of parameters and windows, in training and in evaluation."""
+    run = jax.value_and_grad(functools.partial(loss, network, variables), argnums=(0, 1), has_aux=True)
+    return [run(variables["params"], x, train) for train in (True, False)]
+
+
+compiled = jit(everything, static_argnums=0)
+
+
+def is_blocked(network, variables, x, train=True, **options):
+    """Whether nothing but matrix products is left, where the modules have convolutions."""
+    options = {"mutable": ["batch_stats"], **options}
+    program = jax.make_jaxpr(lambda v, x: network.apply(v, x, train=train, **options))(variables, x)
+    return "conv_general_dilated" not in str(program)
+
+
+def compare(network, x, dtype: Any = np.float32, tolerance=SINGLE):
+    variables = jax.tree.map(dtype, variables_of(network, x.shape))
+    network = network.clone(view="blocked")
+    assert is_blocked(network, variables, dtype(x))
+    found = compiled(network, variables, dtype(x))
+    tiny.assert_close(found, compiled(network.clone(view="plain"), variables, dtype(x)), tolerance)
+
+
+# equality
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "options"),
+    [
+        ("convnet", (3, 24, 1), {"kernel": (2,)}),
+        ("resnet", (3, 40, 2), {"kernel": (5,)}),  # a last stage of five positions
+        ("senet", (2, 24, 1), {"stem": 1, "units": (1, 1), "widths": (3, 4)}),
+        ("drsn_cs", (3, 24, 1), {"kernel": (1,)}),
+        ("drsn_cw", (3, 56, 3), {"kernel": (7,)}),
+        ("drsn_cw", (2, 40, 1), {"shortcut": "projection", "widths": (5, 3)}),
+    ],
+)
+def test_double_precision_equals_the_modules(x64, name, shape, options):
+    compare(NETWORKS[name](**{**SMALL, **options}), windows(*shape), np.float64, DOUBLE)
+
+
+@pytest.mark.parametrize(("name", "batch"), [("drsn_cw", 1), ("drsn_cs", 4)])
+def test_single_precision_equals_the_modules(name, batch):
+    compare(NETWORKS[name](**SMALL), windows(batch, 40, 1))
+
+
+def test_statistics_of_a_large_mean_do_not_cancel():
+    network = resnet(**SMALL)
+    variables = variables_of(network, (1, 40, 1))
+    variables["params"]["stem_conv"]["bias"] += 1000
+    stats = [
+        jit(functools.partial(network.clone(view=view).apply, train=True, mutable=["batch_stats"]))(variables, windows(4, 40, 1))
+        for view in ("blocked", "plain")
+    ]
+    var = [s[1]["batch_stats"]["stages_0_0"]["norm_1"]["var"] for s in stats]
+    np.testing.assert_allclose(var[0], var[1], rtol=1e-3)
+
+
+def test_second_derivatives_in_reverse_mode(x64):
+    network = drsn_cw(**SMALL)
+    variables = jax.tree.map(np.float64, variables_of(network, (2, 24, 1)))
+    x = np.float64(windows(2, 24, 1))
+
+    @functools.partial(jit, static_argnums=0)
+    def penalty(view, params):
+        def slope(params, x):
+            grads = jax.grad(lambda x: loss(network.clone(view=view), variables, params, x, True)[0])(x)
+            return jnp.sum(grads**2)
+
+        return jax.grad(slope)(params, x)
+
+    tiny.assert_close(penalty("blocked", variables["params"]), penalty("plain", variables["params"]), DOUBLE)
+
+
+def test_forward_mode_needs_the_modules():
+    network, x = drsn_cw(**SMALL), windows(2, 24, 1)
+    variables = variables_of(network, x.shape)
+
+    def along(view):
+        apply = functools.partial(network.clone(view=view).apply, variables, train=False)
+        return jax.jvp(apply, (x,), (x,))
+
+    assert np.isfinite(along("plain")[1]).all()
+    with pytest.raises(TypeError, match="forward-mode"):
+        along("blocked")
+
+
+# transformations
+
+
+@pytest.fixture(scope="module")
+def small():
+    network = tiny.network.clone(view="cpu")
+    x = windows(4, tiny.LENGTH, 1)
+    return network, variables_of(network, x.shape), x
+
+
+def test_members_and_draws_of_noise_under_vmap(small):
+    network, variables, x = small
+    members = jax.tree.map(lambda a: np.stack([a, 0.9 * a]), variables)
+    draws = np.stack([x, x + 1])
+    run = functools.partial(everything, network)
+    each = [compiled(network, jax.tree.map(lambda a, i=i: a[i], members), draws[i]) for i in range(2)]
+    together = jit(jax.vmap(run))(members, draws)
+    tiny.assert_close(together, jax.tree.map(lambda *a: np.stack(a), *each), SINGLE)
+    logits = functools.partial(network.apply, variables, train=False)
+    noisy = jit(jax.vmap(logits))(draws)
+    np.testing.assert_allclose(noisy[1], jit(logits)(draws[1]), rtol=SINGLE, atol=SINGLE)
+
+
+def test_training_over_two_devices_equals_one_and_the_modules():
+    optimizer, devices, batch = paper_optimizer(20), choose_devices(2), tiny.batch(8, 0, "unequal")
+    made = {}
+    for view in ("blocked", "plain", None):
+        network = tiny.network.clone(view=view)
+        state = create_state(network, optimizer, jax.random.key(0), batch["windows"])
+        if made:
+            tiny.assert_equal(state, made["start"])  # checkpoints are interchangeable
+        made["start"] = jax.tree.map(lambda a: a.copy(), state)
+        step = pmap_step(make_train_step(network, optimizer, axis_name=AXIS_NAME), devices, donate=False)
+        made[view] = step(replicate(state, devices), shard(batch, 2))
+    one = jit(make_train_step(tiny.network.clone(view="blocked"), optimizer))(made["start"], batch)
+    for found in (made["blocked"], made[None], one):
+        tiny.assert_close(found, made["plain"], SINGLE)
+
+
+def test_several_steps_in_a_loop_equal_one_after_another(small):
+    network, variables, x = small
+    run = functools.partial(network.apply, train=True, mutable=["batch_stats"])
+
+    def step(stats, x):
+        y, updated = run({"params": variables["params"], "batch_stats": stats}, x)
+        return updated["batch_stats"], y
+
+    stats, outputs = jit(functools.partial(jax.lax.scan, step))(variables["batch_stats"], np.stack([x, 2 * x]))
+    first, _ = jit(step)(variables["batch_stats"], x)
+    second, y = jit(step)(first, 2 * x)
+    tiny.assert_close((stats, outputs[1]), (second, y), SINGLE)
+
+
+# choice
+
+
+def test_the_platform_chooses_when_the_program_is_compiled(small):
+    network, variables, x = small
+    network = network.clone(view=None)
+    apply = jit(functools.partial(network.apply, train=False))
+    convolutions = {p: "stablehlo.convolution" in apply.trace(variables, x).lower(lowering_platforms=(p,)).as_text()
+                    for p in ("cpu", "cuda", "tpu")}  # fmt: skip
+    assert convolutions == {"cpu": False, "cuda": True, "tpu": True}
+    exported = jax.export.export(apply, platforms=("cuda", "cpu"))(variables, x)
+    assert exported.platforms == ("cuda", "cpu")
+    again = jax.export.deserialize(exported.serialize())
+    plain = jit(functools.partial(network.clone(view="plain").apply, train=False))(variables, x)
+    np.testing.assert_allclose(again.call(variables, x), plain, rtol=SINGLE, atol=SINGLE)
+
+
+@pytest.mark.parametrize(
+    ("options", "shape"),
+    [
+        ({"widths": (64,), "units": (1,)}, (2, 64, 1)),  # wide
+        ({}, (2, 8 * 13, 1)),  # a last stage of a prime length: blocks of one position
+    ],
+)
+def test_what_does_not_pay_goes_by_the_modules_unless_told(options, shape):
+    network = resnet(**{**SMALL, **options}, view="cpu")
+    variables = variables_of(network, shape)
+    assert not is_blocked(network, variables, windows(*shape))
+    assert is_blocked(network.clone(view="blocked"), variables, windows(*shape))
+
+
+def test_images_train_on_a_cpu_by_the_modules_with_staged_norms(x64):
+    network = drsn_cw(**SMALL, kernel=(3, 3), view="cpu")
+    x = windows(4, 34, 32, 2).astype(np.float64)
+    variables = jax.tree.map(np.float64, variables_of(network, x.shape))
+    found, plain = compiled(network, variables, x), compiled(network.clone(view="plain"), variables, x)
+    tiny.assert_close(found, plain, DOUBLE)
+
+    def stages(network):
+        apply = lambda v, x: network.apply(v, x, train=True, mutable=["batch_stats"])  # noqa: E731
+        return str(jax.make_jaxpr(apply)(variables, x)).count("optimization_barrier")
+
+    assert stages(network) > 0
+    assert [stages(network.clone(view=view)) for view in ("plain", "blocked", None)] == [0, 0, 0]
+    assert stages(network.clone(norm=OwnNorm)) == 0
+
+
+class OwnNorm(BatchNorm):
+    """A norm of the user's own."""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"threshold_rule": "hard"},
+        {"kernel": (3, 3)},
+        {"padding": "SAME"},
+        {"dtype": jnp.bfloat16},
+        {"conv": functools.partial(nn.Conv, use_bias=False)},
+        {"norm": OwnNorm},
+        {"norm": functools.partial(BatchNorm, momentum=0.5)},
+    ],
+)
+def test_what_the_view_does_not_cover_goes_by_the_modules(options):
+    network = drsn_cw(**SMALL, **options, view="blocked")
+    x = windows(2, *(24,) * len(network.kernel), 1)
+    assert not is_blocked(network, variables_of(network, x.shape), x)
+
+
+@pytest.mark.parametrize("length", [1, 7, 28, 36])
+def test_lengths_that_a_stride_does_not_divide_go_by_the_modules(length):
+    network, x = drsn_cw(**SMALL, view="blocked"), windows(2, length, 1)
+    assert not is_blocked(network, variables_of(network, x.shape), x)
+
+
+def test_what_is_asked_for_beside_the_logits_the_modules_give(small):
+    network, variables, x = small
+    assert is_blocked(network, variables, x)
+    assert is_blocked(network, variables, x, train=False, mutable=False)
+    assert not is_blocked(network, variables, x, mutable=["batch_stats", "thresholds"])
+    assert not is_blocked(network, variables, x, train=False, mutable=True)
+    with pytest.raises(ModifyScopeVariableError):
+        network.apply(variables, x, train=True)
+
+
+def test_variables_of_another_network_are_refused_as_by_the_modules(small):
+    network, variables, x = small
+    other = variables_of(network.clone(widths=(4, 4)), x.shape)
+    with pytest.raises(ScopeParamShapeError):
+        network.apply(other, x, train=False)
+    assert network.apply(variables, np.float64(x), train=False).dtype == jnp.float32
+    with jax.enable_x64(True):
+        assert network.apply(variables, np.float64(x), train=False).dtype == jnp.float64  # parameters are single
+
+
+def test_an_unknown_view_is_refused():
+    with pytest.raises(ValueError, match="unknown view 'fast': choose one of plain, blocked, cpu or None"):
+        drsn_cw(classes=2, view="fast").init(jax.random.key(0), np.zeros((1, 64, 1)), train=False)
+
+
+def test_the_papers_network_is_covered_and_pays():
+    for name, make in NETWORKS.items():
+        network = make(classes=8)
+        variables = jax.eval_shape(lambda key, n=network: n.init(key, jnp.zeros((1, 2048, 1)), train=False), jax.random.key(0))
+        plan = blocked_network.plan(network, variables, jax.ShapeDtypeStruct((128, 2048, 1), jnp.float32))  # pyright: ignore[reportArgumentType]
+        assert plan is not None, name
+        assert plan.positions == (8, 8, 4, 2)
+        assert plan.pays

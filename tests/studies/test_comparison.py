@@ -1,0 +1,337 @@
+"""Many trials in one run folder: written once, continued, the same bytes again."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from drsn_jax.studies import trials
+from drsn_jax.studies.comparison import NO_NOISE, Comparison, NoiseCondition, noise_conditions
+from drsn_jax.studies.comparison_results import TRIAL
+from drsn_jax.studies.comparison_tables import BASELINE
+from drsn_jax.studies.runs import RunFolder, read_metrics
+from drsn_jax.training.progress import Diverged
+
+RECORDINGS = ("r0", "r1", "r2")
+FOLD = tiny.fold()
+TABLES = ("results", "confusion", "by_recording")
+TRIALS = 2 * 2 * 2  # networks (one, and the spectrum) × levels × seeds
+INF = float("inf")
+
+
+@pytest.fixture(scope="module")
+def comparison():
+    """Compiled once for all tests."""
+    return Comparison(
+        networks=("resnet",),
+        classes=("a", "b", "c"),
+        conditions=noise_conditions(("gaussian",), (-5.0, 5.0)),
+        seeds=(0, 1),
+        protocol="by hand",
+        epochs=2,
+        batch_size=8,
+        units=(1, 1, 1),
+    )
+
+
+@pytest.fixture(scope="module")
+def done(comparison, tmp_path_factory):
+    """A whole run and its new rows."""
+    folder = RunFolder(tmp_path_factory.mktemp("runs") / "done", {})
+    return folder, run(comparison, folder)
+
+
+def run(comparison, folder, told=None, fold=FOLD):
+    on_epoch = lambda network, epoch: None if told is None else told.append((network, epoch.number))  # noqa: E731
+    return list(comparison.run(fold, folder, RECORDINGS, on_epoch))
+
+
+def files(folder):
+    return {name: (folder.path / f"{name}.csv").read_bytes() for name in TABLES}
+
+
+def strip(records):
+    """Records without what is measured by the clock."""
+    return [{name: value for name, value in r.items() if name not in ("seconds", "windows_per_second")} for r in records]
+
+
+def keys(rows):
+    return [tuple(row[name] for name in TRIAL) for row in rows]
+
+
+# --- what is written
+
+
+def test_each_trial_is_written_once(done):
+    folder, rows = done
+    expected = [
+        (network, "gaussian", str(level), "by hand", "0", str(seed))
+        for level in (-5.0, 5.0)
+        for seed in (0, 1)
+        for network in (BASELINE, "resnet")
+    ]
+    assert keys(folder.rows("results")) == expected
+    assert [{name: str(value) for name, value in row.items()} for row in rows] == folder.rows("results")
+    assert keys(folder.rows("timings")) == [key for key in expected if key[0] == "resnet"]
+    assert keys(folder.rows("confusion")) == [key for key in expected for _ in range(9)]
+    assert keys(folder.rows("by_recording")) == [key for key in expected for _ in RECORDINGS]
+
+
+def test_the_tables_agree(done):
+    folder, _ = done
+    for row in folder.rows("results"):
+        (key,) = keys([row])
+        confusion = [r for r in folder.rows("confusion") if keys([r]) == [key]]
+        by_recording = [r for r in folder.rows("by_recording") if keys([r]) == [key]]
+        hits = sum(int(r["windows"]) for r in confusion if r["true"] == r["predicted"])
+        assert sum(int(r["windows"]) for r in confusion) == len(FOLD.test)
+        assert [r["recording"] for r in by_recording] == list(RECORDINGS)
+        assert [int(r["windows"]) for r in by_recording] == [4, 4, 4]
+        assert sum(int(r["correct"]) for r in by_recording) == hits
+        assert float(row["test_accuracy"]) == pytest.approx(hits / len(FOLD.test), abs=1e-6)
+        for name in "abc":
+            of_class = sum(int(r["windows"]) for r in confusion if r["true"] == name)
+            assert of_class == np.sum(FOLD.test_labels == "abc".index(name))
+
+
+def test_every_epoch_is_logged(done):
+    folder, _ = done
+    records = read_metrics(folder.path)
+    assert len(records) == 4 * 2
+    assert [record["epoch"] for record in records] == [1, 2] * 4
+    assert set(records[0]) == {
+        *TRIAL, "epoch", "learning_rate", "train_loss", "train_accuracy", "test_accuracy", "seconds", "windows_per_second",
+    }  # fmt: skip
+    # of the last step of each epoch: a tenth of 0.1 after 2.4 of all 6 steps, a hundredth after 4.8
+    assert [record["learning_rate"] for record in records[:2]] == [0.01, 0.001]
+    for row in folder.rows("results"):
+        last = [r for r in records if [str(r[name]) for name in TRIAL] == [row[name] for name in TRIAL]][-1:]
+        if row["network"] == "resnet":
+            assert last[0]["test_accuracy"] == float(row["test_accuracy"])
+        else:
+            assert not last
+
+
+# --- continuing
+
+
+def test_two_runs_give_the_same_bytes(comparison, done, tmp_path):
+    folder, told = RunFolder(tmp_path / "run", {}), []
+    run(comparison, folder, told)
+    assert files(folder) == files(done[0])
+    assert told == [("resnet", 1), ("resnet", 2)] * 4
+
+
+def test_a_run_that_is_done_trains_nothing(comparison, done, monkeypatch):
+    folder, _ = done
+    before = {file.name: file.read_bytes() for file in folder.path.iterdir()}
+
+    def refuse(*arguments, **options):
+        raise AssertionError("a trial was made again")
+
+    monkeypatch.setattr(trials.Trainer, "run", refuse)
+    monkeypatch.setattr(Comparison, "_baseline", refuse)
+    assert run(comparison, RunFolder(folder.path, {})) == []
+    assert {file.name: file.read_bytes() for file in folder.path.iterdir()} == before
+
+
+@pytest.mark.parametrize(
+    ("table", "trial"), [("timings", 3), ("confusion", 3), ("by_recording", 3), ("results", 1), ("results", 4)]
+)
+def test_a_run_killed_between_tables_is_continued(comparison, done, tmp_path, monkeypatch, table, trial):
+    """Killed when the network's trial was about to write a table; then continued."""
+    folder, add_rows = RunFolder(tmp_path / "run", {}), RunFolder.add_rows
+    written = []
+
+    def add_until(self, name, rows, key=()):
+        if name == table and rows[0]["network"] == "resnet":
+            written.append(name)
+            if len(written) == trial:
+                raise KeyboardInterrupt
+        add_rows(self, name, rows, key=key)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "add_rows", add_until)
+        with pytest.raises(KeyboardInterrupt):
+            run(comparison, folder)
+    finished = len(folder.rows("results"))
+    assert finished == 2 * trial - 1
+    told = []
+    assert len(run(comparison, RunFolder(folder.path, {}), told)) == TRIALS - finished
+    # the interrupted trial was trained: its last epoch comes again from its checkpoint
+    assert len(told) == 1 + 2 * (4 - trial)
+    assert not (folder.path / "checkpoints").exists()
+    assert strip(read_metrics(folder.path)) == strip(read_metrics(done[0].path))
+    assert files(folder) == files(done[0])
+    assert keys(folder.rows("timings")) == keys(done[0].rows("timings"))
+
+
+def test_rows_of_an_interrupted_trial_are_replaced(comparison, done, tmp_path):
+    """The last trial left wrong numbers and no result."""
+    folder = RunFolder(tmp_path / "run", {})
+    for name, content in files(done[0]).items():
+        (folder.path / f"{name}.csv").write_bytes(content)
+    lines = (folder.path / "results.csv").read_text().splitlines()
+    (folder.path / "results.csv").write_text("\n".join(lines[:-1]) + "\n")
+    for name in ("confusion", "by_recording"):
+        lines = (folder.path / f"{name}.csv").read_text().splitlines()
+        (folder.path / f"{name}.csv").write_text("\n".join([*lines[:-1], lines[-1] + "99"]) + "\n")
+    assert len(run(comparison, folder)) == 1
+    assert files(folder) == files(done[0])
+
+
+class Stop(Exception):
+    pass
+
+
+@pytest.mark.parametrize("after", [1, 3])
+def test_a_training_in_progress_is_continued(comparison, done, tmp_path, after):
+    """Stopped while its epoch is logged: that epoch is made again, from a checkpoint after every step, and logged once."""
+    folder, told = RunFolder(tmp_path / "run", {}), []
+
+    def stop(network, epoch):
+        told.append(epoch.number)
+        if len(told) == after:
+            raise Stop
+
+    often = dataclasses.replace(comparison, checkpoint_seconds=0.0)
+    with pytest.raises(Stop):
+        list(often.run(FOLD, folder, RECORDINGS, stop))
+    (kept,) = (folder.path / "checkpoints").iterdir()
+    assert kept.name.startswith("resnet-gaussian--5.0-by_hand-0-")
+    run(comparison, RunFolder(folder.path, {}), told)
+    assert len(told) == after + 8 - (after - 1)
+    assert files(folder) == files(done[0])
+    assert strip(read_metrics(folder.path)) == strip(read_metrics(done[0].path))
+    assert not (folder.path / "checkpoints").exists()
+
+
+def test_a_checkpoint_that_stayed_behind_is_removed(comparison, done, tmp_path):
+    """Killed between the row of a result and the removal."""
+    folder = RunFolder(tmp_path / "run", {})
+    run(comparison, folder)
+    trial = {**folder.rows("results")[1], "snr_db": -5.0}
+    left = comparison._checkpoints(folder, trial)
+    left.save(1, {"x": np.ones(1)}, {})
+    assert run(comparison, folder) == []
+    assert not (folder.path / "checkpoints").exists()
+
+
+def test_trials_have_checkpoints_of_their_own(comparison, tmp_path):
+    folder = RunFolder(tmp_path / "run", {})
+    trial = dict(zip(TRIAL, ("resnet", "gaussian", -5.0, "test on 3 hp", "3 hp", 0), strict=True))
+    others = [{**trial, name: value} for name, value in zip(TRIAL, ("senet", "pink", 5.0, "x", "3_hp", 1), strict=True)]
+    folders = {comparison._checkpoints(folder, t).folder for t in (trial, *others)}
+    assert len(folders) == 7
+    assert {path.parent for path in folders} == {folder.path / "checkpoints"}
+
+
+def test_without_checkpoints_a_training_begins_anew(comparison, tmp_path):
+    folder = RunFolder(tmp_path / "run", {})
+
+    def stop(network, epoch):
+        raise Stop
+
+    with pytest.raises(Stop):
+        list(dataclasses.replace(comparison, checkpoint_seconds=None).run(FOLD, folder, RECORDINGS, stop))
+    assert not (folder.path / "checkpoints").exists()
+
+
+def test_a_training_that_diverges_has_no_row_and_the_others_go_on(comparison, done, tmp_path, monkeypatch):
+    usual = trials.Trainer.run
+
+    def explode(self, data, *, seed, **options):
+        if seed == 0 and data.snr_db == 5.0:
+            raise Diverged("the loss became nan in step 3", step=3)
+        return usual(self, data, seed=seed, **options)
+
+    one = dataclasses.replace(comparison)
+    with monkeypatch.context() as patch:
+        patch.setattr(trials.Trainer, "run", explode)
+        folder = RunFolder(tmp_path / "run", {})
+        assert len(run(one, folder)) == TRIALS - 1
+    assert one.diverged == [("resnet, gaussian 5 dB, fold 0, seed 0", "the loss became nan in step 3")]
+    assert one.missing(folder, 1) == 1
+    # what is missing is made by the next run
+    assert len(run(dataclasses.replace(comparison), folder)) == 1
+    assert sorted(files(folder)["results"].splitlines()) == sorted(files(done[0])["results"].splitlines())
+
+
+def test_validation_is_logged_and_the_best_is_tested(comparison, tmp_path):
+    windows, labels = tiny.tones(9, 4)
+    fold = FOLD._replace(validation=windows, validation_labels=labels)
+    best = dataclasses.replace(comparison, best=True, conditions=comparison.conditions[:1], seeds=(0,))
+    folder = RunFolder(tmp_path / "run", {})
+    rows = run(best, folder, fold=fold)
+    records = read_metrics(folder.path)
+    chosen = min(records, key=lambda record: record["validation_loss"])
+    assert [row["test_accuracy"] for row in rows if row["network"] == "resnet"] == [chosen["test_accuracy"]]
+    assert all(0 <= record["validation_accuracy"] <= 1 for record in records)
+
+
+def test_options_reach_the_networks(comparison):
+    changed = dataclasses.replace(comparison, dtype="bfloat16", steps_per_call=4, patience=3, best=True)
+    trainer = changed.trainer("drsn_cw", "gaussian", 24)
+    assert trainer.network.dtype == jnp.bfloat16
+    assert (trainer._steps_per_call, trainer._patience, trainer._best) == (4, 3, True)
+    assert comparison.trainer("resnet", "gaussian", 24).network.dtype == jnp.float32
+
+
+# --- what is compared
+
+
+def test_every_network_meets_the_same_windows(comparison, tmp_path, monkeypatch):
+    seen = {"resnet": [], BASELINE: []}
+    result = trials.Result(np.eye(3, dtype=int), np.eye(3, dtype=int), FOLD.test_labels, 1.0)
+    monkeypatch.setattr(trials.Trainer, "run", lambda self, data, **options: seen["resnet"].append(data) or result)
+    monkeypatch.setattr(trials.Trainer, "parameters", 7)
+    monkeypatch.setattr(Comparison, "_baseline", lambda self, data: seen[BASELINE].append(data) or (5, result))
+    run(comparison, RunFolder(tmp_path / "run", {}))
+    assert len(seen["resnet"]) == len(seen[BASELINE]) == 4
+    for one, other in zip(*seen.values(), strict=True):
+        np.testing.assert_array_equal(one.test, other.test)
+        np.testing.assert_array_equal(one.train_noisy, other.train_noisy)
+    assert len({data.test.tobytes() for data in seen["resnet"]}) == 4
+
+
+def test_levels_share_a_trainer_and_kinds_only_with_fixed_noise(comparison):
+    trainer = comparison.trainer("resnet", "gaussian", 24)
+    assert comparison.trainer("resnet", "gaussian", 24) is trainer
+    assert comparison.trainer("resnet", "pink", 24) is not trainer
+    assert comparison.trainer("resnet", "gaussian", 48) is not trainer
+    assert comparison.trainer("drsn_cw", "gaussian", 24) is not trainer
+    assert comparison.trainer("resnet", NO_NOISE, 24).noise is None
+    fixed = Comparison(("resnet",), ("a", "b", "c"), [], (0,), "", fixed_noise=True)
+    assert fixed.trainer("resnet", "gaussian", 24) is fixed.trainer("resnet", "pink", 24)
+    assert fixed.trainer("resnet", "gaussian", 24).noise is None
+
+
+def test_an_estimate_names_every_network(comparison):
+    ((network, seconds),) = comparison.estimate(FOLD)
+    assert network == "resnet"
+    assert seconds > 0
+
+
+def test_conditions():
+    assert noise_conditions(("gaussian", "pink"), (-5.0, INF)) == [
+        NoiseCondition("gaussian", -5.0),
+        NoiseCondition(NO_NOISE, INF),
+        NoiseCondition("pink", -5.0),
+    ]
+
+
+def test_trials_are_counted(comparison):
+    assert comparison.trials == 4
+
+
+def test_a_condition_without_noise_is_known_again(tmp_path, monkeypatch):
+    """An SNR of inf goes into tables and comes back as the same key."""
+    result = trials.Result(np.eye(3, dtype=int), np.eye(3, dtype=int), FOLD.test_labels, 1.0)
+    monkeypatch.setattr(Comparison, "_baseline", lambda self, data: (5, result))
+    clean = Comparison((), ("a", "b", "c"), [NoiseCondition(NO_NOISE, INF)], (0,), "", batch_size=8)
+    folder = RunFolder(tmp_path / "run", {})
+    assert len(run(clean, folder)) == 1
+    assert run(clean, folder) == []
+    assert folder.rows("results")[0]["snr_db"] == "inf"

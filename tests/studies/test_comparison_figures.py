@@ -1,0 +1,130 @@
+"""Figures are drawn from hand-written files."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from drsn_jax.studies import comparison_figures
+
+NETWORKS = ("spectrum_logistic", "resnet", "drsn_cw")
+
+
+def write(file, rows):
+    with open(file, "w", newline="") as opened:
+        writer = csv.DictWriter(opened, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two kinds of noise, two levels, two seeds; the spectrum has no curve."""
+    trials = [
+        {"network": network, "noise": noise, "snr_db": snr_db, "fold": "0", "seed": seed}
+        for noise in ("gaussian", "pink")
+        for snr_db in (5.0, -5.0)
+        for seed in (0, 1)
+        for network in NETWORKS
+    ]
+    accuracy = lambda trial: 0.5 + 0.04 * trial["snr_db"] + 0.1 * trial["seed"]  # noqa: E731
+    write(
+        tmp_path / "results.csv",
+        [{**trial, "train_accuracy": accuracy(trial) + 0.1, "test_accuracy": accuracy(trial)} for trial in trials],
+    )
+    pairs = [("a", "a", 3), ("a", "b", 1), ("b", "a", 0), ("b", "b", 4)]
+    names = ("true", "predicted", "windows")
+    write(tmp_path / "confusion.csv", [{**t, **dict(zip(names, pair, strict=True))} for t in trials for pair in pairs])
+    with open(tmp_path / "metrics.jsonl", "w") as file:
+        for trial in trials:
+            for epoch in (1, 2, 3):
+                if trial["network"] != "spectrum_logistic":
+                    record = {**trial, "epoch": epoch, "train_accuracy": epoch / 4, "test_accuracy": epoch / 5}
+                    file.write(json.dumps(record) + "\n")
+    return tmp_path
+
+
+def test_every_figure_is_a_picture(folder):
+    files = comparison_figures.draw_all(folder)
+    assert [file.name for file in files] == [
+        "accuracy.png",
+        "training.png",
+        *(f"confusion_{network}.png" for network in NETWORKS),
+    ]
+    for file in files:
+        assert file.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+        assert file.stat().st_size > 5000
+
+
+def test_bars_are_the_means_by_level(folder, drawn):
+    comparison_figures.accuracy_bars(folder)
+    figure = drawn["accuracy.png"]
+    assert [panel.get_title() for panel in figure.axes] == ["gaussian noise", "pink noise"]
+    panel = figure.axes[0]
+    assert [label.get_text() for label in panel.get_xticklabels()] == ["-5", "5"]
+    assert (panel.get_xlabel(), panel.get_ylabel()) == ("SNR, dB", "accuracy, %")
+    heights = [patch.get_height() for patch in panel.patches]
+    np.testing.assert_allclose(heights, [35, 75, 45, 85] * 3)  # test, then training, of each network
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "spectrum + logistic regression",
+        "ResNet",
+        "DRSN-CW",
+    ]
+
+
+def test_curves_take_the_last_record_of_an_interrupted_trial(folder, drawn):
+    first = json.loads((folder / "metrics.jsonl").read_text().splitlines()[0])
+    lines = [json.dumps({**first, "test_accuracy": 0.0}), *(folder / "metrics.jsonl").read_text().splitlines()]
+    (folder / "metrics.jsonl").write_text("\n".join(lines) + "\n")
+    comparison_figures.training_curves(folder)
+    train, test = drawn["training.png"].axes
+    assert [line.get_label() for line in test.get_lines()] == ["ResNet", "DRSN-CW"]
+    for line in test.get_lines():
+        np.testing.assert_allclose(line.get_xydata(), [[1, 80], [2, 60], [3, 40]])
+    np.testing.assert_allclose(train.get_lines()[0].get_ydata(), [75, 50, 25])
+
+
+def test_confusion_shows_shares_of_the_true_class(folder, drawn):
+    comparison_figures.confusion_matrices(folder)
+    panel = drawn["confusion_drsn_cw.png"].axes[0]
+    np.testing.assert_allclose(panel.get_images()[0].get_array(), [[75, 25], [0, 100]])
+    assert {text.get_text() for text in panel.texts} == {"75", "25", "100"}
+    assert (panel.get_xlabel(), panel.get_ylabel()) == ("predicted", "true")
+
+
+def test_validation_has_a_panel_where_there_is_one(folder, drawn):
+    file = folder / "metrics.jsonl"
+    records = [json.loads(line) for line in file.read_text().splitlines()]
+    file.write_text("".join(json.dumps(record | {"validation_accuracy": record["epoch"] / 10}) + "\n" for record in records))
+    comparison_figures.training_curves(folder)
+    panels = drawn["training.png"].axes
+    assert [panel.get_title() for panel in panels] == ["training (noise as trained)", "validation", "test"]
+    np.testing.assert_allclose(panels[1].lines[0].get_ydata(), [90, 80, 70])
+    np.testing.assert_allclose(panels[2].lines[0].get_ydata(), [80, 60, 40])
+
+
+@pytest.mark.parametrize(
+    ("config", "protocol", "shown"),
+    [
+        ({"recordings": None, "dataset": None}, "by random-windows", True),
+        ({"recordings": None, "dataset": None}, "by recording", False),
+        ({"recordings": "mine", "dataset": None}, "by random-windows", False),
+        ({"recordings": None, "dataset": "cwru"}, "by random-windows", False),
+        ({}, "by random-windows", False),
+    ],
+)
+def test_the_papers_bars_stand_beside_what_is_comparable(folder, drawn, config, protocol, shown):
+    (folder / "config.json").write_text(json.dumps(config))
+    with open(folder / "results.csv", newline="") as file:
+        rows = [{**row, "protocol": protocol} for row in csv.DictReader(file)]
+    write(folder / "results.csv", rows)
+    comparison_figures.accuracy_bars(folder)
+    figure = drawn["accuracy.png"]
+    assert ("the paper's test accuracy" in figure.get_suptitle()) is shown
+    bars = [bar for bar in figure.axes[1].patches if not bar.get_fill() and bar.get_linestyle() != ":"]
+    black = [bar.get_height() for bar in bars if bar.get_edgecolor() == (0, 0, 0, 1)]
+    if shown:  # pink noise; ResNet and DRSN-CW at -5 and 5 dB, the spectrum has none there
+        assert [height for height in black if np.isfinite(height)] == [60.7, 98.3, 66.1, 98.9]
+    else:
+        assert black == []

@@ -1,0 +1,253 @@
+"""Run folders: begun, continued, refused; tables whose rows are never half-written; metrics with a cut last line."""
+
+import json
+import signal
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drsn_jax.studies.runs import RunFolder, read_metrics, read_rows
+
+CONFIG = {"seed": 1, "networks": ("resnet", "drsn_cw"), "snr_db": -5.0}
+KEY = ("network", "seed")
+
+
+@pytest.fixture
+def run(tmp_path):
+    return RunFolder(tmp_path / "run", CONFIG)
+
+
+def row(network="resnet", seed=0, accuracy=0.5):
+    return {"network": network, "seed": seed, "accuracy": accuracy}
+
+
+# --- the folder
+
+
+def test_a_new_folder_says_what_was_asked_and_on_what(tmp_path):
+    run = RunFolder(tmp_path / "deep" / "run", CONFIG)
+    assert json.loads((run.path / "config.json").read_text()) == {**CONFIG, "networks": ["resnet", "drsn_cw"]}
+    environment = json.loads((run.path / "environment.json").read_text())
+    assert environment["devices"][0].startswith("cpu:")
+    assert len(environment["devices"]) == 8
+    assert environment["packages"]["drsn-jax"] == "0.1.0"
+    assert {"python", "platform", "cores"} < environment.keys()
+    assert {file.name for file in run.path.iterdir()} == {"config.json", "environment.json"}
+
+
+def test_an_empty_folder_is_taken(tmp_path):
+    (tmp_path / "run").mkdir()
+    RunFolder(str(tmp_path / "run"), CONFIG)
+    assert (tmp_path / "run" / "config.json").exists()
+
+
+def test_the_same_configuration_continues(run):
+    run.add_rows("results", [row()])
+    before = {file.name: file.read_bytes() for file in run.path.iterdir()}
+    again = RunFolder(run.path, {"snr_db": -5.0, "networks": ["resnet", "drsn_cw"], "seed": 1})
+    assert {file.name: file.read_bytes() for file in run.path.iterdir()} == before
+    assert again.rows("results") == [{"network": "resnet", "seed": "0", "accuracy": "0.5"}]
+
+
+@pytest.mark.parametrize(
+    ("changed", "listed"),
+    [
+        ({"seed": 2}, r"\(seed: 1 there, 2 now\)"),
+        ({"snr_db": -4.0, "seed": 3}, r"\(seed: 1 there, 3 now; snr_db: -5.0 there, -4.0 now\)"),
+        ({"networks": ("drsn_cw", "resnet")}, r"networks: \['resnet', 'drsn_cw'\] there, \['drsn_cw', 'resnet'\] now"),
+        ({"new": 1}, "new: None there, 1 now"),
+        ({"new": None}, "new"),
+    ],
+)
+def test_another_configuration_is_refused_and_the_difference_listed(run, changed, listed):
+    before = {file.name: file.read_bytes() for file in run.path.iterdir()}
+    with pytest.raises(ValueError, match=f"holds a run with another configuration .*{listed}.*: choose another --out"):
+        RunFolder(run.path, {**CONFIG, **changed})
+    assert {file.name: file.read_bytes() for file in run.path.iterdir()} == before
+
+
+def test_an_option_that_is_missing_now_is_a_difference(run):
+    with pytest.raises(ValueError, match="seed: 1 there, None now"):
+        RunFolder(run.path, {name: value for name, value in CONFIG.items() if name != "seed"})
+
+
+def test_foreign_files_are_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    with pytest.raises(ValueError, match="exists and is no run folder: choose another --out"):
+        RunFolder(tmp_path, CONFIG)
+    with pytest.raises(ValueError, match="exists and is no run folder"):
+        RunFolder(tmp_path / "thesis.txt", CONFIG)
+    assert [file.name for file in tmp_path.iterdir()] == ["thesis.txt"]
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
+# --- tables
+
+
+def test_rows_are_added(run):
+    assert run.rows("results") == []
+    run.add_rows("results", [row("resnet"), row("drsn_cw")])
+    run.add_rows("results", [row("resnet", 1, 0.25)])
+    assert (run.path / "results.csv").read_bytes() == (b"network,seed,accuracy\nresnet,0,0.5\ndrsn_cw,0,0.5\nresnet,1,0.25\n")
+    assert [r["accuracy"] for r in run.rows("results")] == ["0.5", "0.5", "0.25"]
+
+
+def test_rows_of_an_interrupted_trial_are_replaced(run):
+    run.add_rows("confusion", [row("resnet", 0, 1), row("resnet", 0, 2)], key=KEY)
+    run.add_rows("confusion", [row("resnet", 1, 3)], key=KEY)
+    run.add_rows("confusion", [row("drsn_cw", 0, 4)], key=KEY)
+    run.add_rows("confusion", [row("resnet", 0, 5)], key=KEY)
+    assert [r["accuracy"] for r in run.rows("confusion")] == ["3", "4", "5"]
+
+
+def test_numbers_are_the_same_key_after_reading(run):
+    rows = [{"snr_db": level, "x": 1} for level in (-5.0, 0.0, float("inf"))]
+    for one in rows:
+        run.add_rows("results", [one], key=["snr_db"])
+    for one in rows:
+        run.add_rows("results", [one | {"x": 2}], key=["snr_db"])
+    assert [tuple(r.values()) for r in run.rows("results")] == [("-5.0", "2"), ("0.0", "2"), ("inf", "2")]
+
+
+def test_without_a_key_nothing_is_replaced(run):
+    for _ in range(2):
+        run.add_rows("results", [row()])
+    assert len(run.rows("results")) == 2
+
+
+@given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\r\x00")), min_size=1, max_size=4))
+def test_any_text_comes_back(tmp_path_factory, values):
+    run = RunFolder(tmp_path_factory.mktemp("runs") / "run", {})
+    rows = [{"number": str(i), "text": value} for i, value in enumerate(values)]
+    for one in rows:
+        run.add_rows("names", [one])
+    assert run.rows("names") == rows
+
+
+def test_a_table_is_never_half_written(run, monkeypatch):
+    run.add_rows("results", [row()])
+    before = (run.path / "results.csv").read_bytes()
+
+    def fail(*arguments):
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("os.replace", fail)
+    with pytest.raises(OSError, match="no space"):
+        run.add_rows("results", [row(seed=1)])
+    assert (run.path / "results.csv").read_bytes() == before
+
+
+def test_columns_that_do_not_fit_are_refused(run):
+    run.add_rows("results", [row()])
+    before = (run.path / "results.csv").read_bytes()
+    with pytest.raises(ValueError, match="fields not in fieldnames"):
+        run.add_rows("results", [{"network": "resnet", "loss": 1}])
+    assert (run.path / "results.csv").read_bytes() == before
+
+
+def test_a_missing_table_has_no_rows(tmp_path):
+    assert read_rows(tmp_path / "missing.csv") == []
+
+
+# --- metrics
+
+
+def test_records_are_on_disk_at_once(run):
+    assert read_metrics(run.path) == []
+    for epoch in (1, 2):
+        run.log({"epoch": epoch, "loss": 0.5})
+        assert len((run.path / "metrics.jsonl").read_text().splitlines()) == epoch
+    assert read_metrics(run.path) == [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.5}]
+
+
+@pytest.mark.parametrize("cut", [1, 5, 10])
+def test_a_last_line_that_was_cut_off_is_left_out(run, cut):
+    for epoch in (1, 2):
+        run.log({"epoch": epoch})
+    file = run.path / "metrics.jsonl"
+    file.write_bytes(file.read_bytes()[:-cut])
+    assert read_metrics(run.path) == [{"epoch": 1}]
+
+
+def test_a_run_goes_on_after_a_line_that_was_cut_off(run):
+    """Two records must not become one line, which nobody can read any more."""
+    for epoch in (1, 2):
+        run.log({"epoch": epoch})
+    file = run.path / "metrics.jsonl"
+    file.write_bytes(file.read_bytes()[:-5])
+    again = RunFolder(run.path, CONFIG)
+    for epoch in (2, 3):
+        again.log({"epoch": epoch})
+    assert read_metrics(run.path) == [{"epoch": 1}, {"epoch": 2}, {"epoch": 3}]
+
+
+@pytest.mark.parametrize(("content", "message"), [("", "is damaged"), ("{", "is damaged"), ("[]", "holds no configuration")])
+def test_a_damaged_configuration_is_told(tmp_path, content, message):
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(ValueError, match=rf"config\.json {message}.*choose another --out"):
+        RunFolder(tmp_path, {"seed": 0})
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="cannot be made"):
+        RunFolder(tmp_path / "file" / "run", {"seed": 0})
+
+
+def test_records_of_an_interrupted_trial_are_forgotten(tmp_path):
+    run = RunFolder(tmp_path / "run", {})
+    for network in ("a", "b", "a"):
+        run.log({"network": network, "seed": 0, "epoch": 1})
+    run.log({"network": "a", "seed": 1, "epoch": 1})
+    run.forget({"network": "a", "seed": 0})
+    assert [(r["network"], r["seed"]) for r in read_metrics(tmp_path / "run")] == [("b", 0), ("a", 1)]
+
+
+def test_records_from_an_epoch_on_are_forgotten(tmp_path):
+    run = RunFolder(tmp_path / "run", {})
+    for network in ("a", "b"):
+        for epoch in (1, 2, 3):
+            run.log({"network": network, "epoch": epoch})
+    run.forget({"network": "a"}, from_epoch=2)
+    found = [(r["network"], r["epoch"]) for r in read_metrics(tmp_path / "run")]
+    assert found == [("a", 1), ("b", 1), ("b", 2), ("b", 3)]
+
+
+def test_a_damaged_line_is_told_with_its_file(run):
+    (run.path / "metrics.jsonl").write_text('{"epoch": 1}\n???\n{"epoch": 2}\n')
+    with pytest.raises(ValueError, match=r"metrics\.jsonl is damaged .*take out the line"):
+        read_metrics(run.path)
+
+
+# --- one at a time
+
+
+def test_two_runs_do_not_work_in_one_folder(run):
+    other = RunFolder(run.path, CONFIG)
+    message = r"another run is at work in .*run: wait for its end, or choose another --out"
+    with run.alone(), pytest.raises(ValueError, match=message):
+        other.alone().__enter__()
+    with other.alone():
+        pass
+
+
+def test_the_lock_of_a_process_that_was_killed_goes_with_it(run):
+    program = (
+        "import os, signal, sys\n"
+        "from drsn_jax.core.files import exclusive\n"
+        "with exclusive(sys.argv[1]) as free:\n"
+        "    assert free\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program, str(run.path / ".lock")], check=False)
+    assert done.returncode == -signal.SIGKILL
+    with run.alone():
+        pass
+
+
+def test_a_folder_with_a_lock_alone_is_new(tmp_path):
+    (tmp_path / ".lock").write_text("")
+    RunFolder(tmp_path, CONFIG)

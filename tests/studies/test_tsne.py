@@ -1,0 +1,65 @@
+"""Pooled features: those of the network, kept once for each network, drawn by class."""
+
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+import tiny
+
+from drsn_jax.evaluation import inspection
+from drsn_jax.evaluation.inspection import pooled_features
+from drsn_jax.studies import comparison_figures
+from drsn_jax.studies.comparison_results import feature_files, write_features
+
+
+def groups(count=20):
+    """Two classes far from each other in two of four channels, one channel of large numbers and one of none."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(count) % 2
+    features = np.column_stack([labels * 20.0, -labels * 20.0, np.full(count, 1e6), np.zeros(count)])
+    return features + rng.normal(size=(count, 4)) * [1, 1, 1e5, 0], labels
+
+
+def test_the_classifier_of_pooled_features_gives_the_logits(monkeypatch):
+    monkeypatch.setattr(inspection, "PART", 3)  # computed in parts, the last one shorter
+    windows, _ = tiny.tones(5)
+    variables: Any = tiny.network.init(jax.random.key(0), windows[:1], train=False)
+    found = pooled_features(tiny.network, variables, windows)
+    classifier = variables["params"]["classifier"]
+    logits: Any = tiny.network.apply(variables, windows, train=False)
+    np.testing.assert_allclose(found @ classifier["kernel"] + classifier["bias"], logits, rtol=1e-4, atol=1e-5)
+
+
+def test_every_network_has_a_panel_with_all_classes(tmp_path, drawn):
+    features, labels = groups()
+    for network in ("drsn_cw", "resnet"):
+        write_features(tmp_path, network, features, labels, ["healthy", "inner $race"])
+    assert list(feature_files(tmp_path)) == ["drsn_cw", "resnet"]
+    (file,) = comparison_figures.tsne_figure(tmp_path)
+    assert file.read_bytes().startswith(b"\x89PNG")
+    assert [panel.get_title() for panel in drawn["features.png"].axes] == ["ResNet", "DRSN-CW"]
+    for panel in drawn["features.png"].axes:
+        assert [len(points.get_offsets()) for points in panel.collections] == [10, 10]
+
+
+def test_groups_stay_apart():
+    features, labels = groups()
+    places = comparison_figures.tsne(features)
+    centres = np.stack([places[labels == label].mean(0) for label in (0, 1)])
+    inside = max(np.linalg.norm(places[labels == label] - centres[label], axis=1).mean() for label in (0, 1))
+    assert np.linalg.norm(centres[0] - centres[1]) > 2 * inside
+    np.testing.assert_array_equal(places, comparison_figures.tsne(features))
+
+
+def test_nothing_to_draw(tmp_path):
+    assert comparison_figures.tsne_figure(tmp_path) == []
+    write_features(tmp_path, "resnet", np.ones((2, 4)), np.array([0, 1]), ["a", "b"])
+    assert comparison_figures.tsne_figure(tmp_path) == []
+    write_features(tmp_path, "resnet", np.ones((5, 4)), np.zeros(5, int), ["a", "b"])  # all alike
+    assert len(comparison_figures.tsne_figure(tmp_path)) == 1
+
+
+def test_without_windows():
+    with pytest.raises(ValueError, match="no windows"):
+        pooled_features(tiny.network, {}, np.empty((0, 8, 1)))
