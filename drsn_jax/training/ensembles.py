@@ -21,7 +21,7 @@ from drsn_jax.core.arrays import check_labels
 from drsn_jax.core.distributed import AXIS_NAME, Device, replicate
 from drsn_jax.functional.noise import add_mixed_noise, add_noise, noise_maker
 from drsn_jax.functional.signals import standardise
-from drsn_jax.nn.networks import Network, blocked_plan, for_platform
+from drsn_jax.nn.networks import Network, blocked_layout, for_platform
 from drsn_jax.training.batches import epoch_order, steps_per_epoch
 from drsn_jax.training.steps import (
     QUICK_COMPILATION,
@@ -111,7 +111,7 @@ class Ensemble:
       order: how the members of one device are computed: ``"vmap"`` all at once, ``"map"`` one after another in a loop,
         ``"unroll"`` one after another, written out (the compilation takes as many times longer). By default ``"vmap"`` on an
         accelerator; on a CPU, whose caches hold one member's features but not those of all, ``"map"`` where the network has a
-        blocked view and ``"unroll"`` elsewhere, for the convolutions of XLA are slow in loops there.
+        blocked implementation and ``"unroll"`` elsewhere, for the convolutions of XLA are slow in loops there.
       devices: over which members are spread by ``pmap``; None computes on the default device.
 
     Raises ValueError without members and for an unknown order.
@@ -275,7 +275,7 @@ def _best_order(network: Network, window: tuple[int, ...], platform: str) -> Ord
         return "vmap"
     windows: Any = jax.ShapeDtypeStruct((1, *window), jnp.float32)
     variables = jax.eval_shape(lambda key, x: network.init(key, x, train=False), jax.random.key(0), windows)
-    return "map" if blocked_plan(network, variables, windows) else "unroll"
+    return "map" if blocked_layout(network, variables, windows) else "unroll"
 
 
 def _over_members(step: Callable[..., Any], order: Order) -> Callable[..., Any]:
