@@ -14,6 +14,7 @@ import flax.linen as nn
 import jax
 from jax.typing import ArrayLike
 
+from drsn_jax.functional import signals
 from drsn_jax.nn import blocked_network
 from drsn_jax.nn.layers import BatchNorm, Module, convolution, dense, normalisation, normalise, position_mean
 from drsn_jax.nn.residual_unit import ResidualUnit, as_features
@@ -24,7 +25,7 @@ Implementation = Literal["modules", "blocked"]
 class Network(nn.Module):
     """Classify signals, images or volumes with a residual network::
 
-        convolution → stages of residual units → norm → ReLU → mean over positions → classifier
+        [standardise →] convolution → stages of residual units → norm → ReLU → mean over positions → classifier
 
     ``apply(variables, x, train=False)`` maps ``(batch, *positions, channels)`` to logits ``(batch, classes)``, in at least
     float32; ``method="features"`` stops at the pooled features ``(batch, widths[-1])``. With ``train=True`` norms use the
@@ -36,6 +37,8 @@ class Network(nn.Module):
       widths: channels of each stage; each starts with a unit of stride 2.
       units: number of units of each stage.
       stem: stride of the first convolution, which has ``widths[0]`` kernels and neither norm nor ReLU.
+      standardise: whether the network first scales each channel of each window to mean 0 and variance 1 over its positions
+        (``functional.standardise``). The scale and the offset of a window then do not matter. The paper's networks do not.
       implementation: how the features are computed. The results are equal to rounding. ``"modules"`` calls the Flax modules.
         ``"blocked"`` computes convolutions as products of matrices (``nn.blocked_network``) wherever that is implemented, and
         calls the modules elsewhere. None chooses ``"blocked"`` on a CPU where it is faster, and ``"modules"`` otherwise. The
@@ -49,7 +52,7 @@ class Network(nn.Module):
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> network = Network(classes=3, widths=(4, 8), units=(1, 1))
+        >>> network = Network(classes=3, widths=(4, 8), units=(1, 1), standardise=True)
         >>> x = jnp.zeros((5, 128, 1))  # five windows of 128 samples of one channel
         >>> variables = jax.jit(network.init, static_argnames="train")(jax.random.key(0), x, train=False)
         >>> network.apply(variables, x, train=False).shape
@@ -72,6 +75,7 @@ class Network(nn.Module):
     padding: str = "centred"
     dtype: Any = None
     axis_name: str | None = None
+    standardise: bool = False
     implementation: Implementation | None = None
     platform: str | None = None
 
@@ -111,11 +115,14 @@ class Network(nn.Module):
     def features(self, x: ArrayLike, train: bool) -> jax.Array:
         """Return the pooled features ``(batch, widths[-1])`` in at least float32."""
         x = as_features(x, self.kernel)
+        if self.standardise:
+            x = jax.vmap(signals.standardise)(x)
         if (layout := self._layout(x, train)) is None:
             return self._by_modules(x, train)
         variables = {name: self.variables[name] for name in ("params", "batch_stats")}
         blocked = functools.partial(blocked_network.features, layout, train=train)
-        plain = self.clone(parent=None, implementation="modules")
+        # the windows are standardised already
+        plain = self.clone(parent=None, implementation="modules", standardise=False)
         if self.implementation is None and self.platform is None:
             by_modules = functools.partial(_features_by_modules, plain, train=train)
             y, stats = jax.lax.platform_dependent(variables, x, cpu=blocked, default=by_modules)
