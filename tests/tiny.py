@@ -15,7 +15,7 @@ from drsn_jax.data.windows import Fold
 from drsn_jax.nn.networks import drsn_cw
 
 CLASSES, LENGTH = 3, 64
-network = drsn_cw(classes=CLASSES, widths=(3, 4), units=(1, 1), view="plain")
+network = drsn_cw(classes=CLASSES, widths=(3, 4), units=(1, 1), implementation="modules")
 
 
 def tones(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

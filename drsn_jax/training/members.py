@@ -12,7 +12,7 @@ import optax
 
 from drsn_jax.core.errors import UserError
 from drsn_jax.functional.noise import Noise
-from drsn_jax.nn.networks import Network, blocked_plan
+from drsn_jax.nn.networks import Network, blocked_layout
 from drsn_jax.training.steps import Prepare, make_eval_step, make_train_step
 
 Order = Literal["vmap", "map", "unroll"]
@@ -114,7 +114,7 @@ def best_order(network: Network, window: tuple[int, ...], platform: str) -> Orde
         return "vmap"
     windows: Any = jax.ShapeDtypeStruct((1, *window), jnp.float32)
     variables = jax.eval_shape(lambda key, x: network.init(key, x, train=False), jax.random.key(0), windows)
-    return "map" if blocked_plan(network, variables, windows) else "unroll"
+    return "map" if blocked_layout(network, variables, windows) else "unroll"
 
 
 def over_members(step: Callable[..., Any], order: Order) -> Callable[..., Any]:
