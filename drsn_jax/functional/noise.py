@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from drsn_jax.core.arrays import as_window
@@ -53,7 +54,7 @@ class Noise:
         kind, snr_db = self.kind, self.snr_db
         if kind != NO_NOISE:
             noise_maker(kind)
-        if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(snr_db)):
+        if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(snr_db)):
             return  # inside a compiled function there is no number to look at
         if isinstance(snr_db, tuple | list):
             if len(snr_db) != 2 or not all(map(_is_level, snr_db)) or not snr_db[0] < snr_db[1]:
