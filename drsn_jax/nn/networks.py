@@ -52,14 +52,12 @@ class Network(nn.Module):
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> network = Network(classes=3, widths=(4, 8), units=(1, 1), standardise=True)
+        >>> network = Network(classes=3, widths=(4,), units=(1,), standardise=True)
         >>> x = jnp.zeros((5, 128, 1))  # five windows of 128 samples of one channel
         >>> variables = jax.jit(network.init, static_argnames="train")(jax.random.key(0), x, train=False)
-        >>> network.apply(variables, x, train=False).shape
+        >>> logits = jax.jit(network.apply, static_argnames="train")(variables, x, train=False)
+        >>> logits.shape
         (5, 3)
-        >>> logits, updated = network.apply(variables, x, train=True, mutable=["batch_stats"])
-        >>> network.apply(variables, x, train=False, method="features").shape
-        (5, 8)
     """
 
     classes: int
