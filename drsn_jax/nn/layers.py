@@ -23,7 +23,7 @@ Module = Callable[..., nn.Module]
 Padding = str | Sequence[tuple[int, int]]
 
 
-he_normal = nn.initializers.he_normal()  # fan-in
+he_normal: nn.initializers.Initializer = nn.initializers.he_normal()  # fan-in
 
 
 def centred_padding(kernel: Sequence[int]) -> list[tuple[int, int]]:

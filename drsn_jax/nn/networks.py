@@ -96,15 +96,15 @@ class Network(nn.Module):
                 f"widths and units give one positive number for each stage, got widths={tuple(self.widths)} and "
                 f"units={tuple(self.units)}"
             )
-        self.stem_conv = convolution(
+        self.stem_conv: nn.Module = convolution(
             self.widths[0], self.kernel, self.stem, padding=self.padding, conv=self.conv, dtype=self.dtype
         )
-        self.stages = [
+        self.stages: list[list[ResidualUnit]] = [
             [self._unit(width, 2 if number == 0 else 1) for number in range(count)]
             for width, count in zip(self.widths, self.units, strict=True)
         ]
-        self.last_norm = normalisation(self._norm(), axis_name=self.axis_name, dtype=self.dtype)
-        self.classifier = dense(self.classes)
+        self.last_norm: nn.Module = normalisation(self._norm(), axis_name=self.axis_name, dtype=self.dtype)
+        self.classifier: nn.Dense = dense(self.classes)
 
     def __call__(self, x: ArrayLike, train: bool) -> jax.Array:
         """Return the logits ``(batch, classes)`` in at least float32."""
