@@ -256,8 +256,9 @@ def train(
     """Make the trainings that the folder lacks; returns how many those were."""
     trials = comparison.missing(folder, len(folds))
     console.say(
-        f"{len(recordings)} recordings of {len(comparison.classes)} classes, {comparison.protocol}: {len(first.train):,} windows "
-        f"to train on, {len(first.test):,} to test on; {trials} trainings of {options.epochs} epochs; {folder.path}"
+        f"{len(recordings)} recordings of {len(comparison.classes)} classes, {comparison.protocol}: "
+        f"{len(first.train.windows):,} windows to train on, {len(first.test.windows):,} to test on; "
+        f"{trials} trainings of {options.epochs} epochs; {folder.path}"
     )
     if trials:
         console.say("compiling the networks and timing a few steps of each …")

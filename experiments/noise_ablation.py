@@ -142,8 +142,9 @@ def main() -> None:
     out = options.out or console.default_out("noise_ablation")
     folder = RunFolder(out, config(options, recordings))
     console.say(
-        f"{len(recordings)} recordings of {study.classes} classes, {data_options.protocol(options)[1]}: {len(fold.train):,} "
-        f"windows to train on, {len(fold.test):,} to test on; {len(trainings)} trainings of {options.epochs} epochs; {out}"
+        f"{len(recordings)} recordings of {study.classes} classes, {data_options.protocol(options)[1]}: "
+        f"{len(fold.train.windows):,} windows to train on, {len(fold.test.windows):,} to test on; "
+        f"{len(trainings)} trainings of {options.epochs} epochs; {out}"
     )
     run_options.advise(options)
     with folder.alone():

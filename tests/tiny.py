@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from drsn_jax.data.windows import Fold
+from drsn_jax.data.windows import Fold, Side
 from drsn_jax.nn.networks import drsn_cw
 
 CLASSES, LENGTH = 3, 64
@@ -49,9 +49,14 @@ def load_script(file: Path) -> Any:
     return module
 
 
+def side(count: int, seed: int = 0) -> Side:
+    """One side of ``tones``; its windows come from three recordings in turn."""
+    return Side(*tones(count, seed), np.arange(count, dtype=np.int32) % 3)
+
+
 def fold(train: int = 24, test: int = 12, name: str = "0") -> Fold:
-    """Two sides of ``tones``; the test windows come from three recordings in turn."""
-    return Fold(name, *tones(train, 1), *tones(test, 2), np.arange(test, dtype=np.int32) % 3)
+    """Two sides of ``tones``."""
+    return Fold(name, side(train, 1), side(test, 2))
 
 
 @contextlib.contextmanager

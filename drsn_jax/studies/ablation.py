@@ -54,9 +54,9 @@ class Ablation:
     def estimate(self, trainings: Sequence[Training], fold: Fold, folder: RunFolder) -> Iterator[float]:
         """Compile what each rule needs and yield the seconds of its trainings and tests, measured on a few steps and a test."""
         for rule, missing in self._missing(trainings, folder):
-            ensemble = self._ensemble(rule, missing, len(fold.train))
-            training = ensemble.probe(np.asarray(fold.train), fold.train_labels)
-            variables = jax.device_get(jax.tree.map(lambda leaf: leaf[0], ensemble.create(fold.train).variables))
+            ensemble = self._ensemble(rule, missing, len(fold.train.windows))
+            training = ensemble.probe(np.asarray(fold.train.windows), fold.train.labels)
+            variables = jax.device_get(jax.tree.map(lambda leaf: leaf[0], ensemble.create(fold.train.windows).variables))
             self._test(ensemble.network, variables, fold)
             start = time.perf_counter()
             self._test(ensemble.network, variables, fold)
@@ -103,8 +103,8 @@ class Ablation:
         return noise_grid(
             network,
             variables,
-            fold.test,
-            fold.test_labels,
+            fold.test.windows,
+            fold.test.labels,
             self.kinds,
             self.levels,
             self.repeats,
@@ -120,10 +120,10 @@ class Ablation:
         folder: RunFolder,
         on_epoch: Callable[[str, EnsembleEpoch, int], None],
     ) -> Iterator[Mapping[str, Any]]:
-        ensemble = self._ensemble(rule, trainings, len(fold.train))
+        ensemble = self._ensemble(rule, trainings, len(fold.train.windows))
         network = ensemble.network
         epoch = None
-        for epoch in ensemble.run(np.asarray(fold.train), fold.train_labels):
+        for epoch in ensemble.run(np.asarray(fold.train.windows), fold.train.labels):
             on_epoch(rule, epoch, len(trainings))
         assert epoch is not None
         variables = jax.device_get(epoch.variables)
@@ -146,9 +146,9 @@ class Ablation:
 
     def _noisy(self, fold: Fold, count: int, level: float) -> np.ndarray:
         """``count`` of the test windows, spread over all, as the test's first draw meets them."""
-        chosen = np.linspace(0, len(fold.test) - 1, min(count, len(fold.test))).astype(int)
+        chosen = np.linspace(0, len(fold.test.windows) - 1, min(count, len(fold.test.windows))).astype(int)
         keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(self._key(), 0), chosen)
-        noisy = jax.vmap(functools.partial(add_noise, snr_db=level, kind=self.kinds[0]))(keys, fold.test[chosen])
+        noisy = jax.vmap(functools.partial(add_noise, snr_db=level, kind=self.kinds[0]))(keys, fold.test.windows[chosen])
         return np.asarray(jax.vmap(standardise)(noisy))
 
     def _threshold_rows(self, network: Network, variables: Any, fold: Fold, training: Training) -> Iterator[dict[str, Any]]:

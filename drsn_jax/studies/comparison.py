@@ -136,7 +136,7 @@ class Comparison:
         condition = self.conditions[0]
         data = self._data(fold, condition, self.seeds[0])
         for network in self.networks:
-            yield network, self.trainer(network, condition.noise, len(fold.train)).probe(data)
+            yield network, self.trainer(network, condition.noise, len(fold.train.windows)).probe(data)
 
     def run(
         self, fold: Fold, folder: RunFolder, recordings: Sequence[str], on_epoch: Callable[[str, Epoch], None]
@@ -187,7 +187,7 @@ class Comparison:
                 (folder.path / "checkpoints").rmdir()
 
     def _trainer(self, trial: dict[str, Any], data: TrialData) -> Trainer:
-        return self.trainer(trial["network"], trial["noise"], len(data.train))
+        return self.trainer(trial["network"], trial["noise"], len(data.train.windows))
 
     def _train(
         self, folder: RunFolder, trial: dict[str, Any], data: TrialData, on_epoch: Callable[[str, Epoch], None]
@@ -210,13 +210,13 @@ class Comparison:
 
     def _keep_features(self, folder: RunFolder, trial: dict[str, Any], data: TrialData, result: Result) -> None:
         """Of the first trial of a network, of windows spread over all, for the figure."""
-        if trial["network"] in feature_files(folder.path) or len(data.test) == 0 or not result.variables:
+        if trial["network"] in feature_files(folder.path) or len(data.test.windows) == 0 or not result.variables:
             return
-        chosen = np.unique(np.linspace(0, len(data.test) - 1, MOST_FEATURES).astype(int))
-        windows = standardised(data.test[chosen]) if self.standardise else data.test[chosen]
+        chosen = np.unique(np.linspace(0, len(data.test.windows) - 1, MOST_FEATURES).astype(int))
+        windows = standardised(data.test.windows[chosen]) if self.standardise else data.test.windows[chosen]
         network = self._trainer(trial, data).network
         found = pooled_features(network, result.variables, windows)
-        write_features(folder.path, trial["network"], found, data.test_labels[chosen], self.classes)
+        write_features(folder.path, trial["network"], found, data.test.labels[chosen], self.classes)
 
     def _offer(self, trial: dict[str, Any], data: TrialData, fold: Fold, result: Result) -> None:
         assert self.keeper is not None
@@ -238,11 +238,11 @@ class Comparison:
         return with_noise(fold, seed=seed, snr_db=condition.snr_db, kind=kind, train_snr_db=self.train_snr_db)
 
     def _baseline(self, data: TrialData) -> tuple[int, Result]:
-        train, test = ((standardised(w) if self.standardise else w) for w in (data.train_noisy, data.test))
-        model, parameters = spectrum_classifier(train, data.train_labels)
+        train, test = ((standardised(w) if self.standardise else w) for w in (data.train_noisy, data.test.windows))
+        model, parameters = spectrum_classifier(train, data.train.labels)
         predicted = model.predict(spectrum_features(test))
-        train_confusion = self._confusion(data.train_labels, model.predict(spectrum_features(train)))
-        return parameters, Result(train_confusion, self._confusion(data.test_labels, predicted), predicted, math.nan)
+        train_confusion = self._confusion(data.train.labels, model.predict(spectrum_features(train)))
+        return parameters, Result(train_confusion, self._confusion(data.test.labels, predicted), predicted, math.nan)
 
     def _confusion(self, labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         return confusion_matrix(labels, predicted, len(self.classes))

@@ -69,17 +69,17 @@ def write_result(
         for (i, j), count in np.ndenumerate(result.test_confusion)
     ]
     folder.add_rows("confusion", [{**trial, **row} for row in named], key=TRIAL)
-    correct = result.predicted == fold.test_labels
+    correct = result.predicted == fold.test.labels
     folder.add_rows(
         "by_recording",
         [
             {
                 **trial,
                 "recording": recordings[index],
-                "windows": int((fold.test_recordings == index).sum()),
-                "correct": int(correct[fold.test_recordings == index].sum()),
+                "windows": int((fold.test.recordings == index).sum()),
+                "correct": int(correct[fold.test.recordings == index].sum()),
             }
-            for index in np.unique(fold.test_recordings)
+            for index in np.unique(fold.test.recordings)
         ],
         key=TRIAL,
     )

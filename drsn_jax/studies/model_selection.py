@@ -50,11 +50,11 @@ class Keeper:
         """
         if not len(result.validation_logits):
             return False
-        loss = cross_entropy(result.validation_logits, data.validation_labels)
+        loss = cross_entropy(result.validation_logits, data.validation.labels)
         if not loss < self._kept_loss():
             return False
-        temperature = fit_temperature(result.validation_logits, data.validation_labels)
-        rms = in_parts(root_mean_squares, fold.train)
+        temperature = fit_temperature(result.validation_logits, data.validation.labels)
+        rms = in_parts(root_mean_squares, fold.train.windows)
         bundle = Bundle(
             network=network.clone(axis_name=None),
             variables=result.variables,
@@ -64,14 +64,14 @@ class Keeper:
         )
         accuracy, errors = [], {}
         for test in tests():
-            logits = bundle.logits(test.test)
+            logits = bundle.logits(test.test.windows)
             none = math.isinf(test.snr_db)
             entry = {"noise": "none" if none else test.kind, "snr_db": str(test.snr_db) if none else test.snr_db}
-            accuracy.append({**entry, "accuracy": float(np.mean(logits.argmax(1) == test.test_labels))})
+            accuracy.append({**entry, "accuracy": float(np.mean(logits.argmax(1) == test.test.labels))})
             if (entry["noise"], test.snr_db) == (trial["noise"], trial["snr_db"]):
                 errors = {
-                    "calibration_error": expected_calibration_error(softmax(logits, temperature), test.test_labels),
-                    "calibration_error_uncalibrated": expected_calibration_error(softmax(logits), test.test_labels),
+                    "calibration_error": expected_calibration_error(softmax(logits, temperature), test.test.labels),
+                    "calibration_error_uncalibrated": expected_calibration_error(softmax(logits), test.test.labels),
                 }
         training = {**trial, "snr_db": str(trial["snr_db"]), "epoch": result.epoch, "validation_loss": loss, **errors}
         bundle = dataclasses.replace(bundle, training=training, accuracy=accuracy)

@@ -7,7 +7,7 @@ import jax
 import numpy as np
 
 from drsn_jax.core.storage import in_parts
-from drsn_jax.data.windows import Fold
+from drsn_jax.data.windows import Fold, Side
 from drsn_jax.functional import signals
 from drsn_jax.functional.noise import add_noise_once
 from drsn_jax.training.steps import KeyPurpose
@@ -17,21 +17,17 @@ class TrialData(NamedTuple):
     """All sides of a split with the noise of one trial.
 
     Fields:
-      train, test, validation: windows ``(n, length, channels)`` without mean; ``test`` and ``validation`` (which may be empty)
-        hold their noise.
-      train_noisy: the training windows under one fixed noise draw.
-      train_labels, test_labels, validation_labels: ``(n,)`` integers.
+      train: the clean training windows.
+      train_noisy: the training windows under one fixed noise draw, ``(n, length, channels)``.
+      test, validation: sides whose windows hold their noise; the validation may be empty.
       snr_db, kind: of all noise.
     """
 
-    train: np.ndarray
-    train_labels: np.ndarray
+    train: Side
     train_noisy: np.ndarray
-    test: np.ndarray
-    test_labels: np.ndarray
+    test: Side
+    validation: Side
     snr_db: float
-    validation: np.ndarray
-    validation_labels: np.ndarray
     kind: str = "gaussian"
 
 
@@ -53,9 +49,9 @@ def with_noise(fold: Fold, *, seed: int, snr_db: float, kind: str, train_snr_db:
     from that range."""
     root = jax.random.key(seed)
     sides = (
-        (KeyPurpose.TRAIN_NOISE, fold.train),
-        (KeyPurpose.TEST_NOISE, fold.test),
-        (KeyPurpose.VALIDATION_NOISE, fold.validation),
+        (KeyPurpose.TRAIN_NOISE, fold.train.windows),
+        (KeyPurpose.TEST_NOISE, fold.test.windows),
+        (KeyPurpose.VALIDATION_NOISE, fold.validation.windows),
     )
 
     def noisy(purpose: int, windows: np.ndarray) -> np.ndarray:
@@ -70,5 +66,10 @@ def with_noise(fold: Fold, *, seed: int, snr_db: float, kind: str, train_snr_db:
 
     train_noisy, test, validation = (noisy(purpose, windows) for purpose, windows in sides)
     return TrialData(
-        fold.train, fold.train_labels, train_noisy, test, fold.test_labels, snr_db, validation, fold.validation_labels, kind
+        train=fold.train,
+        train_noisy=train_noisy,
+        test=fold.test._replace(windows=test),
+        validation=fold.validation._replace(windows=validation),
+        snr_db=snr_db,
+        kind=kind,
     )

@@ -144,7 +144,7 @@ class Trainer:
 
     def _create(self, data: TrialData, seed: int) -> TrainState:
         key = jax.random.fold_in(jax.random.key(seed), KeyPurpose.TRAINING)
-        state = self._initialise(key, data.train[:1])
+        state = self._initialise(key, data.train.windows[:1])
         self._parameters = parameter_count(state.params)
         if self._start is not None:
             params = {**self._start["params"], "classifier": state.params["classifier"]}
@@ -154,22 +154,22 @@ class Trainer:
         return replicate(state, self._devices) if self._devices else state
 
     def _fit(self, data: TrialData, seed: int, epochs: int, checkpoints: Checkpoints | None = None) -> Iterator[Epoch]:
-        windows = data.train if self.noise else data.train_noisy
+        windows = data.train.windows if self.noise else data.train_noisy
         return fit(
             lambda state, batch: self._train(state, batch, data.snr_db),
             self._create(data, seed),
-            Batches(windows, data.train_labels, self.batch_size, seed=seed, devices=self._devices),
+            Batches(windows, data.train.labels, self.batch_size, seed=seed, devices=self._devices),
             epochs=epochs,
             steps_per_call=self._steps_per_call,
             learning_rate=self.schedule,
-            validate=functools.partial(self._validate, data) if len(data.validation) else None,
+            validate=functools.partial(self._validate, data) if len(data.validation.windows) else None,
             patience=self._patience,
             checkpoints=checkpoints,
         )
 
     def _validate(self, data: TrialData, state: TrainState) -> Mapping[str, Any]:
         return evaluate(
-            self._evaluate, state, data.validation, data.validation_labels, batch_size=self.batch_size, place=self._place
+            self._evaluate, state, data.validation.windows, data.validation.labels, batch_size=self.batch_size, place=self._place
         )
 
     def probe(self, data: TrialData, steps: int = 3) -> float:
@@ -182,18 +182,17 @@ class Trainer:
 
     def _probe(self, data: TrialData, steps: int) -> float:
         # an epoch of the same calls as in the training, the shorter one at its end too
-        whole = steps_per_epoch(len(data.train), self.batch_size)
+        whole = steps_per_epoch(len(data.train.windows), self.batch_size)
         calls = min(whole, self._steps_per_call + whole % self._steps_per_call)
         few = data._replace(
-            train=data.train[: calls * self.batch_size],
+            train=data.train.select(slice(calls * self.batch_size)),
             train_noisy=data.train_noisy[: calls * self.batch_size],
-            train_labels=data.train_labels[: calls * self.batch_size],
         )
         epochs = self._fit(few, seed=0, epochs=1 + steps)
         state = next(epochs).state
-        self._predicted(state, few.test[: self.batch_size])
+        self._predicted(state, few.test.windows[: self.batch_size])
         start = time.perf_counter()
-        self._predicted(state, few.test)
+        self._predicted(state, few.test.windows)
         evaluation = time.perf_counter() - start
         self._compiled = True
         step = float(np.median([epoch.seconds / calls for epoch in epochs] or np.nan))
@@ -219,18 +218,18 @@ class Trainer:
             self.probe(data, steps=0)
         epoch = None
         for epoch in self._fit(data, seed, self.epochs, checkpoints):
-            on_epoch(epoch, self._confusion(data.test_labels, self._predicted(epoch.state, data.test)))
+            on_epoch(epoch, self._confusion(data.test.labels, self._predicted(epoch.state, data.test.windows)))
         assert epoch is not None, "fit yields at least one"
         state, number = (epoch.best_state, epoch.best_epoch) if self._best else (epoch.state, epoch.number)
-        predicted = self._predicted(state, data.test)
+        predicted = self._predicted(state, data.test.windows)
         return Result(
-            self._confusion(data.train_labels, self._predicted(state, data.train_noisy)),
-            self._confusion(data.test_labels, predicted),
+            self._confusion(data.train.labels, self._predicted(state, data.train_noisy)),
+            self._confusion(data.test.labels, predicted),
             predicted,
             epoch.total_seconds,
             number,
             jax.device_get(state.variables),
-            self._logits(state, data.validation),
+            self._logits(state, data.validation.windows),
         )
 
     def _logits(self, state: TrainState, windows: np.ndarray) -> np.ndarray:

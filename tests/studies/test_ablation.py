@@ -102,9 +102,9 @@ def test_rows_hold_the_means_of_their_cells():
 def test_thresholds_are_those_of_windows_as_the_test_meets_them():
     study = Ablation(3, ("pink", "gaussian"), LEVELS, epochs=1, units=(1, 1, 1), repeats=2, seed=4)
     fold, network = tiny.fold(test=30), build("soft", 3, (1, 1, 1))
-    variables = network.init(jax.random.key(0), fold.test[:1], train=False)
+    variables = network.init(jax.random.key(0), fold.test.windows[:1], train=False)
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(4), 1), 0)  # as the first repeat of the grid
-    noisy = np.asarray(jax.vmap(standardise)(add_noise_once(key, fold.test, 5.0, "pink")))
+    noisy = np.asarray(jax.vmap(standardise)(add_noise_once(key, fold.test.windows, 5.0, "pink")))
     np.testing.assert_allclose(study._noisy(fold, 3, 5.0), noisy[[0, 14, 29]], atol=1e-5)
     rows = list(study._threshold_rows(network, variables, fold, Training("soft", Member(0, "pink", 0.0))))
     at_5 = [row for row in rows if row["test_snr_db"] == 5.0]

@@ -86,14 +86,14 @@ def test_the_tables_agree(done):
         confusion = [r for r in folder.rows("confusion") if keys([r]) == [key]]
         by_recording = [r for r in folder.rows("by_recording") if keys([r]) == [key]]
         hits = sum(int(r["windows"]) for r in confusion if r["true"] == r["predicted"])
-        assert sum(int(r["windows"]) for r in confusion) == len(FOLD.test)
+        assert sum(int(r["windows"]) for r in confusion) == len(FOLD.test.windows)
         assert [r["recording"] for r in by_recording] == list(RECORDINGS)
         assert [int(r["windows"]) for r in by_recording] == [4, 4, 4]
         assert sum(int(r["correct"]) for r in by_recording) == hits
-        assert float(row["test_accuracy"]) == pytest.approx(hits / len(FOLD.test), abs=1e-6)
+        assert float(row["test_accuracy"]) == pytest.approx(hits / len(FOLD.test.windows), abs=1e-6)
         for name in "abc":
             of_class = sum(int(r["windows"]) for r in confusion if r["true"] == name)
-            assert of_class == np.sum(FOLD.test_labels == "abc".index(name))
+            assert of_class == np.sum(FOLD.test.labels == "abc".index(name))
 
 
 def test_every_epoch_is_logged(done):
@@ -260,8 +260,7 @@ def test_a_training_that_diverges_has_no_row_and_the_others_go_on(comparison, do
 
 
 def test_validation_is_logged_and_the_best_is_tested(comparison, tmp_path):
-    windows, labels = tiny.tones(9, 4)
-    fold = FOLD._replace(validation=windows, validation_labels=labels)
+    fold = FOLD._replace(validation=tiny.side(9, 4))
     best = dataclasses.replace(comparison, best=True, conditions=comparison.conditions[:1], seeds=(0,))
     folder = RunFolder(tmp_path / "run", {})
     rows = run(best, folder, fold=fold)
@@ -284,16 +283,16 @@ def test_options_reach_the_networks(comparison):
 
 def test_every_network_meets_the_same_windows(comparison, tmp_path, monkeypatch):
     seen = {"resnet": [], BASELINE: []}
-    result = trials.Result(np.eye(3, dtype=int), np.eye(3, dtype=int), FOLD.test_labels, 1.0)
+    result = trials.Result(np.eye(3, dtype=int), np.eye(3, dtype=int), FOLD.test.labels, 1.0)
     monkeypatch.setattr(trials.Trainer, "run", lambda self, data, **options: seen["resnet"].append(data) or result)
     monkeypatch.setattr(trials.Trainer, "parameters", 7)
     monkeypatch.setattr(Comparison, "_baseline", lambda self, data: seen[BASELINE].append(data) or (5, result))
     run(comparison, RunFolder(tmp_path / "run", {}))
     assert len(seen["resnet"]) == len(seen[BASELINE]) == 4
     for one, other in zip(*seen.values(), strict=True):
-        np.testing.assert_array_equal(one.test, other.test)
+        np.testing.assert_array_equal(one.test.windows, other.test.windows)
         np.testing.assert_array_equal(one.train_noisy, other.train_noisy)
-    assert len({data.test.tobytes() for data in seen["resnet"]}) == 4
+    assert len({data.test.windows.tobytes() for data in seen["resnet"]}) == 4
 
 
 def test_levels_share_a_trainer_and_kinds_only_with_fixed_noise(comparison):
@@ -328,7 +327,7 @@ def test_trials_are_counted(comparison):
 
 def test_a_condition_without_noise_is_known_again(tmp_path, monkeypatch):
     """An SNR of inf goes into tables and comes back as the same key."""
-    result = trials.Result(np.eye(3, dtype=int), np.eye(3, dtype=int), FOLD.test_labels, 1.0)
+    result = trials.Result(np.eye(3, dtype=int), np.eye(3, dtype=int), FOLD.test.labels, 1.0)
     monkeypatch.setattr(Comparison, "_baseline", lambda self, data: (5, result))
     clean = Comparison((), ("a", "b", "c"), [NoiseCondition(NO_NOISE, INF)], (0,), "", batch_size=8)
     folder = RunFolder(tmp_path / "run", {})

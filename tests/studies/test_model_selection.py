@@ -13,8 +13,8 @@ from drsn_jax.studies.runs import RunFolder
 from drsn_jax.studies.trial_data import with_noise
 from drsn_jax.studies.trials import Result
 
-WINDOWS, LABELS = tiny.tones(12, 4)
-FOLD = tiny.fold()._replace(validation=WINDOWS, validation_labels=LABELS)
+FOLD = tiny.fold()._replace(validation=tiny.side(12, 4))
+LABELS = FOLD.validation.labels
 FACTS = {
     "classes": ("a", "b", "c"),
     "window_length": tiny.LENGTH,
@@ -58,10 +58,10 @@ def test_the_kept_network_is_measured_on_the_test_windows_under_every_noise(keep
     offer(keeper, 1.0)
     kept = load(keeper.folder)
     assert [(entry["noise"], entry["snr_db"]) for entry in kept.accuracy] == [("gaussian", 5.0), ("none", "inf")]
-    noisy = with_noise(FOLD, seed=0, snr_db=5.0, kind="gaussian").test
-    for entry, windows in zip(kept.accuracy, (noisy, FOLD.test), strict=True):
-        assert entry["accuracy"] == np.mean(kept.logits(windows).argmax(1) == FOLD.test_labels)
-    error = expected_calibration_error(softmax(kept.logits(noisy), kept.temperature), FOLD.test_labels)
+    noisy = with_noise(FOLD, seed=0, snr_db=5.0, kind="gaussian").test.windows
+    for entry, windows in zip(kept.accuracy, (noisy, FOLD.test.windows), strict=True):
+        assert entry["accuracy"] == np.mean(kept.logits(windows).argmax(1) == FOLD.test.labels)
+    error = expected_calibration_error(softmax(kept.logits(noisy), kept.temperature), FOLD.test.labels)
     assert kept.training["calibration_error"] == pytest.approx(error)
     assert kept.rms_range is not None
     low, high = kept.rms_range

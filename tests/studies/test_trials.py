@@ -50,21 +50,21 @@ def run(trainer, data, seed=0):
 @pytest.mark.parametrize("kind", ["gaussian", "laplacian", "pink"])
 def test_both_sides_have_the_asked_snr(kind):
     data = with_noise(FOLD, seed=3, snr_db=-4.0, kind=kind)
-    for clean, noisy in ((FOLD.train, data.train_noisy), (FOLD.test, data.test)):
+    for clean, noisy in ((FOLD.train.windows, data.train_noisy), (FOLD.test.windows, data.test.windows)):
         assert noisy.shape == clean.shape
         assert noisy.dtype == np.float32
         np.testing.assert_allclose(jax.vmap(measure_snr_db)(clean, noisy - clean), -4, atol=0.01)
     assert data.snr_db == -4
-    np.testing.assert_array_equal(data.train, FOLD.train)
-    np.testing.assert_array_equal(data.train_labels, FOLD.train_labels)
-    np.testing.assert_array_equal(data.test_labels, FOLD.test_labels)
+    np.testing.assert_array_equal(data.train.windows, FOLD.train.windows)
+    np.testing.assert_array_equal(data.train.labels, FOLD.train.labels)
+    np.testing.assert_array_equal(data.test.labels, FOLD.test.labels)
 
 
 def test_the_keys_of_the_noise_are_told_apart_by_purpose():
     data, root = noisy_data(3), jax.random.key(3)
     for purpose, clean, noisy in (
-        (KeyPurpose.TRAIN_NOISE, FOLD.train, data.train_noisy),
-        (KeyPurpose.TEST_NOISE, FOLD.test, data.test),
+        (KeyPurpose.TRAIN_NOISE, FOLD.train.windows, data.train_noisy),
+        (KeyPurpose.TEST_NOISE, FOLD.test.windows, data.test.windows),
     ):
         for i in (0, 7):
             key = jax.random.fold_in(jax.random.fold_in(root, purpose), i)
@@ -75,19 +75,19 @@ def test_noise_is_decided_by_the_seed():
     """So every network meets the same."""
     again = with_noise(FOLD, seed=0, snr_db=5.0, kind="gaussian")
     np.testing.assert_array_equal(again.train_noisy, noisy_data().train_noisy)
-    np.testing.assert_array_equal(again.test, noisy_data().test)
+    np.testing.assert_array_equal(again.test.windows, noisy_data().test.windows)
     assert not np.allclose(noisy_data(1).train_noisy, noisy_data().train_noisy)
-    assert not np.allclose(noisy_data(1).test, noisy_data().test)
+    assert not np.allclose(noisy_data(1).test.windows, noisy_data().test.windows)
 
 
 def test_an_infinite_snr_adds_nothing():
     data = with_noise(FOLD, seed=0, snr_db=float("inf"), kind="gaussian")
-    np.testing.assert_array_equal(data.train_noisy, FOLD.train)
-    np.testing.assert_array_equal(data.test, FOLD.test)
+    np.testing.assert_array_equal(data.train_noisy, FOLD.train.windows)
+    np.testing.assert_array_equal(data.test.windows, FOLD.test.windows)
 
 
 def test_standardised():
-    found = standardised(3 * FOLD.test + 1)
+    found = standardised(3 * FOLD.test.windows + 1)
     np.testing.assert_allclose(found.mean(1), 0, atol=1e-5)
     np.testing.assert_allclose(found.std(1), 1, atol=1e-5)
 
@@ -101,9 +101,9 @@ def test_a_result_fits_its_data(fresh):
     assert len(losses) == EPOCHS
     assert losses[-1] < losses[0]
     assert result.predicted.shape == (13,)
-    np.testing.assert_array_equal(result.test_confusion, confusion_matrix(data.test_labels, result.predicted, 3))
+    np.testing.assert_array_equal(result.test_confusion, confusion_matrix(data.test.labels, result.predicted, 3))
     np.testing.assert_array_equal(result.test_confusion, last_confusion)
-    np.testing.assert_array_equal(result.train_confusion.sum(1), np.bincount(data.train_labels))
+    np.testing.assert_array_equal(result.train_confusion.sum(1), np.bincount(data.train.labels))
     assert result.seconds > 0
     assert fresh.parameters == parameter_count(params)
     assert fresh.steps == EPOCHS * 3
@@ -140,7 +140,7 @@ def test_fresh_noise_trains_on_clean_windows(fresh):
 def test_fixed_noise_trains_on_the_one_draw(fixed):
     data = noisy_data()
     _, losses, _ = run(fixed, data)
-    _, other_level, _ = run(fixed, data._replace(train=np.full_like(data.train, np.nan), snr_db=-10.0))
+    _, other_level, _ = run(fixed, data._replace(train=scaled(data.train, np.nan), snr_db=-10.0))
     np.testing.assert_array_equal(losses, other_level)
     _, other_draw, _ = run(fixed, data._replace(train_noisy=noisy_data(1).train_noisy))
     assert not np.array_equal(losses, other_draw)
@@ -149,7 +149,7 @@ def test_fixed_noise_trains_on_the_one_draw(fixed):
 def test_training_accuracy_is_that_on_the_fixed_draw(fresh):
     data = noisy_data()
     usual, swapped = (run(fresh, d)[0] for d in (data, data._replace(train_noisy=data.train_noisy[::-1])))
-    labels = data.train_labels
+    labels = data.train.labels
     assert not np.array_equal(labels, labels[::-1])
     assert not np.array_equal(usual.train_confusion, swapped.train_confusion)
     np.testing.assert_array_equal(usual.predicted, swapped.predicted)
@@ -202,9 +202,9 @@ def test_a_trial_needs_an_epoch(fixed):
 @pytest.fixture(scope="module")
 def validated():
     """A trial with validation windows, and what it ends with."""
-    windows, labels = tiny.tones(8, 7)
-    data = with_noise(FOLD._replace(validation=windows, validation_labels=labels), seed=0, snr_db=5.0, kind="gaussian")
-    return data, windows
+    validation = tiny.side(8, 7)
+    data = with_noise(FOLD._replace(validation=validation), seed=0, snr_db=5.0, kind="gaussian")
+    return data, validation.windows
 
 
 def epochs_of(trainer, data, **options):
@@ -214,10 +214,10 @@ def epochs_of(trainer, data, **options):
 
 def test_validation_windows_have_their_own_noise(validated):
     data, clean = validated
-    np.testing.assert_allclose(jax.vmap(measure_snr_db)(clean, data.validation - clean), 5, atol=0.01)
-    np.testing.assert_array_equal(data.test, noisy_data().test)
+    np.testing.assert_allclose(jax.vmap(measure_snr_db)(clean, data.validation.windows - clean), 5, atol=0.01)
+    np.testing.assert_array_equal(data.test.windows, noisy_data().test.windows)
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), KeyPurpose.VALIDATION_NOISE), 1)
-    np.testing.assert_allclose(data.validation[1], add_noise(key, clean[1], 5.0), atol=1e-6)
+    np.testing.assert_allclose(data.validation.windows[1], add_noise(key, clean[1], 5.0), atol=1e-6)
 
 
 def test_the_last_network_is_tested_and_validation_only_looked_at(fresh, validated):
@@ -227,7 +227,7 @@ def test_the_last_network_is_tested_and_validation_only_looked_at(fresh, validat
     np.testing.assert_array_equal(result.predicted, plain.predicted)
     assert result.epoch == EPOCHS
     for epoch, _ in records:
-        logits = fresh.network.apply(epoch.best_state.variables, standardised(data.validation), train=False)
+        logits = fresh.network.apply(epoch.best_state.variables, standardised(data.validation.windows), train=False)
         assert logits.shape == (8, 3)
         assert 0 <= epoch.validation_accuracy <= 1
         assert epoch.validation_loss > 0
@@ -293,12 +293,16 @@ def test_a_trial_goes_on_from_its_checkpoints(fresh, tmp_path):
     assert result.seconds == records[0][0].total_seconds > records[0][0].seconds
 
 
-def scaled(data, factor):
-    return data._replace(train=factor * data.train, train_noisy=factor * data.train_noisy, test=factor * data.test)
+def scaled(side, factor):
+    return side._replace(windows=factor * side.windows)
+
+
+def scaled_data(data, factor):
+    return data._replace(train=scaled(data.train, factor), train_noisy=factor * data.train_noisy, test=scaled(data.test, factor))
 
 
 def test_standardised_windows_have_no_scale(fresh):
-    (one, losses, _), (other, again, _) = run(fresh, noisy_data()), run(fresh, scaled(noisy_data(), 8))
+    (one, losses, _), (other, again, _) = run(fresh, noisy_data()), run(fresh, scaled_data(noisy_data(), 8))
     np.testing.assert_allclose(again, losses, rtol=1e-4)
     np.testing.assert_array_equal(other.predicted, one.predicted)
 
@@ -306,7 +310,7 @@ def test_standardised_windows_have_no_scale(fresh):
 def test_raw_windows_have_one(fixed):
     raw = make(noise=None, standardise=False)
     _, losses, _ = run(raw, noisy_data())
-    assert not np.allclose(run(raw, scaled(noisy_data(), 8))[1], losses, rtol=1e-3)
+    assert not np.allclose(run(raw, scaled_data(noisy_data(), 8))[1], losses, rtol=1e-3)
     assert not np.allclose(run(fixed, noisy_data())[1], losses, rtol=1e-3)
 
 
@@ -359,11 +363,10 @@ def test_a_trial_does_not_use_up_what_it_starts_from(trained):
 
 def test_levels_of_the_training_are_drawn_from_the_range():
     """Of training and validation; the test keeps the level of the trial."""
-    windows, labels = tiny.tones(40, 7)
-    fold = FOLD._replace(validation=windows, validation_labels=labels)
+    fold = FOLD._replace(validation=tiny.side(40, 7))
     data = with_noise(fold, seed=3, snr_db=2.0, kind="gaussian", train_snr_db=(-6.0, 6.0))
-    np.testing.assert_array_equal(data.test, with_noise(fold, seed=3, snr_db=2.0, kind="gaussian").test)
-    for clean, noisy in ((windows, data.validation), (FOLD.train, data.train_noisy)):
+    np.testing.assert_array_equal(data.test.windows, with_noise(fold, seed=3, snr_db=2.0, kind="gaussian").test.windows)
+    for clean, noisy in ((fold.validation.windows, data.validation.windows), (FOLD.train.windows, data.train_noisy)):
         levels = np.asarray(jax.vmap(measure_snr_db)(clean, noisy - clean))
         assert -6.1 < levels.min() < -2
         assert 2 < levels.max() < 6.1

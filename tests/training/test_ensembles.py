@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tiny
 
-from drsn_jax.data.windows import Fold
+from drsn_jax.data.windows import Fold, Side
 from drsn_jax.evaluation.metrics import softmax
 from drsn_jax.evaluation.prediction import ensemble_predict
 from drsn_jax.functional.signals import standardise
@@ -43,7 +43,8 @@ def trainer(noise, drawn, learning_rate):
 def alone(member):
     """The parameters of a member that is trained without others, and its losses by epoch."""
     drawn, level = (member.snr_db, 0.0) if isinstance(member.snr_db, tuple) else (None, member.snr_db)
-    fold = Fold("0", WINDOWS, LABELS, WINDOWS, LABELS, np.zeros(len(WINDOWS), np.int32))
+    side = Side(WINDOWS, LABELS, np.zeros(len(WINDOWS), np.int32))
+    fold = Fold("0", side, side)
     data = with_noise(fold, seed=member.seed, snr_db=level, kind=member.noise)
     losses = []
     log = lambda epoch, _: losses.append(epoch.loss)  # noqa: E731
