@@ -16,6 +16,7 @@ import numpy as np
 import optax
 
 from drsn_jax.core.distributed import AXIS_NAME, Device, is_main_process, place_on, pmap_predict, pmap_step, replicate, shares
+from drsn_jax.core.errors import UserError
 from drsn_jax.evaluation.metrics import confusion_matrix
 from drsn_jax.evaluation.prediction import evaluate, predict
 from drsn_jax.functional import signals
@@ -107,7 +108,7 @@ class Trainer:
         self._devices = list(devices or jax.local_devices()) if spread else None
         count = shares(self._devices)[0] if self._devices else 1
         if batch_size % count:
-            raise ValueError(f"{count} devices do not divide the batch size {batch_size}: choose a multiple")
+            raise UserError(f"{count} devices do not divide the batch size {batch_size}: choose a multiple")
         prepare = signals.standardise if standardise else None
         network = for_platform(network, (self._devices or devices or jax.local_devices())[0].platform)
         axis_name = AXIS_NAME if self._devices else None
