@@ -26,9 +26,10 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from drsn_jax.cli import console, data_options, run_options
+from drsn_jax.cli import checks, console, data_options, run_options
 from drsn_jax.core import distributed
 from drsn_jax.core.distributed import choose_devices
+from drsn_jax.core.errors import UserError
 from drsn_jax.data.recordings import Recording, class_names, fingerprint
 from drsn_jax.data.windows import Fold
 from drsn_jax.diagnosis import bundle
@@ -85,34 +86,23 @@ PRESETS = {
 
 
 def check(options: Options) -> None:
-    """ValueError for options that cannot be run."""
+    """Refuse options that are out of range or do not go together; raises UserError."""
     data_options.check(options)
-    for level in options.snr_db:
-        if not (abs(level) <= 100 or level == math.inf):
-            raise ValueError(f"--snr-db {level} is no usable ratio: give numbers from -100 to 100 dB, or inf for no noise")
+    checks.different(options, "noise", "snr_db", "networks")
+    checks.snr(options, "snr_db")
+    checks.at_least(options, 1, "epochs", "batch_size", "seeds", "steps_per_call", "patience")
+    checks.seeds(options)
+    checks.positive(options, "learning_rate")
     if options.train_snr_db is not None and not -100 <= options.train_snr_db[0] < options.train_snr_db[1] <= 100:
-        raise ValueError(f"--train-snr-db is a range from low to high within -100 to 100 dB, got {options.train_snr_db}")
+        raise UserError(f"--train-snr-db is a range from low to high within -100 to 100 dB, got {options.train_snr_db}")
     if not 0 <= options.body_rate <= 1:
-        raise ValueError(f"--body-rate is a share from 0 to 1, got {options.body_rate}")
+        raise UserError(f"--body-rate is a share from 0 to 1, got {options.body_rate}")
     if options.body_rate != Options().body_rate and options.start is None:
-        raise ValueError("--body-rate goes with --from")
-    for name in ("epochs", "batch_size", "seeds", "steps_per_call"):
-        if getattr(options, name) < 1:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}")
-    if options.seed < 0 or options.seed + options.seeds > 2**32:
-        raise ValueError(f"--seed must be from 0 to 2**32 - 1, got {options.seed}")
-    for name in ("noise", "snr_db", "networks"):
-        chosen = getattr(options, name)
-        if not chosen or len(set(chosen)) < len(chosen):
-            raise ValueError(f"--{name.replace('_', '-')} needs different values, at least one, got {list(chosen)}")
-    if not options.learning_rate > 0 or math.isinf(options.learning_rate):
-        raise ValueError(f"--learning-rate must be a positive number, got {options.learning_rate}")
+        raise UserError("--body-rate goes with --from")
     if options.validation == 0 and (options.test_network == "best" or options.patience is not None):
-        raise ValueError("--test-network best and --patience need windows to look at: give --validation a share, for example 0.2")
-    if options.patience is not None and options.patience < 1:
-        raise ValueError(f"--patience must be at least 1, got {options.patience}")
+        raise UserError("--test-network best and --patience need windows to look at: give --validation a share, for example 0.2")
     if options.devices is not None and (options.devices < 1 or options.batch_size % options.devices):
-        raise ValueError(f"--devices must divide --batch-size {options.batch_size}, got {options.devices}")
+        raise UserError(f"--devices must divide --batch-size {options.batch_size}, got {options.devices}")
 
 
 def shorten(options: Options) -> Options:
@@ -198,7 +188,7 @@ def main() -> None:
 
 
 def read_start(options: Options, recordings: list[Recording]) -> bundle.Bundle:
-    """The network to fine-tune; ValueError if it was trained on something of another kind."""
+    """Return the network to fine-tune; UserError if it was trained on something of another kind."""
     assert options.start is not None
     start = bundle.load(options.start)
     found = (options.window_length, recordings[0].sampling_rate, recordings[0].signal.shape[1], options.standardise)
@@ -206,9 +196,9 @@ def read_start(options: Options, recordings: list[Recording]) -> bundle.Bundle:
     names = ("window length", "sampling rate", "number of channels", "standardisation")
     different = [f"{name}: {w} there, {f} here" for name, f, w in zip(names, found, wanted, strict=True) if f != w]
     if options.networks not in (Options().networks, (preset_name(start.network),)):
-        raise ValueError(f"--from {options.start} is of the kind {preset_name(start.network)}: leave out --networks")
+        raise UserError(f"--from {options.start} is of the kind {preset_name(start.network)}: leave out --networks")
     if different:
-        raise ValueError(f"--from {options.start} was trained otherwise ({'; '.join(different)}): choose the same, or --resample")
+        raise UserError(f"--from {options.start} was trained otherwise ({'; '.join(different)}): choose the same, or --resample")
     return start
 
 

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from drsn_jax.cli import console, data_options, run_options
+from drsn_jax.cli import checks, console, data_options, run_options
 from drsn_jax.core import runtime
 from drsn_jax.core.distributed import choose_devices
+from drsn_jax.core.errors import UserError
 from drsn_jax.data.recordings import Recording, class_names, fingerprint
 from drsn_jax.data.windows import Fold
 from drsn_jax.studies.ablation import Ablation
@@ -64,29 +65,18 @@ class Options(data_options.DataOptions):
 
 
 def check(options: Options) -> None:
-    """ValueError for options that cannot be run."""
+    """Refuse options that are out of range or do not go together; raises UserError."""
     data_options.check(options)
-    for name in ("noise", "snr_db"):
-        if not getattr(options, name):
-            raise ValueError(f"--{name.replace('_', '-')} needs at least one value")
-    for name in ("noise", "snr_db", "test_snr_db", "rules", "rule_snr_db"):
-        if len(set(getattr(options, name))) < len(getattr(options, name)):
-            raise ValueError(f"--{name.replace('_', '-')} needs different values, got {list(getattr(options, name))}")
-    for name in ("snr_db", "test_snr_db", "rule_snr_db"):
-        for level in getattr(options, name):
-            if not (abs(level) <= 100 or level == math.inf):
-                raise ValueError(f"--{name.replace('_', '-')} {level} is no usable ratio: give -100 to 100 dB, or inf")
-    for name in ("repeats", "seeds", "epochs", "batch_size"):
-        if getattr(options, name) < 1:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}")
-    if options.seed < 0 or options.seed + options.seeds > 2**32:
-        raise ValueError(f"--seed must be from 0 to 2**32 - 1, got {options.seed}")
-    if not 0 < options.learning_rate < math.inf:
-        raise ValueError(f"--learning-rate must be a positive number, got {options.learning_rate}")
+    checks.different(options, "noise", "snr_db")
+    checks.different(options, "test_snr_db", "rules", "rule_snr_db", empty=True)
+    checks.snr(options, "snr_db", "test_snr_db", "rule_snr_db")
+    checks.at_least(options, 1, "repeats", "seeds", "epochs", "batch_size")
+    checks.seeds(options)
+    checks.positive(options, "learning_rate")
     if options.all_folds:
-        raise ValueError("an ablation takes the first fold: leave out --all-folds")
+        raise UserError("an ablation takes the first fold: leave out --all-folds")
     if options.coordinator or options.distributed or options.processes:
-        raise ValueError("an ablation runs in one process: give --devices, and no --coordinator, --processes or --distributed")
+        raise UserError("an ablation runs in one process: give --devices, and no --coordinator, --processes or --distributed")
 
 
 def shorten(options: Options) -> Options:

@@ -7,6 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from drsn_jax.core.errors import UserError
+
 
 def as_float(x: ArrayLike) -> jax.Array:
     """The array with integers made floats; other dtypes stay."""
@@ -36,7 +38,7 @@ def check_finite(windows: ArrayLike) -> None:
     """ValueError where windows hold NaN or infinity, which a network may answer as if they were zeros."""
     bad = np.flatnonzero(~np.isfinite(np.asarray(windows)).all(tuple(range(1, np.ndim(windows)))))
     if len(bad):
-        raise ValueError(f"{len(bad)} windows hold NaN or infinity, the first of them is number {bad[0]}: leave them out")
+        raise UserError(f"{len(bad)} windows hold NaN or infinity, the first of them is number {bad[0]}: leave them out")
 
 
 def check_labels(labels: ArrayLike, count: int, classes: int) -> None:

@@ -15,6 +15,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from drsn_jax.core.errors import UserError
+
 AXIS_NAME = "devices"
 
 
@@ -27,7 +29,7 @@ def choose_devices(count: int | None = None) -> list[Device]:
     if count is None:
         return devices
     if not 1 <= count <= len(devices):
-        raise ValueError(
+        raise UserError(
             f"{count} devices were asked for and {len(devices)} of kind {devices[0].platform!r} are there; on a CPU set "
             "JAX_NUM_CPU_DEVICES before the start"
         )
@@ -42,7 +44,7 @@ def shares(devices: Sequence[Device]) -> tuple[int, list[int]]:
     if jax.process_count() == 1:
         return len(devices), list(range(len(devices)))
     if len(devices) != jax.local_device_count():
-        raise ValueError(
+        raise UserError(
             f"{len(devices)} of {jax.local_device_count()} devices were chosen: with several processes each uses all it has"
         )
     mine = [i for i, device in enumerate(jax.devices()) if device.process_index == jax.process_index()]
@@ -110,7 +112,7 @@ def shard(batch: Mapping[str, Any], count: int) -> dict[str, Any]:
 
     def split(array: Any) -> Any:
         if len(array) % count:
-            raise ValueError(
+            raise UserError(
                 f"a batch of {len(array)} cannot be spread evenly over {count} devices: choose a batch size that is a "
                 f"multiple of {count}"
             )
@@ -128,7 +130,7 @@ def place_on(devices: Sequence[Device]) -> Callable[[Mapping[str, Any]], dict[st
     return lambda batch: {name: array[mine] for name, array in shard(batch, count).items()}
 
 
-class JobError(RuntimeError):
+class JobError(UserError):
     """The processes of a job did not find each other."""
 
 
@@ -156,16 +158,16 @@ def initialize(
     if coordinator is not None:
         host, _, port = coordinator.rpartition(":")
         if not host or not port.isdecimal() or not 0 < int(port) < 65536:
-            raise ValueError(f"the coordinator is HOST:PORT of process 0, got {coordinator!r}")
+            raise UserError(f"the coordinator is HOST:PORT of process 0, got {coordinator!r}")
         if processes is None or process_id is None or not 0 <= process_id < processes:
-            raise ValueError(
+            raise UserError(
                 "a coordinator goes with the number of processes and the number of this one, from 0: "
                 f"got {processes} and {process_id}"
             )
         if process_id == 0:
             _require_free(int(port))
     elif processes is not None or process_id is not None:
-        raise ValueError("the number of processes and of this one go with a coordinator, HOST:PORT of process 0")
+        raise UserError("the number of processes and of this one go with a coordinator, HOST:PORT of process 0")
     try:
         jax.distributed.initialize(coordinator, processes, process_id, heartbeat_timeout_seconds=heartbeat_seconds)
     except ValueError as error:
@@ -182,7 +184,7 @@ def is_main_process() -> bool:
 def broadcast_from_main(make: Callable[[], bytes]) -> bytes:
     """What ``make`` returns on process 0, on every process; it is called there alone.
 
-    A ValueError or OSError of ``make`` is raised on process 0 and reaches the others as a ValueError. All processes must call
+    A ValueError or OSError of ``make`` is raised on process 0 and reaches the others as a UserError. All processes must call
     this at the same point of their programs.
     """
     if jax.process_count() == 1:
@@ -199,7 +201,7 @@ def broadcast_from_main(make: Callable[[], bytes]) -> bytes:
     if failure is not None:
         raise failure
     if received[:1] == b"-":
-        raise ValueError(f"process 0 stopped: {received[1:].decode()}")
+        raise UserError(f"process 0 stopped: {received[1:].decode()}")
     return received[1:]
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from drsn_jax.core.errors import UserError
 from drsn_jax.data.recordings import Recording, class_names, title
 
 
@@ -29,7 +30,7 @@ def require_windows(recordings: Sequence[Recording], segments: Sequence[Segment]
     """ValueError for a recording of which all segments are shorter than a window: a class must not vanish unseen."""
     without = {s.recording for s in segments} - {s.recording for s in segments if s.stop - s.start >= length}
     if without:
-        raise ValueError(
+        raise UserError(
             f"no segment of {title(recordings, min(without))} is as long as a window of {length} samples: "
             "choose shorter windows or another number of folds"
         )
@@ -43,9 +44,9 @@ def split_by_condition(recordings: Sequence[Recording], test_condition: str) -> 
     """
     conditions = list(dict.fromkeys(r.condition for r in recordings))
     if len(conditions) < 2:
-        raise ValueError(f"all recordings are of one condition, {conditions[0]!r}: fill in the column or split otherwise")
+        raise UserError(f"all recordings are of one condition, {conditions[0]!r}: fill in the column or split otherwise")
     if test_condition not in conditions:
-        raise ValueError(f"no recording is of the condition {test_condition!r}, choose one of {conditions}")
+        raise UserError(f"no recording is of the condition {test_condition!r}, choose one of {conditions}")
     on_test = [r.condition == test_condition for r in recordings]
     return _split(recordings, on_test, f"condition {test_condition!r}")
 
@@ -66,7 +67,7 @@ def folds_by_group(recordings: Sequence[Recording], folds: int) -> list[Split]:
     labels: dict[str, set[str]] = {}
     for i, r in enumerate(recordings):
         if not r.group:
-            raise ValueError(f"{title(recordings, i)} has no group: name the physical part of every recording")
+            raise UserError(f"{title(recordings, i)} has no group: name the physical part of every recording")
         labels.setdefault(r.group, set()).add(r.label)
     for name in class_names(recordings):
         _enough(folds, sum(name in of_group for of_group in labels.values()), f"groups of the class {name!r}")
@@ -113,7 +114,7 @@ def folds_by_time(recordings: Sequence[Recording], folds: int, gap: int) -> list
             start, stop = length * k // folds, length * (k + 1) // folds
             rest = [Segment(i, a, b) for a, b in ((0, start - gap), (stop + gap, length)) if a < b]
             if not rest:
-                raise ValueError(
+                raise UserError(
                     f"a gap of {gap} samples leaves nothing to train on of the {length} of "
                     f"{title(recordings, i)} in fold {k}: choose a smaller gap or more folds"
                 )
@@ -152,9 +153,9 @@ def random_window_folds(labels: ArrayLike, folds: int, seed: int) -> list[tuple[
 
 def _enough(folds: int, count: int, what: str) -> None:
     if folds < 2:
-        raise ValueError(f"a split needs 2 folds or more, got {folds}")
+        raise UserError(f"a split needs 2 folds or more, got {folds}")
     if count < folds:
-        raise ValueError(f"there are {count} {what}, too few for {folds} folds")
+        raise UserError(f"there are {count} {what}, too few for {folds} folds")
 
 
 def _split(recordings: Sequence[Recording], test: Sequence[bool], what: str) -> Split:
@@ -165,7 +166,7 @@ def _split(recordings: Sequence[Recording], test: Sequence[bool], what: str) -> 
     for name in class_names(recordings):
         for side, segments in (("train", split.train), ("test", split.test)):
             if not any(recordings[s.recording].label == name for s in segments):
-                raise ValueError(f"{what}: the class {name!r} has no recording to {side} on")
+                raise UserError(f"{what}: the class {name!r} has no recording to {side} on")
     return split
 
 
@@ -193,7 +194,7 @@ def strictest_split(recordings: Sequence[Recording], folds: int) -> Choice:
     Raises ValueError for fewer than two folds.
     """
     if folds < 2:
-        raise ValueError(f"a split needs 2 folds or more, got {folds}")
+        raise UserError(f"a split needs 2 folds or more, got {folds}")
     makers = {"group": folds_by_group, "condition": lambda all_of, _: folds_by_condition(all_of), "recording": folds_by_recording}
     refused: list[str] = []
     for split, make in makers.items():

@@ -21,6 +21,7 @@ import jax
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from drsn_jax.core.errors import UserError
 from drsn_jax.core.storage import blocks, in_parts, limit, store
 from drsn_jax.data.recordings import Recording, check_recordings, class_names, title
 from drsn_jax.data.splits import (
@@ -268,7 +269,7 @@ def _random_windows(
             count = math.ceil(validation * len(train))
             train, apart = np.sort(shuffled[count:]), np.sort(shuffled[:count])
             if not len(train):
-                raise ValueError(f"a validation share of {validation} leaves no windows to train on: choose a smaller one")
+                raise UserError(f"a validation share of {validation} leaves no windows to train on: choose a smaller one")
 
         def cut() -> Fold:  # only now, for each fold is a copy of the windows
             return Fold(name, all_windows.select(train), all_windows.select(test), all_windows.select(apart))

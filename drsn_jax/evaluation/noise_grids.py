@@ -17,6 +17,7 @@ from jax.typing import ArrayLike
 
 from drsn_jax.core.arrays import check_finite, check_labels
 from drsn_jax.core.distributed import Device, pmap_parts
+from drsn_jax.core.errors import UserError
 from drsn_jax.functional.noise import NOISE_KINDS, Noise, add_noise_once, check_level, example_keys, noise_maker
 from drsn_jax.functional.signals import standardise
 from drsn_jax.nn.networks import Network
@@ -161,7 +162,7 @@ def _map(function: Callable[[Any], Any], items: Any) -> Any:
 def _chunk(one: int, examples: int, cells: int, limit: int) -> tuple[int, int]:
     """How many cells and how many windows are computed at once, where ``one`` window takes so many bytes."""
     if one > limit:
-        raise ValueError(
+        raise UserError(
             f"a single window takes about {one / 2**20:.3g} MiB, and the memory limit is {limit / 2**20:.3g} MiB: raise it, or "
             "take shorter windows"
         )

@@ -16,6 +16,7 @@ from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from drsn_jax.core.arrays import as_window
+from drsn_jax.core.errors import UserError
 
 NO_NOISE = "none"  # the kind that adds nothing, whose SNR is infinite
 LIMIT_DB = 100.0  # beyond it float32 holds the signal or the noise alone
@@ -58,14 +59,14 @@ class Noise:
             return  # inside a compiled function there is no number to look at
         if isinstance(snr_db, tuple | list):
             if len(snr_db) != 2 or not all(map(_is_level, snr_db)) or not snr_db[0] < snr_db[1]:
-                raise ValueError(f"a range of SNRs is (low, high) with -100 <= low < high <= 100 dB, got {snr_db}")
+                raise UserError(f"a range of SNRs is (low, high) with -100 <= low < high <= 100 dB, got {snr_db}")
             snr_db = (float(snr_db[0]), float(snr_db[1]))
         else:
             check_level(snr_db)
             snr_db = float(snr_db) + 0.0  # -0.0 and 0.0 are one SNR
             kind = NO_NOISE if snr_db == math.inf else kind
         if kind == NO_NOISE and snr_db != math.inf:
-            raise ValueError(f"the kind {NO_NOISE!r} has no SNR, got {snr_db} dB: name one of {', '.join(NOISE_KINDS)}")
+            raise UserError(f"the kind {NO_NOISE!r} has no SNR, got {snr_db} dB: name one of {', '.join(NOISE_KINDS)}")
         object.__setattr__(self, "kind", kind)
         object.__setattr__(self, "snr_db", snr_db)
 
@@ -111,7 +112,7 @@ class Noise:
 def check_level(snr_db: Any) -> None:
     """Raise ValueError unless ``snr_db`` is one SNR: a number from -100 to 100 dB, or ``inf`` for no noise."""
     if not _is_level(snr_db) and not (jnp.ndim(snr_db) == 0 and snr_db == math.inf):
-        raise ValueError(f"an SNR is from -100 to 100 dB, or inf for no noise, got {snr_db}")
+        raise UserError(f"an SNR is from -100 to 100 dB, or inf for no noise, got {snr_db}")
 
 
 def _is_level(snr_db: Any) -> bool:
@@ -184,7 +185,7 @@ def measure_snr_db(signal: ArrayLike, noise: ArrayLike) -> jax.Array:
 def noise_maker(kind: str) -> Callable[..., jax.Array]:
     """The generator ``(key, shape, dtype) -> noise`` of a kind, of no particular scale."""
     if kind not in _MAKERS:
-        raise ValueError(f"unknown kind of noise {kind!r}: choose one of {', '.join(_MAKERS)}")
+        raise UserError(f"unknown kind of noise {kind!r}: choose one of {', '.join(_MAKERS)}")
     return _MAKERS[kind]
 
 

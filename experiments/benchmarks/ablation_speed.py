@@ -21,8 +21,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from drsn_jax.cli import console, run_options
+from drsn_jax.cli import checks, console, run_options
 from drsn_jax.core import runtime
+from drsn_jax.core.errors import UserError
 from drsn_jax.evaluation.noise_grids import noise_grid
 from drsn_jax.functional.noise import NOISE_KINDS, Noise, add_noise_once
 from drsn_jax.functional.signals import standardise
@@ -63,11 +64,9 @@ class Options:
 
 def main() -> None:
     options: Options = run_options.parse(Options, __doc__)
-    for name in ("levels", "repeats", "members", "steps", "turns"):
-        if getattr(options, name) < 1:
-            raise ValueError(f"--{name} must be at least 1, got {getattr(options, name)}")
-    if min((*options.windows, *options.batches, 2)) < 1 or options.levels > 105:
-        raise ValueError("--windows and --batches must be at least 1, and --levels at most 105")
+    checks.at_least(options, 1, "levels", "repeats", "members", "steps", "turns", "windows", "batches")
+    if options.levels > 105:
+        raise UserError(f"--levels must be at most 105, got {options.levels}")
     if not options.plain_runtime:
         runtime.prepare(devices=options.devices or runtime.cores(), dry_run=options.dry_run)
     length, units = 2048, (4, 4, 4)

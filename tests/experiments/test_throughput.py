@@ -187,7 +187,7 @@ def call(script, monkeypatch, *arguments):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--turns", "0"), "--turns and all batch sizes must be at least 1"),
+        (("--turns", "0"), "--turns must be at least 1, got 0"),
         (("--train-batches", "1"), "--train-batches must be at least 2"),
         (("--sizes", "paper", "paper"), "--sizes needs different values"),
         (("--threads", "1000"), "--threads must be from 1 to"),
