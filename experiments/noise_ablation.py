@@ -133,7 +133,7 @@ def main() -> None:
         levels=sorted({*options.snr_db, *options.rule_snr_db, *options.test_snr_db}),
         epochs=options.epochs,
         batch_size=options.batch_size,
-        units=(1, 1, 1) if options.dry_run else (4, 4, 4),
+        units=(1, 1) if options.dry_run else (4, 4, 4),
         shared=options.shared,
         repeats=options.repeats,
         seed=options.seed,

@@ -71,7 +71,8 @@ def plan(
 
 
 def build(rule: str, classes: int, units: tuple[int, ...], shared: bool = False) -> Network:
-    """The network of a rule; with ``shared`` one threshold for all channels."""
+    """Return the network of a rule; two ``units`` make one of the first two stages, ``shared`` one threshold for all channels."""
+    sizes = {"classes": classes, "widths": Network.widths[: len(units)], "units": units}
     if rule == NO_RULE:
-        return resnet(classes=classes, units=units)
-    return (drsn_cs if shared else drsn_cw)(classes=classes, units=units, threshold_rule=rule)
+        return resnet(**sizes)
+    return (drsn_cs if shared else drsn_cw)(**sizes, threshold_rule=rule)

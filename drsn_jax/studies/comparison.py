@@ -16,7 +16,7 @@ from drsn_jax.data.windows import Fold
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.evaluation.inspection import pooled_features
 from drsn_jax.evaluation.metrics import confusion_matrix
-from drsn_jax.nn.networks import NETWORKS
+from drsn_jax.nn.networks import NETWORKS, Network
 from drsn_jax.studies.baseline import spectrum_classifier, spectrum_features
 from drsn_jax.studies.comparison_results import epoch_record, feature_files, trial_key, trial_record, write_features, write_result
 from drsn_jax.studies.comparison_tables import BASELINE
@@ -59,7 +59,7 @@ class Comparison:
       epochs, batch_size, learning_rate: of each training.
       fixed_noise: noise in training is added once instead of anew in every step.
       standardise: windows are standardised after the noise.
-      units: of each stage of the networks.
+      units: of each stage of the networks; two numbers make networks of the first two stages.
       protocol: how the folds were made, for the tables.
       devices: of this process, to spread batches over.
       dtype: of the networks' computation, ``"float32"`` or ``"bfloat16"``.
@@ -113,8 +113,9 @@ class Comparison:
         key = (network, fresh, examples)
         if key not in self._trainers:
             fields: dict[str, Any] = {"classes": len(self.classes), "dtype": jnp.dtype(self.dtype)}
+            stages = {"widths": Network.widths[: len(self.units)], "units": self.units}
             self._trainers[key] = Trainer(
-                self.start.network.clone(**fields) if self.start else NETWORKS[network](units=self.units, **fields),
+                self.start.network.clone(**fields) if self.start else NETWORKS[network](**stages, **fields),
                 examples=examples,
                 epochs=self.epochs,
                 batch_size=self.batch_size,
