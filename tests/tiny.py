@@ -22,7 +22,7 @@ from drsn_jax.nn.networks import Network, drsn_cw
 from drsn_jax.training.steps import QUICK_COMPILATION, make_eval_step, make_train_step, paper_optimizer
 
 CLASSES, LENGTH = 3, 64
-network = drsn_cw(classes=CLASSES, widths=(3, 4), units=(1, 1), view="plain")
+network = drsn_cw(classes=CLASSES, widths=(3, 4), units=(1, 1), implementation="modules")
 STEPS = 36  # of the schedule
 optimizer = paper_optimizer(STEPS, 0.1)
 train_step = make_train_step(network, optimizer, noise=functools.partial(add_noise, snr_db=0.0))

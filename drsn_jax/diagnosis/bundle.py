@@ -35,7 +35,11 @@ from drsn_jax.nn.networks import Network, for_platform
 WEIGHTS = "weights.safetensors"
 
 
-FIELDS = ("classes", "widths", "units", "kernel", "stem", "shrinkage", "threshold_rule", "shortcut", "padding", "dtype")
+# the fields of a network that a description leaves out: modules of the user's own, how it is computed, and Linen's own fields
+NOT_SAVED = ("conv", "norm", "axis_name", "implementation", "platform", "parent", "name")
+
+
+FIELDS = tuple(f.name for f in dataclasses.fields(Network) if f.name not in NOT_SAVED)
 
 
 @dataclass(eq=False)
@@ -184,7 +188,8 @@ def load(path: str | os.PathLike[str]) -> Bundle:
         raise BundleError(f"{folder / WEIGHTS} is damaged or belongs to another {DESCRIPTION}: get the whole folder again")
     try:
         arrays = safetensors.numpy.load(weights)
-        given = description["network"]
+        # bundles from before this field existed have no entry for it
+        given = {"standardise": False, **description["network"]}
         values: dict[str, Any] = {name: tuple(v) if isinstance(v := given[name], list) else v for name in FIELDS}
         values["dtype"] = jnp.dtype(values["dtype"]) if values["dtype"] else None
         network = Network(**values)

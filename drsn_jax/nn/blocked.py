@@ -69,7 +69,7 @@ class Shape(NamedTuple):
         """Numbers in a block of the input."""
         return self.strides * self.positions * self.channels
 
-    def view(self, x: jax.Array) -> jax.Array:
+    def to_blocks(self, x: jax.Array) -> jax.Array:
         """Features of any view as blocks ``(batch · blocks, width)``."""
         return x.reshape(-1, self.width)
 
@@ -157,7 +157,7 @@ def _positions(neighbour: Neighbour, shape: Shape) -> slice:
 
 def convolve(x: jax.Array, bands: Bands, shape: Shape) -> jax.Array:
     """A convolution without bias: features in any view → ``(batch · blocks, positions · features)``."""
-    x = shape.view(x)
+    x = shape.to_blocks(x)
     return x @ bands.middle if bands.edges is None else spread(x @ bands.middle, x @ bands.edges, shape)
 
 

@@ -41,7 +41,7 @@ def norm_relu_convolve(
     epsilon: float,
     axis_name: str | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Batch normalisation, ReLU and convolution of ``shape.view(x) + bias``, and its mean and biased variance ``(channels,)``
+    """Batch normalisation, ReLU and convolution of ``x + bias`` in blocks, and its mean and biased variance ``(channels,)``
     over all replicas of ``axis_name``.
 
     A ``bias (channels,)`` in front of a norm moves the mean and nothing else, so it is never added. That of the convolution is
@@ -166,4 +166,4 @@ def shortcut(x: jax.Array, shape: Shape) -> jax.Array:
     for p in range(shape.positions):
         for c in range(shape.channels):
             picks[p, 0, c, p, front + c] = 1
-    return shape.view(x) @ jnp.asarray(picks.reshape(shape.width, -1), x.dtype)
+    return shape.to_blocks(x) @ jnp.asarray(picks.reshape(shape.width, -1), x.dtype)
