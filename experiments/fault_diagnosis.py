@@ -174,7 +174,7 @@ def main() -> None:
     with folder.alone():
         trials = train(options, comparison, folder, folds, first, [r.name for r in recordings])
     if distributed.is_main_process():
-        report(out)
+        report(out, tsne_iterations=250 if options.dry_run else 1000)
         if (out / "model").is_dir():
             console.say(f"the best network on the validation windows is kept: python experiments/diagnose.py {out}/model FILE")
         else:
@@ -240,10 +240,10 @@ def train(
     return trials
 
 
-def report(out: Path) -> None:
-    """The table and the figures."""
+def report(out: Path, tsne_iterations: int) -> None:
+    """Print the table and draw the figures."""
     print(f"\n{markdown(summarise(out))}\n")
-    for file in [*draw_all(out), *comparison_figures.tsne_figure(out)]:
+    for file in [*draw_all(out), *comparison_figures.tsne_figure(out, tsne_iterations)]:
         print(file)
 
 

@@ -29,20 +29,19 @@ import tiny
 import drsn_jax
 from drsn_jax.core import files
 from drsn_jax.evaluation.prediction import evaluate
-from drsn_jax.functional.noise import add_noise
 from drsn_jax.training.batches import Batches
 from drsn_jax.training.checkpoints import Checkpoints
 from drsn_jax.training.loop import fit
-from drsn_jax.training.optimizers import paper_optimizer, paper_schedule
-from drsn_jax.training.steps import TrainState, create_state, make_eval_step, make_train_step
+from drsn_jax.training.optimizers import paper_schedule
+from drsn_jax.training.steps import TrainState, create_state
 
 EXAMPLES, BATCH_SIZE, EPOCHS = 20, 8, 12
 STEPS = 3 * EPOCHS  # of a training
+assert STEPS == tiny.STEPS
 SAVES = STEPS + EPOCHS  # its checkpoints: after every call, and after every epoch once more
 DEADLINE = 300.0  # seconds, after which a job hangs
 TIMES = ("seconds", "total_seconds", "windows_per_second", "memory")
-optimizer = paper_optimizer(STEPS, 0.1)
-step = make_train_step(tiny.network, optimizer, noise=functools.partial(add_noise, snr_db=0.0))
+optimizer = tiny.optimizer
 
 
 def new_state() -> TrainState:
@@ -80,13 +79,12 @@ def train(folder: str, seconds: float = 0.0, point: str | None = None, number: i
     log, begun = Path(folder, "records"), False
     if point is not None:
         die_inside(point, number)
-    jitted, eval_step = jax.jit(step, donate_argnums=0), jax.jit(make_eval_step(tiny.network))
     batches = Batches(*tiny.tones(EXAMPLES, 1), BATCH_SIZE)
-    validate = lambda state: evaluate(eval_step, state, *tiny.tones(30, 2), batch_size=30)  # noqa: E731
+    validate = lambda state: evaluate(tiny.eval_step, state, *tiny.tones(30, 2), batch_size=30)  # noqa: E731
     kept = Said(Path(folder, "checkpoints"), seconds=seconds)
     epoch = None
     options: dict[str, Any] = {"learning_rate": paper_schedule(STEPS, 0.1), "validate": validate}
-    for epoch in fit(jitted, new_state(), batches, epochs=EPOCHS, checkpoints=kept, **options):
+    for epoch in fit(tiny.step, new_state(), batches, epochs=EPOCHS, checkpoints=kept, **options):
         lines = log.read_text().splitlines(keepends=True) if log.exists() else []
         if not begun:  # what was logged after the last checkpoint comes again
             log.write_text("".join(line for line in lines if line.endswith("\n") and json.loads(line)["number"] < epoch.number))
@@ -125,9 +123,9 @@ def soak(folder: str, steps: int, mapped: bool) -> None:
         np.save(Path(folder, "windows.npy"), windows)
         windows = np.load(Path(folder, "windows.npy"), mmap_mode="r")
     state, page = new_state(), resource.getpagesize() / 2**20
-    batches, jitted = Batches(windows, labels, batch_size), jax.jit(step, donate_argnums=0)
+    batches = Batches(windows, labels, batch_size)
     kept = Checkpoints(Path(folder, "checkpoints"), seconds=0.1)
-    for epoch in fit(jitted, state, batches, epochs=steps // every, checkpoints=kept):
+    for epoch in fit(tiny.step, state, batches, epochs=steps // every, checkpoints=kept):
         pages = int(Path("/proc/self/statm").read_text().split()[1])
         say(f"resident {epoch.number * every} {pages * page:.2f}")
     say(f"newest {kept.newest()}")
@@ -259,10 +257,13 @@ class Ended(NamedTuple):
 
 
 def environment() -> dict[str, str]:
-    """That of a process with the packages and the compiled functions of this one, on one device."""
+    """Return that of a process with the packages and the compiled functions of this one, on one device.
+
+    The flags of the compiler are part of a compiled function's name in the cache: they are those of this process.
+    """
     folder = jax.config.values["jax_compilation_cache_dir"]
     return {
-        **{name: value for name, value in os.environ.items() if name not in ("XLA_FLAGS", "JAX_NUM_CPU_DEVICES")},
+        **{name: value for name, value in os.environ.items() if name != "JAX_NUM_CPU_DEVICES"},
         "PYTHONPATH": str(Path(drsn_jax.__file__).parent.parent),
         "JAX_PLATFORMS": "cpu",
         **({"JAX_COMPILATION_CACHE_DIR": folder} if folder else {}),

@@ -1,6 +1,11 @@
-"""A network, data and a fold that a test can train in a moment, and a count of compilations."""
+"""A network, data and a fold that a test can train in a moment, and a count of compilations.
+
+The network, its optimiser and its steps are shared by many files, so that the cache on disk holds what they compile: another
+number of steps in the schedule would already be another program.
+"""
 
 import contextlib
+import functools
 import importlib.util
 import sys
 from collections.abc import Iterator
@@ -12,10 +17,29 @@ import jax.numpy as jnp
 import numpy as np
 
 from drsn_jax.data.windows import Fold, Side
-from drsn_jax.nn.networks import drsn_cw
+from drsn_jax.functional.noise import Noise
+from drsn_jax.nn.networks import Network, drsn_cw
+from drsn_jax.training.optimizers import paper_optimizer
+from drsn_jax.training.steps import QUICK_COMPILATION, make_eval_step, make_train_step
 
 CLASSES, LENGTH = 3, 64
 network = drsn_cw(classes=CLASSES, widths=(3, 4), units=(1, 1), implementation="modules")
+STEPS = 36  # of the schedule
+optimizer = paper_optimizer(STEPS, 0.1)
+train_step = make_train_step(network, optimizer, noise=Noise("gaussian", 0.0))
+step = jax.jit(train_step, donate_argnums=0)
+eval_step = jax.jit(make_eval_step(network))
+
+
+@functools.cache
+def _initialised(network: Network, shape: tuple[int, ...], seed: int) -> Any:
+    init = jax.jit(functools.partial(network.init, train=False), compiler_options=QUICK_COMPILATION)
+    return jax.device_get(init(jax.random.key(seed), np.zeros(shape, np.float32)))
+
+
+def variables(network: Network = network, shape: tuple[int, ...] = (1, LENGTH, 1), seed: int = 0) -> Any:
+    """Return the initial variables of a network for windows of ``shape``, as arrays on the host; compiled once for all tests."""
+    return jax.tree.map(lambda leaf: leaf, _initialised(network, shape, seed))
 
 
 def tones(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -1,15 +1,25 @@
-"""What each process of a job does in ``test_hosts``: ``python two_processes.py TASK COORDINATOR PROCESS_ID FOLDER [ARGUMENT …]``.
+"""What each process of a job does in ``test_hosts``: ``TASK COORDINATOR PROCESS_ID HEARTBEAT_SECONDS FOLDER``, or the experiment
+script with its arguments.
+
+``Server`` starts one process that has imported everything and has no backend yet. It forks the processes of the jobs: each starts
+in a fraction of a second, and still ends as any interpreter does.
 
 FOLDER is where a process tells the test what it found. What the library writes goes into a folder that process 0 alone has: the
 others name one that must not appear.
 """
 
 import functools
+import json
 import os
+import queue
+import runpy
+import select
+import subprocess
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +41,6 @@ from drsn_jax.training.optimizers import paper_optimizer
 from drsn_jax.training.steps import create_state, make_eval_step, make_train_step, repeat_step
 
 SCRIPT = Path(__file__).parent.parent / "experiments" / "fault_diagnosis.py"
-HEARTBEAT_SECONDS = 10
 LENGTHS = (0, 1, 7, 1000, 5_000_000)
 EXAMPLES, BATCH_SIZE, EPOCHS, STEPS = 27, 8, 2, 4  # the last step of an epoch is filled up
 VARIANTS = {
@@ -275,10 +284,10 @@ TASKS = {task.__name__: task for task in (together, train, ask, apart)}
 
 
 def main() -> None:
-    task, coordinator, process_id, folder = sys.argv[1:]
+    task, coordinator, process_id, heartbeat_seconds, folder = sys.argv[1:]
     # JAX keeps what process 0 compiles, and none of it serves the other, which compiles in every test: so quickly
     runtime.prepare(memory=False, cache=False, dry_run=True)
-    distributed.initialize(coordinator, 2, int(process_id), heartbeat_seconds=HEARTBEAT_SECONDS)
+    distributed.initialize(coordinator, 2, int(process_id), heartbeat_seconds=int(heartbeat_seconds))
     try:
         TASKS[task](Path(folder))
     except AssertionError:
@@ -288,8 +297,99 @@ def main() -> None:
         os._exit(3)
 
 
+# --- the server
+
+
+class Server:
+    """Forks processes and tells how they ended; a context manager."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+        self._codes: dict[int, int] = {}
+
+    def __enter__(self) -> "Server":
+        self._server = subprocess.Popen(
+            [sys.executable, __file__], env=self._environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
+        self._lines: queue.SimpleQueue[list[int]] = queue.SimpleQueue()
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        assert self._server.stdin is not None
+        assert self._server.stdout is not None
+        self._server.stdin.close()
+        self._server.wait()
+        self._reader.join()
+        self._server.stdout.close()
+
+    def start(self, out: Path, err: Path, arguments: Sequence[object], seconds: float) -> int:
+        """Start a process whose output goes to two files; return its number."""
+        assert self._server.stdin is not None
+        self._server.stdin.write(json.dumps([str(out), str(err), *map(str, arguments)]) + "\n")
+        while True:
+            number, *code = self._lines.get(timeout=seconds)
+            if not code:
+                return number
+            self._codes[number] = code[0]
+
+    def code(self, number: int, seconds: float) -> int | None:
+        """Return the exit code of a process (negative for a signal), or None if it is still there after ``seconds``."""
+        deadline = time.monotonic() + seconds
+        while number not in self._codes:
+            try:
+                other, code = self._lines.get(timeout=max(0.0, deadline - time.monotonic()))
+            except queue.Empty:
+                return None
+            self._codes[other] = code
+        return self._codes[number]
+
+    def _read(self) -> None:
+        assert self._server.stdout is not None
+        for line in self._server.stdout:
+            self._lines.put([int(word) for word in line.split()])
+
+
+def forked() -> bool:
+    """Fork a process for each line of the input: say its number, and the number with its exit code when it has ended.
+
+    Returns True in each new process, and False at the end of the input.
+    """
+    with open(0, "rb", buffering=0, closefd=False) as lines:
+        while True:
+            if select.select([lines], [], [], 0.02)[0]:
+                line = lines.readline()
+                if not line:
+                    return False
+                number = os.fork()
+                if number == 0:
+                    _become(*json.loads(line))
+                    return True
+                os.write(1, f"{number}\n".encode())
+            try:
+                number, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                continue
+            if number:
+                os.write(1, f"{number} {os.waitstatus_to_exitcode(status)}\n".encode())
+
+
+def _become(out: str, err: str, *arguments: str) -> None:
+    """Be the process of these arguments. What Python prints goes to ``out``; what gloo's threads print from below is dropped."""
+    sys.argv = list(arguments)
+    nothing, errors = os.open(os.devnull, os.O_RDWR), os.open(err, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    for descriptor, file in ((0, nothing), (1, nothing), (2, errors)):
+        os.dup2(file, descriptor)
+    sys.stdout = open(out, "w")  # noqa: SIM115
+
+
 if __name__ == "__main__":
-    if sys.argv[1] == paused_script.__name__:
-        paused_script()
-    else:
-        console.run(main)
+    tiny.load_script(SCRIPT)  # for what it imports
+    if forked():
+        if sys.argv[0] == str(SCRIPT):
+            runpy.run_path(str(SCRIPT), run_name="__main__")
+        elif sys.argv[1] == paused_script.__name__:
+            paused_script()
+        else:
+            console.run(main)

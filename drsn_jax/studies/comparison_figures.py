@@ -146,9 +146,9 @@ CLASS_COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2
 MARKERS = ("o", "s", "^", "v", "D", "P", "X", "*")
 
 
-def tsne_figure(folder: str | Path) -> list[Path]:
+def tsne_figure(folder: str | Path, iterations: int = 1000) -> list[Path]:
     """A panel for each network whose features were kept, by class; returns the file, nothing where there are none or too few
-    windows.
+    windows. ``iterations`` are those of t-SNE.
 
     Source: van der Maaten and Hinton, JMLR 9, 2008; distances between far groups, and their sizes, mean nothing.
     """
@@ -165,7 +165,7 @@ def tsne_figure(folder: str | Path) -> list[Path]:
             features, labels, names = arrays["features"], arrays["labels"], [str(name) for name in arrays["classes"]]
         if len(features) < 3:
             return []
-        places = tsne(features)
+        places = tsne(features, iterations)
         for number, name in enumerate(names):
             x, y = places[labels == number].T
             style = {"color": CLASS_COLOURS[number % len(CLASS_COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
@@ -181,8 +181,11 @@ def tsne_figure(folder: str | Path) -> list[Path]:
     return [save_figure(figure, Path(folder) / "features.png")]
 
 
-def tsne(features: np.ndarray) -> np.ndarray:
-    """``(n, channels)`` → ``(n, 2)`` by t-SNE, with a fixed seed; at least three windows."""
+def tsne(features: np.ndarray, iterations: int = 1000) -> np.ndarray:
+    """Embed features ``(n, channels)`` of at least three windows by t-SNE: ``(n, 2)``.
+
+    The seed is fixed; the number of iterations is at least 250.
+    """
     from sklearn.manifold import TSNE
 
     perplexity = min(30.0, (len(features) - 1) / 3)
@@ -191,7 +194,7 @@ def tsne(features: np.ndarray) -> np.ndarray:
     scaled = (features - features.mean(0))[:, spread > 0] / spread[spread > 0]
     if scaled.shape[1] < 2:  # of one channel or none there is nothing to embed
         return np.pad(scaled, ((0, 0), (0, 2 - scaled.shape[1])))
-    return TSNE(2, perplexity=perplexity, init="pca", random_state=0).fit_transform(scaled)
+    return TSNE(2, perplexity=perplexity, init="pca", max_iter=iterations, random_state=0).fit_transform(scaled)
 
 
 def _order(item: tuple[str, Path]) -> tuple[int, str]:

@@ -8,7 +8,6 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,7 +20,7 @@ import pytest
 import scipy.io
 import tiny
 import two_processes
-from two_processes import BATCH_SIZE, HEARTBEAT_SECONDS, SCRIPT, STEPS
+from two_processes import BATCH_SIZE, SCRIPT, STEPS, Server
 
 from drsn_jax.cli import console
 from drsn_jax.core import distributed
@@ -33,38 +32,21 @@ from drsn_jax.training.checkpoints import decode
 TOLERANCE = 1e-5
 # as above, after so many steps as there were before the kill
 LONG_TOLERANCE = 1e-4
-MARGIN_SECONDS = 10  # what an end may take beyond the heartbeat's time-out, on a machine that is busy
-AT_ONCE_SECONDS = 5  # what the end may take where a broken connection tells of it
-DEADLINE_SECONDS = 120  # of everything else
+DEADLINE_SECONDS = 600  # of everything: only a process that hangs for ever needs so long
+HEARTBEAT_SECONDS = 10  # where the heartbeat is to tell of an end
+NO_HEARTBEAT_SECONDS = 10 * DEADLINE_SECONDS  # where it must not: another cause ends a process, or none
 PROGRAM = Path(two_processes.__file__)
+pytestmark = pytest.mark.process
 CLUSTERS = ("JAX_", "XLA_", "SLURM_", "OMPI_", "PMI", "TPU_", "KUBERNETES_", "JOB_COMPLETION_INDEX")
 SHORT = ("--dry-run", "--networks", "drsn_cw", "--validation", 0.2, "--checkpoint-seconds", 0)
-
-
-# what Python prints goes on to standard output; gloo's threads print into it from below, in the middle of lines, and are cut off
-APART = (
-    "import os, runpy, sys; sys.stdout = os.fdopen(os.dup(1), 'w'); os.dup2(os.open(os.devnull, os.O_WRONLY), 1); "
-    "del sys.argv[0]; sys.path.insert(0, os.path.dirname(sys.argv[0])); runpy.run_path(sys.argv[0], run_name='__main__')"
-)
 
 
 class Process:
     """One process of a job, whose output goes to files, so that it never waits for a reader."""
 
-    def __init__(self, log: Path, *arguments: object) -> None:
-        clean = {name: value for name, value in os.environ.items() if not name.startswith(CLUSTERS)}
-        environment = {
-            **clean,
-            "JAX_PLATFORMS": "cpu",
-            "JAX_NUM_CPU_DEVICES": "2",
-            "JAX_COMPILATION_CACHE_DIR": jax.config.values["jax_compilation_cache_dir"],
-            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-        }
-        self._out, self._err = log.with_suffix(".out"), log.with_suffix(".err")
-        with open(self._out, "w") as out, open(self._err, "w") as err:
-            command = [sys.executable, "-c", APART, *map(str, arguments)]
-            self.popen = subprocess.Popen(command, env=environment, stdout=out, stderr=err)
+    def __init__(self, server: Server, log: Path, *arguments: object) -> None:
+        self._out, self._err, self._server = log.with_suffix(".out"), log.with_suffix(".err"), server
+        self._number = server.start(self._out, self._err, arguments, DEADLINE_SECONDS)
 
     @property
     def out(self) -> str:
@@ -74,19 +56,45 @@ class Process:
     def err(self) -> str:
         return self._err.read_text()
 
-    def code(self, seconds: float) -> int:
-        """The exit code, which must come within ``seconds``."""
-        try:
-            return self.popen.wait(seconds)
-        except subprocess.TimeoutExpired:
-            pytest.fail(f"a process is still there after {seconds} s; it printed\n{self.out}\n{self.err}")
+    def poll(self) -> int | None:
+        """The exit code, None before the end."""
+        return self._server.code(self._number, 0)
+
+    def code(self) -> int:
+        """The exit code, which must come."""
+        code = self._server.code(self._number, DEADLINE_SECONDS)
+        if code is None:
+            pytest.fail(f"a process is still there after {DEADLINE_SECONDS} s; it printed\n{self.out}\n{self.err}")
+        return code
 
     def send(self, number: int) -> None:
-        self.popen.send_signal(number)
+        os.kill(self._number, number)
+
+    def end(self) -> None:
+        """Let it be gone, whatever it does."""
+        if self.poll() is None:
+            self.send(signal.SIGKILL)
+            self.code()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    clean = {name: value for name, value in os.environ.items() if not name.startswith(CLUSTERS)}
+    environment = {
+        **clean,
+        "JAX_PLATFORMS": "cpu",
+        "XLA_FLAGS": os.environ["XLA_FLAGS"],
+        "JAX_NUM_CPU_DEVICES": "2",
+        "JAX_COMPILATION_CACHE_DIR": jax.config.values["jax_compilation_cache_dir"],
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    with Server(environment) as running:
+        yield running
 
 
 @contextlib.contextmanager
-def started(folder: Path, arguments: Callable[[str, int], tuple[object, ...]]) -> Iterator[list[Process]]:
+def started(server: Server, folder: Path, arguments: Callable[[str, int], tuple[object, ...]]) -> Iterator[list[Process]]:
     """Two processes, ``arguments(coordinator, process_id)`` those of each; they are gone afterwards, whatever happens."""
     folder.mkdir(parents=True, exist_ok=True)
     with socket.socket() as free:
@@ -94,26 +102,34 @@ def started(folder: Path, arguments: Callable[[str, int], tuple[object, ...]]) -
         coordinator = f"127.0.0.1:{free.getsockname()[1]}"
     job: list[Process] = []
     try:
-        job.extend(Process(folder / f"process-{i}", *arguments(coordinator, i)) for i in range(2))
+        job.extend(Process(server, folder / f"process-{i}", *arguments(coordinator, i)) for i in range(2))
         yield job
     finally:
         for process in job:
-            process.popen.kill()
-            process.popen.wait()
+            process.end()
 
 
-def task(name: str, folder: Path) -> contextlib.AbstractContextManager[list[Process]]:
+def task(
+    server: Server, name: str, folder: Path, heartbeat: int = NO_HEARTBEAT_SECONDS
+) -> contextlib.AbstractContextManager[list[Process]]:
     """A job of ``two_processes``."""
-    return started(folder, lambda coordinator, i: (PROGRAM, name, coordinator, i, folder))
+    return started(server, folder, lambda coordinator, i: (PROGRAM, name, coordinator, i, heartbeat, folder))
 
 
 def job_of_the_script(
-    folder: Path, *options: object, outs: tuple[Path, Path], each: tuple[tuple[object, ...], ...] = ((), ()), program=(SCRIPT,)
+    server: Server,
+    folder: Path,
+    *options: object,
+    outs: tuple[Path, Path],
+    each: tuple[tuple[object, ...], ...] = ((), ()),
+    program=(SCRIPT,),
 ) -> contextlib.AbstractContextManager[list[Process]]:
     """A job of the experiment script; ``outs`` and ``each`` are what the processes are given of their own."""
     join = lambda coordinator, i: ("--coordinator", coordinator, "--processes", 2, "--process-id", i)  # noqa: E731
-    fixed = (*SHORT, "--devices", 2, "--heartbeat-seconds", HEARTBEAT_SECONDS)
-    return started(folder, lambda coordinator, i: (*program, *fixed, *options, *each[i], *join(coordinator, i), "--out", outs[i]))
+    fixed = (*SHORT, "--devices", 2, "--heartbeat-seconds", NO_HEARTBEAT_SECONDS)
+    return started(
+        server, folder, lambda coordinator, i: (*program, *fixed, *options, *each[i], *join(coordinator, i), "--out", outs[i])
+    )
 
 
 def wait_until(condition: Callable[[], bool], *job: Process) -> None:
@@ -121,15 +137,15 @@ def wait_until(condition: Callable[[], bool], *job: Process) -> None:
     deadline = time.monotonic() + DEADLINE_SECONDS
     while not condition():
         for process in job:
-            if process.popen.poll() is not None:
-                pytest.fail(f"a process has ended with {process.popen.returncode}:\n{process.out}\n{process.err}")
+            if process.poll() is not None:
+                pytest.fail(f"a process has ended with {process.poll()}:\n{process.out}\n{process.err}")
         if time.monotonic() > deadline:
             pytest.fail(f"nothing happens: {[(process.out, process.err) for process in job]}")
         time.sleep(0.02)
 
 
 def assert_success(job: list[Process]) -> None:
-    codes = [process.code(DEADLINE_SECONDS) for process in job]
+    codes = [process.code() for process in job]
     assert codes == [0, 0], "\n".join(f"--- {process.out}\n{process.err}" for process in job)
 
 
@@ -212,12 +228,12 @@ def test_a_start_that_comes_too_late():
     assert not jax.distributed.is_initialized()
 
 
-def test_no_job_is_detected_and_the_message_says_what_to_name(tmp_path):
-    process = Process(tmp_path / "alone", SCRIPT, *SHORT, "--distributed", "--out", tmp_path / "run")
+def test_no_job_is_detected_and_the_message_says_what_to_name(server, tmp_path):
+    process = Process(server, tmp_path / "alone", SCRIPT, *SHORT, "--distributed", "--out", tmp_path / "run")
     try:
-        assert process.code(DEADLINE_SECONDS) == 1
+        assert process.code() == 1
     finally:
-        process.popen.kill()
+        process.end()
     assert process.err.startswith("error: no job was detected")
     assert "--coordinator" in process.err or "coordinator, processes and process" in process.err
     assert process.err.count("\n") == 1
@@ -225,16 +241,16 @@ def test_no_job_is_detected_and_the_message_says_what_to_name(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_port_that_is_taken_is_one_sentence(tmp_path):
+def test_a_port_that_is_taken_is_one_sentence(server, tmp_path):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = taken.getsockname()[1]
-        process = Process(tmp_path / "first", PROGRAM, "ask", f"127.0.0.1:{port}", 0, tmp_path)
+        process = Process(server, tmp_path / "first", PROGRAM, "ask", f"127.0.0.1:{port}", 0, NO_HEARTBEAT_SECONDS, tmp_path)
         try:
-            assert process.code(DEADLINE_SECONDS) == 1
+            assert process.code() == 1
         finally:
-            process.popen.kill()
+            process.end()
     assert process.err.startswith("error: ")
     assert str(port) in process.err
     assert process.err.count("\n") == 1
@@ -243,10 +259,10 @@ def test_a_port_that_is_taken_is_one_sentence(tmp_path):
 # --- two processes
 
 
-def test_two_processes_train_as_one(tmp_path):
+def test_two_processes_train_as_one(server, tmp_path):
     """And send bytes and errors, share a folder and checkpoints: ``two_processes.together`` looks at those itself."""
     devices = choose_devices(4)
-    with task("together", tmp_path) as job:
+    with task(server, "together", tmp_path) as job:
         # meanwhile: one process with as many devices
         one = {"trainings": two_processes.trainings(devices), "batches": two_processes.streamed(devices)}
         assert_success(job)
@@ -273,35 +289,35 @@ def both_ready(folder: Path) -> bool:
 
 def assert_told(survivor: Process) -> None:
     """It says that another process is the cause: in the library's words, or in JAX's where its own thread ends the process."""
-    assert survivor.popen.returncode != 0
+    assert survivor.poll() != 0
     assert any(text in survivor.err for text in ("the job of several processes has ended", "another task died")), survivor.err
 
 
 @pytest.mark.parametrize(("name", "victim"), [("ask", 1), ("ask", 0), ("apart", 0)])
-def test_a_killed_process_ends_the_other_at_once(tmp_path, name, victim):
-    """One that waits for it sees a broken connection; process 0 is missed by all, whatever they do."""
-    with task(name, tmp_path) as job:
+def test_a_killed_process_ends_the_other_at_once(server, tmp_path, name, victim):
+    """One that waits for it sees a broken connection; process 0 is missed by all, whatever they do. No heartbeat tells of it."""
+    with task(server, name, tmp_path) as job:
         wait_until(lambda: both_ready(tmp_path), *job)
         job[victim].send(signal.SIGKILL)
         survivor = job[1 - victim]
-        survivor.code(AT_ONCE_SECONDS)
+        survivor.code()
         assert_told(survivor)
     if victim == 1:
-        assert survivor.popen.returncode == 1
+        assert survivor.poll() == 1
         assert survivor.err.startswith("error: the job of several processes has ended (")
         assert survivor.err.endswith("go on from the last checkpoint\n")
         assert survivor.err.count("\n") == 1
 
 
-def test_a_process_without_a_sign_of_life_ends_the_other_and_one_goes_on(tmp_path):
+def test_a_process_without_a_sign_of_life_ends_the_other_and_one_goes_on(server, tmp_path):
     """The heartbeat tells where no connection does: of a process that is only stopped, or killed while nobody waits for it, or
     in the middle of a step, where one device of the survivor may wait for the other. All at a time, for the waiting."""
     with contextlib.ExitStack() as stack:
-        enter = lambda name, task_name: stack.enter_context(task(task_name, tmp_path / name))  # noqa: E731
+        enter = lambda name, task_name: stack.enter_context(task(server, task_name, tmp_path / name, HEARTBEAT_SECONDS))  # noqa: E731
         training = enter("training", "train")
         wait_until(lambda: any(int(file.stem[5:]) > STEPS for file in checkpoint_files(tmp_path)), *training)
         training[1].send(signal.SIGKILL)
-        ends = {"training": (training[0], time.monotonic())}
+        survivors = [training[0]]
         for name, task_name, victim, number in (
             ("apart", "apart", 1, signal.SIGKILL),
             ("stopped 1", "ask", 1, signal.SIGSTOP),
@@ -310,9 +326,9 @@ def test_a_process_without_a_sign_of_life_ends_the_other_and_one_goes_on(tmp_pat
             job = enter(name, task_name)
             wait_until(functools.partial(both_ready, tmp_path / name), *job)
             job[victim].send(number)
-            ends[name] = job[1 - victim], time.monotonic()
-        for survivor, begin in ends.values():
-            survivor.code(max(0.0, begin + HEARTBEAT_SECONDS + MARGIN_SECONDS - time.monotonic()))
+            survivors.append(job[1 - victim])
+        for survivor in survivors:
+            survivor.code()
             assert_told(survivor)
 
     # the last checkpoint is whole: a damaged one would be passed over with a warning, which is an error here
@@ -333,10 +349,10 @@ def test_a_process_without_a_sign_of_life_ends_the_other_and_one_goes_on(tmp_pat
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(server, tmp_path_factory):
     """A run of the script in two processes: the job and its folder; process 1 was given another."""
     folder = tmp_path_factory.mktemp("run")
-    with job_of_the_script(folder, outs=(folder / "out", folder / "not" / "there")) as job:
+    with job_of_the_script(server, folder, outs=(folder / "out", folder / "not" / "there")) as job:
         assert_success(job)
     return job, folder / "out"
 
@@ -390,32 +406,32 @@ def test_the_script_in_two_processes_gives_what_it_gives_in_one(run, call, tmp_p
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_to_the_same_results(run, call, tmp_path):
+def test_a_killed_run_goes_on_to_the_same_results(server, run, call, tmp_path):
     """Process 0 is killed in the middle of a training; before that, a second run is refused the folder."""
     out, ready = tmp_path / "out", tmp_path / "ready"
     outs = (out, tmp_path / "not" / "there")
-    with job_of_the_script(tmp_path / "first", outs=outs, program=(PROGRAM, "paused_script", ready)) as job:
+    with job_of_the_script(server, tmp_path / "first", outs=outs, program=(PROGRAM, "paused_script", ready)) as job:
         wait_until(ready.exists, *job)
         assert f"another run is at work in {out}" in str(call("--out", out))
         job[0].send(signal.SIGKILL)
-        job[1].code(AT_ONCE_SECONDS)
+        job[1].code()
         assert_told(job[1])
     assert job[1].out == ""
     assert [row["network"] for row in rows(out, "results")] == ["spectrum_logistic"]
     assert len(checkpoint_files(out)) == 2
     shutil.copytree(out, tmp_path / "for one")
-    with job_of_the_script(tmp_path / "second", outs=outs) as job:
+    with job_of_the_script(server, tmp_path / "second", outs=outs) as job:
         assert_success(job)
     for name in ("results", "confusion", "by_recording"):
         assert (out / f"{name}.csv").read_bytes() == (run[1] / f"{name}.csv").read_bytes()
     assert not (out / "checkpoints").exists()
     assert not (tmp_path / "not").exists()
     # and one process goes on from where two were; its windows must be theirs to the last bit, so it compiles as they do
-    alone = Process(tmp_path / "alone", SCRIPT, *SHORT, "--devices", 4, "--out", tmp_path / "for one")
+    alone = Process(server, tmp_path / "alone", SCRIPT, *SHORT, "--devices", 4, "--out", tmp_path / "for one")
     try:
-        assert alone.code(DEADLINE_SECONDS) == 0, alone.err
+        assert alone.code() == 0, alone.err
     finally:
-        alone.popen.kill()
+        alone.end()
     assert_same_results(tmp_path / "for one", run[1])
 
 
@@ -430,12 +446,12 @@ def table(tmp_path):
     return tmp_path / "recordings.csv"
 
 
-def test_a_folder_that_process_0_refuses_ends_both(table, tmp_path):
+def test_a_folder_that_process_0_refuses_ends_both(server, table, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "config.json").write_text('{"seed": 5}')
-    with job_of_the_script(tmp_path, "--recordings", table, outs=(out, tmp_path / "not" / "there")) as job:
-        assert [process.code(DEADLINE_SECONDS) for process in job] == [1, 1]
+    with job_of_the_script(server, tmp_path, "--recordings", table, outs=(out, tmp_path / "not" / "there")) as job:
+        assert [process.code() for process in job] == [1, 1]
     assert job[0].err.startswith(f"error: {out} holds a run with another configuration (")
     assert job[1].err.startswith(f"error: process 0 stopped: {out} holds a run with another configuration (")
     for process in job:
@@ -446,10 +462,10 @@ def test_a_folder_that_process_0_refuses_ends_both(table, tmp_path):
     assert not (tmp_path / "not").exists()
 
 
-def test_different_options_are_refused_in_both(table, tmp_path):
+def test_different_options_are_refused_in_both(server, table, tmp_path):
     outs = (tmp_path / "out", tmp_path / "not" / "there")
-    with job_of_the_script(tmp_path, "--recordings", table, outs=outs, each=(("--seed", 1), ("--seed", 2))) as job:
-        assert [process.code(DEADLINE_SECONDS) for process in job] == [1, 1]
+    with job_of_the_script(server, tmp_path, "--recordings", table, outs=outs, each=(("--seed", 1), ("--seed", 2))) as job:
+        assert [process.code() for process in job] == [1, 1]
     for process in job:
         assert process.err.startswith("error: the processes of a job must be given the same options (seed: ")
         assert "1 in process 0" in process.err or "2 in process 1" in process.err

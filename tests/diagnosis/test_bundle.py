@@ -26,7 +26,7 @@ WINDOWS = tiny.tones(9, 3)[0] + 0.5
 
 @pytest.fixture(scope="module")
 def bundle():
-    variables = tiny.network.init(jax.random.key(0), np.zeros((1, tiny.LENGTH, 1)), train=False)
+    variables = tiny.variables()
     return Bundle(
         network=tiny.network.clone(implementation=None),
         variables=variables,
@@ -148,7 +148,7 @@ def test_zeros_are_the_share_that_thresholds_remove(bundle):
 @pytest.mark.parametrize("shrinkage", [None, "channel_shared", "squeeze_excitation"])
 def test_every_kind_of_network(bundle, tmp_path, shrinkage):
     network = tiny.network.clone(shrinkage=shrinkage, shortcut="projection", dtype=jax.numpy.bfloat16, units=(2, 1))
-    variables = network.init(jax.random.key(1), np.zeros((1, tiny.LENGTH, 1)), train=False)
+    variables = tiny.variables(network, seed=1)
     made = dataclasses.replace(bundle, network=network, variables=variables)
     save(tmp_path / "model", made)
     np.testing.assert_array_equal(load(tmp_path / "model").logits(WINDOWS), made.logits(WINDOWS))

@@ -17,7 +17,7 @@ SHARED = drsn_cs(classes=3, widths=(3, 4), units=(1, 2))
 @pytest.fixture(scope="module", params=["channel_wise", "channel_shared"])
 def network(request):
     network = tiny.network if request.param == "channel_wise" else SHARED
-    return network, network.init(jax.random.key(0), WINDOWS[:1], train=False)
+    return network, tiny.variables(network)
 
 
 def test_units_stand_in_their_order_with_their_shapes(network):
@@ -59,7 +59,7 @@ def test_many_windows_are_computed_in_parts(network, monkeypatch):
 @pytest.mark.parametrize(("bias", "expected"), [(0, 0), (30, 1), (-30, 1)])
 def test_collapse_is_a_number(bias, expected):
     """A bias that drives every sigmoid to an end; none in one that was just made."""
-    variables = tiny.network.init(jax.random.key(0), WINDOWS[:1], train=False)
+    variables = tiny.variables()
     drive = lambda path, leaf: leaf + bias if jax.tree_util.keystr(path).endswith("['dense_2']['bias']") else leaf  # noqa: E731
     params = jax.tree.map_with_path(drive, variables["params"])
     units = thresholds(tiny.network, {**variables, "params": params}, WINDOWS)
@@ -67,7 +67,7 @@ def test_collapse_is_a_number(bias, expected):
 
 
 def test_what_has_no_thresholds():
-    variables = tiny.network.init(jax.random.key(0), WINDOWS[:1], train=False)
+    variables = tiny.variables()
     for ask in (thresholds, lambda network, variables, windows: shrinkages(network, variables, windows[0])):
         with pytest.raises(ValueError, match="shrinkage None has no thresholds: take drsn_cs or drsn_cw"):
             ask(resnet(classes=3), variables, WINDOWS)

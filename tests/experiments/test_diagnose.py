@@ -7,7 +7,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 import soundfile
@@ -27,7 +26,7 @@ def script():
 
 @pytest.fixture(scope="module")
 def bundle():
-    variables = tiny.network.init(jax.random.key(0), np.zeros((1, tiny.LENGTH, 1)), train=False)
+    variables = tiny.variables()
     return Bundle(tiny.network, variables, ("a", "b", "c"), tiny.LENGTH, float(RATE), tiny.LENGTH, rms_range=(0.05, 0.3))
 
 

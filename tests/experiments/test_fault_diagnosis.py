@@ -1,12 +1,16 @@
 """The main experiment as its users run it: the command line in, files and one-sentence errors out."""
 
+import contextlib
 import csv
+import functools
+import io
 import json
 import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -17,6 +21,8 @@ import tiny
 from drsn_jax.cli import console, run_options
 from drsn_jax.diagnosis.bundle import Bundle, load, save
 from drsn_jax.nn.networks import drsn_cs
+from drsn_jax.studies import comparison_figures
+from drsn_jax.studies.comparison import noise_conditions
 from drsn_jax.studies.runs import read_metrics
 from drsn_jax.studies.trials import Trainer
 from drsn_jax.training.progress import Diverged
@@ -30,19 +36,23 @@ def script():
     return tiny.load_script(SCRIPT)
 
 
-@pytest.fixture
-def call(script, monkeypatch):
+def run_script(script, *arguments):
     """Run the script in this process; returns what it leaves with (None after success)."""
-
-    def call(*arguments):
-        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments), "--plain-runtime"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments), "--plain-runtime"])
         try:
             console.run(script.main)
         except SystemExit as exit:
             return exit.code
         return None
 
-    return call
+
+@pytest.fixture
+def call(script, monkeypatch):
+    """Run the script in this process, without its figures: ``whole`` draws them."""
+    monkeypatch.setattr(script, "draw_all", lambda folder: [])
+    monkeypatch.setattr(comparison_figures, "tsne_figure", lambda *arguments: [])
+    return functools.partial(run_script, script)
 
 
 def write_machine(folder, *, labels=("good", "worn"), conditions=("1 hp", "2 hp"), length=4096, change=None):
@@ -65,15 +75,33 @@ def rows(folder, name):
 
 
 SHORT = ("--dry-run", "--networks", "resnet", "drsn_cw")
+TINY = ("--dry-run", "--networks", "drsn_cw")
+ODD = "worn $\\frac{$"  # no formula, whatever it looks like
 
 
-def test_a_run_on_files_leaves_a_whole_folder(call, tmp_path, capsys):
-    table = write_machine(tmp_path)
-    out = tmp_path / "run"
-    assert call("--recordings", table, "--test-condition", "2 hp", *SHORT, "--out", out) is None
-    printed = capsys.readouterr().out
-    assert "expected time" in printed.split("resnet  gaussian")[0]
-    assert "| DRSN-CW | 2,546 |" in printed
+class Whole(NamedTuple):
+    """A run with all its figures: its table of recordings, its folder, what it printed, and its command but for ``--out``."""
+
+    table: Path
+    out: Path
+    printed: str
+    command: tuple
+
+
+@pytest.fixture(scope="module")
+def whole(script, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    table = write_machine(folder, labels=("good", ODD))
+    command = ("--recordings", table, "--test-condition", "2 hp", *SHORT)
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        assert run_script(script, *command, "--out", folder / "run") is None
+    return Whole(table, folder / "run", printed.getvalue(), command)
+
+
+def test_a_run_on_files_leaves_a_whole_folder(whole):
+    out = whole.out
+    assert "expected time" in whole.printed.split("resnet  gaussian")[0]
+    assert "| DRSN-CW | 706 |" in whole.printed
     results = rows(out, "results")
     assert [row["network"] for row in results] == ["spectrum_logistic", "resnet", "drsn_cw"]
     assert list(results[0]) == [
@@ -91,68 +119,62 @@ def test_a_run_on_files_leaves_a_whole_folder(call, tmp_path, capsys):
         assert sum(int(r["windows"]) for r in confusion if r["true"] == r["predicted"]) == correct
     assert {row["network"] for row in rows(out, "timings")} == {"resnet", "drsn_cw"}
     assert "training_seconds" in rows(out, "timings")[0]
-    assert json.loads((out / "config.json").read_text())["classes"] == ["good", "worn"]
+    assert json.loads((out / "config.json").read_text())["classes"] == ["good", ODD]
     assert json.loads((out / "environment.json").read_text())["packages"]["jax"]
     assert len((out / "metrics.jsonl").read_text().splitlines()) == 2 * 2
-    for name in ("accuracy", "training", "confusion_resnet", "confusion_drsn_cw", "confusion_spectrum_logistic"):
+    confusions = ("confusion_resnet", "confusion_drsn_cw", "confusion_spectrum_logistic")
+    for name in ("accuracy", "training", *confusions, "features"):
         assert (out / f"{name}.png").read_bytes().startswith(b"\x89PNG")
 
-    # the same command continues the folder: nothing is trained again
-    before = (out / "results.csv").read_bytes()
-    assert call("--recordings", table, "--test-condition", "2 hp", *SHORT, "--out", out) is None
-    assert (out / "results.csv").read_bytes() == before
-    assert len((out / "metrics.jsonl").read_text().splitlines()) == 2 * 2
 
-    # other data under the same names does not
-    kept = (tmp_path / "3.mat").read_bytes()
-    scipy.io.savemat(tmp_path / "3.mat", {"vibration": np.random.default_rng(1).normal(size=(4096, 1))})
-    assert "another configuration (data: " in str(call("--recordings", table, "--test-condition", "2 hp", *SHORT, "--out", out))
-    (tmp_path / "3.mat").write_bytes(kept)
-
-    # another seed does not
-    code = call("--recordings", table, "--test-condition", "2 hp", *SHORT, "--seed", 5, "--out", out)
-    assert "another configuration (seed: 0 there, 5 now)" in str(code)
-    assert (out / "results.csv").read_bytes() == before
+@pytest.mark.parametrize("how", [(), ("--checkpoint-seconds", 5, "--heartbeat-seconds", 7)], ids=["same", "otherwise"])
+def test_the_same_command_goes_on_and_how_it_runs_is_no_difference(call, whole, how):
+    """Nothing is trained again."""
+    before = (whole.out / "results.csv").read_bytes()
+    assert call(*whole.command, *how, "--out", whole.out) is None
+    assert (whole.out / "results.csv").read_bytes() == before
+    assert len((whole.out / "metrics.jsonl").read_text().splitlines()) == 2 * 2
 
 
-def test_equal_runs_give_equal_results(call, tmp_path):
-    table = write_machine(tmp_path)
-    for name in ("one", "two"):
-        assert call("--recordings", table, *SHORT, "--out", tmp_path / name) is None
-    for file in ("results.csv", "confusion.csv", "by_recording.csv"):
-        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
-
-
-def test_several_devices_give_a_result(call, tmp_path):
-    table = write_machine(tmp_path)
-    assert call("--recordings", table, *SHORT, "--devices", 2, "--out", tmp_path / "run") is None
-    assert len(rows(tmp_path / "run", "results")) == 3
-
-
-def test_validation_and_options_for_accelerators(call, tmp_path):
-    """The best of two networks is tested; steps two at a time in bfloat16."""
-    table, out = write_machine(tmp_path), tmp_path / "run"
-    options = ("--validation", 0.2, "--test-network", "best", "--patience", 2, "--steps-per-call", 2, "--dtype", "bfloat16")
-    assert call("--recordings", table, "--dry-run", "--networks", "drsn_cw", *options, "--out", out) is None
-    records = read_metrics(out)
-    best = min(records, key=lambda record: record["validation_loss"])
-    assert float(rows(out, "results")[1]["test_accuracy"]) == best["test_accuracy"]
-    assert [record["epoch"] for record in records] == [1, 2]
-
-
-def test_a_run_goes_on_with_the_same_options_and_how_it_runs_is_no_difference(call, tmp_path):
-    table, out = write_machine(tmp_path), tmp_path / "run"
-    assert call("--recordings", table, *SHORT, "--out", out) is None
-    before = (out / "results.csv").read_bytes()
-    assert call("--recordings", table, *SHORT, "--checkpoint-seconds", 5, "--heartbeat-seconds", 7, "--out", out) is None
-    assert (out / "results.csv").read_bytes() == before
-    code = str(call("--recordings", table, *SHORT, "--steps-per-call", 2, "--dtype", "bfloat16", "--out", out))
+def test_another_configuration_is_refused_the_folder(call, whole):
+    before = (whole.out / "results.csv").read_bytes()
+    file = whole.table.parent / "3.mat"
+    kept = file.read_bytes()
+    # other data under the same names
+    scipy.io.savemat(file, {"vibration": np.random.default_rng(1).normal(size=(4096, 1))})
+    assert "another configuration (data: " in str(call(*whole.command, "--out", whole.out))
+    file.write_bytes(kept)
+    assert "another configuration (seed: 0 there, 5 now)" in str(call(*whole.command, "--seed", 5, "--out", whole.out))
+    code = str(call(*whole.command, "--steps-per-call", 2, "--dtype", "bfloat16", "--out", whole.out))
     assert re.fullmatch(
         r"error: .*run holds a run with another configuration \(dtype: 'float32' there, 'bfloat16' now; "
         r"steps_per_call: 1 there, 2 now\): choose another --out",
         code,
     )
-    assert (out / "results.csv").read_bytes() == before
+    assert (whole.out / "results.csv").read_bytes() == before
+
+
+def test_equal_runs_give_equal_results(call, whole, tmp_path):
+    assert call(*whole.command, "--out", tmp_path / "two") is None
+    for file in ("results.csv", "confusion.csv", "by_recording.csv"):
+        assert (whole.out / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
+
+
+def test_several_devices_give_a_result(call, tmp_path):
+    table = write_machine(tmp_path)
+    assert call("--recordings", table, *TINY, "--devices", 2, "--out", tmp_path / "run") is None
+    assert len(rows(tmp_path / "run", "results")) == 2
+
+
+def test_validation_and_options_for_accelerators(call, tmp_path):
+    """The best of two networks is tested; steps two at a time in bfloat16, on noise of levels from a range."""
+    table, out = write_machine(tmp_path), tmp_path / "run"
+    options = ("--validation", 0.2, "--test-network", "best", "--patience", 2, "--steps-per-call", 2, "--dtype", "bfloat16")
+    assert call("--recordings", table, *TINY, *options, "--train-snr-db", -5, 5, "--out", out) is None
+    records = read_metrics(out)
+    best = min(records, key=lambda record: record["validation_loss"])
+    assert float(rows(out, "results")[1]["test_accuracy"]) == best["test_accuracy"]
+    assert [record["epoch"] for record in records] == [1, 2]
 
 
 def test_trainings_that_diverge_are_told_at_the_end(call, tmp_path, monkeypatch, capsys):
@@ -172,18 +194,18 @@ def test_trainings_that_diverge_are_told_at_the_end(call, tmp_path, monkeypatch,
         "  drsn_cw, gaussian 0 dB, fold 0, seed 0: the loss became nan in step 7 (epoch 2): lower the learning rate",
     ]
     assert [row["network"] for row in rows(out, "results")] == ["spectrum_logistic", "resnet"]
-    assert "| ResNet | 1,762 |" in capsys.readouterr().out
+    assert "| ResNet | 498 |" in capsys.readouterr().out
 
 
-def test_all_noise_kinds_and_none(script):
-    found = script.conditions(("gaussian", "pink"), (-5.0, float("inf")))
+def test_all_noise_kinds_and_none():
+    found = noise_conditions(("gaussian", "pink"), (-5.0, float("inf")))
     assert found == [("gaussian", -5.0), ("none", float("inf")), ("pink", -5.0)]
 
 
 def test_the_papers_preset(script):
     options = run_options.parse(script.Options, "", script.PRESETS, ["--preset", "paper", "--epochs", "3"])
     assert (options.epochs, options.folds, options.all_folds, options.fixed_noise) == (3, 10, True, True)
-    assert len(script.conditions(options.noise, options.snr_db)) == 33
+    assert len(noise_conditions(options.noise, options.snr_db)) == 33
     assert options.snr_db == tuple(range(-5, 6))
     script.check(options)
 
@@ -300,6 +322,7 @@ def test_what_is_no_option_at_all_is_refused(call, tmp_path, arguments, capsys):
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.process
 def test_the_process_leaves_with_code_1_and_one_line(tmp_path):
     done = subprocess.run(
         [sys.executable, SCRIPT, "--recordings", tmp_path / "none.csv", "--out", tmp_path / "run"],
@@ -317,7 +340,22 @@ def test_real_recordings(call, tmp_path, data_folder):
     table = SCRIPT.parent / "recordings" / "cwru_drive_end_12k.csv"
     out = tmp_path / "run"
     folder = data_folder / "cwru" / "drive_end_12k"
-    assert call("--recordings", table, "--folder", folder, "--test-condition", "3 hp", *SHORT, "--out", out) is None
+    assert (
+        call(
+            "--recordings",
+            table,
+            "--folder",
+            folder,
+            "--test-condition",
+            "3 hp",
+            "--dry-run",
+            "--networks",
+            "resnet",
+            "--out",
+            out,
+        )
+        is None
+    )
     results = rows(out, "results")
     assert len({row["recording"] for row in rows(out, "by_recording")}) == 9
     assert float(results[0]["test_accuracy"]) > 0.5  # windows of 256 and 0 dB, but nine classes
@@ -332,38 +370,26 @@ def as_folders(folder, table):
     return folder
 
 
-TINY = ("--dry-run", "--networks", "drsn_cw")
-
-
-def test_a_folder_for_each_class_gives_what_a_table_gives(call, tmp_path):
+def test_a_folder_for_each_class_gives_what_a_table_gives(call, whole, tmp_path):
     """The same files: identical results but for the names of the recordings, and the same network is kept."""
-    table = write_machine(tmp_path)
-    classes = as_folders(tmp_path / "classes", table)
-    split = ("--test-condition", "2 hp")
-    assert call("--recordings", table, *split, *TINY, "--out", tmp_path / "table") is None
-    options = ("--sampling-rate", 12000, "--channel", "vib*")
-    assert call("--recordings", classes, *options, *split, *TINY, "--out", tmp_path / "folder") is None
+    classes = as_folders(tmp_path / "classes", whole.table)
+    options = ("--sampling-rate", 12000, "--channel", "vib*", "--test-condition", "2 hp")
+    assert call("--recordings", classes, *options, *SHORT, "--out", tmp_path / "folder") is None
     for name in ("results.csv", "confusion.csv"):
-        assert (tmp_path / "table" / name).read_bytes() == (tmp_path / "folder" / name).read_bytes()
-    one, other = (load(tmp_path / name / "model") for name in ("table", "folder"))
+        assert (whole.out / name).read_bytes() == (tmp_path / "folder" / name).read_bytes()
+    one, other = (load(out / "model") for out in (whole.out, tmp_path / "folder"))
     tiny.assert_equal(one.variables, other.variables)
     assert (one.sampling_rate, one.channel, other.channel) == (12000, "", "vib*")
 
 
-def test_the_network_that_is_kept_is_named_and_can_be_asked(call, tmp_path, capsys):
-    out = tmp_path / "run"
-    assert call("--recordings", write_machine(tmp_path), *SHORT, "--train-snr-db", -5, 5, "--out", out) is None
-    printed = capsys.readouterr().out
-    assert f"python experiments/diagnose.py {out}/model FILE" in printed
-    kept = load(out / "model")
-    losses = {r["network"]: r["validation_loss"] for r in read_metrics(out) if r["epoch"] == 2}
+def test_the_network_that_is_kept_is_named_and_can_be_asked(whole):
+    assert f"python experiments/diagnose.py {whole.out}/model FILE" in whole.printed
+    kept = load(whole.out / "model")
+    losses = {r["network"]: r["validation_loss"] for r in read_metrics(whole.out) if r["epoch"] == 2}
     assert kept.training["network"] == min(losses, key=losses.__getitem__)
     assert kept.training["validation_loss"] == pytest.approx(min(losses.values()), rel=1e-4)
-    signal = scipy.io.loadmat(tmp_path / "0.mat")["vibration"]
+    signal = scipy.io.loadmat(whole.table.parent / "0.mat")["vibration"]
     assert kept.diagnose(signal, 12000.0).label in kept.classes
-    assert call("--recordings", tmp_path / "recordings.csv", *SHORT, "--validation", 0, "--out", tmp_path / "none") is None
-    assert "no network is kept: with --validation 0.2" in capsys.readouterr().out
-    assert not (tmp_path / "none" / "model").exists()
 
 
 def test_fine_tuning_starts_from_a_network_of_another_machine(call, tmp_path):
@@ -386,14 +412,19 @@ def test_fine_tuning_starts_from_a_network_of_another_machine(call, tmp_path):
     assert call("--recordings", table, *TINY, *start, "--resample", 12000, "--out", tmp_path / "d") is None
 
 
-def test_a_network_saved_from_python_is_one_to_start_from(call, tmp_path):
-    """It says nothing of its training; its kind and its windows decide, and what contradicts them is refused."""
+def test_a_network_saved_from_python_is_one_to_start_from(call, tmp_path, capsys):
+    """It says nothing of its training; its kind and its windows decide, and what contradicts them is refused.
+
+    Without validation no network is kept.
+    """
     network = drsn_cs(classes=2, widths=(4,), units=(1,))
-    variables = network.init(jax.random.key(0), np.zeros((1, 128, 1)), train=False)
-    save(tmp_path / "model", Bundle(network, variables, ("$\\frac{$", "b"), 128, 12_000.0, 128))
-    table = write_machine(tmp_path, labels=("$\\frac{$", "worn"))
+    variables = jax.jit(functools.partial(network.init, train=False))(jax.random.key(0), np.zeros((1, 128, 1)))
+    save(tmp_path / "model", Bundle(network, variables, ("a", "b"), 128, 12_000.0, 128))
+    table = write_machine(tmp_path, labels=("a", "worn"))
     start = ("--recordings", table, "--from", tmp_path / "model", "--dry-run", "--validation", 0)
     code = call(*start, "--networks", "resnet", "--out", tmp_path / "b")
     assert "is of the kind drsn_cs: leave out --networks" in str(code)
     assert call(*start, "--out", tmp_path / "a") is None
     assert {row["network"] for row in rows(tmp_path / "a", "results")} == {"spectrum_logistic", "drsn_cs"}
+    assert "no network is kept: with --validation 0.2" in capsys.readouterr().out
+    assert not (tmp_path / "a" / "model").exists()

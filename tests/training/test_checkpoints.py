@@ -61,7 +61,7 @@ def restored(kept, like) -> tuple[Any, dict[str, Any]]:
 
 @functools.cache
 def made_once():
-    return jax.jit(short_training.step)(short_training.new_state(), tiny.batch(8))[0]
+    return tiny.step(short_training.new_state(), tiny.batch(8))[0]
 
 
 @pytest.fixture
@@ -149,14 +149,17 @@ def test_arrays_are_placed_as_they_were(kept, state, count):
 def new_step(state, count):
     """A step that nothing has compiled yet, over so many devices, and its state and batch."""
     if count is None:
-        # jit knows the functions that it has compiled
-        return jax.jit(lambda *arguments: short_training.step(*arguments), donate_argnums=0), state, tiny.batch(8)
+        # jit knows the functions that it has compiled; of the same name, it is found in the cache on disk
+        def step(state, batch):
+            return tiny.train_step(state, batch)
+
+        return jax.jit(step, donate_argnums=0), state, tiny.batch(8)
     devices = choose_devices(count)
     step = make_train_step(tiny.network, short_training.optimizer, axis_name=AXIS_NAME)
     return pmap_step(step, devices), replicate(state, devices), shard(tiny.batch(8), count)
 
 
-@pytest.mark.parametrize("count", [None, 2, 4])
+@pytest.mark.parametrize("count", [None, 2])
 def test_a_step_is_compiled_once_for_what_was_restored(kept, state, count):
     step, state, batch = new_step(state, count)
     kept.save(1, state, {})
@@ -169,7 +172,7 @@ def test_a_step_is_compiled_once_for_what_was_restored(kept, state, count):
     assert compiled == first
 
 
-@pytest.mark.parametrize("count", [None, 2, 4])
+@pytest.mark.parametrize("count", [None, 2])
 def test_a_step_that_was_compiled_serves_for_what_was_restored(kept, state, count):
     step, state, batch = new_step(state, count)
     kept.save(1, state, {})
@@ -188,7 +191,7 @@ def test_a_step_that_donates_leaves_the_other_arrays_alone(kept, state):
     found, _ = restored(kept, tree)
     after = found["state"]
     for _ in range(3):
-        after, _ = jax.jit(short_training.step, donate_argnums=0)(after, tiny.batch(8))
+        after, _ = tiny.step(after, tiny.batch(8))
     tiny.assert_equal(found["best"], tree["best"])
 
 
@@ -610,6 +613,7 @@ def run_job(*before, **job):
     )
 
 
+@pytest.mark.process
 def test_a_file_that_may_not_grow(kept, state):
     """The system's own limit, in the middle of a write."""
     size = len(encode(state, {"number": 1}))
@@ -621,6 +625,7 @@ def test_a_file_that_may_not_grow(kept, state):
 MOUNT = 'mount -t tmpfs -o size=256k tmpfs "$0" && exec "$@"'
 
 
+@pytest.mark.process
 def test_a_disk_that_is_full(tmp_path):
     """A real one, in memory, which this process alone sees."""
     mount = ("unshare", "--mount", "sh", "-c", MOUNT, str(tmp_path))
