@@ -27,8 +27,8 @@ import drsn_jax
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", *sorted(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md"))]
 EVERY_PAGE = [*PAGES, "CONTRIBUTING.md", "CHANGELOG.md", "experiments/recordings/README.md"]
-# the network of the paper takes long to compile; one unit in each stage shows the same
-SMALLER = ("d.drsn_cw(classes=3, standardise=True)", "d.drsn_cw(classes=3, standardise=True, units=(1, 1, 1))")
+# the network of the paper takes long to compile; one unit shows the same
+SMALLER = ("d.drsn_cw(classes=3, standardise=True)", "d.drsn_cw(classes=3, standardise=True, widths=(8,), units=(1,))")
 
 
 class Block(NamedTuple):
@@ -83,7 +83,7 @@ def test_the_examples_of_the_readme_run(tmp_path, monkeypatch):
     session.run(own)
     variables = session.names["Small"]().init(jax.random.key(0), np.zeros((1, 512, 1)), train=False)
     assert "ChannelWiseShrinkage_0" in variables["params"]
-    assert [line.split()[0] for line in session.run(training)] == [str(number) for number in range(1, 11)]
+    assert [line.split()[0] for line in session.run(training)] == [str(number) for number in range(1, 21)]
     session.run(ablation)
     grid = session.names["grid"]
     assert grid.accuracy.shape == (2, 3, 3)
@@ -97,12 +97,12 @@ def test_the_examples_for_jax_run(tmp_path, monkeypatch):
     session = Session("docs/jax.md")
     printed = {block.line: session.run(block) for block in session.blocks}
     (loop,) = (block for block in session.blocks if "d.Checkpoints(" in block.text)
-    assert [line.split()[0] for line in printed[loop.line]] == [str(number) for number in range(1, 11)]
+    assert [line.split()[0] for line in printed[loop.line]] == [str(number) for number in range(1, 21)]
     trained = session.names["epoch"]
     assert session.run(loop) == printed[loop.line][-1:]
     assert trained is not session.names["epoch"]
     metrics = session.names["metrics"]
-    assert metrics["count"] == 32
+    assert metrics["count"] == 16
     assert session.names["logits"].shape == (96, 3)
     assert session.names["grid"].accuracy.shape == (2, 3, 3)
     assert session.names["together"].probabilities.shape == (96, 3)
