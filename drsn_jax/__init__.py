@@ -11,6 +11,7 @@ from drsn_jax.diagnosis import load as load
 from drsn_jax.diagnosis import save as save
 from drsn_jax.evaluation import ensemble_predict as ensemble_predict
 from drsn_jax.evaluation import noise_grid as noise_grid
+from drsn_jax.functional import Noise as Noise
 from drsn_jax.functional import add_noise as add_noise
 from drsn_jax.functional import add_noise_once as add_noise_once
 from drsn_jax.functional import firm_threshold as firm_threshold

@@ -48,9 +48,9 @@ class Options(data_options.DataOptions):
     shared: bool = False
     """One threshold for all channels (DRSN-CS)."""
     validation: float = 0.0
-    """Share of each training recording, its end, that is left out: nothing is chosen here, so there is no use for it."""
-    checkpoint_seconds: float = 30.0
-    """Of no effect here: what is interrupted begins again, those rules that are done are kept."""
+    """Share of each training recording, its end, that is held out; its loss stands in metrics.jsonl after every epoch."""
+    test_network: Literal["last", "best"] = "last"
+    """Which network of a training is tested: after the last epoch, or with the lowest loss on the validation windows."""
     repeats: int = 3
     """Draws of the test's noise."""
     seeds: int = 1
@@ -133,17 +133,20 @@ def main() -> None:
         levels=sorted({*options.snr_db, *options.rule_snr_db, *options.test_snr_db}),
         epochs=options.epochs,
         batch_size=options.batch_size,
-        units=(1, 1, 1) if options.dry_run else (4, 4, 4),
+        size={"widths": (4, 8), "units": (1, 1)} if options.dry_run else {},
         shared=options.shared,
         repeats=options.repeats,
         seed=options.seed,
+        test_best=options.test_network == "best",
+        checkpoint_seconds=options.checkpoint_seconds,
         devices=devices if len(devices) > 1 else None,
     )
     out = options.out or console.default_out("noise_ablation")
     folder = RunFolder(out, config(options, recordings))
     console.say(
-        f"{len(recordings)} recordings of {study.classes} classes, {data_options.protocol(options)[1]}: {len(fold.train):,} "
-        f"windows to train on, {len(fold.test):,} to test on; {len(trainings)} trainings of {options.epochs} epochs; {out}"
+        f"{len(recordings)} recordings of {study.classes} classes, {data_options.protocol(options)[1]}: "
+        f"{len(fold.train.windows):,} windows to train on, {len(fold.test.windows):,} to test on; {len(trainings)} trainings of "
+        f"{options.epochs} epochs; {out}"
     )
     run_options.advise(options)
     with folder.alone():

@@ -11,11 +11,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from drsn_jax.data.windows import Fold
+from drsn_jax.data.windows import Fold, Side
 from drsn_jax.nn.networks import drsn_cw
 
 CLASSES, LENGTH = 3, 64
-network = drsn_cw(classes=CLASSES, widths=(3, 4), units=(1, 1), view="plain")
+network = drsn_cw(classes=CLASSES, widths=(3, 4), units=(1, 1), implementation="modules")
 
 
 def tones(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -49,9 +49,14 @@ def load_script(file: Path) -> Any:
     return module
 
 
+def side(count: int, seed: int = 0) -> Side:
+    """One side of ``tones``; its windows come from three recordings in turn."""
+    return Side(*tones(count, seed), np.arange(count, dtype=np.int32) % 3)
+
+
 def fold(train: int = 24, test: int = 12, name: str = "0") -> Fold:
-    """Two sides of ``tones``; the test windows come from three recordings in turn."""
-    return Fold(name, *tones(train, 1), *tones(test, 2), np.arange(test, dtype=np.int32) % 3)
+    """Two sides of ``tones``."""
+    return Fold(name, side(train, 1), side(test, 2))
 
 
 @contextlib.contextmanager

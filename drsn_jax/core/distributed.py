@@ -68,12 +68,25 @@ def pmap_step(
     )
 
 
+def pmap_evaluate(step: Callable[..., Any], devices: Sequence[Device]) -> Callable[[Any, Any], Any]:
+    """Map an evaluation ``(variables, batch) -> metrics``, made with ``axis_name=AXIS_NAME``, over ``devices``, or over those of
+    all processes. The variables are placed by ``replicate``, the batch is cut by ``shard``."""
+    chosen = list(devices) if jax.process_count() == 1 else None
+    return jax.pmap(step, axis_name=AXIS_NAME, in_axes=(None, 0), out_axes=None, devices=chosen)
+
+
+def pmap_parts(step: Callable[..., Any], devices: Sequence[Device], in_axes: Sequence[int | None], **options: Any) -> Any:
+    """Map a function whose parts need nothing of each other over ``devices``: the members of an ensemble, the cells of a grid.
+    ``in_axes`` is 0 for an argument with an axis of devices in front, None for one that all share."""
+    return jax.pmap(step, AXIS_NAME, in_axes=tuple(in_axes), devices=list(devices), **options)
+
+
 def pmap_predict(step: Callable[[Any, Any], jax.Array], devices: Sequence[Device]) -> Callable[[Any, Any], jax.Array]:
-    """``(state, windows) -> logits`` over ``devices``, the state placed by ``replicate``; ValueError as ``shard``."""
+    """Map ``(variables, windows) -> logits`` over ``devices``, the variables placed by ``replicate``; ValueError as ``shard``."""
     mapped = jax.pmap(step, axis_name=AXIS_NAME, in_axes=(None, 0), devices=list(devices))
 
-    def predict(state: Any, windows: Any) -> jax.Array:
-        logits = mapped(state, shard({"windows": windows}, len(devices))["windows"])
+    def predict(variables: Any, windows: Any) -> jax.Array:
+        logits = mapped(variables, shard({"windows": windows}, len(devices))["windows"])
         return logits.reshape(-1, logits.shape[-1])
 
     return predict

@@ -66,6 +66,23 @@ def prepare(
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
+class CompilationCount:
+    """Counts the programs that JAX compiles, or reads from its cache, while it is entered: ``count`` grows by one for each."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __enter__(self) -> "CompilationCount":
+        jax.monitoring.register_event_duration_secs_listener(self._listen)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        jax.monitoring.unregister_event_duration_listener(self._listen)
+
+    def _listen(self, event: str, duration_secs: float, **_: str | int) -> None:
+        self.count += event == "/jax/core/compile/backend_compile_duration"
+
+
 def keep_memory() -> bool:
     """Tell glibc not to hand memory back to the kernel; returns whether it could be told.
 

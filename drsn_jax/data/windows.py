@@ -114,25 +114,42 @@ def cut_windows(
     )
 
 
+class Side(NamedTuple):
+    """One side of a split as windows: those to train on, to test on or to validate with.
+
+    ``len`` of a side counts its three fields; the number of its windows is ``len(side.windows)``.
+
+    Fields:
+      windows: ``(n, length, channels)``, float32, without their mean.
+      labels: ``(n,)``, int32, indices into the classes.
+      recordings: ``(n,)``, int32, the index of the recording of each window.
+    """
+
+    windows: np.ndarray
+    labels: np.ndarray
+    recordings: np.ndarray
+
+    def select(self, which: np.ndarray | slice) -> "Side":
+        """Return the side with some of its windows, given by their indices or as a slice."""
+        return Side(self.windows[which], self.labels[which], self.recordings[which])
+
+
+NO_WINDOWS = Side(np.empty((0, 0, 0), np.float32), np.empty(0, np.int32), np.empty(0, np.int32))
+
+
 class Fold(NamedTuple):
     """One split as windows.
 
     Fields:
-      name: which one, for tables.
-      train, test: windows ``(n, length, channels)`` without their mean, float32.
-      train_labels, test_labels: ``(n,)``, int32.
-      test_recordings: ``(n,)``, the recording of each test window.
-      validation, validation_labels: windows held out of the training side and their labels; none by default.
+      name: of the split, for tables.
+      train, test: the windows to train and to test on.
+      validation: windows held out of the training side; none by default.
     """
 
     name: str
-    train: np.ndarray
-    train_labels: np.ndarray
-    test: np.ndarray
-    test_labels: np.ndarray
-    test_recordings: np.ndarray
-    validation: np.ndarray = np.empty((0, 0, 0), np.float32)
-    validation_labels: np.ndarray = np.empty(0, np.int32)
+    train: Side
+    test: Side
+    validation: Side = NO_WINDOWS
 
 
 def make_folds(
@@ -196,10 +213,10 @@ def make_folds(
 
 def few_windows(fold: Fold, per_class: int, seed: int) -> Fold:
     """The fold with at most ``per_class`` training windows of each class, chosen at random by ``seed``; its other sides stay."""
-    shuffled = np.random.default_rng(seed).permutation(len(fold.train))
-    chosen = np.concatenate([shuffled[fold.train_labels[shuffled] == c][:per_class] for c in np.unique(fold.train_labels)])
-    chosen = np.sort(chosen)
-    return fold._replace(train=fold.train[chosen], train_labels=fold.train_labels[chosen])
+    labels = fold.train.labels
+    shuffled = np.random.default_rng(seed).permutation(len(labels))
+    kept = np.concatenate([shuffled[labels[shuffled] == c][:per_class] for c in np.unique(labels)])
+    return fold._replace(train=fold.train.select(np.sort(kept)))
 
 
 def remove_means(windows: np.ndarray) -> np.ndarray:
@@ -220,21 +237,21 @@ def _cutter(
     stride: int,
 ) -> Callable[[], Fold]:
     def cut() -> Fold:
-        (train_windows, train_labels, _), (test_windows, test_labels, test_recordings), held_out = (
-            _cut(recordings, side, length, step) for side, step in ((train, stride), (test, length), (validation, length))
+        return Fold(
+            name,
+            train=_cut(recordings, train, length, stride),
+            test=_cut(recordings, test, length, length),
+            validation=_cut(recordings, validation, length, length),
         )
-        return Fold(name, train_windows, train_labels, test_windows, test_labels, test_recordings, *held_out[:2])
 
     return cut
 
 
-def _cut(
-    recordings: Sequence[Recording], segments: list[Segment], length: int, stride: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _cut(recordings: Sequence[Recording], segments: list[Segment], length: int, stride: int) -> Side:
     if not segments:
-        return np.empty((0, length, 1), np.float32), np.empty(0, np.int32), np.empty(0, np.int32)
+        return Side(np.empty((0, length, 1), np.float32), np.empty(0, np.int32), np.empty(0, np.int32))
     windows = cut_windows(recordings, segments, length, stride)
-    return remove_means(windows.windows), windows.labels, windows.recordings
+    return Side(remove_means(windows.windows), windows.labels, windows.recordings)
 
 
 def _random_windows(
@@ -242,7 +259,7 @@ def _random_windows(
 ) -> list[Callable[[], Fold]]:
     whole = [Segment(i, 0, len(recording.signal)) for i, recording in enumerate(recordings)]
     every = cut_windows(recordings, whole, length, stride)
-    windows = remove_means(every.windows)
+    all_windows = Side(remove_means(every.windows), every.labels, every.recordings)
 
     def taker(name: str, train: np.ndarray, test: np.ndarray) -> Callable[[], Fold]:
         apart = train[:0]
@@ -254,8 +271,7 @@ def _random_windows(
                 raise ValueError(f"a validation share of {validation} leaves no windows to train on: choose a smaller one")
 
         def cut() -> Fold:  # only now, for each fold is a copy of the windows
-            sides = [(windows[side], every.labels[side]) for side in (train, test, apart)]
-            return Fold(name, *sides[0], *sides[1], every.recordings[test], *sides[2])
+            return Fold(name, all_windows.select(train), all_windows.select(test), all_windows.select(apart))
 
         return cut
 

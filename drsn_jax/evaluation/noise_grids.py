@@ -16,13 +16,11 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from drsn_jax.core.arrays import check_finite, check_labels
-from drsn_jax.core.distributed import AXIS_NAME, Device
-from drsn_jax.functional.noise import NOISE_KINDS, add_noise, add_noise_once, noise_maker
+from drsn_jax.core.distributed import Device, pmap_parts
+from drsn_jax.functional.noise import NOISE_KINDS, Noise, add_noise_once, check_level, example_keys, noise_maker
 from drsn_jax.functional.signals import standardise
 from drsn_jax.nn.networks import Network
-from drsn_jax.training.steps import TrainState, make_eval_step
-
-Prepare = Callable[[jax.Array], jax.Array]
+from drsn_jax.training.steps import Prepare, make_eval_step
 
 
 class NoiseGrid(NamedTuple):
@@ -91,34 +89,37 @@ def noise_grid(
     count = 1 if devices is None else len(devices)
     cells = min(cells, -(-len(levels) * repeats // count))
 
-    root = jax.random.key(0) if key is None else key
-    keys = jax.vmap(jax.random.fold_in, (None, 0))(root, jnp.arange(repeats))
+    keys = example_keys(jax.random.key(0) if key is None else key, repeats)
     level_of, repeat_of = (axis.ravel() for axis in np.meshgrid(levels, range(repeats), indexing="ij"))
     rows = -(-len(level_of) // (count * cells))
-    # filled up with the first cells, cut off again below
-    chosen = np.resize(np.arange(len(level_of)), (count, rows, cells))
-    cell_levels, cell_keys = jnp.asarray(level_of[chosen], jnp.float32), keys[repeat_of[chosen]]
-    filled = np.resize(np.arange(examples), (-(-examples // size), size))
-    weights = (np.arange(filled.size) < examples).astype(np.float32).reshape(filled.shape)
-    blocks = {"windows": windows[filled], "labels": labels[filled], "weights": weights, "first": filled[:, 0].astype(np.int32)}
-
+    # filled up with the first cells, which are cut off again at the end
+    cell = np.resize(np.arange(len(level_of)), (count, rows, cells))
+    cell_levels, cell_keys = jnp.asarray(level_of[cell], jnp.float32), keys[repeat_of[cell]]
     asked: Any = (network, kinds, prepare, None if devices is None else tuple(devices))
     evaluate = _evaluator(*asked)
     if devices is None:
         cell_levels, cell_keys = cell_levels[0], cell_keys[0]
-    confusion, loss = jax.device_get(evaluate(variables, blocks, cell_levels, cell_keys))
-    # (devices, kinds, rows, cells, …) or without devices
+    found = jax.device_get(evaluate(variables, _blocks(windows, labels, size), cell_levels, cell_keys))
     shape = (len(kinds), len(levels), repeats)
-
-    def arranged(array: np.ndarray) -> np.ndarray:
-        array = array[None] if devices is None else array
-        array = np.moveaxis(array, 1, 0)
-        flat = array.reshape(len(kinds), chosen.size, *array.shape[4:])
-        return flat[:, : len(level_of)].reshape(*shape, *array.shape[4:])
-
-    confusion = np.rint(arranged(confusion)).astype(np.int64)
+    confusion, loss = (_arranged(array if devices is not None else array[None], shape) for array in found)
+    confusion = np.rint(confusion).astype(np.int64)
     right = np.trace(confusion, axis1=-2, axis2=-1)
-    return NoiseGrid(kinds, levels, right / examples, arranged(loss) / examples, confusion.sum(-2).max(-1) / examples, confusion)
+    return NoiseGrid(kinds, levels, right / examples, loss / examples, confusion.sum(-2).max(-1) / examples, confusion)
+
+
+def _blocks(windows: jax.Array, labels: jax.Array, size: int) -> dict[str, Any]:
+    """Cut the windows into blocks of ``size``, the last one filled up with windows of weight 0."""
+    examples = len(windows)
+    filled = np.resize(np.arange(examples), (-(-examples // size), size))
+    weights = (np.arange(filled.size) < examples).astype(np.float32).reshape(filled.shape)
+    return {"windows": windows[filled], "labels": labels[filled], "weights": weights, "first": filled[:, 0].astype(np.int32)}
+
+
+def _arranged(array: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Order the results ``(devices, kinds, rows, cells, …)`` as ``shape``, (kinds, levels, repeats), without what filled them."""
+    array = np.moveaxis(array, 1, 0)
+    flat = array.reshape(shape[0], -1, *array.shape[4:])
+    return flat[:, : shape[1] * shape[2]].reshape(*shape, *array.shape[4:])
 
 
 @functools.lru_cache(maxsize=16)
@@ -129,18 +130,16 @@ def _evaluator(
     ``(kinds, rows, cells, …)``."""
     step = make_eval_step(network, prepare=prepare)
 
-    def cell(state: TrainState, block: Any, level: jax.Array, key: jax.Array, kind: str) -> Any:
+    def cell(variables: Any, block: Any, level: jax.Array, key: jax.Array, kind: str) -> Any:
         noisy = add_noise_once(key, block["windows"], level, kind, first=block["first"])
         batch = {"windows": noisy, "labels": block["labels"], "weights": block["weights"]}
-        metrics = step(state, batch)[1]
+        metrics = step(variables, batch)
         return metrics["confusion"], metrics["loss"]
 
     def evaluate(variables: Any, blocks: Any, levels: jax.Array, keys: jax.Array) -> Any:
-        state = _state(variables)
-
         def row(kind: str, level: jax.Array, key: jax.Array) -> Any:
             each = jax.vmap(functools.partial(cell, kind=kind), (None, None, 0, 0))
-            parts = _map(lambda block: each(state, block, level, key), blocks)
+            parts = _map(lambda block: each(variables, block, level, key), blocks)
             return jax.tree.map(lambda part: part.sum(0), parts)
 
         found = [_map(lambda pair, kind=kind: row(kind, *pair), (levels, keys)) for kind in kinds]
@@ -148,7 +147,7 @@ def _evaluator(
 
     if devices is None:
         return jax.jit(evaluate)
-    return jax.pmap(evaluate, AXIS_NAME, in_axes=(None, None, 0, 0), devices=list(devices))
+    return pmap_parts(evaluate, devices, (None, None, 0, 0))
 
 
 def _map(function: Callable[[Any], Any], items: Any) -> Any:
@@ -178,12 +177,12 @@ def _chunk(one: int, examples: int, cells: int, limit: int) -> tuple[int, int]:
 @functools.lru_cache(maxsize=16)
 def _bytes_of_a_window(network: Any, window: tuple[int, ...], dtype: Any, prepare: Prepare | None) -> int:
     """An upper estimate: a window's part of the largest array of the computation, six times."""
-    step = make_eval_step(network, noise=functools.partial(add_noise, snr_db=0.0), prepare=prepare)
+    step = make_eval_step(network, noise=Noise("gaussian", 0.0), prepare=prepare)
     count = 64  # so many that arrays which do not grow with the windows do not count
 
     def loss(variables: Any, windows: jax.Array) -> jax.Array:
         batch = {"windows": windows, "labels": jnp.zeros(count, jnp.int32), "weights": jnp.ones(count)}
-        return step(_state(variables), batch)[1]["loss"]
+        return step(variables, batch, jax.random.key(0))["loss"]
 
     windows = jax.ShapeDtypeStruct((count, *window), dtype)
     variables = jax.eval_shape(lambda key, x: network.init(key, x, train=False), jax.random.key(0), windows)
@@ -201,11 +200,6 @@ def _sizes(jaxpr: Any) -> Iterator[int]:
             yield from _sizes(inner)
 
 
-def _state(variables: Any) -> TrainState:
-    """What an evaluation step asks for."""
-    return TrainState(variables["params"], variables.get("batch_stats", {}), (), jnp.zeros((), jnp.int32), jax.random.key(0))
-
-
 def _check(
     network: Network,
     windows: Any,
@@ -221,8 +215,8 @@ def _check(
         noise_maker(kind)
     if not levels:
         raise ValueError("a grid has at least one level, got no snr_db")
-    if bad := [level for level in levels if not (abs(level) <= 100 or level == math.inf)]:
-        raise ValueError(f"levels are from -100 to 100 dB, or inf for no noise, got {bad[0]}")
+    for level in levels:
+        check_level(level)
     if repeats < 1:
         raise ValueError(f"a grid has at least one repeat, got {repeats}")
     if len(windows) == 0:

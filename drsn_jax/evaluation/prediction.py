@@ -11,7 +11,53 @@ from drsn_jax.core.arrays import check_finite, native
 from drsn_jax.evaluation.metrics import softmax
 from drsn_jax.functional.signals import standardise
 from drsn_jax.nn.networks import Network
-from drsn_jax.training.steps import Step, TrainState, make_predict_step
+from drsn_jax.training.steps import make_predict_step
+
+
+def evaluate(
+    step: Callable[[Any, Any], Mapping[str, Any]],
+    variables: Any,
+    windows: np.ndarray,
+    labels: np.ndarray,
+    *,
+    batch_size: int = 128,
+    place: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+) -> dict[str, np.ndarray]:
+    """Return the metrics of a compiled ``make_eval_step``, summed over all windows.
+
+    Args:
+      step: ``(variables, batch) -> metrics``.
+      variables: ``{"params", "batch_stats"}``.
+      windows: ``(n, *positions, channels)``.
+      labels: ``(n,)`` integers.
+      batch_size: windows a step; the last batch is padded with windows of weight 0, so that all have one shape.
+      place: puts a batch where the step wants it; for several devices ``distributed.place_on``.
+
+    Raises ValueError without windows.
+    """
+    if len(windows) == 0:
+        raise ValueError("there are no windows to evaluate on")
+    sums = []
+    for start in range(0, len(windows), batch_size):
+        part, part_labels = windows[start : start + batch_size], labels[start : start + batch_size]
+        weights = (np.arange(batch_size) < len(part)).astype(np.float32)
+        batch = {"windows": _pad(part, batch_size), "labels": _pad(part_labels, batch_size), "weights": weights}
+        sums.append(step(variables, place(batch)))
+    return jax.tree.map(lambda *values: np.sum(values, axis=0), *jax.device_get(sums))
+
+
+def predict(step: Callable[[Any, Any], jax.Array], variables: Any, windows: np.ndarray, batch_size: int = 128) -> np.ndarray:
+    """Return the logits ``(n, classes)`` of a compiled ``make_predict_step`` for all windows, or what another step gives for
+    each window; the last batch is padded with zeros, so that all have one shape."""
+    parts = [windows[start : start + batch_size] for start in range(0, len(windows), batch_size)]
+    return np.concatenate([np.asarray(step(variables, _pad(part, batch_size)))[: len(part)] for part in parts])
+
+
+def _pad(array: np.ndarray, length: int) -> np.ndarray:
+    array = native(array)
+    if len(array) == length:
+        return array
+    return np.concatenate([array, np.zeros((length - len(array), *array.shape[1:]), array.dtype)])
 
 
 class EnsemblePrediction(NamedTuple):
@@ -37,7 +83,7 @@ def ensemble_predict(
     prepare: Callable[[jax.Array], jax.Array] | None = standardise,
     batch_size: int = 128,
 ) -> EnsemblePrediction:
-    """Ask all members whose stacked ``variables`` an ``EnsembleEpoch`` holds about windows ``(n, *positions, channels)``.
+    """Ask all members whose stacked ``variables`` the epochs of an ``Ensemble`` hold about windows ``(n, *positions, channels)``.
 
     Raises ValueError without members or windows, and for windows that are not finite.
     Source: Lakshminarayanan et al., NeurIPS 2017 (mean of probabilities); Depeweg et al., ICML 2018 (mutual information).
@@ -55,47 +101,9 @@ def ensemble_predict(
 
 @functools.lru_cache(maxsize=16)
 def _compiled(network: Any, prepare: Callable[[jax.Array], jax.Array] | None) -> Callable[..., jax.Array]:
-    step: Any = make_predict_step(network, prepare=prepare)
-    return jax.jit(lambda variables, windows: step(TrainState(**variables, opt_state=(), step=0, key=0), windows))  # pyright: ignore[reportArgumentType]
+    return jax.jit(make_predict_step(network, prepare=prepare))
 
 
 def _entropy(probabilities: np.ndarray) -> np.ndarray:
     """In nats, ``(..., classes)`` → ``(...)``."""
     return -np.sum(probabilities * np.log(np.maximum(probabilities, 1e-300)), -1)
-
-
-def evaluate(
-    step: Step,
-    state: TrainState,
-    windows: np.ndarray,
-    labels: np.ndarray,
-    *,
-    batch_size: int = 128,
-    place: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
-) -> dict[str, np.ndarray]:
-    """The summed metrics of a compiled ``make_eval_step`` over all windows, the last batch padded with weight 0.
-
-    ``place`` as in ``loop.fit``. Raises ValueError without windows.
-    """
-    if len(windows) == 0:
-        raise ValueError("there are no windows to evaluate on")
-    sums = []
-    for start in range(0, len(windows), batch_size):
-        part, part_labels = windows[start : start + batch_size], labels[start : start + batch_size]
-        weights = (np.arange(batch_size) < len(part)).astype(np.float32)
-        batch = {"windows": _pad(part, batch_size), "labels": _pad(part_labels, batch_size), "weights": weights}
-        sums.append(step(state, place(batch))[1])
-    return jax.tree.map(lambda *values: np.sum(values, axis=0), *jax.device_get(sums))
-
-
-def predict(step: Callable[[Any, np.ndarray], jax.Array], state: Any, windows: np.ndarray, batch_size: int = 128) -> np.ndarray:
-    """The logits ``(n, classes)`` of a compiled ``make_predict_step`` for all windows, or what another step gives for each."""
-    parts = [windows[start : start + batch_size] for start in range(0, len(windows), batch_size)]
-    return np.concatenate([np.asarray(step(state, _pad(part, batch_size)))[: len(part)] for part in parts])
-
-
-def _pad(array: np.ndarray, length: int) -> np.ndarray:
-    array = native(array)
-    if len(array) == length:
-        return array
-    return np.concatenate([array, np.zeros((length - len(array), *array.shape[1:]), array.dtype)])

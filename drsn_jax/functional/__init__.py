@@ -1,6 +1,7 @@
 """Pure functions: thresholding, noise, and what is done to a window before a network sees it."""
 
 from drsn_jax.functional.noise import NOISE_KINDS as NOISE_KINDS
+from drsn_jax.functional.noise import Noise as Noise
 from drsn_jax.functional.noise import add_mixed_noise as add_mixed_noise
 from drsn_jax.functional.noise import add_noise as add_noise
 from drsn_jax.functional.noise import add_noise_once as add_noise_once

@@ -4,15 +4,118 @@ A window is ``(*positions, channels)``; its power is the mean square over all ax
 no signal. ``SNR = 10·log10(mean signal power / mean noise power)`` in dB holds for every window exactly, not on average.
 """
 
+import dataclasses
 import functools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from drsn_jax.core.arrays import as_window
+
+NO_NOISE = "none"  # the kind that adds nothing, whose SNR is infinite
+LIMIT_DB = 100.0  # beyond it float32 holds the signal or the noise alone
+
+
+@jax.tree_util.register_pytree_node_class
+@dataclasses.dataclass(frozen=True)
+class Noise:
+    """Noise of one kind, at one SNR or at an SNR that is drawn anew for every window.
+
+    Calling it adds the noise to a window, so a training step takes it as it is; as text it is its name in messages::
+
+        >>> import jax
+        >>> pink = Noise("pink", -5.0)
+        >>> pink(jax.random.key(0), jax.numpy.ones((2048, 1))).shape  # a key and a window (length, channels)
+        (2048, 1)
+        >>> print(pink, Noise("gaussian", (-5, 5)), Noise(), sep=", ")
+        pink -5 dB, gaussian -5..5 dB, no noise
+
+    It is a pytree: the SNR is data and the kind is static. A compiled function that takes it as an argument is compiled once for
+    all SNRs of a kind, and once more for ranges. No noise is one value, however it is written: ``Noise()``, ``Noise("none")``
+    and ``Noise("pink", math.inf)`` are equal.
+
+    Fields:
+      kind: one of ``NOISE_KINDS``, or ``"none"``.
+      snr_db: the signal-to-noise ratio in dB, from -100 to 100, or ``inf`` for no noise; a pair ``(low, high)`` is a range, from
+        which the SNR of each window is drawn uniformly.
+
+    Raises ValueError for an unknown kind, an SNR that is not in these limits, and a range that does not rise.
+    """
+
+    kind: str = NO_NOISE
+    snr_db: Any = math.inf
+
+    def __post_init__(self) -> None:
+        kind, snr_db = self.kind, self.snr_db
+        if kind != NO_NOISE:
+            noise_maker(kind)
+        if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(snr_db)):
+            return  # inside a compiled function there is no number to look at
+        if isinstance(snr_db, tuple | list):
+            if len(snr_db) != 2 or not all(map(_is_level, snr_db)) or not snr_db[0] < snr_db[1]:
+                raise ValueError(f"a range of SNRs is (low, high) with -100 <= low < high <= 100 dB, got {snr_db}")
+            snr_db = (float(snr_db[0]), float(snr_db[1]))
+        else:
+            check_level(snr_db)
+            snr_db = float(snr_db) + 0.0  # -0.0 and 0.0 are one SNR
+            kind = NO_NOISE if snr_db == math.inf else kind
+        if kind == NO_NOISE and snr_db != math.inf:
+            raise ValueError(f"the kind {NO_NOISE!r} has no SNR, got {snr_db} dB: name one of {', '.join(NOISE_KINDS)}")
+        object.__setattr__(self, "kind", kind)
+        object.__setattr__(self, "snr_db", snr_db)
+
+    @property
+    def is_none(self) -> bool:
+        """Whether nothing is added."""
+        return self.kind == NO_NOISE
+
+    @property
+    def is_range(self) -> bool:
+        """Whether the SNR is drawn for each window."""
+        return isinstance(self.snr_db, tuple)
+
+    @property
+    def level(self) -> str:
+        """The SNR as tables write it, with all its digits: ``-5``, ``inf`` or ``-5..5``."""
+        return "..".join(repr(float(value)).removesuffix(".0") for value in jax.tree.leaves(self.snr_db))
+
+    def __str__(self) -> str:
+        return "no noise" if self.is_none else f"{self.kind} {self.level} dB"
+
+    def __call__(self, key: jax.Array, window: ArrayLike) -> jax.Array:
+        """Add the noise to one window ``(*positions, channels)``; several windows: ``jax.vmap`` over keys and windows."""
+        if self.is_none:
+            return as_window(window)
+        if self.is_range:
+            return add_mixed_noise(key, window, *self.snr_db, kind=self.kind)
+        return add_noise(key, window, self.snr_db, self.kind)
+
+    def tree_flatten(self) -> tuple[tuple[Any], str]:
+        """Return the SNR as data and the kind as what is static, for JAX."""
+        return (self.snr_db,), self.kind
+
+    @classmethod
+    def tree_unflatten(cls, kind: str, children: tuple[Any]) -> "Noise":
+        """Rebuild it, unchecked: JAX puts placeholders where the numbers were."""
+        noise = object.__new__(cls)
+        object.__setattr__(noise, "kind", kind)
+        object.__setattr__(noise, "snr_db", children[0])
+        return noise
+
+
+def check_level(snr_db: Any) -> None:
+    """Raise ValueError unless ``snr_db`` is one SNR: a number from -100 to 100 dB, or ``inf`` for no noise."""
+    if not _is_level(snr_db) and not (jnp.ndim(snr_db) == 0 and snr_db == math.inf):
+        raise ValueError(f"an SNR is from -100 to 100 dB, or inf for no noise, got {snr_db}")
+
+
+def _is_level(snr_db: Any) -> bool:
+    return jnp.ndim(snr_db) == 0 and bool(abs(snr_db) <= LIMIT_DB)
 
 
 def add_noise(key: jax.Array, window: ArrayLike, snr_db: ArrayLike, kind: str = "gaussian") -> jax.Array:

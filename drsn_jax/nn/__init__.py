@@ -3,13 +3,13 @@
 from drsn_jax.nn.layers import BatchNorm as BatchNorm
 from drsn_jax.nn.networks import NETWORKS as NETWORKS
 from drsn_jax.nn.networks import Network as Network
-from drsn_jax.nn.networks import ResidualUnit as ResidualUnit
 from drsn_jax.nn.networks import convnet as convnet
 from drsn_jax.nn.networks import drsn_cs as drsn_cs
 from drsn_jax.nn.networks import drsn_cw as drsn_cw
 from drsn_jax.nn.networks import parameter_count as parameter_count
 from drsn_jax.nn.networks import resnet as resnet
 from drsn_jax.nn.networks import senet as senet
+from drsn_jax.nn.residual_unit import ResidualUnit as ResidualUnit
 from drsn_jax.nn.shrinkage import ChannelSharedShrinkage as ChannelSharedShrinkage
 from drsn_jax.nn.shrinkage import ChannelWiseShrinkage as ChannelWiseShrinkage
 from drsn_jax.nn.shrinkage import SqueezeExcitation as SqueezeExcitation

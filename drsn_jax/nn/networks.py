@@ -1,6 +1,6 @@
 """Residual networks whose units may shrink what they add: the five networks of the paper are presets of one ``Network``.
 
-Inputs are ``(batch, *positions, channels)``; the number of position axes is the length of ``kernel``. The same code serves
+Inputs are ``(batch, *positions, channels)``. The number of position axes is the length of ``kernel``, so the same code serves
 signals, images and volumes.
 
 Source: Zhao et al., IEEE Trans. Ind. Informatics 16(7), 2020, section III and table I.
@@ -8,107 +8,24 @@ Source: Zhao et al., IEEE Trans. Ind. Informatics 16(7), 2020, section III and t
 
 import functools
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import flax.linen as nn
 import jax
-import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from drsn_jax.core.arrays import as_float
+from drsn_jax.functional import signals
 from drsn_jax.nn import blocked_network
 from drsn_jax.nn.layers import BatchNorm, Module, convolution, dense, normalisation, normalise, position_mean
-from drsn_jax.nn.shrinkage import ChannelSharedShrinkage, ChannelWiseShrinkage, SqueezeExcitation
+from drsn_jax.nn.residual_unit import ResidualUnit, as_features
 
-SHRINKAGES = ("channel_wise", "channel_shared", "squeeze_excitation")
-
-
-SHORTCUTS = ("zero_padding", "projection")
-
-
-VIEWS = ("plain", "blocked", "cpu")
-
-
-class ResidualUnit(nn.Module):
-    """A full pre-activation unit, with attention at the end of the residual path::
-
-        y = shortcut(x) + shrinkage(Conv(ReLU(BN(Conv(ReLU(BN(x)))))))
-
-    The first convolution has the stride. No norm between the second convolution and the shrinkage, no ReLU after the addition.
-
-    Fields:
-      features: channels of the output.
-      kernel: size of both convolutions, one number for each position axis.
-      strides: stride over every position axis.
-      shrinkage: ``"channel_wise"``, ``"channel_shared"``, ``"squeeze_excitation"`` or None.
-      threshold_rule: one of ``THRESHOLD_RULES``.
-      shortcut: ``"zero_padding"`` (the paper's: every stride-th position, zero channels half in front and half behind, an odd
-        one behind), ``"projection"`` (a 1×1 convolution where stride or channels differ) or None (no shortcut).
-      conv, norm: a module class, or a partial of one, in place of ``flax.linen.Conv`` and ``BatchNorm``.
-      padding: of the convolutions, ``"centred"`` or ``"SAME"``.
-      dtype: of the computation; None takes that of the input. Parameters and statistics stay float32.
-      axis_name: the mapped axis whose replicas share batch statistics.
-
-    Raises ValueError for an unknown shrinkage, threshold rule or shortcut, for a kernel that does not fit the input, for
-    fewer channels than before with zero padding.
-    """
-
-    features: int
-    kernel: Sequence[int] = (3,)
-    strides: int = 1
-    shrinkage: str | None = "channel_wise"
-    threshold_rule: str = "soft"
-    shortcut: str | None = "zero_padding"
-    conv: Module = nn.Conv
-    norm: Module = BatchNorm
-    padding: str = "centred"
-    dtype: Any = None
-    axis_name: str | None = None
-
-    @nn.compact
-    def __call__(self, x: ArrayLike, train: bool) -> jax.Array:
-        x = _features(x, self.kernel)
-        y = x
-        for number, strides in ((1, self.strides), (2, 1)):
-            norm = normalisation(self.norm, axis_name=self.axis_name, dtype=self.dtype, name=f"norm_{number}")
-            y = nn.relu(normalise(norm, y, train))
-            y = self._convolution(self.kernel, strides, f"conv_{number}")(y)
-        if (attention := self._attention()) is not None:
-            y = attention(y, train)
-        return y if self.shortcut is None else y + self._shortcut(x, y.shape).astype(y.dtype)
-
-    def _convolution(self, kernel: Sequence[int], strides: int, name: str) -> nn.Module:
-        return convolution(self.features, kernel, strides, padding=self.padding, conv=self.conv, dtype=self.dtype, name=name)
-
-    def _attention(self) -> nn.Module | None:
-        match self.shrinkage:
-            case None:
-                return None
-            case "squeeze_excitation":
-                return SqueezeExcitation(name="attention")
-            case "channel_wise" | "channel_shared":
-                kind = ChannelWiseShrinkage if self.shrinkage == "channel_wise" else ChannelSharedShrinkage
-                return kind(rule=self.threshold_rule, norm=self.norm, axis_name=self.axis_name, name="attention")
-        raise ValueError(f"unknown shrinkage {self.shrinkage!r}: choose one of {', '.join(SHRINKAGES)} or None")
-
-    def _shortcut(self, x: jax.Array, shape: tuple[int, ...]) -> jax.Array:
-        if self.shortcut == "projection":
-            if self.strides == 1 and x.shape[-1] == self.features:
-                return x
-            return self._convolution((1,) * len(self.kernel), self.strides, "projection")(x)
-        if self.shortcut == "zero_padding":
-            x = pad_channels(stride_positions(x, self.strides), self.features)
-            if x.shape != shape:
-                raise ValueError(
-                    f"the shortcut has the shape {x.shape} and the residual path {shape}: padding {self.padding!r} does not keep "
-                    "the positions; use 'centred' or 'SAME'"
-                )
-            return x
-        raise ValueError(f"unknown shortcut {self.shortcut!r}: choose one of {', '.join(SHORTCUTS)} or None")
+Implementation = Literal["modules", "blocked"]
 
 
 class Network(nn.Module):
-    """Convolution → stages of residual units → norm → ReLU → mean over positions → classifier.
+    """Classify signals, images or volumes with a residual network::
+
+        [standardise →] convolution → stages of residual units → norm → ReLU → mean over positions → classifier
 
     ``apply(variables, x, train=False)`` maps ``(batch, *positions, channels)`` to logits ``(batch, classes)``, in at least
     float32; ``method="features"`` stops at the pooled features ``(batch, widths[-1])``. With ``train=True`` norms use the
@@ -120,14 +37,27 @@ class Network(nn.Module):
       widths: channels of each stage; each starts with a unit of stride 2.
       units: number of units of each stage.
       stem: stride of the first convolution, which has ``widths[0]`` kernels and neither norm nor ReLU.
-      view: how the features are computed, with the same result to rounding. ``"plain"``: by the modules. ``"blocked"``: as
-        ``fast`` does wherever it can, else by the modules. ``"cpu"``: as ``fast`` does where that pays on a CPU, else by the
-        modules with ``staged`` norms. None: as ``fast`` does where that pays and the program runs on a CPU, else ``"plain"``,
-        which is decided when it is compiled, so that both are traced. The blocked view has derivatives of every order in
-        reverse mode; forward mode (``jax.jvp``, ``jax.hessian``) needs ``"plain"``, and so do interceptors of the modules'
-        methods.
+      standardise: whether the network first scales each channel of each window to mean 0 and variance 1 over its positions
+        (``functional.standardise``). The scale and the offset of a window then do not matter. The paper's networks do not.
+      implementation: how the features are computed. The results are equal to rounding. ``"modules"`` calls the Flax modules.
+        ``"blocked"`` computes convolutions as products of matrices (``nn.blocked_network``) wherever that is implemented, and
+        calls the modules elsewhere. None chooses ``"blocked"`` on a CPU where it is faster, and ``"modules"`` otherwise. The
+        blocked implementation has derivatives of every order in reverse mode. Forward mode (``jax.jvp``, ``jax.hessian``) and
+        interceptors of the modules' methods need ``"modules"``.
+      platform: with ``implementation=None``, the platform that the choice is made for, ``"cpu"`` for example. None leaves the
+        choice to the compiler of the program, so that both implementations are traced; ``for_platform`` saves this. On
+        ``"cpu"``, norms called by the modules compute their sums in two stages (``BatchNorm.staged``).
 
     Raises ValueError for fields that do not fit together.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> network = Network(classes=3, widths=(4,), units=(1,), standardise=True)
+        >>> x = jnp.zeros((5, 128, 1))  # five windows of 128 samples of one channel
+        >>> variables = jax.jit(network.init, static_argnames="train")(jax.random.key(0), x, train=False)
+        >>> logits = jax.jit(network.apply, static_argnames="train")(variables, x, train=False)
+        >>> logits.shape
+        (5, 3)
     """
 
     classes: int
@@ -143,7 +73,9 @@ class Network(nn.Module):
     padding: str = "centred"
     dtype: Any = None
     axis_name: str | None = None
-    view: str | None = None
+    standardise: bool = False
+    implementation: Implementation | None = None
+    platform: str | None = None
 
     def __post_init__(self) -> None:
         # a list cannot be hashed, and compiled functions are remembered by their network
@@ -153,8 +85,10 @@ class Network(nn.Module):
         super().__post_init__()
 
     def setup(self) -> None:
-        if self.view is not None and self.view not in VIEWS:
-            raise ValueError(f"unknown view {self.view!r}: choose one of {', '.join(VIEWS)} or None")
+        """Check the fields and create the modules."""
+        if self.implementation not in (None, *get_args(Implementation)):
+            choices = ", ".join(get_args(Implementation))
+            raise ValueError(f"unknown implementation {self.implementation!r}: choose one of {choices} or None")
         if self.classes < 1:
             raise ValueError(f"a network needs at least one class, got classes={self.classes}")
         if not self.widths or len(self.widths) != len(self.units) or min(*self.units, *self.widths) < 1:
@@ -162,46 +96,51 @@ class Network(nn.Module):
                 f"widths and units give one positive number for each stage, got widths={tuple(self.widths)} and "
                 f"units={tuple(self.units)}"
             )
-        self.stem_conv = convolution(
+        self.stem_conv: nn.Module = convolution(
             self.widths[0], self.kernel, self.stem, padding=self.padding, conv=self.conv, dtype=self.dtype
         )
-        self.stages = [
+        self.stages: list[list[ResidualUnit]] = [
             [self._unit(width, 2 if number == 0 else 1) for number in range(count)]
             for width, count in zip(self.widths, self.units, strict=True)
         ]
-        self.last_norm = normalisation(self._norm(), axis_name=self.axis_name, dtype=self.dtype)
-        self.classifier = dense(self.classes)
+        self.last_norm: nn.Module = normalisation(self._norm(), axis_name=self.axis_name, dtype=self.dtype)
+        self.classifier: nn.Dense = dense(self.classes)
 
     def __call__(self, x: ArrayLike, train: bool) -> jax.Array:
+        """Return the logits ``(batch, classes)`` in at least float32."""
         return self.classifier(self.features(x, train))
 
     def features(self, x: ArrayLike, train: bool) -> jax.Array:
-        """The pooled features ``(batch, widths[-1])`` in at least float32."""
-        x = _features(x, self.kernel)
-        if (plan := self._plan(x, train)) is None:
+        """Return the pooled features ``(batch, widths[-1])`` in at least float32."""
+        x = as_features(x, self.kernel)
+        if self.standardise:
+            x = jax.vmap(signals.standardise)(x)
+        if (layout := self._layout(x, train)) is None:
             return self._by_modules(x, train)
         variables = {name: self.variables[name] for name in ("params", "batch_stats")}
-        blocked = functools.partial(blocked_network.features, plan, train=train)
-        plain = functools.partial(_plain_features, self.clone(parent=None, view="plain"), train=train)
-        if self.view is not None:
-            y, stats = blocked(variables, x)
+        blocked = functools.partial(blocked_network.features, layout, train=train)
+        # the windows are standardised already
+        plain = self.clone(parent=None, implementation="modules", standardise=False)
+        if self.implementation is None and self.platform is None:
+            by_modules = functools.partial(_features_by_modules, plain, train=train)
+            y, stats = jax.lax.platform_dependent(variables, x, cpu=blocked, default=by_modules)
         else:
-            y, stats = jax.lax.platform_dependent(variables, x, cpu=blocked, default=plain)
+            y, stats = blocked(variables, x)
         if train:
             for name, updated in stats.items():
                 self.put_variable("batch_stats", name, updated)
         return y
 
-    def _plan(self, x: jax.Array, train: bool) -> blocked_network.Plan | None:
-        """How the features are computed in the blocked view; None: by the modules."""
+    def _layout(self, x: jax.Array, train: bool) -> blocked_network.Layout | None:
+        """Return the layout of the blocked implementation for ``x``, or None where the modules compute the features."""
         if self.is_initializing():
             return None
         mutable = self.scope.mutable if self.scope else True
         named = {mutable} if isinstance(mutable, str) else mutable or ()
-        # what else is asked for, thresholds for example, the modules store
+        # only the modules store other collections, thresholds for example
         if named is True or not isinstance(named, Collection) or set(named) - {"batch_stats"} or (train and not named):
             return None
-        return blocked_plan(self, self.variables, x)
+        return blocked_layout(self, self.variables, x)
 
     def _by_modules(self, x: jax.Array, train: bool) -> jax.Array:
         y = self.stem_conv(x)
@@ -226,71 +165,63 @@ class Network(nn.Module):
         )
 
     def _norm(self) -> Module:
-        # a user's own norm stays as it is
-        return functools.partial(BatchNorm, staged=True) if self.view == "cpu" and self.norm is BatchNorm else self.norm
+        """Return the norm of all units, on a CPU with sums in two stages. A user's own norm stays as it is."""
+        staged = self.implementation is None and self.platform == "cpu" and self.norm is BatchNorm
+        return functools.partial(BatchNorm, staged=True) if staged else self.norm
 
 
-convnet = functools.partial(Network, shrinkage=None, shortcut=None)
+convnet: functools.partial[Network] = functools.partial(Network, shrinkage=None, shortcut=None)
 
 
-resnet = functools.partial(Network, shrinkage=None)
+resnet: functools.partial[Network] = functools.partial(Network, shrinkage=None)
 
 
-senet = functools.partial(Network, shrinkage="squeeze_excitation")
+senet: functools.partial[Network] = functools.partial(Network, shrinkage="squeeze_excitation")
 
 
-drsn_cs = functools.partial(Network, shrinkage="channel_shared")
+drsn_cs: functools.partial[Network] = functools.partial(Network, shrinkage="channel_shared")
 
 
-drsn_cw = functools.partial(Network, shrinkage="channel_wise")
+drsn_cw: functools.partial[Network] = functools.partial(Network, shrinkage="channel_wise")
 
 
-NETWORKS = {"convnet": convnet, "resnet": resnet, "senet": senet, "drsn_cs": drsn_cs, "drsn_cw": drsn_cw}
+NETWORKS: dict[str, functools.partial[Network]] = {
+    "convnet": convnet,
+    "resnet": resnet,
+    "senet": senet,
+    "drsn_cs": drsn_cs,
+    "drsn_cw": drsn_cw,
+}
 
 
 def for_platform(network: Network, platform: str) -> Network:
-    """The network with its view decided for ``"cpu"``, ``"gpu"`` or another platform, if it is not yet: half the tracing of one
-    that decides when it is compiled."""
-    return network if network.view is not None else network.clone(view="cpu" if platform == "cpu" else "plain")
+    """Return the network with its implementation chosen for ``platform`` (``"cpu"``, ``"gpu"`` …), unless it was chosen before.
+
+    Tracing such a network takes half the time: only one implementation is traced.
+    """
+    chosen = network.implementation is not None or network.platform is not None
+    return network if chosen else network.clone(platform=platform)
 
 
-def blocked_plan(network: Network, variables: Any, x: Any) -> blocked_network.Plan | None:
-    """How the features of ``x`` (an array or its shape) are computed where the network may use the blocked view on a CPU; None:
-    by the modules."""
-    plan = None if network.view == "plain" else blocked_network.plan(network, variables, x)
-    return plan if plan and (plan.pays or network.view == "blocked") else None
+def blocked_layout(network: Network, variables: Any, x: Any) -> blocked_network.Layout | None:
+    """Return the layout with which ``network`` computes the features of ``x`` on a CPU, or None where it calls the modules.
 
-
-def stride_positions(x: jax.Array, strides: int) -> jax.Array:
-    """Every ``strides``-th position of ``(batch, *positions, channels)``."""
-    return x[(slice(None), *(slice(None, None, strides),) * (x.ndim - 2))]
-
-
-def pad_channels(x: jax.Array, channels: int) -> jax.Array:
-    """Zero channels around those there are, half in front and half behind, an odd one behind."""
-    missing = channels - x.shape[-1]
-    if missing < 0:
-        raise ValueError(
-            f"zero padding cannot lead from {x.shape[-1]} channels to {channels}: use shortcut='projection' where widths shrink"
-        )
-    return jnp.pad(x, [(0, 0)] * (x.ndim - 1) + [(missing // 2, missing - missing // 2)])
+    ``x`` and ``variables`` are arrays or their shapes (``jax.ShapeDtypeStruct``).
+    """
+    if network.implementation == "blocked":
+        return blocked_network.layout_of(network, variables, x)
+    if network.implementation == "modules" or network.platform not in (None, "cpu"):
+        return None
+    layout = blocked_network.layout_of(network, variables, x)
+    return layout if layout and layout.pays else None
 
 
 def parameter_count(params: Any) -> int:
-    """The number of parameters in a tree of arrays (or of their shapes)."""
+    """Return the number of parameters in a tree of arrays (or of their shapes)."""
     return sum(leaf.size for leaf in jax.tree.leaves(params))
 
 
-def _plain_features(network: Network, variables: Any, x: jax.Array, train: bool) -> tuple[jax.Array, Any]:
-    """As ``blocked_network.features``, by the modules."""
+def _features_by_modules(network: Network, variables: Any, x: jax.Array, train: bool) -> tuple[jax.Array, Any]:
+    """Compute what ``blocked_network.features`` computes, by the modules."""
     y, updated = network.apply(variables, x, train=train, mutable=["batch_stats"], method="features")
     return y, updated["batch_stats"]
-
-
-def _features(x: ArrayLike, kernel: Sequence[int]) -> jax.Array:
-    x = as_float(x)
-    if x.ndim != len(kernel) + 2:
-        raise ValueError(
-            f"a kernel of {len(kernel)} axes takes (batch, {'positions, ' * len(kernel)}channels), got the shape {x.shape}"
-        )
-    return x

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from drsn_jax.core.plotting import save_figure, subplots
-from drsn_jax.studies.ablation_plan import NO_RULE, RULES, level_name
+from drsn_jax.functional.noise import Noise
+from drsn_jax.studies.ablation_plan import NO_RULE, RULES
 from drsn_jax.studies.runs import read_rows, unique
 
 Row = dict[str, str]
@@ -114,7 +115,7 @@ def rule_curves(folder: str | Path) -> Path | None:
 
 def matched(rows: Sequence[Row]) -> list[Row]:
     """The rows whose test has the level of the training."""
-    return [row for row in rows if row["train_snr_db"] == level_name(float(row["test_snr_db"]))]
+    return [row for row in rows if row["train_snr_db"] == Noise("gaussian", float(row["test_snr_db"])).level]
 
 
 def rows_of_rules(rows: Sequence[Row], level: str) -> list[Row]:

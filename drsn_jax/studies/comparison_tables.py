@@ -8,10 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from drsn_jax.evaluation.metrics import Interval, bootstrap_interval, t_interval
+from drsn_jax.studies.baseline import BASELINE
 from drsn_jax.studies.runs import read_rows
-
-BASELINE = "spectrum_logistic"
-
 
 TITLES = {
     "convnet": "ConvNet",

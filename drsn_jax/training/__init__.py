@@ -4,9 +4,9 @@ from drsn_jax.training.batches import Batches as Batches
 from drsn_jax.training.checkpoints import CheckpointError as CheckpointError
 from drsn_jax.training.checkpoints import Checkpoints as Checkpoints
 from drsn_jax.training.ensembles import Ensemble as Ensemble
-from drsn_jax.training.ensembles import Member as Member
 from drsn_jax.training.loop import Epoch as Epoch
 from drsn_jax.training.loop import fit as fit
+from drsn_jax.training.members import Member as Member
 from drsn_jax.training.progress import Diverged as Diverged
 from drsn_jax.training.steps import TrainState as TrainState
 from drsn_jax.training.steps import balanced_class_weights as balanced_class_weights

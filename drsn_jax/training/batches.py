@@ -5,6 +5,7 @@ and batches are made ready ahead by a thread. The step sees no difference.
 """
 
 import math
+import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -81,6 +82,27 @@ class Batches:
         self._pick = None
         if on_device if on_device is not None else _fits(home, windows.nbytes):
             self._pick, self._ahead = _picker(windows, labels, self._devices), 0
+
+    @property
+    def members(self) -> int | None:
+        """How many trainings a step makes at once: None, a single one."""
+        return None
+
+    @property
+    def windows_per_step(self) -> int:
+        """How many windows a step takes, of all trainings together."""
+        return self.batch_size
+
+    def facts(self) -> dict[str, Any]:
+        """Return what tells trainings apart that have the same arrays, as JSON can hold it. Of the windows only their shape:
+        simulated ones differ in their last bits from one machine to another."""
+        return {
+            "examples": self.examples,
+            "window": list(self.windows.shape[1:]),
+            "labels": zlib.crc32(np.asarray(self.labels, np.int64).tobytes()),
+            "batch_size": self.batch_size,
+            "seed": self.seed,
+        }
 
     def epoch(self, number: int, *, first_step: int = 0, steps_per_call: int = 1) -> Iterator[dict[str, Any]]:
         """The batches of epoch ``number`` from step ``first_step`` on.

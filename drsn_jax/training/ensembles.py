@@ -1,102 +1,103 @@
-"""Many trainings of one network as one step: members differ in seed, noise, SNR, learning rate and order of the data.
+"""Many trainings of one network as one step: members differ in seed, noise, learning rate and order of the data.
 
-The parameters are stacked and the training step is that of ``steps.make_train_step``, mapped over members. The windows are
-shared; each member draws its own batches and its own noise from them, and is what it would be alone.
+The parameters are stacked and the training step is that of ``steps.make_train_step``, mapped over members; the loop is
+``loop.fit``. The windows are shared; each member draws its own batches and its own noise from them, and is what it would be
+alone.
 """
 
 import copy
 import functools
-import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from typing import Any
 
+import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
 from drsn_jax.core.arrays import check_labels
-from drsn_jax.core.distributed import AXIS_NAME, Device, replicate
-from drsn_jax.functional.noise import add_mixed_noise, add_noise, noise_maker
+from drsn_jax.core.distributed import Device, pmap_parts, replicate
+from drsn_jax.core.errors import UserError
 from drsn_jax.functional.signals import standardise
-from drsn_jax.nn.networks import Network, blocked_plan, for_platform
-from drsn_jax.training.batches import epoch_order, steps_per_epoch
-from drsn_jax.training.steps import (
-    QUICK_COMPILATION,
-    KeyPurpose,
-    Noise,
-    TrainState,
-    create_state,
-    make_train_step,
-    paper_optimizer,
+from drsn_jax.nn.networks import Network, for_platform
+from drsn_jax.training.batches import Batches, epoch_order
+from drsn_jax.training.checkpoints import Checkpoints
+from drsn_jax.training.loop import Epoch, fit
+from drsn_jax.training.members import (
+    Member,
+    NoiseForms,
+    Order,
+    best_order,
+    make_member_evaluation,
+    make_member_step,
+    over_members,
 )
+from drsn_jax.training.steps import QUICK_COMPILATION, KeyPurpose, Prepare, TrainState, create_state, paper_optimizer
 
-Form = tuple[str, bool]  # the kind of a noise, and whether levels are drawn from a range
 
-
-@dataclass(frozen=True)
-class Member:
-    """What tells a training from the others.
+@flax.struct.dataclass
+class EnsembleState:
+    """The training states of all members.
 
     Fields:
-      seed: of initial parameters, order of the windows and noise.
-      noise: its kind.
-      snr_db: its level in dB, ``inf`` for none, or a range from which each window's is drawn.
-      learning_rate: at the start.
+      members: a ``TrainState`` whose arrays have an axis of members in front, or over devices ``(devices, members a device)``,
+        filled up with copies of the last member.
+      alive: whether a member still trains; it stopped where its numbers were no longer finite.
+      count: how many members there are without the copies.
     """
 
-    seed: int = 0
-    noise: str = "gaussian"
-    snr_db: float | tuple[float, float] = 0.0
-    learning_rate: float = 0.1
+    members: TrainState
+    alive: jax.Array
+    count: int = flax.struct.field(pytree_node=False)
 
-    def __post_init__(self) -> None:
-        noise_maker(self.noise)
-        if isinstance(self.snr_db, tuple):
-            usable = len(self.snr_db) == 2 and -100 <= self.snr_db[0] <= self.snr_db[1] <= 100
-        else:
-            usable = np.ndim(self.snr_db) == 0 and (abs(self.snr_db) <= 100 or self.snr_db == math.inf)
-        if not usable:
-            raise ValueError(f"a member's snr_db is from -100 to 100 dB, or inf, or a range (low, high), got {self.snr_db}")
-        if not (0 < self.learning_rate < math.inf) or self.seed < 0:
-            raise ValueError(f"a member has a positive learning rate and a seed from 0, got {self.learning_rate} and {self.seed}")
+    def stacked(self, tree: Any) -> Any:
+        """Return arrays of the members as ``(count, ...)``, in the order in which the members were given."""
+        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[self.alive.ndim :])[: self.count], tree)
 
     @property
-    def form(self) -> Form:
-        """What of its noise is decided when the step is compiled: the kind, and whether levels are drawn."""
-        return self.noise, isinstance(self.snr_db, tuple)
+    def variables(self) -> Any:
+        """The params and batch_stats of all members, ``(count, ...)``."""
+        return self.stacked(self.members.variables)
+
+    @property
+    def diverged(self) -> np.ndarray:
+        """Which members have stopped, or are about to, because a parameter is not finite, ``(count,)``."""
+        leaves = jax.tree.leaves(jax.device_get(self.variables))
+        finite = np.all([np.isfinite(leaf).reshape(self.count, -1).all(1) for leaf in leaves], 0)
+        return ~(np.asarray(self.stacked(self.alive)) & finite)
 
 
-def noise_of_form(form: Form, low: jax.Array, high: jax.Array) -> Noise:
-    """The noise of a form from ``low`` to ``high`` dB, which are equal where no levels are drawn."""
-    kind, drawn = form
-    if drawn:
-        return functools.partial(add_mixed_noise, low_db=low, high_db=high, kind=kind)
-    return functools.partial(add_noise, snr_db=low, kind=kind)
+class EnsembleBatches(Batches):
+    """The training set of all members: shared windows, and for every step the examples that each member takes."""
 
+    def __init__(
+        self, windows: np.ndarray, labels: np.ndarray, batch_size: int, members: Sequence[Member], shared: Any, spread: Any
+    ) -> None:
+        super().__init__(windows, labels, batch_size, on_device=False)
+        self._trained, self._shared, self._spread = members, shared, spread
 
-Order = Literal["vmap", "map", "unroll"]
+    @property
+    def members(self) -> int:
+        """How many trainings a step makes at once."""
+        return len(self._trained)
 
+    @property
+    def windows_per_step(self) -> int:
+        """How many windows a step takes, of all trainings together."""
+        return self.batch_size * self.members
 
-class EnsembleEpoch(NamedTuple):
-    """After an epoch, arrays with a number for each member.
+    def facts(self) -> dict[str, Any]:
+        """Return what tells this ensemble's training from others with the same arrays."""
+        members = [[m.seed, str(m.noise), m.learning_rate] for m in self._trained]
+        return {**super().facts(), "members": members}
 
-    Fields:
-      number: of the epoch, from 1.
-      loss, accuracy: means over the training windows as they were met.
-      diverged: the members that stopped because a loss or gradient was not finite; they keep the parameters before it.
-      seconds: of this epoch, all members together.
-      variables: stacked ``params`` and ``batch_stats``.
-    """
-
-    number: int
-    loss: np.ndarray
-    accuracy: np.ndarray
-    diverged: np.ndarray
-    seconds: float
-    variables: Any
+    def epoch(self, number: int, *, first_step: int = 0, steps_per_call: int = 1) -> Iterator[dict[str, Any]]:
+        """Yield the batches of epoch ``number`` from step ``first_step`` on, one step each."""
+        orders = [epoch_order(self.examples, self.batch_size, seed=m.seed, epoch=number) for m in self._trained]
+        for examples in np.stack(orders, 1)[first_step:]:
+            yield {**self._shared, "examples": self._spread(examples)}
 
 
 class Ensemble:
@@ -110,11 +111,11 @@ class Ensemble:
       prepare: ``window -> window`` after the noise; None for nothing.
       order: how the members of one device are computed: ``"vmap"`` all at once, ``"map"`` one after another in a loop,
         ``"unroll"`` one after another, written out (the compilation takes as many times longer). By default ``"vmap"`` on an
-        accelerator; on a CPU, whose caches hold one member's features but not those of all, ``"map"`` where the network has a
-        blocked view and ``"unroll"`` elsewhere, for the convolutions of XLA are slow in loops there.
+        accelerator. On a CPU, whose caches hold the features of one member but not those of all, it is ``"map"`` where the
+        network has a blocked implementation, and ``"unroll"`` elsewhere: the convolutions of XLA are slow in loops there.
       devices: over which members are spread by ``pmap``; None computes on the default device.
 
-    Raises ValueError without members and for an unknown order.
+    Raises ValueError without members, windows or devices, and for an unknown order.
     """
 
     def __init__(
@@ -125,133 +126,141 @@ class Ensemble:
         examples: int,
         epochs: int,
         batch_size: int = 128,
-        prepare: Callable[[jax.Array], jax.Array] | None = standardise,
+        prepare: Prepare | None = standardise,
         order: Order | None = None,
         devices: Sequence[Device] | None = None,
     ) -> None:
         if not members:
-            raise ValueError("an ensemble has at least one member, got none")
+            raise UserError("an ensemble has at least one member, got none")
         if epochs < 1 or batch_size < 1:
-            raise ValueError(f"a training has at least one epoch and one window a step, got {epochs} and {batch_size}")
+            raise UserError(f"a training has at least one epoch and one window a step, got {epochs} and {batch_size}")
         if examples < 1 or (devices is not None and len(devices) == 0):
-            raise ValueError("an ensemble needs at least one window, and one device where devices are given")
-        self.members, self.epochs, self.batch_size = tuple(members), epochs, batch_size
-        self.examples, self.steps = examples, steps_per_epoch(examples, batch_size)
-        self.devices = None if devices is None else list(devices)
-        count = 1 if self.devices is None else len(self.devices)
-        # all devices compute as many; the last member fills them up
-        self._filled = [*members, *[members[-1]] * (-len(members) % count)]
-        platform = (self.devices or jax.local_devices())[0].platform
+            raise UserError("an ensemble needs at least one window, and one device where devices are given")
         if order not in (None, "vmap", "map", "unroll"):
-            raise ValueError(f"unknown order {order!r}: choose vmap, map or unroll")
+            raise UserError(f"unknown order {order!r}: choose vmap, map or unroll")
+        self.members, self.epochs, self.batch_size, self.examples = tuple(members), epochs, batch_size, examples
+        self.steps = -(-examples // batch_size)
+        self.devices = None if devices is None else list(devices)
         self.order: Order | None = order
-        self.network = network = for_platform(network, platform)
+        self._platform = (self.devices or jax.local_devices())[0].platform
+        self.network = for_platform(network, self._platform)
         injected = optax.inject_hyperparams(paper_optimizer, static_args=("total_steps", "momentum", "weight_decay"))
         self.optimizer = injected(epochs * self.steps, learning_rate=0.1)
-        self._forms = list(dict.fromkeys(member.form for member in self._filled))
         self._prepare = prepare
-        self._platform, self._compiled = platform, {}
-        begin = lambda key, windows: create_state(self.network, self.optimizer, key, windows)  # noqa: E731
+        self._forms = NoiseForms([member.noise for member in members])
+        self._compiled: dict[Any, Callable[..., Any]] = {}
+        begin = functools.partial(create_state, self.network, self.optimizer)
         self._initialise = jax.jit(jax.vmap(begin, (0, None)), compiler_options=QUICK_COMPILATION)
 
     def with_members(self, members: Sequence[Member]) -> "Ensemble":
-        """Other trainings by the same compiled step: as many, with no other forms of noise; ValueError otherwise."""
-        if len(members) != len(self.members) or not {m.form for m in members} <= set(self._forms):
-            raise ValueError(f"the step was made for {len(self.members)} members with the noise {self._forms}")
+        """Return a copy of this ensemble with other members, which reuses the compiled step. Raises ValueError unless it has as
+        many members, and only kinds of noise that the step was compiled for."""
+        if len(members) != len(self.members) or not all(member.noise in self._forms for member in members):
+            raise UserError(f"the step was made for {len(self.members)} members with noise of the forms {self._forms}")
         other = copy.copy(self)
-        other.members, other._filled = tuple(members), [*members, *[members[-1]] * (len(self._filled) - len(members))]
+        other.members = tuple(members)
         return other
 
-    def _step(self, window: tuple[int, ...]) -> Callable[..., Any]:
-        """The compiled step of all members for windows of that shape."""
-        if window not in self._compiled:
-            order = self.order or _best_order(self.network, window, self._platform)
-            step = _over_members(self._member_step, order)
-            if self.devices is None:
-                self._compiled[window] = jax.jit(step, donate_argnums=0)
-            else:
-                axes = (0, None, 0, 0)
-                self._compiled[window] = jax.pmap(step, AXIS_NAME, in_axes=axes, devices=self.devices, donate_argnums=(0,))
-        return self._compiled[window]
+    def fit(
+        self,
+        windows: np.ndarray,
+        labels: np.ndarray,
+        *,
+        validation: tuple[np.ndarray, np.ndarray] | None = None,
+        patience: int | None = None,
+        checkpoints: Checkpoints | None = None,
+        about: Mapping[str, Any] | None = None,
+    ) -> Generator[Epoch, None, None]:
+        """Train all members, yielding an ``Epoch`` of arrays when all have passed it.
 
-    def create(self, windows: np.ndarray) -> TrainState:
-        """The stacked states of all members at their beginning; ``windows`` gives the shapes alone."""
-        keys = jnp.stack([jax.random.fold_in(jax.random.key(member.seed), KeyPurpose.TRAINING) for member in self._filled])
-        state = self._initialise(keys, windows[:1])
-        rates = jnp.asarray([member.learning_rate for member in self._filled], jnp.float32)
-        state.opt_state.hyperparams["learning_rate"] = rates
-        return state
+        Args:
+          windows: ``(n, *positions, channels)`` without noise and without their mean, as many as ``examples``.
+          labels: ``(n,)`` integers.
+          validation: windows and labels of a validation set. Each member meets them in one fixed draw of its own noise.
+          patience, checkpoints, about: as in ``loop.fit``; patience counts for the member that improved last.
 
-    def run(self, windows: np.ndarray, labels: np.ndarray) -> Iterator[EnsembleEpoch]:
-        """Train all members; an epoch is yielded when all have passed it.
-
-        ``windows`` ``(n, *positions, channels)`` without noise and mean, ``labels`` ``(n,)``. The first epoch's seconds hold the
-        compilation. ValueError where there are not as many as ``examples``.
+        Raises ValueError for another number of windows or labels and for labels that are no classes; else as ``loop.fit``. A
+        member whose numbers are no longer finite stops alone, see ``Epoch.diverged``.
         """
-        step, carry, data, told = self._begin(windows, labels)
-        for number in range(1, self.epochs + 1):
-            start, sums = time.perf_counter(), []
-            for examples in self._epoch_order(number).swapaxes(0, 1):
-                carry, metrics = step(carry, data, self._spread(examples), told)
-                sums.append(metrics)
-            found = jax.tree.map(lambda *values: self._gather(np.sum(values, 0)), *jax.device_get(sums))
-            alive = self._gather(np.asarray(carry[1]))
-            with np.errstate(invalid="ignore", divide="ignore"):  # of members that are not alive
-                loss, accuracy = found["loss"] / found["count"], found["correct"] / found["count"]
-            seconds = time.perf_counter() - start
-            yield EnsembleEpoch(number, loss, accuracy, ~alive, seconds, jax.tree.map(self._gather, carry[0].variables))
+        state, batches = self._begin(windows, labels)
+        validate = None if validation is None else functools.partial(self._validate, *validation)
+        step = self._step(windows.shape[1:])
+        return fit(
+            step, state, batches, epochs=self.epochs, validate=validate, patience=patience, checkpoints=checkpoints, about=about
+        )
 
     def probe(self, windows: np.ndarray, labels: np.ndarray, steps: int = 3) -> float:
         """Compile the step and return the seconds of the whole training of all members, measured on a few steps of it;
         ValueError for fewer than one."""
         if steps < 1:
-            raise ValueError(f"a training is measured on at least one step, got {steps}")
-        step, carry, data, told = self._begin(windows, labels)
-        order = np.resize(self._epoch_order(1).swapaxes(0, 1), (1 + steps, len(self._filled), self.batch_size))
-        seconds = []
-        for examples in order:
+            raise UserError(f"a training is measured on at least one step, got {steps}")
+        state, batches = self._begin(windows, labels)
+        step, seconds = self._step(windows.shape[1:]), []
+        epochs = (batch for number in range(1, 2 + steps) for batch in batches.epoch(number))
+        for batch in (next(epochs) for _ in range(1 + steps)):
             start = time.perf_counter()
-            carry, metrics = step(carry, data, self._spread(examples), told)
+            state, metrics = step(state, batch)
             jax.block_until_ready(metrics)
             seconds.append(time.perf_counter() - start)
         return self.epochs * self.steps * float(np.median(seconds[1:]))
 
-    def _begin(self, windows: np.ndarray, labels: np.ndarray) -> tuple[Callable[..., Any], Any, Any, Any]:
-        """The step and its first arguments, on the devices."""
+    def create(self, windows: np.ndarray) -> EnsembleState:
+        """Return the states of all members at their beginning; ``windows`` gives the shapes alone."""
+        members = self._filled(self.members)
+        keys = jnp.stack([jax.random.fold_in(jax.random.key(member.seed), KeyPurpose.TRAINING) for member in members])
+        state = self._initialise(keys, windows[:1])
+        state.opt_state.hyperparams["learning_rate"] = jnp.asarray([member.learning_rate for member in members], jnp.float32)
+        return self._spread(EnsembleState(state, jnp.ones(len(members), bool), len(self.members)))
+
+    def _begin(self, windows: np.ndarray, labels: np.ndarray) -> tuple[EnsembleState, EnsembleBatches]:
         if len(windows) != self.examples or len(labels) != self.examples:
-            raise ValueError(f"the ensemble was made for {self.examples} windows, got {len(windows)} and {len(labels)} labels")
+            raise UserError(f"the ensemble was made for {self.examples} windows, got {len(windows)} and {len(labels)} labels")
         check_labels(labels, self.examples, self.network.classes)
-        data: Any = (jnp.asarray(windows), jnp.asarray(labels))
-        carry = self._spread((self.create(windows), jnp.ones(len(self._filled), bool)))
-        if self.devices is not None:
-            data = replicate(data, self.devices)
-        return self._step(windows.shape[1:]), carry, data, self._spread(self._arguments())
+        shared: Any = {"windows": jnp.asarray(windows), "labels": jnp.asarray(labels)}
+        shared = shared if self.devices is None else replicate(shared, self.devices)
+        shared["noise"] = self._noises()
+        spread = lambda examples: self._spread(np.stack(self._filled(examples)))  # noqa: E731
+        return self.create(windows), EnsembleBatches(windows, labels, self.batch_size, self.members, shared, spread)
 
-    def _member_step(self, carry: Any, data: Any, examples: jax.Array, told: Any) -> Any:
-        """One step of one member."""
-        state, alive = carry
-        batch = {"windows": data[0][examples], "labels": data[1][examples], "weights": jnp.ones(examples.shape, jnp.float32)}
-        step = make_train_step(self.network, self.optimizer, noise=self._noise(told), prepare=self._prepare)
-        after, metrics = step(state, batch)
-        norm = metrics.pop("gradient_norm")
-        alive &= jnp.isfinite(metrics["loss"]) & jnp.isfinite(norm)
-        state = jax.tree.map(functools.partial(_choose, alive), after, state)
-        return (state, alive), jax.tree.map(lambda value: jnp.where(alive, value, 0), metrics)
+    def _step(self, window: tuple[int, ...]) -> Callable[..., Any]:
+        """The compiled step of all members for windows of that shape: ``(state, batch) -> (state, metrics)``."""
+        if window not in self._compiled:
+            step = make_member_step(self.network, self.optimizer, self._forms, self._prepare)
+            self._compiled[window] = self._over_members(step, window, donate_argnums=(0,))
+        compiled = self._compiled[window]
 
-    def _noise(self, told: Any) -> Noise:
-        number, low, high = told
-        made = [noise_of_form(form, low, high) for form in self._forms]
-        return made[0] if len(made) == 1 else lambda key, window: jax.lax.switch(number, made, key, window)
+        def call(state: EnsembleState, batch: Mapping[str, Any]) -> tuple[EnsembleState, Any]:
+            (members, alive), metrics = compiled(
+                (state.members, state.alive), (batch["windows"], batch["labels"]), (batch["examples"], batch["noise"])
+            )
+            return EnsembleState(members, alive, state.count), metrics
 
-    def _arguments(self) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Of each member the number of its noise's form, and the lowest and highest level."""
-        ranges = [m.snr_db if isinstance(m.snr_db, tuple) else (m.snr_db, m.snr_db) for m in self._filled]
-        low, high = jnp.asarray(ranges, jnp.float32).T
-        return jnp.asarray([self._forms.index(member.form) for member in self._filled]), low, high
+        return call
 
-    def _epoch_order(self, epoch: int) -> np.ndarray:
-        """``(members, steps, batch)``."""
-        return np.stack([epoch_order(self.examples, self.batch_size, seed=m.seed, epoch=epoch) for m in self._filled])
+    def _over_members(self, step: Callable[..., Any], window: tuple[int, ...], **options: Any) -> Callable[..., Any]:
+        """Compile ``step(carry, shared, own)`` for stacked members, over all devices."""
+        mapped = over_members(step, self.order or best_order(self.network, window, self._platform))
+        if self.devices is None:
+            return jax.jit(mapped, **options)
+        return pmap_parts(mapped, self.devices, (0, None, 0), **options)
+
+    def _validate(self, windows: np.ndarray, labels: np.ndarray, state: EnsembleState) -> dict[str, Any]:
+        """The summed metrics of every member, ``(count,)``, each in one fixed draw of its own noise."""
+        if "validate" not in self._compiled:
+            evaluation = make_member_evaluation(self.network, self._forms, self._prepare)
+            self._compiled["validate"] = self._over_members(evaluation, windows.shape[1:])
+        keys = [jax.random.fold_in(jax.random.key(m.seed), KeyPurpose.VALIDATION_NOISE) for m in self._filled(self.members)]
+        own = self._spread(jnp.stack(keys)), self._noises()
+        sums = _summed(self._compiled["validate"], state.members.variables, own, windows, labels, self.batch_size)
+        return state.stacked(sums)
+
+    def _noises(self) -> Any:
+        return self._spread(self._forms.of([member.noise for member in self._filled(self.members)]))
+
+    def _filled(self, members: Sequence[Any]) -> list[Any]:
+        """The members with copies of the last one, so that every device computes as many."""
+        count = 1 if self.devices is None else len(self.devices)
+        return [*members, *[members[-1]] * (-len(members) % count)]
 
     def _spread(self, tree: Any) -> Any:
         """Members ``(m, …)`` as ``(devices, m / devices, …)``."""
@@ -260,38 +269,15 @@ class Ensemble:
         count = len(self.devices)
         return jax.tree.map(lambda leaf: leaf.reshape(count, -1, *leaf.shape[1:]), tree)
 
-    def _gather(self, leaf: Any) -> Any:
-        """The members as they were given."""
-        leaf = leaf if self.devices is None else leaf.reshape(-1, *leaf.shape[2:])
-        return leaf[: len(self.members)]
 
-
-def _choose(alive: jax.Array, after: jax.Array, before: jax.Array) -> jax.Array:
-    return jnp.where(alive, after, before)
-
-
-def _best_order(network: Network, window: tuple[int, ...], platform: str) -> Order:
-    if platform != "cpu":
-        return "vmap"
-    windows: Any = jax.ShapeDtypeStruct((1, *window), jnp.float32)
-    variables = jax.eval_shape(lambda key, x: network.init(key, x, train=False), jax.random.key(0), windows)
-    return "map" if blocked_plan(network, variables, windows) else "unroll"
-
-
-def _over_members(step: Callable[..., Any], order: Order) -> Callable[..., Any]:
-    """``step(carry, data, examples, told)`` for stacked members; data is shared."""
-    if order == "vmap":
-        return jax.vmap(step, (0, None, 0, 0))
-    if order == "map":
-
-        def mapped(carry: Any, data: Any, examples: jax.Array, told: Any) -> Any:
-            return jax.lax.map(lambda member: step(member[0], data, member[1], member[2]), (carry, examples, told))
-
-        return mapped
-
-    def unrolled(carry: Any, data: Any, examples: jax.Array, told: Any) -> Any:
-        at = lambda tree, i: jax.tree.map(lambda leaf: leaf[i], tree)  # noqa: E731
-        found = [step(at(carry, i), data, examples[i], at(told, i)) for i in range(len(examples))]
-        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *found)
-
-    return unrolled
+def _summed(
+    evaluation: Callable[..., Any], variables: Any, own: Any, windows: np.ndarray, labels: np.ndarray, batch_size: int
+) -> dict[str, np.ndarray]:
+    """The metrics of all members, summed over the windows; the last batch is filled up with windows of weight 0."""
+    sums = []
+    for start in range(0, len(windows), batch_size):
+        chosen = np.resize(np.arange(start, min(start + batch_size, len(windows))), batch_size)
+        weights = (np.arange(batch_size) < len(windows) - start).astype(np.float32)
+        batch = {"windows": windows[chosen], "labels": labels[chosen], "weights": weights, "start": np.int32(start)}
+        sums.append(evaluation(variables, batch, own))
+    return jax.tree.map(lambda *values: np.sum(values, axis=0), *jax.device_get(sums))

@@ -1,4 +1,4 @@
-"""Where a training stands: the sums of its epoch, the record of the last, and what must be finite to go on."""
+"""Where a training stands: the sums of its epoch, the record of the last one, and what must be finite to go on."""
 
 import dataclasses
 import math
@@ -9,7 +9,7 @@ import jax
 import numpy as np
 
 from drsn_jax.core.arrays import named_leaves
-from drsn_jax.training.steps import TrainState
+from drsn_jax.core.errors import UserError
 
 
 class Diverged(ArithmeticError):
@@ -20,77 +20,116 @@ class Diverged(ArithmeticError):
         self.step = step
 
 
+class NotFinite(ArithmeticError):
+    """A number of a training is not finite; the message says which one and what it became."""
+
+
 @dataclasses.dataclass
 class TrainingProgress:
-    """A training's position, apart from its arrays: what a checkpoint holds as facts.
+    """The position of a training, apart from its arrays. A checkpoint holds it as facts.
+
+    Every number of an ensemble's training is an array with one value for each member.
 
     Fields:
+      members: how many trainings are stacked; None for a single one.
       epoch: whole epochs made.
-      step: steps made of the next, whose metrics are in the sums.
+      step: steps made of the next epoch, whose metrics are in the sums.
       loss, correct, count: sums over those steps.
-      seconds, timed: of those steps, and the windows that they were measured on.
-      total_seconds: of the whole epochs.
-      best_epoch, best_loss: of the lowest validation loss; epoch 0 before there is one.
+      seconds, timed: seconds of those steps, and how many windows they took.
+      total_seconds: seconds of the whole epochs.
+      best_epoch, best_loss: the epoch with the lowest validation loss, and that loss; epoch 0 before there is one.
       record: what the last whole epoch ended with.
     """
 
+    members: int | None = None
     epoch: int = 0
     step: int = 0
-    loss: float = 0.0
-    correct: float = 0.0
-    count: float = 0.0
+    loss: Any = 0.0
+    correct: Any = 0.0
+    count: Any = 0.0
     seconds: float = 0.0
     timed: int = 0
     total_seconds: float = 0.0
-    best_epoch: int = 0
-    best_loss: float = math.inf
+    best_epoch: Any = 0
+    best_loss: Any = math.inf
     record: dict[str, Any] | None = None
 
-    def add(self, metrics: Mapping[str, Any]) -> str | None:
-        """Read the metrics of a call, of one step or several, and add them up; returns what is not finite in the step that
-        would be next, if something is."""
-        values = {name: np.atleast_1d(value).tolist() for name, value in jax.device_get(metrics).items()}
-        norms = values.get("gradient_norm", [0.0] * len(values["loss"]))
-        for loss, correct, count, norm in zip(values["loss"], values["correct"], values["count"], norms, strict=True):
-            for what, value in (("loss", loss), ("norm of the gradient", norm)):
-                if not math.isfinite(value):
-                    return f"the {what} became {value}"
-            self.loss, self.correct, self.count = self.loss + loss, self.correct + correct, self.count + count
+    def __post_init__(self) -> None:
+        shape = () if self.members is None else (self.members,)
+        for name in ("loss", "correct", "count", "best_loss"):
+            setattr(self, name, np.broadcast_to(np.asarray(getattr(self, name), float), shape))
+        self.best_epoch = np.broadcast_to(np.asarray(self.best_epoch, int), shape)
+
+    def facts(self) -> dict[str, Any]:
+        """Return all fields as JSON can hold them; ``TrainingProgress(**facts)`` is equal."""
+        return {field.name: _plain(getattr(self, field.name)) for field in dataclasses.fields(self)}
+
+    def add(self, metrics: Mapping[str, Any], steps: int) -> None:
+        """Read the metrics of a call that made ``steps`` steps and add them up.
+
+        Raises NotFinite at the first step whose loss or gradient is not finite; ``step`` then is the number of that step.
+        """
+        values = {name: self._by_step(value, steps) for name, value in jax.device_get(dict(metrics)).items()}
+        for i in range(steps):
+            for name, what in (("loss", "loss"), ("gradient_norm", "norm of the gradient")):
+                if name in values and not np.all(np.isfinite(values[name][i])):
+                    raise NotFinite(f"the {what} became {values[name][i]}")
+            self.loss, self.correct, self.count = (
+                total + values[name][i] for name, total in (("loss", self.loss), ("correct", self.correct), ("count", self.count))
+            )
             self.step += 1
-        return None
 
-    def validated(self, sums: Mapping[str, Any]) -> tuple[float, float, bool]:
-        """The validation loss and accuracy of the epoch whose steps are all made, and whether it is the best so far."""
-        if not float(sums["count"]) > 0:
-            raise ValueError("the validation counted no examples: give it some, with positive weights")
-        loss, accuracy = (float(sums[name]) / float(sums["count"]) for name in ("loss", "correct"))
+    def _by_step(self, value: Any, steps: int) -> np.ndarray:
+        """One number, or one for each member, for each step; members may lie on several devices, with more to fill these up."""
+        rows = np.asarray(value, float).reshape(steps, -1)
+        return rows[:, 0] if self.members is None else rows[:, : self.members]
+
+    def validated(self, sums: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return validation loss and accuracy of the epoch whose steps are all made, and whether it is the best so far.
+
+        Raises UserError where no example was counted.
+        """
+        loss, correct, count = (self._by_step(sums[name], 1)[0] for name in ("loss", "correct", "count"))
+        if not np.all(count > 0):
+            raise UserError("the validation counted no examples: give it some, with positive weights")
+        loss, accuracy = loss / count, correct / count
         # a loss that is not finite is better than nothing and never better than another
-        best = self.best_epoch == 0 or loss < self.best_loss
-        if best:
-            self.best_epoch, self.best_loss = self.epoch + 1, loss if math.isfinite(loss) else math.inf
-        return loss, accuracy, best
+        improved = (self.best_epoch == 0) | (loss < self.best_loss)
+        self.best_epoch = np.where(improved, self.epoch + 1, self.best_epoch)
+        self.best_loss = np.where(improved, np.where(np.isfinite(loss), loss, math.inf), self.best_loss)
+        return loss, accuracy, improved
 
-    def end_epoch(self, **more: Any) -> dict[str, Any]:
-        """Begin the next epoch; returns the record of the one that ended, with ``more`` in it."""
+    def epochs_without_improvement(self) -> int:
+        """Return how many epochs have passed since the validation loss of any member was at its lowest."""
+        return int(np.min(self.epoch - self.best_epoch))
+
+    def end_epoch(self, **more: Any) -> None:
+        """Begin the next epoch; ``record`` then is what the last one ended with, and ``more``."""
         total = self.total_seconds + self.seconds
-        self.record = {
+        with np.errstate(invalid="ignore"):  # a member that has diverged counts nothing
+            loss, accuracy = self.loss / self.count, self.correct / self.count
+        record = {
             "number": self.epoch + 1,
-            "loss": self.loss / self.count,
-            "accuracy": self.correct / self.count,
+            "loss": loss,
+            "accuracy": accuracy,
             "seconds": self.seconds,
             "total_seconds": total,
             "windows_per_second": self.timed / self.seconds if self.timed and self.seconds else math.nan,
-            "best_epoch": self.best_epoch or self.epoch + 1,
+            "best_epoch": np.where(self.best_epoch == 0, self.epoch + 1, self.best_epoch),
             **more,
         }
-        self.epoch, self.step, self.loss, self.correct, self.count = self.epoch + 1, 0, 0.0, 0.0, 0.0
+        self.record = {name: _plain(value) for name, value in record.items()}
+        nothing = np.zeros_like(self.loss)
+        self.epoch, self.step, self.loss, self.correct, self.count = self.epoch + 1, 0, nothing, nothing, nothing
         self.seconds, self.timed, self.total_seconds = 0.0, 0, total
-        return self.record
 
 
-def not_finite(state: TrainState) -> str | None:
-    """Which parameter or statistic is not finite, if any: a finite gradient can still carry one to infinity."""
+def check_state(state: Any) -> None:
+    """Raise NotFinite for a parameter or statistic that is not finite: a finite gradient can still carry one to infinity."""
     for name, leaf in named_leaves(jax.device_get(state.variables)):
         if not np.all(np.isfinite(leaf)):
-            return f"{name} is no longer finite"
-    return None
+            raise NotFinite(f"{name} is no longer finite")
+
+
+def _plain(value: Any) -> Any:
+    return np.asarray(value).tolist() if isinstance(value, np.ndarray | np.generic) else value

@@ -37,7 +37,8 @@ Batch = Mapping[str, ArrayLike]
 Metrics = dict[str, jax.Array]
 
 
-Noise = Callable[[jax.Array, jax.Array], jax.Array]
+AddNoise = Callable[[jax.Array, jax.Array], jax.Array]  # (key, window) -> window, as ``functional.noise.Noise`` is
+Prepare = Callable[[jax.Array], jax.Array]  # window -> window
 
 
 @flax.struct.dataclass
@@ -60,7 +61,9 @@ class TrainState:
 QUICK_COMPILATION = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 
 
-Step = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+EvalStep = Callable[..., Metrics]
+PredictStep = Callable[[Any, ArrayLike], jax.Array]
 
 
 def create_state(network: Network, optimizer: optax.GradientTransformation, key: jax.Array, windows: ArrayLike) -> TrainState:
@@ -128,12 +131,13 @@ def make_train_step(
     network: Network,
     optimizer: optax.GradientTransformation,
     *,
-    noise: Noise | None = None,
-    prepare: Callable[[jax.Array], jax.Array] | None = None,
+    noise: AddNoise | None = None,
+    prepare: Prepare | None = None,
     class_weights: Sequence[float] | None = None,
     axis_name: str | None = None,
-) -> Step:
-    """One step of training, to be transformed by ``jax.jit``, ``jax.vmap`` or ``distributed.pmap_step``.
+) -> TrainStep:
+    """Make one step of training ``(state, batch) -> (state, metrics)``, pure, for ``jax.jit``, ``jax.vmap`` or
+    ``distributed.pmap_step``.
 
     The loss is the weighted mean cross-entropy, ``Σ w_i·loss_i / Σ w_i``, the weights those of the batch times those of the
     classes; metrics use the batch's alone. The batch statistics take in every example, whatever its weight.
@@ -141,9 +145,9 @@ def make_train_step(
     Args:
       network: its fields are used as they are, but for ``axis_name``.
       optimizer: an Optax transformation.
-      noise: ``(key, window) -> window``, fresh for every example and step, for example
-        ``functools.partial(add_noise, snr_db=-5.0)``; None where there is none, or where it was added once beforehand.
-        The key of an example is ``fold_in(fold_in(state.key, state.step), its index in the global batch)``.
+      noise: added anew for every example and step: a ``functional.noise.Noise`` or any ``(key, window) -> window``. None adds
+        nothing, for windows that hold their noise already. The key of an example is
+        ``fold_in(fold_in(state.key, state.step), its index in the global batch)``.
       prepare: ``window -> window`` after the noise, for example ``signals.standardise``.
       class_weights: one number for each class.
       axis_name: the mapped axis over whose replicas the batch is spread; gradients, statistics and metrics are then global.
@@ -154,7 +158,7 @@ def make_train_step(
         raise ValueError(f"{len(class_weights)} class weights were given for {network.classes} classes")
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        windows, labels, weights = _unpack(state, batch, noise, prepare, axis_name)
+        windows, labels, weights = _unpack(batch, jax.random.fold_in(state.key, state.step), noise, prepare, axis_name)
         loss_weights = weights if class_weights is None else weights * jnp.asarray(class_weights, weights.dtype)[labels]
         # divided by the global sum, so that the sum of the replicas' gradients is that of the global mean
         normaliser = _sum(jnp.sum(loss_weights), axis_name)
@@ -198,20 +202,23 @@ def repeat_step(step: Callable[..., tuple[TrainState, Metrics]]) -> Callable[...
 def make_eval_step(
     network: Network,
     *,
-    noise: Noise | None = None,
-    prepare: Callable[[jax.Array], jax.Array] | None = None,
+    noise: AddNoise | None = None,
+    prepare: Prepare | None = None,
     axis_name: str | None = None,
-) -> Step:
-    """One batch of evaluation: running statistics, the state as it was, metrics with ``confusion`` ``(classes, classes)``.
+) -> EvalStep:
+    """Make the evaluation of one batch, ``(variables, batch, key=None) -> metrics``, with running statistics.
 
-    Arguments as in ``make_train_step``; the keys of ``noise`` are too, so a state always meets the same noise.
-    Noise that is to be the same for every state is better added once, by ``noise.add_noise_once``.
+    Metrics are sums, with ``confusion`` ``(classes, classes)`` beside those of training. Arguments are those of
+    ``make_train_step``. With ``noise`` a key must be given; the noise of example i has ``fold_in(key, i)``, so equal keys meet
+    equal noise. Noise that is to be the same for every network is better added once, by ``noise.add_noise_once``.
     """
     network = network.clone(axis_name=axis_name)
 
-    def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        windows, labels, weights = _unpack(state, batch, noise, prepare, axis_name)
-        logits = _apply(network, state.variables, windows, train=False)
+    def step(variables: Any, batch: Batch, key: jax.Array | None = None) -> Metrics:
+        if noise is not None and key is None:
+            raise ValueError("the evaluation adds noise, so it needs a key: step(variables, batch, key)")
+        windows, labels, weights = _unpack(batch, key, noise, prepare, axis_name)
+        logits = _apply(network, variables, windows, train=False)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         predicted = jnp.argmax(logits, -1)
         confusion = jnp.zeros((network.classes, network.classes), weights.dtype).at[labels, predicted].add(weights)
@@ -222,19 +229,17 @@ def make_eval_step(
             "count": jnp.sum(weights),
             "confusion": confusion,
         }
-        return state, _sum(metrics, axis_name)
+        return _sum(metrics, axis_name)
 
     return step
 
 
-def make_predict_step(
-    network: Network, *, prepare: Callable[[jax.Array], jax.Array] | None = None
-) -> Callable[[TrainState, ArrayLike], jax.Array]:
-    """``(state, windows) -> logits (batch, classes)`` with running statistics."""
+def make_predict_step(network: Network, *, prepare: Prepare | None = None) -> PredictStep:
+    """Make the prediction ``(variables, windows) -> logits (batch, classes)``, with running statistics."""
 
-    def step(state: TrainState, windows: ArrayLike) -> jax.Array:
+    def step(variables: Any, windows: ArrayLike) -> jax.Array:
         windows = jnp.asarray(windows)
-        return _apply(network, state.variables, jax.vmap(prepare)(windows) if prepare else windows, train=False)
+        return _apply(network, variables, jax.vmap(prepare)(windows) if prepare else windows, train=False)
 
     return step
 
@@ -259,13 +264,13 @@ def _apply(network: Network, *arguments: Any, **options: Any) -> Any:
 
 
 def _unpack(
-    state: TrainState, batch: Batch, noise: Noise | None, prepare: Callable | None, axis_name: str | None
+    batch: Batch, key: jax.Array | None, noise: AddNoise | None, prepare: Prepare | None, axis_name: str | None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     windows, labels, weights = (jnp.asarray(batch[name]) for name in ("windows", "labels", "weights"))
     chex.assert_rank([labels, weights], 1)
     chex.assert_equal_shape_prefix([windows, labels, weights], 1)
     if noise is not None:
-        key = jax.random.fold_in(state.key, state.step)
+        assert key is not None
         first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * len(labels)
         windows = jax.vmap(noise)(example_keys(key, len(labels), first), windows)
     if prepare is not None:

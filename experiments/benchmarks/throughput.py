@@ -101,7 +101,7 @@ def groups(options: Options, threads: int, torch: bool) -> list[list[tuple[Case,
                 if torch and options.compiled:
                     ways += ["torch_compiled"]
                 if task == "train":
-                    ways += ["ours_plain"]
+                    ways += ["ours_modules"]
                 if task == "infer" and threads > 1 and batch % threads == 0:
                     ways += ["ours_cores"]
                 members = [(first, way) for way in ways]

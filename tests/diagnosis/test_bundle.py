@@ -28,7 +28,7 @@ WINDOWS = tiny.tones(9, 3)[0] + 0.5
 def bundle():
     variables = tiny.network.init(jax.random.key(0), np.zeros((1, tiny.LENGTH, 1)), train=False)
     return Bundle(
-        network=tiny.network.clone(view=None),
+        network=tiny.network.clone(implementation=None),
         variables=variables,
         classes=CLASSES,
         window_length=tiny.LENGTH,

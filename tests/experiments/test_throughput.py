@@ -49,7 +49,7 @@ def plan(tmp_path):
 def test_operations_are_those_that_the_compiler_counts(size, network):
     """It counts additions and the like too."""
     case = Case(size, network, "infer", 2, short=True)
-    built = Network(**case.fields, view="plain")  # the blocked view multiplies zeros too
+    built = Network(**case.fields, implementation="modules")  # the blocked one multiplies zeros too
     variables = jax.eval_shape(lambda key: built.init(key, np.zeros((1, *case.window)), train=False), jax.random.key(0))
     windows = jax.ShapeDtypeStruct((2, *case.window), np.float32)
     lowered = jax.jit(lambda v, x: built.apply(v, x, train=False)).lower(variables, windows)
@@ -162,14 +162,14 @@ def test_tables_and_the_figure(tmp_path):
     from drsn_jax.studies.runs import RunFolder
 
     folder = RunFolder(tmp_path / "run", {})
-    ways = {"ours": 4000.0, "ours_plain": 2000.0, "torch_eager": 1600.0, "torch_compiled": 1000.0}
+    ways = {"ours": 4000.0, "ours_modules": 2000.0, "torch_eager": 1600.0, "torch_compiled": 1000.0}
     rows = [row(way, speed) for way, speed in ways.items()] + [row("ours", 5000.0, network="resnet")]
     folder.add_rows("results", [*rows, row("ours", 3000.0, setting="tcmalloc")])
     start = {"way": "ours", "cache": "cold", "start_seconds": 9.04, "compile_seconds": 5.0}
     folder.add_rows("starts", [{**dict(list(rows[0].items())[:5]), **start}])
     text = report.text(folder.path)
     assert "**2.50**" in text  # against the faster one
-    assert "our own choice is 2.00 × our plain path" in text
+    assert "our own choice is 2.00 × the modules" in text
     assert "takes 1.25 × the time of ResNet" in text
     assert "both with tcmalloc preloaded" in text
     assert "| 9.0 " in text
@@ -210,7 +210,7 @@ def test_a_dry_run_without_pytorch(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "PyTorch is not installed" in done.stdout
     rows = read_rows(out / "results.csv")
-    assert {row["way"] for row in rows} <= {"ours", "ours_plain", "ours_cores"}
+    assert {row["way"] for row in rows} <= {"ours", "ours_modules", "ours_cores"}
     assert {row["task"] for row in rows} == {"train", "infer"}
     starts = read_rows(out / "starts.csv")
     assert [row["cache"] for row in starts if (row["task"], row["way"]) == ("train", "ours")] == ["cold", "warm"]

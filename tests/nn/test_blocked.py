@@ -11,7 +11,7 @@ import pytest
 from drsn_jax.functional.thresholding import soft_threshold
 from drsn_jax.nn import blocked, blocked_layers
 from drsn_jax.nn.layers import batch_statistics, centred_padding, position_mean
-from drsn_jax.nn.networks import pad_channels, stride_positions
+from drsn_jax.nn.residual_unit import pad_channels, stride_positions
 from drsn_jax.training.steps import QUICK_COMPILATION
 
 TOLERANCE = 1e-12  # float64: to rounding
@@ -77,7 +77,7 @@ def test_norm_relu_and_convolution_with_every_gradient(length, kernel, strides, 
 
     def fast(x, bias, scale, offset, weights):
         bands = blocked.bands(weights, shape)
-        y, mean, var = blocked_layers.norm_relu_convolve(shape.view(x), bias, scale, offset, bands, shape, EPSILON)
+        y, mean, var = blocked_layers.norm_relu_convolve(shape.to_blocks(x), bias, scale, offset, bands, shape, EPSILON)
         return *(a.reshape(3, -1, features) for a in (y, blocked.convolve(x, bands, shape))), mean, var
 
     arguments = (x, bias, scale, offset, weights)
@@ -121,7 +121,7 @@ def test_replicas_that_share_statistics():
 
     def loss(arguments, axis_name=None):
         y, mean, var = blocked_layers.norm_relu_convolve(
-            shape.view(arguments["x"]), *(arguments[n] for n in names[1:]), shape, EPSILON, axis_name
+            shape.to_blocks(arguments["x"]), *(arguments[n] for n in names[1:]), shape, EPSILON, axis_name
         )
         return jnp.sum(jnp.sin(y)), (mean, var)
 
@@ -148,7 +148,7 @@ def test_thresholds_with_their_gradients():
         return soft_threshold(x, (alpha * average)[:, None]), average
 
     def fast(x, alpha):
-        y = shape.view(x)
+        y = shape.to_blocks(x)
         average = blocked_layers.mean_magnitude(y, shape.blocks, 3)
         return blocked_layers.soft_threshold_blocks(y, alpha * average).reshape(x.shape), average
 
@@ -172,7 +172,7 @@ def test_thresholds_at_the_kinks(threshold):
 def test_shortcut(strides, features):
     shape, x = shape_of(12, 3, strides, 2, features), values(3, 12, 2)
     expected = pad_channels(stride_positions(x, strides), features)
-    np.testing.assert_array_equal(blocked_layers.shortcut(shape.view(x), shape).reshape(expected.shape), expected)
+    np.testing.assert_array_equal(blocked_layers.shortcut(shape.to_blocks(x), shape).reshape(expected.shape), expected)
 
 
 def test_channels_and_blocks():

@@ -1,4 +1,4 @@
-"""A network in the blocked view equals itself by its modules, and goes that way where the view does not lead."""
+"""The blocked implementation of a network equals its modules, which take over what it does not cover."""
 
 import functools
 from typing import Any
@@ -51,10 +51,10 @@ def is_blocked(network, variables, x, train=True, **options):
 
 def compare(network, x, dtype: Any = np.float32, tolerance=SINGLE):
     variables = jax.tree.map(dtype, variables_of(network, x.shape))
-    network = network.clone(view="blocked")
+    network = network.clone(implementation="blocked")
     assert is_blocked(network, variables, dtype(x))
     found = compiled(network, variables, dtype(x))
-    tiny.assert_close(found, compiled(network.clone(view="plain"), variables, dtype(x)), tolerance)
+    tiny.assert_close(found, compiled(network.clone(implementation="modules"), variables, dtype(x)), tolerance)
 
 
 # equality
@@ -85,8 +85,10 @@ def test_statistics_of_a_large_mean_do_not_cancel():
     variables = variables_of(network, (1, 40, 1))
     variables["params"]["stem_conv"]["bias"] += 1000
     stats = [
-        jit(functools.partial(network.clone(view=view).apply, train=True, mutable=["batch_stats"]))(variables, windows(4, 40, 1))
-        for view in ("blocked", "plain")
+        jit(functools.partial(network.clone(implementation=implementation).apply, train=True, mutable=["batch_stats"]))(
+            variables, windows(4, 40, 1)
+        )
+        for implementation in ("blocked", "modules")
     ]
     var = [s[1]["batch_stats"]["stages_0_0"]["norm_1"]["var"] for s in stats]
     np.testing.assert_allclose(var[0], var[1], rtol=1e-3)
@@ -98,25 +100,25 @@ def test_second_derivatives_in_reverse_mode(x64):
     x = np.float64(windows(2, 24, 1))
 
     @functools.partial(jit, static_argnums=0)
-    def penalty(view, params):
+    def penalty(implementation, params):
         def slope(params, x):
-            grads = jax.grad(lambda x: loss(network.clone(view=view), variables, params, x, True)[0])(x)
+            grads = jax.grad(lambda x: loss(network.clone(implementation=implementation), variables, params, x, True)[0])(x)
             return jnp.sum(grads**2)
 
         return jax.grad(slope)(params, x)
 
-    tiny.assert_close(penalty("blocked", variables["params"]), penalty("plain", variables["params"]), DOUBLE)
+    tiny.assert_close(penalty("blocked", variables["params"]), penalty("modules", variables["params"]), DOUBLE)
 
 
 def test_forward_mode_needs_the_modules():
     network, x = drsn_cw(**SMALL), windows(2, 24, 1)
     variables = variables_of(network, x.shape)
 
-    def along(view):
-        apply = functools.partial(network.clone(view=view).apply, variables, train=False)
+    def along(implementation):
+        apply = functools.partial(network.clone(implementation=implementation).apply, variables, train=False)
         return jax.jvp(apply, (x,), (x,))
 
-    assert np.isfinite(along("plain")[1]).all()
+    assert np.isfinite(along("modules")[1]).all()
     with pytest.raises(TypeError, match="forward-mode"):
         along("blocked")
 
@@ -126,7 +128,7 @@ def test_forward_mode_needs_the_modules():
 
 @pytest.fixture(scope="module")
 def small():
-    network = tiny.network.clone(view="cpu")
+    network = tiny.network.clone(implementation=None, platform="cpu")
     x = windows(4, tiny.LENGTH, 1)
     return network, variables_of(network, x.shape), x
 
@@ -147,17 +149,17 @@ def test_members_and_draws_of_noise_under_vmap(small):
 def test_training_over_two_devices_equals_one_and_the_modules():
     optimizer, devices, batch = paper_optimizer(20), choose_devices(2), tiny.batch(8, 0, "unequal")
     made = {}
-    for view in ("blocked", "plain", None):
-        network = tiny.network.clone(view=view)
+    for implementation in ("blocked", "modules", None):
+        network = tiny.network.clone(implementation=implementation)
         state = create_state(network, optimizer, jax.random.key(0), batch["windows"])
         if made:
             tiny.assert_equal(state, made["start"])  # checkpoints are interchangeable
         made["start"] = jax.tree.map(lambda a: a.copy(), state)
         step = pmap_step(make_train_step(network, optimizer, axis_name=AXIS_NAME), devices, donate=False)
-        made[view] = step(replicate(state, devices), shard(batch, 2))
-    one = jit(make_train_step(tiny.network.clone(view="blocked"), optimizer))(made["start"], batch)
+        made[implementation] = step(replicate(state, devices), shard(batch, 2))
+    one = jit(make_train_step(tiny.network.clone(implementation="blocked"), optimizer))(made["start"], batch)
     for found in (made["blocked"], made[None], one):
-        tiny.assert_close(found, made["plain"], SINGLE)
+        tiny.assert_close(found, made["modules"], SINGLE)
 
 
 def test_several_steps_in_a_loop_equal_one_after_another(small):
@@ -179,7 +181,7 @@ def test_several_steps_in_a_loop_equal_one_after_another(small):
 
 def test_the_platform_chooses_when_the_program_is_compiled(small):
     network, variables, x = small
-    network = network.clone(view=None)
+    network = network.clone(platform=None)
     apply = jit(functools.partial(network.apply, train=False))
     convolutions = {p: "stablehlo.convolution" in apply.trace(variables, x).lower(lowering_platforms=(p,)).as_text()
                     for p in ("cpu", "cuda", "tpu")}  # fmt: skip
@@ -187,7 +189,7 @@ def test_the_platform_chooses_when_the_program_is_compiled(small):
     exported = jax.export.export(apply, platforms=("cuda", "cpu"))(variables, x)
     assert exported.platforms == ("cuda", "cpu")
     again = jax.export.deserialize(exported.serialize())
-    plain = jit(functools.partial(network.clone(view="plain").apply, train=False))(variables, x)
+    plain = jit(functools.partial(network.clone(implementation="modules").apply, train=False))(variables, x)
     np.testing.assert_allclose(again.call(variables, x), plain, rtol=SINGLE, atol=SINGLE)
 
 
@@ -199,17 +201,17 @@ def test_the_platform_chooses_when_the_program_is_compiled(small):
     ],
 )
 def test_what_does_not_pay_goes_by_the_modules_unless_told(options, shape):
-    network = resnet(**{**SMALL, **options}, view="cpu")
+    network = resnet(**{**SMALL, **options}, platform="cpu")
     variables = variables_of(network, shape)
     assert not is_blocked(network, variables, windows(*shape))
-    assert is_blocked(network.clone(view="blocked"), variables, windows(*shape))
+    assert is_blocked(network.clone(implementation="blocked"), variables, windows(*shape))
 
 
 def test_images_train_on_a_cpu_by_the_modules_with_staged_norms(x64):
-    network = drsn_cw(**SMALL, kernel=(3, 3), view="cpu")
+    network = drsn_cw(**SMALL, kernel=(3, 3), platform="cpu")
     x = windows(4, 34, 32, 2).astype(np.float64)
     variables = jax.tree.map(np.float64, variables_of(network, x.shape))
-    found, plain = compiled(network, variables, x), compiled(network.clone(view="plain"), variables, x)
+    found, plain = compiled(network, variables, x), compiled(network.clone(implementation="modules"), variables, x)
     tiny.assert_close(found, plain, DOUBLE)
 
     def stages(network):
@@ -217,7 +219,8 @@ def test_images_train_on_a_cpu_by_the_modules_with_staged_norms(x64):
         return str(jax.make_jaxpr(apply)(variables, x)).count("optimization_barrier")
 
     assert stages(network) > 0
-    assert [stages(network.clone(view=view)) for view in ("plain", "blocked", None)] == [0, 0, 0]
+    others: Any = ({"implementation": "modules"}, {"implementation": "blocked"}, {"platform": None})
+    assert [stages(network.clone(**fields)) for fields in others] == [0, 0, 0]
     assert stages(network.clone(norm=OwnNorm)) == 0
 
 
@@ -237,15 +240,15 @@ class OwnNorm(BatchNorm):
         {"norm": functools.partial(BatchNorm, momentum=0.5)},
     ],
 )
-def test_what_the_view_does_not_cover_goes_by_the_modules(options):
-    network = drsn_cw(**SMALL, **options, view="blocked")
+def test_what_is_not_covered_goes_by_the_modules(options):
+    network = drsn_cw(**SMALL, **options, implementation="blocked")
     x = windows(2, *(24,) * len(network.kernel), 1)
     assert not is_blocked(network, variables_of(network, x.shape), x)
 
 
 @pytest.mark.parametrize("length", [1, 7, 28, 36])
 def test_lengths_that_a_stride_does_not_divide_go_by_the_modules(length):
-    network, x = drsn_cw(**SMALL, view="blocked"), windows(2, length, 1)
+    network, x = drsn_cw(**SMALL, implementation="blocked"), windows(2, length, 1)
     assert not is_blocked(network, variables_of(network, x.shape), x)
 
 
@@ -269,16 +272,16 @@ def test_variables_of_another_network_are_refused_as_by_the_modules(small):
         assert network.apply(variables, np.float64(x), train=False).dtype == jnp.float64  # parameters are single
 
 
-def test_an_unknown_view_is_refused():
-    with pytest.raises(ValueError, match="unknown view 'fast': choose one of plain, blocked, cpu or None"):
-        drsn_cw(classes=2, view="fast").init(jax.random.key(0), np.zeros((1, 64, 1)), train=False)
+def test_an_unknown_implementation_is_refused():
+    with pytest.raises(ValueError, match="unknown implementation 'fast': choose one of modules, blocked or None"):
+        tiny.network.clone(implementation="fast").init(jax.random.key(0), np.zeros((1, 64, 1)), train=False)
 
 
 def test_the_papers_network_is_covered_and_pays():
     for name, make in NETWORKS.items():
         network = make(classes=8)
         variables = jax.eval_shape(lambda key, n=network: n.init(key, jnp.zeros((1, 2048, 1)), train=False), jax.random.key(0))
-        plan = blocked_network.plan(network, variables, jax.ShapeDtypeStruct((128, 2048, 1), jnp.float32))  # pyright: ignore[reportArgumentType]
-        assert plan is not None, name
-        assert plan.positions == (8, 8, 4, 2)
-        assert plan.pays
+        layout = blocked_network.layout_of(network, variables, jax.ShapeDtypeStruct((128, 2048, 1), jnp.float32))  # pyright: ignore[reportArgumentType]
+        assert layout is not None, name
+        assert layout.positions == (8, 8, 4, 2)
+        assert layout.pays

@@ -13,16 +13,14 @@ import reference
 from drsn_jax.nn.networks import (
     NETWORKS,
     Network,
-    ResidualUnit,
     convnet,
     drsn_cs,
     drsn_cw,
-    pad_channels,
     parameter_count,
     resnet,
     senet,
-    stride_positions,
 )
+from drsn_jax.nn.residual_unit import ResidualUnit, pad_channels, stride_positions
 
 SMALL = {"classes": 3, "widths": (2, 5), "units": (1, 2)}  # an odd number of new channels, one unit without a stride
 

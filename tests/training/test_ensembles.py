@@ -8,135 +8,194 @@ import numpy as np
 import pytest
 import tiny
 
-from drsn_jax.data.windows import Fold
 from drsn_jax.evaluation.metrics import softmax
 from drsn_jax.evaluation.prediction import ensemble_predict
+from drsn_jax.functional.noise import Noise
 from drsn_jax.functional.signals import standardise
-from drsn_jax.studies.trial_data import with_noise
-from drsn_jax.studies.trials import Trainer
+from drsn_jax.nn.networks import drsn_cw
 from drsn_jax.training import ensembles
-from drsn_jax.training.ensembles import Ensemble, Member
+from drsn_jax.training.batches import Batches
+from drsn_jax.training.checkpoints import CheckpointError, Checkpoints
+from drsn_jax.training.ensembles import Ensemble
+from drsn_jax.training.loop import fit
+from drsn_jax.training.members import Member
+from drsn_jax.training.steps import KeyPurpose, create_state, make_eval_step, make_train_step, paper_optimizer
 
 WINDOWS, LABELS = tiny.tones(20, 1)
+UNSEEN = tiny.tones(11, 2)
 EPOCHS, BATCH = 3, 8
-MEMBERS = (
-    Member(0, "gaussian", 0.0, 0.1),
-    Member(1, "pink", -5.0, 0.05),
-    Member(2, "gaussian", (-5.0, 5.0), 0.1),
-    Member(5, "gaussian", math.inf, 0.1),
-)
-
-
-def run(members, **how):
-    ensemble = Ensemble(tiny.network, members, examples=len(WINDOWS), epochs=EPOCHS, batch_size=BATCH, **how)
-    return list(ensemble.run(WINDOWS, LABELS))
+MEMBERS = (Member(0, Noise("gaussian", 0.0)), Member(1, Noise("pink", (-5.0, 5.0)), 0.05), Member(5, Noise()))
+network = drsn_cw(classes=tiny.CLASSES, widths=(3,), units=(1,), implementation="modules")
 
 
 @functools.cache
-def trainer(noise, drawn, learning_rate):
-    """``trials.Trainer``, as the other scripts train."""
-    options = {"examples": len(WINDOWS), "epochs": EPOCHS, "batch_size": BATCH, "learning_rate": learning_rate}
-    return Trainer(tiny.network, **options, noise=noise, train_snr_db=drawn)
+def made(**how):
+    how = how | ({"devices": jax.devices()[: how["devices"]]} if "devices" in how else {})
+    return Ensemble(network, MEMBERS, examples=len(WINDOWS), epochs=EPOCHS, batch_size=BATCH, **how)
+
+
+@functools.cache
+def whole(**how):
+    """The epochs of a whole training, with variables in host memory."""
+    return [(epoch, jax.device_get(epoch.variables)) for epoch in made(**how).fit(WINDOWS, LABELS, validation=UNSEEN)]
+
+
+def number(tree, i):
+    return jax.tree.map(lambda leaf: leaf[i], tree)
 
 
 @functools.cache
 def alone(member):
-    """The parameters of a member that is trained without others, and its losses by epoch."""
-    drawn, level = (member.snr_db, 0.0) if isinstance(member.snr_db, tuple) else (None, member.snr_db)
-    fold = Fold("0", WINDOWS, LABELS, WINDOWS, LABELS, np.zeros(len(WINDOWS), np.int32))
-    data = with_noise(fold, seed=member.seed, snr_db=level, kind=member.noise)
-    losses = []
-    log = lambda epoch, _: losses.append(epoch.loss)  # noqa: E731
-    result = trainer(member.noise, drawn, member.learning_rate).run(data, seed=member.seed, on_epoch=log)
-    return result.variables, losses
+    """The epochs of a member that is trained without others, by the plain step."""
+    optimizer = paper_optimizer(EPOCHS * 3, member.learning_rate)
+    step = jax.jit(make_train_step(network, optimizer, noise=member.noise, prepare=standardise))
+    look = jax.jit(make_eval_step(network, noise=member.noise, prepare=standardise))
+    root = jax.random.key(member.seed)
+
+    def validate(state):
+        """Eight windows and then three, under one draw of the member's noise."""
+        windows, labels = UNSEEN
+        sums = []
+        for start in (0, 8):
+            batch = {"windows": windows[start : start + 8], "labels": labels[start : start + 8]}
+            batch["weights"] = np.ones(len(batch["labels"]), np.float32)
+            key = jax.random.fold_in(jax.random.fold_in(root, KeyPurpose.VALIDATION_NOISE), start)
+            sums.append(look(state.variables, batch, key))
+        return {name: sums[0][name] + sums[1][name] for name in ("loss", "correct", "count")}
+
+    state = create_state(network, optimizer, jax.random.fold_in(root, KeyPurpose.TRAINING), WINDOWS)
+    batches = Batches(WINDOWS, LABELS, BATCH, seed=member.seed)
+    return list(fit(step, state, batches, epochs=EPOCHS, validate=validate))
 
 
-@pytest.mark.parametrize("how", [{"order": "vmap"}, {"order": "map"}, {"order": "unroll"}, {"devices": 3}])
+@pytest.mark.parametrize(
+    "how", [{"order": "vmap"}, {"order": "map"}, {"order": "unroll"}, {"devices": 2}, {"devices": 3}], ids=str
+)
 def test_a_member_is_what_it_would_be_alone(how):
-    if "devices" in how:
-        how = {"devices": jax.devices()[: how["devices"]]}
-    epochs = run(MEMBERS, **how)
-    assert [epoch.number for epoch in epochs] == [1, 2, 3]
-    assert not epochs[-1].diverged.any()
+    """In parameters, losses and validation. Two devices are filled up with a fourth member."""
+    epochs = whole(**how)
+    assert [epoch.number for epoch, _ in epochs] == [1, 2, 3]
+    assert epochs[-1][0].diverged.tolist() == [False] * 3
     for i, member in enumerate(MEMBERS):
-        variables, losses = alone(member)
-        found = jax.tree.map(lambda leaf: leaf[i], epochs[-1].variables)  # noqa: B023
-        tiny.assert_close(found, variables, 2e-4)
-        np.testing.assert_allclose([epoch.loss[i] for epoch in epochs], losses, rtol=2e-4)
+        expected = alone(member)
+        tiny.assert_close(number(epochs[-1][1], i), jax.device_get(expected[-1].variables), 2e-4)
+        for name in ("loss", "accuracy", "validation_loss", "validation_accuracy", "best_epoch"):
+            together = [getattr(epoch, name)[i] for epoch, _ in epochs]
+            np.testing.assert_allclose(together, [getattr(epoch, name) for epoch in expected], rtol=2e-4)
+        best = epochs[-1][0].best_epoch[i]
+        tiny.assert_close(number(epochs[-1][0].best, i), number(epochs[best - 1][1], i), 0)
+
+
+@pytest.mark.parametrize("how", [{"order": "vmap"}, {"devices": 2}], ids=str)
+def test_an_ensemble_that_is_interrupted_goes_on_to_the_same_bytes(tmp_path, how):
+    """Stopped in its second epoch, after a checkpoint at every step."""
+    ensemble, expected = made(**how), whole(**how)
+    stopped = ensemble.fit(WINDOWS, LABELS, validation=UNSEEN, checkpoints=Checkpoints(tmp_path, seconds=0))
+    next(stopped)
+    next(stopped)
+    stopped.close()
+    assert sorted(tmp_path.glob("*.safetensors"))[-1].name == "step-0000000006.safetensors"
+    (tmp_path / "step-0000000006.safetensors").unlink()
+    rest = list(ensemble.fit(WINDOWS, LABELS, validation=UNSEEN, checkpoints=Checkpoints(tmp_path)))
+    assert [epoch.number for epoch in rest] == [2, 3]
+    tiny.assert_equal(jax.device_get(rest[-1].variables), expected[-1][1])
+    tiny.assert_equal(rest[-1].best, expected[-1][0].best)
+    for name in ("loss", "accuracy", "validation_loss", "best_epoch"):
+        np.testing.assert_array_equal(getattr(rest[-1], name), getattr(expected[-1][0], name))
+    again = list(ensemble.fit(WINDOWS, LABELS, validation=UNSEEN, checkpoints=Checkpoints(tmp_path)))
+    assert [epoch.number for epoch in again] == [3]
+    other = ensemble.with_members([MEMBERS[0], MEMBERS[1], Member(6, Noise())])
+    with pytest.raises(CheckpointError, match="another training"):
+        next(other.fit(WINDOWS, LABELS, validation=UNSEEN, checkpoints=Checkpoints(tmp_path)))
+
+
+def test_patience_waits_for_the_member_that_improved_last(monkeypatch):
+    """The losses of two members: one never gets better, the other until the second epoch."""
+    losses = iter([[1.0, 5.0, 5.0], [2.0, 4.0, 5.0], [3.0, 4.5, 5.0]])
+    monkeypatch.setattr(
+        ensembles, "_summed", lambda *_: {"loss": np.array(next(losses)), "correct": np.ones(3), "count": np.ones(3)}
+    )
+    epochs = list(made(order="vmap").fit(WINDOWS, LABELS, validation=UNSEEN, patience=1))
+    assert [epoch.best_epoch.tolist() for epoch in epochs] == [[1, 1, 1], [1, 2, 1], [1, 2, 1]]
 
 
 def test_a_probe_compiles_the_step_of_the_training_and_scales_what_it_measured(monkeypatch):
     """A clock that ticks a second a look: a step takes one, the training as many as it has steps."""
-    ensemble = Ensemble(tiny.network, MEMBERS, examples=len(WINDOWS), epochs=EPOCHS, batch_size=BATCH)
-    ticks = iter(range(100))
+    ensemble, ticks = made(order="vmap"), iter(range(100))
     with monkeypatch.context() as clock:
         clock.setattr(ensembles.time, "perf_counter", lambda: next(ticks))
         assert ensemble.probe(WINDOWS, LABELS, steps=4) == EPOCHS * 3
     with tiny.compilations() as names:
-        epochs = list(ensemble.run(WINDOWS, LABELS))
-    assert not [name for name in names if "map" in name or "unroll" in name], names
-    np.testing.assert_array_equal(epochs[-1].loss, run(MEMBERS)[-1].loss)
+        epochs = list(ensemble.fit(WINDOWS, LABELS))
+    assert not [name for name in names if "step" in name], names
+    np.testing.assert_array_equal(epochs[-1].loss, whole(order="vmap")[-1][0].loss)
 
 
 def test_a_member_that_diverges_stops_alone():
-    wild = Member(1, "gaussian", 0.0, 1e20)
-    epochs = run((MEMBERS[0], wild, MEMBERS[3]))
-    assert epochs[-1].diverged.tolist() == [False, True, False]
-    for leaf in jax.tree.leaves(epochs[-1].variables):
-        assert np.isfinite(leaf).all()
-    for i, member in ((0, MEMBERS[0]), (2, MEMBERS[3])):
-        tiny.assert_close(jax.tree.map(lambda leaf: leaf[i], epochs[-1].variables), alone(member)[0], 2e-4)  # noqa: B023
-    assert np.isnan(epochs[-1].loss[1])
-    assert np.isfinite(epochs[-1].loss[[0, 2]]).all()
+    members = [MEMBERS[0], Member(1, MEMBERS[1].noise, 1e20), MEMBERS[2]]
+    last = list(made(order="vmap").with_members(members).fit(WINDOWS, LABELS))[-1]
+    assert last.diverged.tolist() == [False, True, False]
+    variables = jax.device_get(last.variables)
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(variables))
+    for i in (0, 2):
+        tiny.assert_close(number(variables, i), number(whole(order="vmap")[-1][1], i), 2e-4)
+    assert np.isnan(last.loss).tolist() == [False, True, False]
+
+
+def test_a_member_whose_parameters_overflow_has_diverged():
+    """Its loss was finite: the update itself carried a parameter beyond float32."""
+    state = made(order="vmap").create(WINDOWS)
+    params = jax.tree.map(lambda leaf: leaf.at[1].set(math.inf), state.members.params)
+    state = state.replace(members=state.members.replace(params=params))
+    assert state.diverged.tolist() == [False, True, False]
 
 
 def test_other_members_use_the_compiled_step():
-    ensemble = Ensemble(tiny.network, MEMBERS[:1], examples=len(WINDOWS), epochs=EPOCHS, batch_size=BATCH)
-    list(ensemble.run(WINDOWS, LABELS))
-    with tiny.compilations() as compiled:
-        last = list(ensemble.with_members([Member(7, "gaussian", 3.0)]).run(WINDOWS, LABELS))[-1]
-    assert compiled == []
-    assert last.loss[0] != list(ensemble.run(WINDOWS, LABELS))[-1].loss[0]
-    for wrong in (MEMBERS[:2], MEMBERS[1:2]):
-        with pytest.raises(ValueError, match="made for 1 members with the noise"):
+    ensemble = made(order="vmap")
+    list(ensemble.fit(WINDOWS, LABELS))
+    members = [Member(7, Noise("gaussian", 3.0)), Member(8, Noise("gaussian", -3.0)), MEMBERS[2]]
+    with tiny.compilations() as names:
+        last = list(ensemble.with_members(members).fit(WINDOWS, LABELS))[-1]
+    assert not [name for name in names if "step" in name], names
+    assert last.loss[0] != whole(order="vmap")[-1][0].loss[0]
+    for wrong in (MEMBERS[:2], (*MEMBERS[:2], Member(5, Noise("pink", 0.0)))):
+        with pytest.raises(ValueError, match="made for 3 members with noise of the forms"):
             ensemble.with_members(wrong)
 
 
 def test_members_are_asked_together():
-    variables = run(MEMBERS[:2])[-1].variables
-    found = ensemble_predict(tiny.network, variables, WINDOWS, batch_size=8)
+    variables = whole(order="vmap")[-1][1]
+    answer = ensemble_predict(network, variables, WINDOWS, batch_size=8)
     prepared = jax.vmap(standardise)(WINDOWS)
-    for i in range(2):
-        one = jax.tree.map(lambda leaf: leaf[i], variables)  # noqa: B023
-        expected = softmax(np.asarray(tiny.network.apply(one, prepared, train=False)))
-        np.testing.assert_allclose(found.members[i], expected, atol=1e-5)
-    np.testing.assert_allclose(found.probabilities, found.members.mean(0))
-    assert (found.disagreement >= 0).all()
-    assert found.disagreement.max() > 0
+    for i in range(3):
+        expected = softmax(np.asarray(jax.jit(functools.partial(network.apply, train=False))(number(variables, i), prepared)))
+        np.testing.assert_allclose(answer.members[i], expected, atol=1e-5)
+    np.testing.assert_allclose(answer.probabilities, answer.members.mean(0))
+    assert (answer.disagreement >= 0).all()
+    assert answer.disagreement.max() > 0
     twins = jax.tree.map(lambda leaf: np.stack([leaf[0], leaf[0]]), variables)
-    assert ensemble_predict(tiny.network, twins, WINDOWS).disagreement.max() < 1e-9
+    assert ensemble_predict(network, twins, WINDOWS, batch_size=8).disagreement.max() < 1e-9
+
+
+def build(*members, **how):
+    return Ensemble(network, members or MEMBERS, **{"examples": len(WINDOWS), "epochs": 1, **how})
 
 
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: run(()), "at least one member, got none"),
-        (lambda: run(MEMBERS, order="spiral"), "unknown order 'spiral': choose vmap, map or unroll"),
-        (lambda: Member(noise="brown"), "unknown kind of noise 'brown'"),
-        (lambda: Member(snr_db=math.nan), "snr_db is from -100 to 100 dB"),
-        (lambda: Member(snr_db=(0.0, math.inf)), "snr_db is from -100 to 100 dB"),
-        (lambda: Member(snr_db=(5.0, -5.0)), "or a range \\(low, high\\), got \\(5.0, -5.0\\)"),
-        (lambda: Member(snr_db=(5.0, 6.0, 7.0)), "or a range"),  # pyright: ignore[reportArgumentType]
-        (lambda: Member(snr_db=[5.0, 6.0]), "or a range"),  # pyright: ignore[reportArgumentType]
+        (lambda: Ensemble(network, (), examples=20, epochs=1), "at least one member, got none"),
+        (lambda: build(order="spiral"), "unknown order 'spiral': choose vmap, map or unroll"),
         (lambda: Member(learning_rate=0), "a positive learning rate"),
         (lambda: Member(seed=-1), "a seed from 0"),
-        (lambda: list(Ensemble(tiny.network, MEMBERS, examples=9, epochs=1).run(WINDOWS, LABELS)), "made for 9 windows, got 20"),
-        (lambda: Ensemble(tiny.network, MEMBERS, examples=9, epochs=0), "at least one epoch"),
-        (lambda: Ensemble(tiny.network, MEMBERS, examples=0, epochs=1), "at least one window"),
-        (lambda: Ensemble(tiny.network, MEMBERS, examples=9, epochs=1, devices=[]), "one device where devices are given"),
-        (lambda: Ensemble(tiny.network, MEMBERS, examples=20, epochs=1).probe(WINDOWS, LABELS - 1), "got int32 from -1 to 1"),
-        (lambda: Ensemble(tiny.network, MEMBERS, examples=20, epochs=1).probe(WINDOWS, LABELS, steps=0), "at least one step"),
-        (lambda: ensemble_predict(tiny.network, {"x": WINDOWS}, WINDOWS * np.inf), "20 windows hold NaN or infinity"),
+        (lambda: build(examples=9).fit(WINDOWS, LABELS), "made for 9 windows, got 20"),
+        (lambda: build(epochs=0), "at least one epoch"),
+        (lambda: build(examples=0), "at least one window"),
+        (lambda: build(devices=[]), "one device where devices are given"),
+        (lambda: build().probe(WINDOWS, LABELS - 1), "got int32 from -1 to 1"),
+        (lambda: build().probe(WINDOWS, LABELS, steps=0), "at least one step"),
+        (lambda: next(build().fit(WINDOWS, LABELS, patience=2)), "it goes with validate"),
+        (lambda: ensemble_predict(network, {"x": WINDOWS}, WINDOWS * np.inf), "20 windows hold NaN or infinity"),
     ],
 )
 def test_what_is_no_ensemble(make, message):

@@ -37,7 +37,7 @@ def weights(case: Case) -> dict[str, Any]:
 def write(case: Case, file: Path) -> None:
     """Weights by their paths, and ``logits/running`` and ``logits/batch``: those of ``case.data(CHECKED)`` with running
     statistics and with those of the batch."""
-    network, variables, windows = Network(**case.fields, view="plain"), weights(case), case.data(CHECKED)[0]
+    network, variables, windows = Network(**case.fields, implementation="modules"), weights(case), case.data(CHECKED)[0]
     found = {}
     for name, train in (("running", False), ("batch", True)):
 

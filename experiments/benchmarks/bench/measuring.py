@@ -20,7 +20,7 @@ from bench.cases import TOLERANCE, Case, difference
 WAYS = {
     "ours": "drsn_jax",
     "ours_cores": "drsn_jax, cores as devices",
-    "ours_plain": "drsn_jax, plain path",
+    "ours_modules": "drsn_jax, by the modules",
     "torch_eager": "PyTorch eager",
     "torch_compiled": "PyTorch compiled",
 }
@@ -108,8 +108,8 @@ class Worker:
 def _order(way: str, threads: int, short: bool) -> dict[str, Any]:
     if way.startswith("torch"):
         return {"kind": "torch", "options": {"threads": threads, "compiled": way == "torch_compiled"}}
-    view, devices = ("plain" if way == "ours_plain" else None), (threads if way == "ours_cores" else None)
-    return {"kind": "ours", "options": {"view": view, "devices": devices, "short": short}}
+    implementation, devices = ("modules" if way == "ours_modules" else None), (threads if way == "ours_cores" else None)
+    return {"kind": "ours", "options": {"implementation": implementation, "devices": devices, "short": short}}
 
 
 def start(

@@ -10,19 +10,26 @@ from bench.cases import LEARNING_RATE, Case
 from bench.given import STEPS
 from drsn_jax.core import runtime
 from drsn_jax.core.distributed import choose_devices, pmap_predict, replicate
-from drsn_jax.nn.networks import Network, for_platform
+from drsn_jax.nn.networks import Implementation, Network, for_platform
 from drsn_jax.training.steps import create_state, make_predict_step, make_train_step, paper_optimizer
 
 
 class OurSide:
     """A state with the given weights and a function ``step`` that does the task once; the first call compiles it.
 
-    ``view`` is that of ``Network``, None for its own choice; ``devices`` spreads inference over so many cores as devices.
+    ``implementation`` is that of ``Network``, None for its own choice. ``devices`` spreads inference over so many cores.
     """
 
-    def __init__(self, case: Case, given: dict[str, np.ndarray], view: str | None, devices: int | None, short: bool) -> None:
+    def __init__(
+        self,
+        case: Case,
+        given: dict[str, np.ndarray],
+        implementation: Implementation | None,
+        devices: int | None,
+        short: bool,
+    ) -> None:
         runtime.prepare(devices=devices, dry_run=short)
-        network = for_platform(Network(**case.fields, view=view), jax.default_backend())
+        network = for_platform(Network(**case.fields, implementation=implementation), jax.default_backend())
         optimizer = paper_optimizer(STEPS, LEARNING_RATE)
         windows, labels = case.data()
         state: Any = create_state(network, optimizer, jax.random.key(0), windows)
@@ -37,13 +44,14 @@ class OurSide:
         else:
             step = make_predict_step(network)
             if case.batch == 1:  # as ``Bundle`` answers one window: weights are constants of the program
-                weights, self._state, self._windows = self._state, None, windows
+                weights, self._state, self._windows = self._state.variables, None, windows
                 self._call = jax.jit(lambda _, windows: step(weights, windows))
             elif devices is None:
-                self._call, self._windows = jax.jit(step), jax.device_put(windows)
+                self._call, self._state, self._windows = jax.jit(step), self._state.variables, jax.device_put(windows)
             else:
                 cores = choose_devices(devices)
-                self._call, self._state, self._windows = pmap_predict(step, cores), replicate(self._state, cores), windows
+                variables = replicate(self._state.variables, cores)
+                self._call, self._state, self._windows = pmap_predict(step, cores), variables, windows
             self.step = self._infer
 
     def _train(self) -> np.ndarray:

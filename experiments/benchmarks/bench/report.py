@@ -18,7 +18,7 @@ PYTORCH = ("torch_eager", "torch_compiled")
 STYLES = {
     "ours": ("#0072B2", "o"),
     "ours_cores": ("#56B4E9", "D"),
-    "ours_plain": ("#009E73", "^"),
+    "ours_modules": ("#009E73", "^"),
     "torch_eager": ("#D55E00", "s"),
     "torch_compiled": ("#E69F00", "v"),
 }
@@ -51,12 +51,12 @@ def speeds(rows: Sequence[Row]) -> str:
 
 
 def comparisons(rows: Sequence[Row]) -> list[str]:
-    """In words: our own path against our plain one, and every network against ResNet."""
+    """In words: our own choice of implementation against the modules, and every network against ResNet."""
     found = []
     for case in cases(rows):
         of = {row["way"]: float(row["windows_per_second"]) for row in case}
-        if {"ours", "ours_plain"} <= of.keys():
-            found.append(f"{', '.join(_names(case[0]))}: our own choice is {of['ours'] / of['ours_plain']:.2f} × our plain path.")
+        if {"ours", "ours_modules"} <= of.keys():
+            found.append(f"{', '.join(_names(case[0]))}: our own choice is {of['ours'] / of['ours_modules']:.2f} × the modules.")
     times = {(*_place(row), row["network"], row["way"]): float(row["milliseconds"]) for row in rows}
     for (size, task, batch, network, way), time in times.items():
         other = times.get((size, task, batch, "resnet", way))

@@ -1,0 +1,133 @@
+"""The members of an ensemble: what tells them apart, one step of one of them, and how steps are mapped over all."""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from drsn_jax.core.errors import UserError
+from drsn_jax.functional.noise import Noise
+from drsn_jax.nn.networks import Network, blocked_layout
+from drsn_jax.training.steps import Prepare, make_eval_step, make_train_step
+
+Order = Literal["vmap", "map", "unroll"]
+
+
+GAUSSIAN = Noise("gaussian", 0.0)
+
+
+@dataclass(frozen=True)
+class Member:
+    """What tells one training of an ensemble from the others.
+
+    Fields:
+      seed: of initial parameters, order of the windows and noise.
+      noise: the noise that it is trained in.
+      learning_rate: at the start.
+
+    Raises ValueError for a negative seed and a learning rate that is not positive.
+    """
+
+    seed: int = 0
+    noise: Noise = GAUSSIAN
+    learning_rate: float = 0.1
+
+    def __post_init__(self) -> None:
+        if not (0 < self.learning_rate < math.inf) or self.seed < 0:
+            raise UserError(f"a member has a positive learning rate and a seed from 0, got {self.learning_rate} and {self.seed}")
+
+
+class NoiseForms:
+    """The forms of noise that a compiled step knows: a kind, and whether its SNR is drawn from a range.
+
+    The SNRs themselves are data. Each member tells the step the number of its noise's form and the limits of its SNR.
+    """
+
+    def __init__(self, noises: Sequence[Noise]) -> None:
+        self._forms = list(dict.fromkeys(map(jax.tree.structure, noises)))
+
+    def __contains__(self, noise: Noise) -> bool:
+        return jax.tree.structure(noise) in self._forms
+
+    def __repr__(self) -> str:
+        return ", ".join(str(form) for form in self._forms)
+
+    def of(self, noises: Sequence[Noise]) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """Return for each noise the number of its form and the lowest and the highest SNR, ``(members,)`` each."""
+        limits = [jax.tree.leaves(noise) for noise in noises]
+        low, high = (jnp.asarray([levels[end] for levels in limits], jnp.float32) for end in (0, -1))
+        return jnp.asarray([self._forms.index(jax.tree.structure(noise)) for noise in noises]), low, high
+
+    def adding(self, entry: tuple[jax.Array, jax.Array, jax.Array]) -> Callable[..., jax.Array]:
+        """Return the noise of one member, ``(key, window) -> window``, from its entry of ``of``."""
+        number, low, high = entry
+        # bound methods, because a noise whose SNR is traced has no hash
+        adding = [jax.tree.unflatten(form, [low, high][: form.num_leaves]).__call__ for form in self._forms]
+        return adding[0] if len(adding) == 1 else lambda key, window: jax.lax.switch(number, adding, key, window)
+
+
+def make_member_step(
+    network: Network, optimizer: optax.GradientTransformation, forms: NoiseForms, prepare: Prepare | None
+) -> Callable[..., Any]:
+    """Make one training step of one member, which changes nothing once its loss or gradient is not finite.
+
+    Its arguments are ``(state, alive)``, the training set ``(windows, labels)`` that all members share, and the member's own
+    ``(examples, noise)``: which windows it takes, and its entry of ``NoiseForms.of``. It returns ``(state, alive)`` and metrics.
+    """
+
+    def member_step(carry: Any, shared: Any, own: Any) -> Any:
+        (state, alive), (windows, labels), (examples, noise) = carry, shared, own
+        batch = {"windows": windows[examples], "labels": labels[examples], "weights": jnp.ones(examples.shape, jnp.float32)}
+        step = make_train_step(network, optimizer, noise=forms.adding(noise), prepare=prepare)
+        after, metrics = step(state, batch)
+        alive &= jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics.pop("gradient_norm"))
+        state = jax.tree.map(functools.partial(jnp.where, alive), after, state)
+        return (state, alive), jax.tree.map(lambda value: jnp.where(alive, value, 0), metrics)
+
+    return member_step
+
+
+def make_member_evaluation(network: Network, forms: NoiseForms, prepare: Prepare | None) -> Callable[..., Any]:
+    """Make the evaluation of one batch by one member.
+
+    Its arguments are the member's variables, a batch with ``start`` (the number of its first window), which all members share,
+    and the member's own ``(key, noise)``. It returns the sums of loss, correct and count.
+    """
+
+    def member_evaluation(variables: Any, batch: Any, own: Any) -> Any:
+        key, noise = own
+        step = make_eval_step(network, noise=forms.adding(noise), prepare=prepare)
+        metrics = step(variables, batch, jax.random.fold_in(key, batch["start"]))
+        return {name: metrics[name] for name in ("loss", "correct", "count")}
+
+    return member_evaluation
+
+
+def best_order(network: Network, window: tuple[int, ...], platform: str) -> Order:
+    """Return how members are best computed for windows of this shape on a platform, as ``Ensemble`` describes."""
+    if platform != "cpu":
+        return "vmap"
+    windows: Any = jax.ShapeDtypeStruct((1, *window), jnp.float32)
+    variables = jax.eval_shape(lambda key, x: network.init(key, x, train=False), jax.random.key(0), windows)
+    return "map" if blocked_layout(network, variables, windows) else "unroll"
+
+
+def over_members(step: Callable[..., Any], order: Order) -> Callable[..., Any]:
+    """Map ``step(carry, shared, own)`` over members, which are stacked in ``carry`` and ``own``."""
+    if order == "vmap":
+        return jax.vmap(step, (0, None, 0))
+    if order == "map":
+        return lambda carry, shared, own: jax.lax.map(lambda member: step(member[0], shared, member[1]), (carry, own))
+
+    def unrolled(carry: Any, shared: Any, own: Any) -> Any:
+        count = len(jax.tree.leaves(own)[0])
+        members = [jax.tree.map(lambda leaf: leaf[i], (carry, own)) for i in range(count)]  # noqa: B023
+        results = [step(member[0], shared, member[1]) for member in members]
+        return jax.tree.map(lambda *leaves: jnp.stack(leaves), *results)
+
+    return unrolled
