@@ -28,9 +28,10 @@ ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", *sorted(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md"))]
 EVERY_PAGE = [*PAGES, "CONTRIBUTING.md", "CHANGELOG.md", "experiments/recordings/README.md"]
 # the network of the paper takes long to compile: one unit of it, by the modules, shows the same
+SMALL = 'widths=(8,), units=(1,), implementation="modules")'
 QUICKER = {
-    "d.drsn_cw(classes=3, standardise=True)": 'd.drsn_cw(classes=3, standardise=True, widths=(8,), units=(1,), implementation="modules")',
-    "units=(1,))": 'units=(1,), implementation="modules")',
+    "drsn_cw(classes=3, standardise=True)": f"drsn_cw(classes=3, standardise=True, {SMALL}",
+    "widths=(8,), units=(1,))": SMALL,
 }
 
 
