@@ -33,7 +33,8 @@ from drsn_jax.functional.noise import add_noise
 from drsn_jax.training.batches import Batches
 from drsn_jax.training.checkpoints import Checkpoints
 from drsn_jax.training.loop import fit
-from drsn_jax.training.steps import TrainState, create_state, make_eval_step, make_train_step, paper_optimizer, paper_schedule
+from drsn_jax.training.optimizers import paper_optimizer, paper_schedule
+from drsn_jax.training.steps import TrainState, create_state, make_eval_step, make_train_step
 
 EXAMPLES, BATCH_SIZE, EPOCHS = 20, 8, 12
 STEPS = 3 * EPOCHS  # of a training

@@ -27,7 +27,8 @@ from drsn_jax.studies.runs import RunFolder
 from drsn_jax.training.batches import Batches
 from drsn_jax.training.checkpoints import Checkpoints, encode
 from drsn_jax.training.loop import Epoch, fit
-from drsn_jax.training.steps import create_state, make_eval_step, make_train_step, paper_optimizer, repeat_step
+from drsn_jax.training.optimizers import paper_optimizer
+from drsn_jax.training.steps import create_state, make_eval_step, make_train_step, repeat_step
 
 SCRIPT = Path(__file__).parent.parent / "experiments" / "fault_diagnosis.py"
 HEARTBEAT_SECONDS = 10

@@ -36,6 +36,7 @@ from drsn_jax.studies.trial_data import TrialData
 from drsn_jax.training.batches import Batches, steps_per_epoch
 from drsn_jax.training.checkpoints import Checkpoints
 from drsn_jax.training.loop import Epoch, fit
+from drsn_jax.training.optimizers import paper_optimizer, paper_schedule, scale_body
 from drsn_jax.training.progress import Diverged
 from drsn_jax.training.steps import (
     QUICK_COMPILATION,
@@ -45,10 +46,7 @@ from drsn_jax.training.steps import (
     make_eval_step,
     make_predict_step,
     make_train_step,
-    paper_optimizer,
-    paper_schedule,
     repeat_step,
-    scale_body,
 )
 
 

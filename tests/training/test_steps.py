@@ -18,14 +18,13 @@ from sklearn.utils.class_weight import compute_class_weight
 from drsn_jax.functional import signals
 from drsn_jax.functional.noise import add_noise
 from drsn_jax.nn.networks import drsn_cw
+from drsn_jax.training.optimizers import paper_optimizer, paper_schedule
 from drsn_jax.training.steps import (
     balanced_class_weights,
     create_state,
     make_eval_step,
     make_predict_step,
     make_train_step,
-    paper_optimizer,
-    paper_schedule,
     repeat_step,
 )
 
