@@ -75,8 +75,8 @@ def noise_grid(
         16 MiB, which its caches hold (1,000 windows: 1.3 times as fast), and one window always.
       devices: over which the cells are spread by ``pmap``; None computes on the default device.
 
-    Raises ValueError for no or unknown kinds, no levels, levels that are not a number, fewer than one repeat, no windows, windows
-    that are not finite, labels that do not fit, and where a single window in a single cell does not fit ``memory_limit``.
+    Raises ValueError for arguments that cannot be, windows that are not finite, labels that do not fit, and where a single
+    window in a single cell does not fit ``memory_limit``.
     """
     kinds, levels = tuple(kinds), tuple(map(float, snr_db))
     _check(network, windows, labels, kinds, levels, repeats, devices)

@@ -118,15 +118,10 @@ class Ablation:
 
     def _new_ensemble(self, trainings: tuple[Training, ...], examples: int) -> Ensemble:
         """The trainings of a rule as members, compiled once."""
-        return Ensemble(
-            build(trainings[0].rule, self.classes, self.shared, **self.size),
-            [training.member for training in trainings],
-            examples=examples,
-            epochs=self.epochs,
-            batch_size=self.batch_size,
-            prepare=None,
-            devices=self.devices if len(trainings) > 1 else None,
-        )
+        network = build(trainings[0].rule, self.classes, self.shared, **self.size)
+        devices = self.devices if len(trainings) > 1 else None
+        how = {"examples": examples, "epochs": self.epochs, "batch_size": self.batch_size, "devices": devices}
+        return Ensemble(network, [training.member for training in trainings], prepare=None, **how)
 
     def _train(
         self,
@@ -171,18 +166,8 @@ class Ablation:
         return min(rows, key=lambda row: row["test_snr_db"])
 
     def _test(self, network: Network, variables: Any, fold: Fold) -> NoiseGrid:
-        return noise_grid(
-            network,
-            variables,
-            fold.test.windows,
-            fold.test.labels,
-            self.kinds,
-            self.levels,
-            self.repeats,
-            self._key(),
-            prepare=None,
-            devices=self.devices,
-        )
+        asked = (fold.test.windows, fold.test.labels, self.kinds, self.levels, self.repeats, self._key())
+        return noise_grid(network, variables, *asked, prepare=None, devices=self.devices)
 
     def _key(self) -> jax.Array:
         return jax.random.fold_in(jax.random.key(self.seed), KeyPurpose.TEST_NOISE)

@@ -71,14 +71,7 @@ class Ensemble:
         order: Order | None = None,
         devices: Sequence[Device] | None = None,
     ) -> None:
-        if not members:
-            raise UserError("an ensemble has at least one member, got none")
-        if epochs < 1 or batch_size < 1:
-            raise UserError(f"a training has at least one epoch and one window a step, got {epochs} and {batch_size}")
-        if examples < 1 or (devices is not None and len(devices) == 0):
-            raise UserError("an ensemble needs at least one window, and one device where devices are given")
-        if order not in (None, "vmap", "map", "unroll"):
-            raise UserError(f"unknown order {order!r}: choose vmap, map or unroll")
+        _check(members, examples, epochs, batch_size, order, devices)
         self.members, self.epochs, self.batch_size, self.examples = tuple(members), epochs, batch_size, examples
         self.steps = -(-examples // batch_size)
         self.devices = None if devices is None else list(devices)
@@ -195,6 +188,19 @@ class Ensemble:
 
     def _noises(self) -> Any:
         return spread(self._forms.of([member.noise for member in filled(self.members, self.devices)]), self.devices)
+
+
+def _check(
+    members: Sequence[Member], examples: int, epochs: int, batch_size: int, order: str | None, devices: Sequence[Device] | None
+) -> None:
+    if not members:
+        raise UserError("an ensemble has at least one member, got none")
+    if epochs < 1 or batch_size < 1:
+        raise UserError(f"a training has at least one epoch and one window a step, got {epochs} and {batch_size}")
+    if examples < 1 or (devices is not None and len(devices) == 0):
+        raise UserError("an ensemble needs at least one window, and one device where devices are given")
+    if order not in (None, "vmap", "map", "unroll"):
+        raise UserError(f"unknown order {order!r}: choose vmap, map or unroll")
 
 
 def _summed(
