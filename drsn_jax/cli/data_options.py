@@ -18,8 +18,6 @@ from drsn_jax.data.splits import strictest_split
 from drsn_jax.data.windows import Fold, few_windows, make_folds
 
 SplitKind = Literal["condition", "group", "recording", "time", "random-windows"]
-
-
 Options = TypeVar("Options", bound="DataOptions")
 
 

@@ -18,8 +18,6 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from drsn_jax.core.errors import UserError
 
 AXIS_NAME = "devices"
-
-
 Device = Any  # jax.Device, which type checkers do not take for a type
 
 

@@ -15,11 +15,7 @@ import jax
 
 # of a training step of the paper's DRSN-CW, batch 128, on two cores, over memory that glibc keeps
 TCMALLOC_GAIN = 1.1
-
-
 YNNPACK = "--xla_cpu_experimental_ynn_fusion_type"
-
-
 # <malloc.h> of glibc
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4
 

@@ -16,11 +16,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 SHARE = 1 / 16  # of the machine's memory, that one array may take; a run has several
-
-
 UNKNOWN = 2**31  # bytes, where a system does not tell its memory
-
-
 BLOCK = 2**24  # bytes that are worked on at a time
 
 
@@ -89,8 +85,6 @@ def in_parts(function: Callable[..., np.ndarray], first: np.ndarray, *others: np
 
 
 PREFETCH = 2  # batches that are ready before they are asked for
-
-
 Item = TypeVar("Item")
 
 

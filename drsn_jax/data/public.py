@@ -21,20 +21,10 @@ from drsn_jax.data.selection import Row, cell_text, check_column, keep_rows
 
 # what makes up the class, as far as a set has it; the last is left out where it tells no two classes apart
 LABELS = {"cwru": ("fault_type", "fault_severity", "or_position", "fault_location")}
-
-
 OTHER_LABELS = ("fault_type", "fault_detail")
-
-
 CONDITIONS = ("operating_condition", "load", "speed_rpm")
-
-
 GROUPS = ("bearing_id", "run_id")
-
-
 NEEDED = ("signal_id", "recording_id", "channel", "fs", "n_samples")
-
-
 STORAGE = ("dataset", "signal_file", "signal_row_group", "signal_row")
 
 

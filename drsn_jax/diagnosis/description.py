@@ -14,11 +14,7 @@ import numpy as np
 from drsn_jax.core.errors import UserError
 
 FORMAT = 2  # 1 called the field rms_range levels
-
-
 DESCRIPTION = "model.json"
-
-
 CHECKSUM = "sha256"  # of the description without it
 
 

@@ -10,14 +10,8 @@ from drsn_jax.core.errors import UserError
 from drsn_jax.core.storage import prefetch
 
 SURE_PROBABILITY, SURE_AGREEMENT = 0.8, 0.8  # below either a diagnosis is "not sure"
-
-
 RMS_FACTOR = 2.0  # an RMS so many times beyond the usual is unlike the training data
-
-
 FEW = 5  # windows, that say little
-
-
 PART = 512  # windows that are read and computed at a time
 
 

@@ -215,6 +215,4 @@ _MAKERS: dict[str, Callable[..., jax.Array]] = {
     "laplacian": jax.random.laplace,
     "pink": _pink,
 }
-
-
 NOISE_KINDS: tuple[str, ...] = tuple(_MAKERS)

@@ -18,11 +18,7 @@ from drsn_jax.core.arrays import as_float
 from drsn_jax.nn.blocked import rows_of_a_group, sums_of_rows
 
 Module = Callable[..., nn.Module]
-
-
 Padding = str | Sequence[tuple[int, int]]
-
-
 he_normal: nn.initializers.Initializer = nn.initializers.he_normal()  # fan-in
 
 

@@ -171,20 +171,10 @@ class Network(nn.Module):
 
 
 convnet: functools.partial[Network] = functools.partial(Network, shrinkage=None, shortcut=None)
-
-
 resnet: functools.partial[Network] = functools.partial(Network, shrinkage=None)
-
-
 senet: functools.partial[Network] = functools.partial(Network, shrinkage="squeeze_excitation")
-
-
 drsn_cs: functools.partial[Network] = functools.partial(Network, shrinkage="channel_shared")
-
-
 drsn_cw: functools.partial[Network] = functools.partial(Network, shrinkage="channel_wise")
-
-
 NETWORKS: dict[str, functools.partial[Network]] = {
     "convnet": convnet,
     "resnet": resnet,

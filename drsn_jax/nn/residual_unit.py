@@ -18,8 +18,6 @@ from drsn_jax.nn.layers import BatchNorm, Module, convolution, normalisation, no
 from drsn_jax.nn.shrinkage import ChannelSharedShrinkage, ChannelWiseShrinkage, SqueezeExcitation
 
 SHRINKAGES: tuple[str, ...] = ("channel_wise", "channel_shared", "squeeze_excitation")
-
-
 SHORTCUTS: tuple[str, ...] = ("zero_padding", "projection")
 
 

@@ -13,14 +13,10 @@ from drsn_jax.studies.ablation_plan import NO_RULE, RULES
 from drsn_jax.studies.runs import read_rows, unique
 
 Row = dict[str, str]
-
-
 # Okabe & Ito, and a marker each: told apart also with red-green blindness and without colour
 STYLES = [
     ("#0072B2", "o"), ("#E69F00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#56B4E9", "v"), ("#D55E00", "P"), ("#999999", "X"),
 ]  # fmt: skip
-
-
 RULE_TITLES = {"soft": "soft", "hard": "hard", "garrote": "garrote", "firm": "firm", NO_RULE: "none (ResNet)"}
 
 

@@ -19,8 +19,6 @@ TITLES = {
     "drsn_cw": "DRSN-CW",
     BASELINE: "spectrum + logistic regression",
 }
-
-
 Row = Mapping[str, str]
 
 

@@ -28,8 +28,6 @@ from drsn_jax.core.errors import UserError
 from drsn_jax.core.files import write_atomically
 
 FORMAT = "drsn_jax checkpoint 1"
-
-
 Tree = TypeVar("Tree")
 
 

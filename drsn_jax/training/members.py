@@ -20,8 +20,6 @@ from drsn_jax.training.batches import Batches, epoch_order
 from drsn_jax.training.steps import KeyPurpose, Prepare, TrainState, make_eval_step, make_train_step
 
 Order = Literal["vmap", "map", "unroll"]
-
-
 GAUSSIAN = Noise("gaussian", 0.0)
 
 

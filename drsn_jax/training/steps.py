@@ -32,11 +32,7 @@ class KeyPurpose(enum.IntEnum):
 
 
 Batch = Mapping[str, ArrayLike]
-
-
 Metrics = dict[str, jax.Array]
-
-
 AddNoise = Callable[[jax.Array, jax.Array], jax.Array]  # (key, window) -> window, as ``functional.noise.Noise`` is
 Prepare = Callable[[jax.Array], jax.Array]  # window -> window
 
@@ -59,8 +55,6 @@ class TrainState:
 
 # what runs once need not be fast: the many random draws of an initialisation compile three times as quickly so
 QUICK_COMPILATION = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-
-
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 EvalStep = Callable[..., Metrics]
 PredictStep = Callable[[Any, ArrayLike], jax.Array]
