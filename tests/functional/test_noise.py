@@ -44,11 +44,9 @@ def long():
 # the SNR
 
 
-@pytest.mark.parametrize("kind", NOISE_KINDS)
-@pytest.mark.parametrize("shape", SHAPES)
+# one position has no frequencies for pink noise
+@pytest.mark.parametrize(("kind", "shape"), [(k, s) for k in NOISE_KINDS for s in SHAPES if (k, s) != ("pink", (1, 2))])
 def test_snr_is_exact_for_every_window(kind, shape):
-    if kind == "pink" and np.prod(shape[:-1]) == 1:
-        pytest.skip("one position has no frequencies")
     levels = np.array([-20, -1.5, 10], np.float32)
     window = windows(shape)
     noisy = noisy_grid(window, levels, kind)
@@ -289,16 +287,16 @@ def test_measure_snr_db():
 def test_one_level_for_each_window():
     windows = np.random.default_rng(0).normal(size=(3, 256, 1)).astype(np.float32)
     levels = np.array([-5.0, 0.0, 20.0], np.float32)
-    noisy = add_noise_once(jax.random.key(0), windows, levels)
-    np.testing.assert_allclose(jax.vmap(measure_snr_db)(windows, noisy - windows), levels, atol=0.01)
+    noisy = jax.jit(add_noise_once)(jax.random.key(0), windows, levels)
+    np.testing.assert_allclose(jax.jit(jax.vmap(measure_snr_db))(windows, noisy - windows), levels, atol=0.01)
     for i, level in enumerate(levels):
-        np.testing.assert_allclose(noisy[i], add_noise(jax.random.fold_in(jax.random.key(0), i), windows[i], level), atol=1e-5)
+        np.testing.assert_allclose(noisy[i], compiled(jax.random.fold_in(jax.random.key(0), i), windows[i], level), atol=1e-5)
 
 
 def test_mixed_noise_draws_its_level_from_the_range():
     window = np.random.default_rng(0).normal(size=(256, 1)).astype(np.float32)
     keys = jax.random.split(jax.random.key(1), 200)
-    noisy = jax.vmap(lambda key: add_mixed_noise(key, window, -4.0, 8.0, "laplacian"))(keys)
-    levels = np.sort(jax.vmap(lambda noise: measure_snr_db(window, noise))(noisy - window))
+    noisy = jax.jit(jax.vmap(lambda key: add_mixed_noise(key, window, -4.0, 8.0, "laplacian")))(keys)
+    levels = np.sort(jax.jit(jax.vmap(lambda noise: measure_snr_db(window, noise)))(noisy - window))
     assert -4.01 < levels[0] < levels[-1] < 8.01
     np.testing.assert_allclose(levels, np.linspace(-4, 8, 200), atol=1.5)  # uniform

@@ -1,4 +1,10 @@
-"""Thresholding rules: values, derivatives at and away from the kinks, types, transformations."""
+"""Thresholding rules: values, derivatives at and away from the kinks, types, transformations.
+
+Most are asked under ``jit``, for eager JAX compiles one operation at a time. One test compares the two:
+``test_jit_vmap_and_pmap_change_nothing``.
+"""
+
+import functools
 
 import hypothesis
 import hypothesis.extra.numpy as hnp
@@ -23,9 +29,28 @@ INF, NAN = float("inf"), float("nan")
 RULES = list(THRESHOLD_RULES)
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def compiled_gradients(rule, x, threshold):
+    return jax.grad(lambda a, b: rule(a, b).sum(), (0, 1))(x, threshold)
+
+
 def gradients(rule, x, threshold):
     """The two derivatives of an elementwise rule."""
-    return jax.grad(lambda a, b: rule(a, b).sum(), (0, 1))(jnp.asarray(x, float), jnp.asarray(threshold, float))
+    return compiled_gradients(rule, jnp.asarray(x, float), jnp.asarray(threshold, float))
+
+
+@functools.cache
+def compiled(name):
+    """A rule under ``jit``."""
+    return jax.jit(threshold_rule(name))
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def hessian(rule, x, threshold):
+    return jax.hessian(rule, (0, 1))(x, threshold)
+
+
+jvp = jax.jit(functools.partial(jax.jvp, soft_threshold))
 
 
 def formula(name, x, threshold):
@@ -61,10 +86,10 @@ PAPER = [  # x, τ, y, ∂y/∂x, ∂y/∂τ
 
 @pytest.mark.parametrize(("x", "threshold", "y", "dx", "dt"), PAPER)
 def test_soft_values_and_derivatives_are_the_papers(x, threshold, y, dx, dt):
-    assert soft_threshold(x, threshold) == y
+    assert compiled("soft")(x, threshold) == y
     assert gradients(soft_threshold, x, threshold) == (dx, dt)
     for tangents, expected in (((1.0, 0.0), dx), ((0.0, 1.0), dt), ((1.0, 1.0), dx + dt)):
-        value, tangent = jax.jvp(soft_threshold, (x, threshold), tangents)
+        value, tangent = jvp((x, threshold), tangents)
         assert (value, tangent) == (y, expected)
 
 
@@ -77,14 +102,14 @@ def test_soft_derivatives_just_outside_the_kink():
 
 def test_soft_hessian_is_zero_everywhere():
     for x, threshold, *_ in PAPER:
-        assert np.array_equal(jax.hessian(soft_threshold, (0, 1))(x, threshold), np.zeros((2, 2)))
+        assert np.array_equal(hessian(soft_threshold, x, threshold), np.zeros((2, 2)))
 
 
 @pytest.mark.parametrize("modes", ["fwd", "rev"])
 def test_soft_gradients_agree_with_differences_to_second_order(x64, modes):
     x = np.array([[-3.0, -1.4, -0.2], [0.3, 1.1, 4.0]])
-    check_grads(soft_threshold, (x, np.array([0.5, 0.7, 2.0])), order=2, modes=modes)
-    check_grads(lambda a, t: soft_threshold(a, t) ** 3, (x, np.array([[0.6], [0.8]])), order=2, modes=modes)
+    check_grads(jax.jit(soft_threshold), (x, np.array([0.5, 0.7, 2.0])), order=2, modes=modes)
+    check_grads(jax.jit(lambda a, t: soft_threshold(a, t) ** 3), (x, np.array([[0.6], [0.8]])), order=2, modes=modes)
 
 
 # all rules
@@ -96,7 +121,7 @@ THRESHOLDS = np.array([0.0, 0.3, 1.0, 2.5])
 @pytest.mark.parametrize("name", RULES)
 def test_rules_equal_their_formulas(name):
     x, threshold = GRID.astype(np.float32), THRESHOLDS.astype(np.float32)
-    np.testing.assert_allclose(threshold_rule(name)(x, threshold), formula(name, x, threshold), rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(compiled(name)(x, threshold), formula(name, x, threshold), rtol=1e-6, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -116,20 +141,19 @@ def test_rules_gradients_agree_with_their_formulas(x64, name):
 
 @pytest.mark.parametrize("name", RULES)
 def test_rules_and_gradients_are_zero_at_zero_and_finite_at_the_kinks(name):
-    rule = threshold_rule(name)
+    rule, values = threshold_rule(name), compiled(name)
     for threshold in (0.0, 1.0):
-        assert rule(0.0, threshold) == 0
+        assert values(0.0, threshold) == 0
         assert gradients(rule, 0.0, threshold) == (0, 0)
-    assert rule(1.0, 1.0) == rule(-1.0, 1.0) == 0
+    assert values(1.0, 1.0) == values(-1.0, 1.0) == 0
     for x in (-2.0, -1.0, 1.0, 2.0):
         assert np.isfinite(gradients(rule, x, 1.0)).all()
-        assert np.isfinite(jax.hessian(rule, (0, 1))(x, 1.0)).all()
+        assert np.isfinite(hessian(rule, x, 1.0)).all()
 
 
-@pytest.mark.parametrize(
-    ("rule", "jump"), [(soft_threshold, 0), (garrote_threshold, 0), (firm_threshold, 0), (hard_threshold, 1)]
-)
-def test_continuity(rule, jump):
+@pytest.mark.parametrize(("name", "jump"), [("soft", 0), ("garrote", 0), ("firm", 0), ("hard", 1)])
+def test_continuity(name, jump):
+    rule = compiled(name)
     threshold, step = 0.8, np.float32(1e-4)
     for kink in (threshold, -threshold, 2 * threshold, -2 * threshold):
         height = abs(rule(kink + step, threshold) - rule(kink - step, threshold))
@@ -149,24 +173,24 @@ def test_bias_for_large_values():
 def test_garrote_gradient_of_small_features(dtype, x, share):
     # ∂y/∂x = 1 + τ²/x² and ∂y/∂τ = -2·τ/x are small numbers, whatever the scale of x and τ
     x = jnp.asarray(x, dtype)
-    dx, dt = jax.grad(garrote_threshold, (0, 1))(x, x * share)
+    dx, dt = compiled_gradients(garrote_threshold, x, x * share)
     assert float(dx) == pytest.approx(1 + share**2, rel=0.01)
     assert float(dt) == pytest.approx(-2 * share, rel=0.01)
 
 
 @pytest.mark.parametrize("name", RULES)
 def test_nan_and_infinity(name):
-    rule = threshold_rule(name)
+    rule = compiled(name)
     values = np.array([-INF, -2, -1, 0, 0.5, 1, INF], np.float32)
     assert np.isnan(rule(np.float32(NAN), np.abs(values[1:-1]))).all()  # x
     assert np.isnan(rule(values, np.float32(NAN))).all()  # τ
     assert np.array_equal(rule(np.array([INF, -INF], np.float32), 3.0), [INF, -INF])
-    dx, dt = gradients(rule, [INF, -INF], [3.0, 0.5])
+    dx, dt = gradients(threshold_rule(name), [INF, -INF], [3.0, 0.5])
     assert np.array_equal(dx, [1, 1])
     assert np.array_equal(dt, [-1, 1] if name == "soft" else [0, 0])
     if name == "soft":
-        assert np.isnan(gradients(rule, NAN, 1.0)).all()
-        assert np.isnan(gradients(rule, 0.0, NAN)).all()
+        assert np.isnan(gradients(soft_threshold, NAN, 1.0)).all()
+        assert np.isnan(gradients(soft_threshold, 0.0, NAN)).all()
 
 
 # shapes and types
@@ -178,7 +202,7 @@ def test_thresholds_broadcast_and_their_gradient_sums(name, shape):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(2, 5, 3)).astype(np.float32)
     threshold = rng.uniform(0.1, 1, size=shape).astype(np.float32)
-    y = threshold_rule(name)(x, threshold)
+    y = compiled(name)(x, threshold)
     assert y.shape == x.shape
     np.testing.assert_allclose(y, formula(name, x, threshold), rtol=1e-5, atol=1e-6)
     dx, dt = gradients(threshold_rule(name), x, threshold)
@@ -218,7 +242,7 @@ HALF, BRAIN, SINGLE, DOUBLE = jnp.float16, jnp.bfloat16, jnp.float32, jnp.float6
     ],
 )
 def test_dtypes(name, x, threshold, expected):
-    y = threshold_rule(name)(x, threshold)
+    y = jax.eval_shape(threshold_rule(name), x, threshold)
     assert y.dtype == expected
     if jnp.issubdtype(jnp.result_type(x, threshold), jnp.inexact):
         assert y.dtype == jnp.result_type(x, threshold)
@@ -239,7 +263,7 @@ def test_values_in_every_precision(name, dtype):
     x, threshold = jnp.asarray([-4, -1, -0.5, 0, 0.25, 2.5], dtype), jnp.asarray(0.5, dtype)
     expected = formula(name, np.asarray(x, np.float64), 0.5)
     precision = float(jnp.finfo(dtype).eps)
-    np.testing.assert_allclose(np.asarray(threshold_rule(name)(x, threshold), np.float64), expected, rtol=2 * precision)
+    np.testing.assert_allclose(np.asarray(compiled(name)(x, threshold), np.float64), expected, rtol=2 * precision)
 
 
 def test_integers():
