@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import json
 
@@ -117,7 +118,8 @@ def test_over_several_devices_the_answers_are_the_same(bundle):
 def test_probabilities_are_those_of_the_pipeline(bundle):
     """Mean removed, standardised, network, temperature."""
     prepared = np.stack([signals.standardise(signals.remove_mean(window)) for window in WINDOWS])
-    logits = np.asarray(bundle.network.apply(bundle.variables, prepared, train=False))
+    apply = jax.jit(functools.partial(bundle.network.apply, train=False))
+    logits = np.asarray(apply(bundle.variables, prepared))
     np.testing.assert_allclose(bundle.logits(WINDOWS), logits, atol=1e-5)
     np.testing.assert_allclose(bundle.predict_proba(WINDOWS), softmax(logits, 1.7), atol=1e-5)
     raw = dataclasses.replace(bundle, standardise=False)

@@ -24,7 +24,8 @@ def trained():
     """Parameters that tell the classes apart a little: the classifier is made by hand from the features."""
     variables = tiny.variables()
     windows, labels = tiny.tones(60, seed=7)
-    features = np.asarray(tiny.network.apply(variables, jax.vmap(standardise)(windows), train=False, method="features"))
+    features_of = jax.jit(lambda w: tiny.network.apply(variables, jax.vmap(standardise)(w), train=False, method="features"))
+    features = np.asarray(features_of(windows))
     kernel, *_ = np.linalg.lstsq(features - features.mean(0), np.eye(tiny.CLASSES)[labels] - 1 / 3, rcond=None)
     bias = -features.mean(0) @ kernel
     classifier = {"kernel": jnp.asarray(20 * kernel, jnp.float32), "bias": jnp.asarray(20 * bias, jnp.float32)}

@@ -216,24 +216,19 @@ def test_a_dry_run(call, tmp_path):
     assert "nothing is overwritten" in str(code)
 
 
-def test_a_process_of_its_own(model, tmp_path):
-    """A whole file of 16-bit samples, one line, nothing else."""
-    soundfile.write(tmp_path / "one.wav", tone(), RATE, "PCM_16")
-    done = subprocess.run([sys.executable, SCRIPT, model, tmp_path / "one.wav"], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("\n") == 1
-    assert done.stderr == ""
-
-
-def test_a_reader_that_has_seen_enough_and_no_standard_input(model, tmp_path):
+@pytest.mark.process
+def test_processes_of_their_own(model, tmp_path):
+    """A reader that has seen enough after a line is no error; no standard input, where a stream is asked, is one."""
     soundfile.write(tmp_path / "one.wav", tone(), RATE, "PCM_16")
     asked = f"{sys.executable} {SCRIPT} {model}"
     files = 3 * f" {tmp_path / 'one.wav'}"
     done = subprocess.run(
-        ["bash", "-c", f"set -o pipefail; ({asked}{files} | head -n 1); {asked} - <&-"],
+        ["bash", "-c", f"set -o pipefail; ({asked}{files} | head -n 1) && {asked} - <&-"],
         capture_output=True,
         text=True,
         check=False,
     )
     assert done.stdout.count("\n") == 1
+    assert ": not sure" in done.stdout or ", probability" in done.stdout
     assert done.stderr == "error: standard input is closed\n"
+    assert done.returncode == 1

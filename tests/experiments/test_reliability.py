@@ -32,6 +32,7 @@ from drsn_jax.training.steps import make_train_step
 SCRIPT = Path(__file__).parents[2] / "experiments" / "fault_diagnosis.py"
 POINTS = ("before", "half", "synced", "renamed")  # of the writing of a checkpoint
 TABLES = ("results", "confusion", "by_recording")
+pytestmark = pytest.mark.process
 
 
 def short_and_long(names, short, long):
@@ -199,7 +200,7 @@ def test_memory_does_not_grow(processes, tmp_path, tell, steps, settled, mapped)
 def test_replicas_do_not_drift(tell, steps):
     devices, began = choose_devices(8), time.monotonic()
     noise = functools.partial(add_noise, snr_db=0.0)
-    step = pmap_step(make_train_step(tiny.network, short_training.optimizer, noise=noise, axis_name=AXIS_NAME), devices)
+    step = pmap_step(make_train_step(tiny.network, tiny.optimizer, noise=noise, axis_name=AXIS_NAME), devices)
     start = short_training.new_state()
     before, state = tiny.leaves(start.params), replicate(start, devices)
     batches = [shard(tiny.batch(16, seed, "unequal"), 8) for seed in range(10)]

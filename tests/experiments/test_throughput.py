@@ -79,7 +79,7 @@ def test_rates_are_plausible():
     assert all(1e7 < rate < 1e15 for rate in found)
 
 
-@pytest.mark.parametrize(("size", "network"), [("paper", "drsn_cw"), ("images", "drsn_cs"), ("images", "resnet")])
+@pytest.mark.parametrize(("size", "network"), [("paper", "drsn_cw"), ("images", "drsn_cs")])
 def test_the_network_for_pytorch_is_ours(network, size, tmp_path):
     """Logits with running and with batch statistics, and three steps of training: losses, parameters, running statistics."""
     torch = pytest.importorskip("torch", reason="PyTorch is not installed: its network is not compared with ours")
@@ -110,6 +110,7 @@ def test_the_network_for_pytorch_is_ours(network, size, tmp_path):
     assert torch.is_grad_enabled()
 
 
+@pytest.mark.process
 def test_a_process_works_on_command(weights, plan):
     worker = Worker(SHORT, "ours", weights, plan, None)
     try:
@@ -126,6 +127,7 @@ def test_a_process_works_on_command(weights, plan):
         worker.close()
 
 
+@pytest.mark.process
 def test_a_process_that_fails_says_why(weights, plan):
     with pytest.raises(WorkerError, match="ShapeError"):
         Worker(dataclasses.replace(SHORT, size="images"), "ours", weights, plan, None)
@@ -197,6 +199,7 @@ def test_options_that_cannot_be_run(script, monkeypatch, arguments, message):
     assert message in call(script, monkeypatch, *arguments)
 
 
+@pytest.mark.process
 def test_a_dry_run_without_pytorch(tmp_path):
     """As a user without it runs the script."""
     # hides PyTorch where it is installed

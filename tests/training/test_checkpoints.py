@@ -155,7 +155,7 @@ def new_step(state, count):
 
         return jax.jit(step, donate_argnums=0), state, tiny.batch(8)
     devices = choose_devices(count)
-    step = make_train_step(tiny.network, short_training.optimizer, axis_name=AXIS_NAME)
+    step = make_train_step(tiny.network, tiny.optimizer, axis_name=AXIS_NAME)
     return pmap_step(step, devices), replicate(state, devices), shard(tiny.batch(8), count)
 
 
@@ -536,7 +536,7 @@ def test_another_tree_is_refused(other, message):
 def test_another_network_or_optimiser_is_refused(kept, state):
     kept.save(1, state, {})
     windows, key = np.zeros((1, tiny.LENGTH, 1)), jax.random.key(0)
-    wider = create_state(tiny.network.clone(widths=(4, 4)), short_training.optimizer, key, windows)
+    wider = create_state(tiny.network.clone(widths=(4, 4)), tiny.optimizer, key, windows)
     with pytest.raises(CheckpointError, match=r"batch_stats/\S+: float32\[3\] there, float32\[4\] here; .*; and \d+ more\)$"):
         kept.restore(wider)
     adam = create_state(tiny.network, optax.adam(1e-3), key, windows)
