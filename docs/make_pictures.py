@@ -32,14 +32,14 @@ def main() -> None:
     recordings = d.data.drivetrain_recordings(windows=12)
     fold = d.data.make_folds(recordings, "recording", window_length=2048, train_stride=2048)[0]()
     network = d.drsn_cw(classes=len(STATES), standardise=True)
-    batches = d.Batches(fold.train, fold.train_labels, BATCH_SIZE)
+    batches = d.Batches(fold.train.windows, fold.train.labels, BATCH_SIZE)
     optimizer = d.paper_optimizer(EPOCHS * batches.steps)
     step = jax.jit(d.make_train_step(network, optimizer, noise=d.Noise("gaussian", (-5.0, 5.0))), donate_argnums=0)
-    state = d.create_state(network, optimizer, jax.random.key(0), fold.train[:1])
+    state = d.create_state(network, optimizer, jax.random.key(0), fold.train.windows[:1])
     for epoch in d.fit(step, state, batches, epochs=EPOCHS):
         state = epoch.state
         print(f"epoch {epoch.number} of {EPOCHS}: loss {epoch.loss:.3f}, accuracy {epoch.accuracy:.3f}", flush=True)
-    clean = fold.test[np.flatnonzero(fold.test_labels == STATES.index(STATE))[0]]
+    clean = fold.test.windows[np.flatnonzero(fold.test.labels == STATES.index(STATE))[0]]
     noisy = np.asarray(d.add_noise(jax.random.key(1), clean, SNR_DB))
     draw(FILE, network, state.variables, clean, noisy, STATES, STATE)
     print(FILE)
