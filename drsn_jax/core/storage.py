@@ -17,11 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 SHARE = 1 / 16  # share of the machine's memory that one array may take; a run has several arrays
-
-
 UNKNOWN = 2**31  # bytes of memory to assume if the system does not tell
-
-
 BLOCK = 2**24  # bytes of an array in a file that are worked on at a time
 
 
@@ -93,8 +89,6 @@ def in_parts(function: Callable[..., np.ndarray], first: np.ndarray, *others: np
 
 
 PREFETCH = 2  # batches that are made before they are asked for
-
-
 Item = TypeVar("Item")
 
 
