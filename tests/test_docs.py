@@ -125,8 +125,8 @@ def test_the_examples_run(page, tmp_path, monkeypatch):
 # --- commands
 
 
-class Parsed(Exception):
-    """Ends a script when it has understood its options."""
+class Parsed(BaseException):
+    """Ends a script when it has understood its options; no Exception, which the scripts turn into a message."""
 
 
 def commands(page: str) -> Iterator[list[str]]:
