@@ -6,7 +6,7 @@ from typing import get_args
 import tiny
 
 from drsn_jax.cli.data_options import SplitKind
-from drsn_jax.data.splits import SPLITS
+from drsn_jax.data.split_choice import SPLITS
 from drsn_jax.functional.noise import NOISE_KINDS
 from drsn_jax.functional.thresholding import THRESHOLD_RULES
 from drsn_jax.nn.networks import NETWORKS
