@@ -197,11 +197,6 @@ def test_trainings_that_diverge_are_told_at_the_end(call, tmp_path, monkeypatch,
     assert "| ResNet | 498 |" in capsys.readouterr().out
 
 
-def test_all_noise_kinds_and_none():
-    found = noises(("gaussian", "pink"), (-5.0, float("inf")))
-    assert found == [("gaussian", -5.0), ("none", float("inf")), ("pink", -5.0)]
-
-
 def test_the_papers_preset(script):
     options = run_options.parse(script.Options, "", script.PRESETS, ["--preset", "paper", "--epochs", "3"])
     assert (options.epochs, options.folds, options.all_folds, options.fixed_noise) == (3, 10, True, True)
