@@ -1,4 +1,4 @@
-"""What an ablation found, in sentences that its numbers bear out, and a page with them and the figures."""
+"""The report of an ablation: sentences that its numbers support, and a page with these and the figures."""
 
 import base64
 import html
@@ -33,7 +33,7 @@ STYLE = (
 
 
 def sentences(folder: str | Path) -> dict[str, list[str]]:
-    """What each figure means, by its name in ``ablation_figures.draw_all``."""
+    """Return the sentences that say what each figure shows, by the name of the figure in ``ablation_figures.draw_all``."""
     rows = read_rows(Path(folder) / "results.csv")
     soft = [row for row in rows if row["rule"] == "soft"]
     found = {
@@ -47,9 +47,12 @@ def sentences(folder: str | Path) -> dict[str, list[str]]:
 
 
 def compare(one: Sequence[Row], other: Sequence[Row]) -> Interval:
-    """The difference of accuracy in points, means over the test conditions that both have: with several seeds the interval of
-    Student's t over them, else that of two shares of so many windows (which are not independent within a recording: rather
-    too narrow)."""
+    """Return the difference of accuracy, ``one`` minus ``other``, in percentage points, with a 95 % interval.
+
+    It is the mean over the test conditions that both have. With several seeds the interval is that of Student's t over the seeds.
+    With one seed it is that of a difference of two shares of so many windows, which is rather too narrow, because the windows of
+    one recording are not independent. Both numbers are NaN if there is no common condition.
+    """
     pairs = [
         (a, b) for a in one for b in other if all(a[column] == b[column] for column in ("seed", "test_noise", "test_snr_db"))
     ]
@@ -67,17 +70,17 @@ def compare(one: Sequence[Row], other: Sequence[Row]) -> Interval:
 
 
 def verdict(found: Interval) -> str:
-    """A difference in words: above, below, or not told apart."""
+    """Return a difference in words, as the middle of a sentence: above, below, or not told apart."""
     if math.isnan(found.mean):
         return "cannot be compared with"
     points = f"{abs(found.mean):.1f} points (± {found.half_width:.1f})"
-    if abs(found.mean) <= max(found.half_width, 0.05):  # which is written as 0.0
+    if abs(found.mean) <= max(found.half_width, 0.05):  # a difference that would be written as 0.0
         return f"cannot be told apart ({found.mean:+.1f} ± {found.half_width:.1f} points) from"
     return f"is {points} {'above' if found.mean > 0 else 'below'}"
 
 
 def write_report(folder: str | Path, figures: Mapping[str, Path], settings: Mapping[str, Any]) -> Path:
-    """``report.html`` in the folder, with the figures inside it: it opens from disk, without a network."""
+    """Write ``report.html`` into the folder and return its path; the figures are part of the file, so that it opens offline."""
     folder = Path(folder)
     told = sentences(folder)
     parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>Noise ablation</title><style>{STYLE}</style>"]
