@@ -204,8 +204,8 @@ def load(path: str | os.PathLike[str]) -> Bundle:
     try:
         arrays = safetensors.numpy.load(weights)
         # the first bundles have ``standardise`` among their own fields and not among those of the network
-        given = {"standardise": description["standardise"], **description["network"]}
-        values: dict[str, Any] = {name: tuple(v) if isinstance(v := given[name], list) else v for name in FIELDS}
+        network_fields = {"standardise": description["standardise"], **description["network"]}
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v := network_fields[name], list) else v for name in FIELDS}
         values["dtype"] = jnp.dtype(values["dtype"]) if values["dtype"] else None
         network = Network(**values)
         own = {f.name for f in dataclasses.fields(Bundle)} - {"network", "variables"}
@@ -215,8 +215,8 @@ def load(path: str | os.PathLike[str]) -> Bundle:
         rms_range = None if facts["rms_range"] is None else tuple(map(float, facts["rms_range"]))
         facts |= {"classes": tuple(facts["classes"]), "rms_range": rms_range}
     except Exception as error:  # a description that was not written by ``save`` can be wrong in any place
-        told = " ".join(str(error).split()) or type(error).__name__
-        raise BundleError(f"{folder / DESCRIPTION} does not describe a model of this version: {told[:200]}") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise BundleError(f"{folder / DESCRIPTION} does not describe a model of this version: {reason[:200]}") from error
     named = dict(named_leaves(wanted))
     found = {name: f"{a.dtype}{list(a.shape)}" for name, a in arrays.items()}
     expected = {name: f"{leaf.dtype}{list(leaf.shape)}" for name, leaf in named.items()}

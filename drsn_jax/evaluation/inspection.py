@@ -95,12 +95,12 @@ def shrinkages(network: Network, variables: Any, window: np.ndarray) -> list[Shr
         return kept
 
     kept = jax.device_get(jax.jit(run)(variables, windows))
-    found = []
+    results = []
     for unit in _units(network):
         inner, sown = kept["intermediates"][unit], kept["thresholds"][unit][ATTENTION]
         before, after = (np.asarray(inner[name]["__call__"][0][0]) for name in ("conv_2", ATTENTION))
-        found.append(Shrinkage(unit, before, after, np.asarray(sown["threshold"][0][0])))
-    return found
+        results.append(Shrinkage(unit, before, after, np.asarray(sown["threshold"][0][0])))
+    return results
 
 
 def zeros_by_window(network: Network) -> Callable[[Any, jax.Array], jax.Array]:
@@ -110,8 +110,8 @@ def zeros_by_window(network: Network) -> Callable[[Any, jax.Array], jax.Array]:
     """
 
     def zeros(variables: Any, windows: jax.Array) -> jax.Array:
-        found = _sown(network, variables, windows)
-        return jnp.mean(jnp.stack([jnp.mean(unit["zeros"], -1) for unit in found.values()]), 0)
+        units = _sown(network, variables, windows)
+        return jnp.mean(jnp.stack([jnp.mean(unit["zeros"], -1) for unit in units.values()]), 0)
 
     return zeros
 

@@ -69,8 +69,8 @@ def bootstrap_interval(values: Sequence[float], counts: Sequence[int], *, seed: 
     sample, weights = np.asarray(values, float), np.asarray(counts, float)
     if len(sample) < 2:
         return Interval(float(sample.mean()), float("nan"))
-    chosen = np.random.default_rng(seed).integers(len(sample), size=(draws, len(sample)))
-    means = (sample * weights)[chosen].sum(1) / weights[chosen].sum(1)
+    resampled = np.random.default_rng(seed).integers(len(sample), size=(draws, len(sample)))
+    means = (sample * weights)[resampled].sum(1) / weights[resampled].sum(1)
     low, high = np.percentile(means, [2.5, 97.5])
     return Interval(float(np.average(sample, weights=weights)), float(high - low) / 2)
 
@@ -104,8 +104,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         raise ValueError("a temperature needs held-out examples")
 
     loss = lambda log_temperature: cross_entropy(logits, labels, float(np.exp(log_temperature)))  # noqa: E731
-    found: Any = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded")
-    return float(np.exp(found.x))
+    optimum: Any = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded")
+    return float(np.exp(optimum.x))
 
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
@@ -117,9 +117,9 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bi
     Source: Guo et al., ICML 2017, equation 3.
     """
     confidence, correct = probabilities.max(-1), probabilities.argmax(-1) == labels
-    which = np.minimum((confidence * bins).astype(int), bins - 1)
+    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
     total = 0.0
-    for number in np.unique(which):
-        inside = which == number
+    for number in np.unique(bin_of):
+        inside = bin_of == number
         total += inside.sum() * abs(correct[inside].mean() - confidence[inside].mean())
     return float(total / len(labels))

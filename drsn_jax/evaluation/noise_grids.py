@@ -85,10 +85,10 @@ def noise_grid(
     windows, labels = jnp.asarray(windows), jnp.asarray(labels)
     examples = len(windows)
     devices = None if devices is None else list(devices)
-    one = _bytes_of_a_window(network, windows.shape[1:], windows.dtype, prepare)  # pyright: ignore[reportArgumentType]
+    window_bytes = _bytes_of_a_window(network, windows.shape[1:], windows.dtype, prepare)  # pyright: ignore[reportArgumentType]
     if memory_limit is None:
-        memory_limit = max(one, 2**24 if (devices or jax.local_devices())[0].platform == "cpu" else 2**28)
-    cells, size = _chunk(one, examples, len(levels) * repeats, memory_limit)
+        memory_limit = max(window_bytes, 2**24 if (devices or jax.local_devices())[0].platform == "cpu" else 2**28)
+    cells, size = _chunk(window_bytes, examples, len(levels) * repeats, memory_limit)
     count = 1 if devices is None else len(devices)
     cells = min(cells, -(-len(levels) * repeats // count))
 
@@ -98,13 +98,13 @@ def noise_grid(
     # the grid is filled up with copies of its first cells, whose results are cut off at the end
     cell = np.resize(np.arange(len(level_of)), (count, rows, cells))
     cell_levels, cell_keys = jnp.asarray(level_of[cell], jnp.float32), keys[repeat_of[cell]]
-    asked: Any = (network, kinds, prepare, None if devices is None else tuple(devices))
-    evaluate = _evaluator(*asked)
+    settings: Any = (network, kinds, prepare, None if devices is None else tuple(devices))
+    evaluate = _evaluator(*settings)
     if devices is None:
         cell_levels, cell_keys = cell_levels[0], cell_keys[0]
-    found = jax.device_get(evaluate(variables, _blocks(windows, labels, size), cell_levels, cell_keys))
+    results = jax.device_get(evaluate(variables, _blocks(windows, labels, size), cell_levels, cell_keys))
     shape = (len(kinds), len(levels), repeats)
-    confusion, loss = (_arranged(array if devices is not None else array[None], shape) for array in found)
+    confusion, loss = (_arranged(array if devices is not None else array[None], shape) for array in results)
     confusion = np.rint(confusion).astype(np.int64)
     right = np.trace(confusion, axis1=-2, axis2=-1)
     return NoiseGrid(kinds, levels, right / examples, loss / examples, confusion.sum(-2).max(-1) / examples, confusion)
@@ -148,8 +148,8 @@ def _evaluator(
             parts = _map(lambda block: each(variables, block, level, key), blocks)
             return jax.tree.map(lambda part: part.sum(0), parts)
 
-        found = [_map(lambda pair, kind=kind: row(kind, *pair), (levels, keys)) for kind in kinds]
-        return jax.tree.map(lambda *each: jnp.stack(each), *found)
+        by_kind = [_map(lambda pair, kind=kind: row(kind, *pair), (levels, keys)) for kind in kinds]
+        return jax.tree.map(lambda *each: jnp.stack(each), *by_kind)
 
     if devices is None:
         return jax.jit(evaluate)
@@ -160,8 +160,8 @@ def _map(function: Callable[[Any], Any], items: Any) -> Any:
     """Apply ``lax.map``, but without a loop if there is one item, because XLA's convolutions are slow in loops on a CPU."""
     if len(jax.tree.leaves(items)[0]) > 1:
         return jax.lax.map(function, items)
-    one = function(jax.tree.map(lambda leaf: leaf[0], items))
-    return jax.tree.map(lambda leaf: leaf[None], one)
+    result = function(jax.tree.map(lambda leaf: leaf[0], items))
+    return jax.tree.map(lambda leaf: leaf[None], result)
 
 
 def _chunk(one: int, examples: int, cells: int, limit: int) -> tuple[int, int]:

@@ -98,9 +98,9 @@ def ensemble_predict(
     if count == 0 or len(windows) == 0:
         raise ValueError(f"an ensemble is asked with members about windows, got {count} and {len(windows)}")
     check_finite(windows)
-    asked = _compiled(network, prepare)  # pyright: ignore[reportArgumentType]
-    each = [predict(asked, jax.tree.map(lambda leaf: leaf[i], variables), windows, batch_size) for i in range(count)]  # noqa: B023
-    members = softmax(np.stack(each))
+    step = _compiled(network, prepare)  # pyright: ignore[reportArgumentType]
+    logits = [predict(step, jax.tree.map(lambda leaf: leaf[i], variables), windows, batch_size) for i in range(count)]  # noqa: B023
+    members = softmax(np.stack(logits))
     mean = members.mean(0)
     return EnsemblePrediction(mean, np.maximum(_entropy(mean) - _entropy(members).mean(0), 0), members)
 

@@ -101,9 +101,9 @@ class Ablation:
     def noisy_windows(self, fold: Fold, count: int, level: float) -> np.ndarray:
         """Return ``count`` evenly spaced test windows with exactly the noise of the first repeat of the test."""
         windows = fold.test.windows
-        chosen = np.linspace(0, len(windows) - 1, min(count, len(windows))).astype(int)
-        keys = example_keys(jax.random.fold_in(self._key(), 0), len(windows))[chosen]
-        return np.asarray(jax.vmap(Noise(self.kinds[0], level))(keys, windows[chosen]))
+        numbers = np.linspace(0, len(windows) - 1, min(count, len(windows))).astype(int)
+        keys = example_keys(jax.random.fold_in(self._key(), 0), len(windows))[numbers]
+        return np.asarray(jax.vmap(Noise(self.kinds[0], level))(keys, windows[numbers]))
 
     def threshold_rows(self, training: Training, network: Network, variables: Any, fold: Fold) -> Iterator[dict[str, Any]]:
         """Yield a row about the thresholds of each unit at each level of the first kind of noise."""
@@ -156,8 +156,8 @@ class Ablation:
             if diverged[number]:
                 yield {**training.columns, "accuracy": None}
             else:
-                one = jax.tree.map(lambda leaf: leaf[number], variables)  # noqa: B023
-                yield self._write(training, ensemble.network, one, fold, folder)
+                own = jax.tree.map(lambda leaf: leaf[number], variables)  # noqa: B023
+                yield self._write(training, ensemble.network, own, fold, folder)
         if checkpoints is not None and not diverged.any():
             checkpoints.remove()
 

@@ -30,7 +30,7 @@ def draw_all(folder: str | Path) -> dict[str, Path]:
     The names are ``levels``, ``kinds``, ``range``, ``rules``, ``thresholds`` and ``window``. The functions for single figures
     return None if there are no rows for theirs.
     """
-    found = {
+    files = {
         "levels": level_matrix(folder),
         "kinds": kind_matrix(folder),
         "range": range_curves(folder),
@@ -38,7 +38,7 @@ def draw_all(folder: str | Path) -> dict[str, Path]:
         "thresholds": threshold_curves(folder),
         "window": window_picture(folder),
     }
-    return {name: file for name, file in found.items() if file is not None}
+    return {name: file for name, file in files.items() if file is not None}
 
 
 def level_matrix(folder: str | Path) -> Path | None:
@@ -109,8 +109,8 @@ def rule_curves(folder: str | Path) -> Path | None:
     def draw(panel: Any, level: str) -> None:
         rows_there = rows_of_rules(rows, level)
         for i, rule in enumerate(RULES):
-            if chosen := [row for row in rows_there if row["rule"] == rule]:
-                curve(panel, i, chosen, RULE_TITLES[rule])
+            if of_rule := [row for row in rows_there if row["rule"] == rule]:
+                curve(panel, i, of_rule, RULE_TITLES[rule])
 
     def title(level: str) -> str:
         noise = rows_of_rules(rows, level)[0]["test_noise"]
@@ -139,7 +139,7 @@ def threshold_curves(folder: str | Path) -> Path | None:
     rows = rows_of_thresholds(folder)
     if not rows:
         return None
-    chosen = rows[0]["train_snr_db"]
+    trained = rows[0]["train_snr_db"]
     units, tested = unique(rows, "unit"), levels(rows, "test_snr_db")
     figure, panels = subplots(1, 2, figsize=(3.2 + 1.1 * len(tested) * 2, 2.0 + 0.3 * len(units)), sharey=True)
     for panel, column, title in ((panels[0], "alpha", "mean α"), (panels[1], "zeros", "share set to zero, %")):
@@ -149,7 +149,7 @@ def threshold_curves(folder: str | Path) -> Path | None:
         panel.set_xlabel("SNR of the input, dB")
         panel.set_title(title)
         figure.colorbar(image, ax=panel, shrink=0.9)
-    figure.suptitle(f"thresholds of the network trained at {label(chosen)} dB", fontsize=11)
+    figure.suptitle(f"thresholds of the network trained at {label(trained)} dB", fontsize=11)
     return save_figure(figure, Path(folder) / "thresholds.png")
 
 
@@ -189,8 +189,8 @@ def rows_of_thresholds(folder: str | Path) -> list[Row]:
     rows = [r for r in read_rows(Path(folder) / "thresholds.csv") if r["rule"] == "soft"]
     rows = [r for r in rows if r["train_noise"] in (r["test_noise"], "none")]
     trained = levels(rows, "train_snr_db")
-    chosen = next((level for level in trained if ".." in level), next(iter(trained), None))
-    return [r for r in rows if r["train_snr_db"] == chosen]
+    shown = next((level for level in trained if ".." in level), next(iter(trained), None))
+    return [r for r in rows if r["train_snr_db"] == shown]
 
 
 def heat_map(

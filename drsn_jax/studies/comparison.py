@@ -130,9 +130,9 @@ class Comparison:
 
     def _trainer(self, network: str, examples: int) -> Trainer:
         """Make the trainer of one network, whose compiled steps all noises and seeds share."""
-        made = self.init_from.network if self.init_from else NETWORKS[network](classes=len(self.classes), **self.size)
+        base = self.init_from.network if self.init_from else NETWORKS[network](classes=len(self.classes), **self.size)
         return Trainer(
-            made.clone(classes=len(self.classes)),
+            base.clone(classes=len(self.classes)),
             self.config,
             examples=examples,
             devices=self.devices,
@@ -165,13 +165,13 @@ class Comparison:
         if result.network is None:
             return
         if trial.network not in feature_files(folder.path) and len(data.test.windows):
-            chosen = np.unique(np.linspace(0, len(data.test.windows) - 1, MOST_FEATURES).astype(int))
-            features = pooled_features(result.network, result.variables, data.test.windows[chosen])
-            write_features(folder.path, trial.network, features, data.test.labels[chosen], self.classes)
+            numbers = np.unique(np.linspace(0, len(data.test.windows) - 1, MOST_FEATURES).astype(int))
+            features = pooled_features(result.network, result.variables, data.test.windows[numbers])
+            write_features(folder.path, trial.network, features, data.test.labels[numbers], self.classes)
         if self.best_model is not None:
-            one = len(self.noises) == 1
+            single_noise = len(self.noises) == 1
             # a function, so that the noises are drawn only for a network that is kept
-            tests = lambda: [data] if one else [self._data(fold, noise, trial.seed) for noise in self.noises]  # noqa: E731
+            tests = lambda: [data] if single_noise else [self._data(fold, noise, trial.seed) for noise in self.noises]  # noqa: E731
             self.best_model.offer(trial, data, fold, result, tests)
 
     def _data(self, fold: Fold, noise: Noise, seed: int) -> TrialData:

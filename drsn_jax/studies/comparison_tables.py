@@ -74,8 +74,8 @@ def summarise(folder: str | Path, reference: str = "resnet") -> list[Line]:
             paired = _by_trial(common, lambda row: _test(row) - other[_condition(row)])
             difference = t_interval([100 * value for value in paired.values()])
             if np.isnan(difference.half_width):
-                chosen = {_condition(row) for row in common}
-                rows = [row for row in by_recording if _condition(row) in chosen]
+                conditions = {_condition(row) for row in common}
+                rows = [row for row in by_recording if _condition(row) in conditions]
                 difference, bootstrapped = _bootstrap(rows, network, reference), True
         parameters = int(of_network[0]["parameters"])
         time = float(np.mean(seconds[network])) if seconds[network] else float("nan")
@@ -135,7 +135,7 @@ def _by_trial(rows: Iterable[Row], value: Callable[[Row], float]) -> dict[tuple[
     values = defaultdict(list)
     for row in rows:
         values[row["fold"], row["seed"]].append(value(row))
-    return {trial: float(np.mean(found)) for trial, found in values.items()}
+    return {trial: float(np.mean(of_trial)) for trial, of_trial in values.items()}
 
 
 def _bootstrap(rows: Iterable[Row], network: str, reference: str) -> Interval:

@@ -37,5 +37,5 @@ TEST_ACCURACY: dict[str, dict[str, tuple[float, ...]]] = {
 
 def paper_accuracy(kind: str, network: str, snr_db: float) -> float | None:
     """Return the paper's test accuracy in %, or None if the paper has none for this noise and network."""
-    found = TEST_ACCURACY.get(kind, {}).get(network)
-    return None if found is None or snr_db not in LEVELS_DB else found[LEVELS_DB.index(snr_db)]
+    accuracies = TEST_ACCURACY.get(kind, {}).get(network)
+    return None if accuracies is None or snr_db not in LEVELS_DB else accuracies[LEVELS_DB.index(snr_db)]

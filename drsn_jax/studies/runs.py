@@ -112,8 +112,8 @@ class RunFolder:
         if not is_main_process():
             return
         new = {name: str(rows[0][name]) for name in key}
-        found = read_rows(self.path / f"{table}.csv")
-        kept = [row for row in found if not key or any(row[name] != value for name, value in new.items())]
+        present = read_rows(self.path / f"{table}.csv")
+        kept = [row for row in present if not key or any(row[name] != value for name, value in new.items())]
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()

@@ -71,8 +71,8 @@ def _noisy(windows: np.ndarray, seed: int, purpose: KeyPurpose, noise: Noise) ->
     root = jax.random.key(seed)
     if noise.is_range:
         low, high = noise.snr_db
-        drawn = jax.random.fold_in(jax.random.fold_in(root, KeyPurpose.LEVELS), purpose)
-        levels = np.asarray(jax.random.uniform(drawn, (len(windows),), minval=low, maxval=high))
+        level_key = jax.random.fold_in(jax.random.fold_in(root, KeyPurpose.LEVELS), purpose)
+        levels = np.asarray(jax.random.uniform(level_key, (len(windows),), minval=low, maxval=high))
     else:
         levels = np.full(len(windows), noise.snr_db, np.float32)
     key = jax.random.fold_in(root, purpose)

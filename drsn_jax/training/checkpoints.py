@@ -120,8 +120,8 @@ class Checkpoints:
 
     def _files(self) -> list[Path]:
         """Return the files of the checkpoints, the newest first."""
-        found = self.folder.iterdir() if self.folder.is_dir() else ()
-        named = (file for file in found if re.fullmatch(r"step-\d{10}\.safetensors", file.name))
+        entries = self.folder.iterdir() if self.folder.is_dir() else ()
+        named = (file for file in entries if re.fullmatch(r"step-\d{10}\.safetensors", file.name))
         return sorted((file for file in named if file.is_file()), reverse=True)
 
     def _sweep(self) -> None:

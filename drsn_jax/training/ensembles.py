@@ -209,8 +209,8 @@ def _summed(
     """Return the metrics of all members, summed over the windows; the last batch is filled up with windows of weight 0."""
     sums = []
     for start in range(0, len(windows), batch_size):
-        chosen = np.resize(np.arange(start, min(start + batch_size, len(windows))), batch_size)
+        numbers = np.resize(np.arange(start, min(start + batch_size, len(windows))), batch_size)
         weights = (np.arange(batch_size) < len(windows) - start).astype(np.float32)
-        batch = {"windows": windows[chosen], "labels": labels[chosen], "weights": weights, "start": np.int32(start)}
+        batch = {"windows": windows[numbers], "labels": labels[numbers], "weights": weights, "start": np.int32(start)}
         sums.append(evaluation(variables, batch, own))
     return jax.tree.map(lambda *values: np.sum(values, axis=0), *jax.device_get(sums))
