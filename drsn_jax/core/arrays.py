@@ -43,8 +43,8 @@ def check_finite(windows: ArrayLike) -> None:
 
 def check_labels(labels: ArrayLike, count: int, classes: int) -> None:
     """Raise ValueError unless ``labels`` are ``count`` integers from 0 to ``classes - 1``."""
-    found = np.asarray(labels)
-    if found.shape != (count,):
-        raise ValueError(f"{count} windows need a label each, an array ({count},), got the shape {found.shape}")
-    if not np.issubdtype(found.dtype, np.integer) or found.min() < 0 or found.max() >= classes:
-        raise ValueError(f"labels are integers from 0 to {classes - 1}, got {found.dtype} from {found.min()} to {found.max()}")
+    array = np.asarray(labels)
+    if array.shape != (count,):
+        raise ValueError(f"{count} windows need a label each, an array ({count},), got the shape {array.shape}")
+    if not np.issubdtype(array.dtype, np.integer) or array.min() < 0 or array.max() >= classes:
+        raise ValueError(f"labels are integers from 0 to {classes - 1}, got {array.dtype} from {array.min()} to {array.max()}")

@@ -75,8 +75,8 @@ def pmap_evaluate(step: Callable[..., Any], devices: Sequence[Device]) -> Callab
     Place the variables with ``replicate`` and cut the batch with ``shard``. With several processes the map is over the devices of
     all processes.
     """
-    chosen = list(devices) if jax.process_count() == 1 else None
-    return jax.pmap(step, axis_name=AXIS_NAME, in_axes=(None, 0), out_axes=None, devices=chosen)
+    local = list(devices) if jax.process_count() == 1 else None
+    return jax.pmap(step, axis_name=AXIS_NAME, in_axes=(None, 0), out_axes=None, devices=local)
 
 
 def pmap_parts(step: Callable[..., Any], devices: Sequence[Device], in_axes: Sequence[int | None], **options: Any) -> Any:

@@ -109,8 +109,8 @@ def spare_tcmalloc() -> str | None:
         return None
     folders = ("/usr/lib/*", "/usr/lib64", "/usr/lib", "/usr/local/lib")
     names = ("libtcmalloc_minimal.so*", "libtcmalloc.so*")
-    found = (path for name in names for folder in folders for path in sorted(glob.glob(f"{folder}/{name}")))
-    return next(found, None)
+    libraries = (path for name in names for folder in folders for path in sorted(glob.glob(f"{folder}/{name}")))
+    return next(libraries, None)
 
 
 def cache_folder() -> Path:

@@ -1,4 +1,11 @@
-"""Diagnosis: a trained network on disk, and what it says about a recording."""
+"""Diagnosis: a trained network on disk, and what it says about a recording.
+
+- ``bundle``: a network with all that is needed to use it, and how it is saved and loaded.
+- ``description``: ``model.json`` of a bundle. A new fact about a model goes into ``description.FACTS`` and the fields of
+  ``bundle.Bundle``.
+- ``diagnosis``: from the probabilities of windows to one answer. A new warning goes into ``diagnosis._warnings``.
+- ``pictures``: the figure of a diagnosis.
+"""
 
 from drsn_jax.diagnosis.bundle import Bundle as Bundle
 from drsn_jax.diagnosis.bundle import load as load

@@ -33,28 +33,32 @@ from drsn_jax.nn.layers import BatchNorm
 from drsn_jax.nn.networks import Network, for_platform
 
 WEIGHTS = "weights.safetensors"
-# the fields of a network that a description leaves out: modules of the user's own, how it is computed, and Linen's own fields
+
+
+# fields of a network that a description leaves out: the user's own modules, the way it is computed, and Linen's own fields
 NOT_SAVED = ("conv", "norm", "axis_name", "implementation", "platform", "parent", "name")
 FIELDS = tuple(f.name for f in dataclasses.fields(Network) if f.name not in NOT_SAVED)
 
 
 @dataclass(eq=False)
 class Bundle:
-    """A trained network and what it knows of its data.
+    """A trained network, and the facts about its data that are needed to use it.
 
     Fields:
-      network: as built by ``Network``, with flax's convolution and this package's norm. Where it was trained on standardised
-        windows, it standardises them itself (``Network.standardise``).
+      network: a ``Network`` with flax's convolution and this package's norm. If it was trained on standardised windows, it
+        standardises them itself (``Network.standardise``).
       variables: ``{"params", "batch_stats"}``.
       classes: the names of the classes.
-      window_length, stride: of the training windows, in samples.
-      sampling_rate: in Hz.
-      channel: which signals of a file it was trained on (see ``data.channels``), for readers.
-      channels: how many those are.
+      window_length, stride: the length of the training windows and the step from one to the next, in samples.
+      sampling_rate: the sampling rate of the training data, in Hz.
+      channel: the names of the signals of a file that it was trained on (see ``data.formats.channels``), for readers.
+      channels: the number of these signals.
       temperature: divides the logits, so that probabilities are calibrated.
       rms_range: the lowest and the highest root mean square (RMS) that is usual among the training windows, in their own unit.
-      training: how it was trained, for readers.
-      accuracy: measured on test data, one entry for each kind and level of noise.
+      training: facts about the training, for readers.
+      accuracy: the accuracy on test data, one entry for each kind and level of noise.
+
+    Raises BundleError unless the names of the classes are different and as many as the network's classes.
     """
 
     network: Network
@@ -77,12 +81,15 @@ class Bundle:
 
     @property
     def standardise(self) -> bool:
-        """Whether windows are scaled to unit variance."""
+        """Whether the network scales windows to unit variance."""
         return self.network.standardise
 
     def logits(self, windows: np.ndarray, batch_size: int = 256) -> np.ndarray:
-        """The logits ``(n, classes)`` of windows ``(n, window_length, channels)`` as recorded: their mean is removed here, and
-        they are scaled if that belongs to the network."""
+        """Return the logits ``(n, classes)`` of windows ``(n, window_length, channels)``, as they were recorded.
+
+        The mean of the windows is removed here, and the network scales them if it was trained so. Raises BundleError for windows
+        of another shape.
+        """
         windows = np.asarray(windows, np.float32)
         if windows.ndim != 3 or windows.shape[1:] != (self.window_length, self.channels):
             raise BundleError(
@@ -90,30 +97,33 @@ class Bundle:
             )
         if len(windows) == 0:
             return np.empty((0, len(self.classes)), np.float32)
-        # a stream asks window by window, and is not to wait for a whole batch
+        # a stream asks for one window at a time and should not have to wait for a whole batch
         if len(windows) == 1:
             return np.asarray(self._one(windows))
         step, variables = self._spread or (self._step, self.variables)
         return predict(step, variables, windows, batch_size)
 
     def spread(self, devices: Sequence[Device]) -> None:
-        """Answer several windows over these devices from now on: the cores of a CPU, where a process shows them as devices
-        (``runtime.prepare``), are faster apart than together. Their number must divide the batch size of ``logits``."""
+        """Spread batches of windows over these devices from now on.
+
+        Their number must divide the batch size of ``logits``. On a CPU whose cores are devices (``runtime.prepare``) this is
+        faster than one device with all cores.
+        """
         apart = len(devices) > 1
         self._spread = (pmap_predict(self._answer, devices), replicate(dict(self.variables), devices)) if apart else None
 
     def predict_proba(self, windows: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities ``(n, classes)`` of windows as for ``logits``."""
+        """Return calibrated probabilities ``(n, classes)`` of windows; arguments and errors as ``logits``."""
         return softmax(self.logits(windows), self.temperature)
 
     def diagnose(self, signal: np.ndarray, sampling_rate: float) -> Diagnosis:
-        """The diagnosis of a signal ``(length,)`` or ``(length, channels)``, as recorded at ``sampling_rate`` Hz; ValueError as
+        """Diagnose a signal ``(length,)`` or ``(length, channels)``, recorded at ``sampling_rate`` Hz; errors as
         ``diagnosis.diagnose``."""
         return diagnose(self, signal, sampling_rate)
 
     def zeros(self, windows: np.ndarray) -> np.ndarray | None:
-        """The share of features that the thresholds set to zero in each window, the mean over all channels and units ``(n,)``;
-        None for a network without thresholds."""
+        """Return for each window the share of features that the thresholds set to zero, the mean over all channels and units
+        ``(n,)``; None for a network without thresholds."""
         return predict(self._zeros, self.variables, windows, 256) if has_thresholds(self.network) else None
 
     @functools.cached_property
@@ -130,7 +140,7 @@ class Bundle:
 
     @functools.cached_property
     def _one(self) -> Any:
-        # weights as constants of the program: half the time, for what is made of them is made once
+        # the weights are constants of the program: it takes half the time, because what depends on them alone is computed once
         return jax.jit(lambda windows: self._answer(self.variables, windows))
 
     def _answer(self, variables: Any, windows: jax.Array) -> jax.Array:
@@ -139,10 +149,10 @@ class Bundle:
 
 
 def save(path: str | os.PathLike[str], bundle: Bundle, *, overwrite: bool = False) -> None:
-    """Write a bundle into the folder ``path``.
+    """Write a bundle into the folder ``path``, which is made if it is missing.
 
-    Raises BundleError for a network that holds a user's own modules, and where the folder has files unless it is a bundle and
-    ``overwrite`` is given.
+    Raises BundleError for a network with a convolution or norm of the user's own. Raises BundleError too if the folder has files,
+    unless they are a bundle and ``overwrite`` is given.
     """
     if bundle.network.conv is not nn.Conv or bundle.network.norm is not BatchNorm:
         raise BundleError("a network with a convolution or norm of your own cannot be described in a file: save its variables")
@@ -155,28 +165,31 @@ def save(path: str | os.PathLike[str], bundle: Bundle, *, overwrite: bool = Fals
     facts["standardise"] = bundle.standardise
     description = encode_description({**facts, "versions": versions(), "weights_sha256": hashlib.sha256(weights).hexdigest()})
     folder.mkdir(parents=True, exist_ok=True)
-    # an end between the two leaves weights that the description does not know: refused by ``load``, mended by the next ``save``
+    # if the process ends between the two, the weights do not fit the description: ``load`` refuses, the next ``save`` mends it
     write_atomically(folder / WEIGHTS, weights)
     write_atomically(folder / DESCRIPTION, description)
 
 
 def _is_mine(folder: Path) -> bool:
-    """Whether a bundle is in a folder, or what is left where the writing of one was interrupted."""
+    """Return whether a folder holds a bundle, or only what an interrupted ``save`` left."""
     own = (WEIGHTS, DESCRIPTION)
     partial = tuple(f".{name}." for name in own)
     return (folder / DESCRIPTION).is_file() or all(file.name in own or file.name.startswith(partial) for file in folder.iterdir())
 
 
 def fingerprint(path: str | os.PathLike[str]) -> str:
-    """The SHA-256 of a bundle's weights, classes and all else that it says; BundleError as ``load``."""
+    """Return a SHA-256 that identifies a bundle: its weights, classes and everything else in its description.
+
+    Raises BundleError as ``description.read_description``.
+    """
     return hashlib.sha256(repr(sorted(read_description(path).items())).encode()).hexdigest()
 
 
 def load(path: str | os.PathLike[str]) -> Bundle:
-    """The bundle in the folder ``path``.
+    """Load the bundle in the folder ``path``.
 
-    Raises BundleError for a folder that holds none, a format of a later version, a description or weights that are damaged,
-    missing, of other shapes or not those of each other; the message says what differs.
+    Raises BundleError if the folder holds no bundle or one of a later format, if the description or the weights are missing or
+    damaged, and if they do not fit each other; the message says what differs.
     """
     folder = Path(path)
     description = read_description(folder)
@@ -188,9 +201,9 @@ def load(path: str | os.PathLike[str]) -> Bundle:
         raise BundleError(f"{folder / WEIGHTS} is damaged or belongs to another {DESCRIPTION}: get the whole folder again")
     try:
         arrays = safetensors.numpy.load(weights)
-        # the first bundles say it of themselves and not of the network
-        given = {"standardise": description["standardise"], **description["network"]}
-        values: dict[str, Any] = {name: tuple(v) if isinstance(v := given[name], list) else v for name in FIELDS}
+        # the first bundles have ``standardise`` among their own fields and not among those of the network
+        network_fields = {"standardise": description["standardise"], **description["network"]}
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v := network_fields[name], list) else v for name in FIELDS}
         values["dtype"] = jnp.dtype(values["dtype"]) if values["dtype"] else None
         network = Network(**values)
         own = {f.name for f in dataclasses.fields(Bundle)} - {"network", "variables"}
@@ -199,9 +212,9 @@ def load(path: str | os.PathLike[str]) -> Bundle:
         wanted = jax.eval_shape(lambda key, x: network.init(key, x, train=False), jax.random.key(0), shape)
         rms_range = None if facts["rms_range"] is None else tuple(map(float, facts["rms_range"]))
         facts |= {"classes": tuple(facts["classes"]), "rms_range": rms_range}
-    except Exception as error:  # a description by another hand can be wrong in every place
-        told = " ".join(str(error).split()) or type(error).__name__
-        raise BundleError(f"{folder / DESCRIPTION} does not describe a model of this version: {told[:200]}") from error
+    except Exception as error:  # a description that was not written by ``save`` can be wrong in any place
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise BundleError(f"{folder / DESCRIPTION} does not describe a model of this version: {reason[:200]}") from error
     named = dict(named_leaves(wanted))
     found = {name: f"{a.dtype}{list(a.shape)}" for name, a in arrays.items()}
     expected = {name: f"{leaf.dtype}{list(leaf.shape)}" for name, leaf in named.items()}

@@ -1,4 +1,4 @@
-"""What ``model.json`` says of a network that is kept: written with a checksum, read and checked field by field."""
+"""``model.json``, the description of a network on disk: written with a checksum, read and checked field by field."""
 
 import hashlib
 import json
@@ -13,17 +13,24 @@ import numpy as np
 
 from drsn_jax.core.errors import UserError
 
-FORMAT = 2  # 1 called the field rms_range levels
+FORMAT = 2  # in format 1 the field rms_range was called levels
+
+
 DESCRIPTION = "model.json"
-CHECKSUM = "sha256"  # of the description without it
+
+
+CHECKSUM = "sha256"  # the field with the checksum of all other fields
 
 
 class BundleError(UserError):
-    """A bundle that cannot be used: what was found, what was expected, what to do."""
+    """A bundle cannot be used; the message says what was found, what was expected and what to do."""
 
 
 def encode_description(facts: Mapping[str, Any]) -> str:
-    """The text of ``model.json``; BundleError for facts that JSON or a reader cannot take."""
+    """Return the text of ``model.json`` for the facts about a model.
+
+    Raises BundleError for a fact that is missing or not a value of its kind (``FACTS``), and for numbers that are not finite.
+    """
     facts = {"format": FORMAT, **plain(facts)}
     check_facts(facts, "the model")
     try:
@@ -35,10 +42,10 @@ def encode_description(facts: Mapping[str, Any]) -> str:
 
 
 def read_description(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """What ``model.json`` in the folder ``path`` says, without the weights.
+    """Read ``model.json`` in the folder ``path`` and return its facts by name, without reading the weights.
 
-    Raises BundleError where there is none, and for one that is damaged, of a later format, or has a field that is missing or no
-    value of its kind.
+    Raises BundleError if the file is missing, damaged or of a later format, and for a fact that is missing or not a value of its
+    kind (``FACTS``).
     """
     file = Path(path) / DESCRIPTION
     try:
@@ -63,7 +70,7 @@ def read_description(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """As JSON can hold it."""
+    """Return a value in types that JSON has: tuples become lists, NumPy numbers plain numbers, types their names."""
     if isinstance(value, Mapping):
         return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -90,7 +97,7 @@ def _names(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value) and len(set(value)) == len(value) > 0
 
 
-# field → what it is, and whether a value is that
+# name of a fact → its kind in words, for messages, and a check of a value
 FACTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "network": ("the fields of a network", lambda v: isinstance(v, dict)),
     "classes": ("different names", _names),
@@ -108,7 +115,7 @@ FACTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
 
 
 def check_facts(facts: Mapping[str, Any], where: str) -> None:
-    """BundleError for a field that is missing or no value of its kind."""
+    """Raise BundleError if a fact is missing or not a value of its kind; ``where`` begins the message."""
     for name, (kind, fits) in FACTS.items():
         if name not in facts or not fits(facts[name]):
             found = repr(facts[name])[:100] if name in facts else "nothing"

@@ -1,4 +1,4 @@
-"""What a trained network says about a recording: window by window, together, and whether to believe it."""
+"""The diagnosis of a recording: the classes of its windows, one answer for all of them, and whether to believe it."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,14 +9,20 @@ import numpy as np
 from drsn_jax.core.errors import UserError
 from drsn_jax.core.storage import prefetch
 
-SURE_PROBABILITY, SURE_AGREEMENT = 0.8, 0.8  # below either a diagnosis is "not sure"
-RMS_FACTOR = 2.0  # an RMS so many times beyond the usual is unlike the training data
-FEW = 5  # windows, that say little
-PART = 512  # windows that are read and computed at a time
+SURE_PROBABILITY, SURE_AGREEMENT = 0.8, 0.8  # below one of them a diagnosis is "not sure"
+
+
+RMS_FACTOR = 2.0  # an RMS this many times outside the usual range is unlike the training data
+
+
+FEW = 5  # fewer windows than this are worth a warning
+
+
+PART = 512  # number of windows that are read and computed at a time
 
 
 class Model(Protocol):
-    """What must be known of a network to ask it, as ``Bundle`` does."""
+    """What a diagnosis needs of a model; ``bundle.Bundle`` has it."""
 
     classes: Sequence[str]
     window_length: int
@@ -25,7 +31,7 @@ class Model(Protocol):
     rms_range: tuple[float, float] | None
 
     def predict_proba(self, windows: np.ndarray) -> np.ndarray:
-        """Probabilities ``(n, classes)`` of windows ``(n, window_length, channels)``."""
+        """Return the probabilities ``(n, classes)`` of windows ``(n, window_length, channels)``."""
         ...
 
 
@@ -38,18 +44,18 @@ class Ranked(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Diagnosis:
-    """What a network says about a recording.
+    """What a network says about a recording of n windows.
 
     Fields:
       label: the class with the highest mean probability.
-      probability: that mean over the windows, calibrated.
-      agreement: the share of windows whose own class it is.
-      entropy: of the mean probabilities, as a share of the highest there can be, 0 to 1.
+      probability: its mean probability over the windows, calibrated.
+      agreement: the share of windows in which this class is the most probable one.
+      entropy: the entropy of the mean probabilities, as a share of the highest possible entropy, 0 to 1.
       best: the three classes with the highest mean probabilities.
-      warnings: why the recording is unlike what the network was trained on; none is no guarantee.
+      warnings: sentences that say in what the recording is unlike the training data. No warning is no guarantee.
       sure: whether probability and agreement are high enough to name a class.
-      probabilities: of each window ``(n, classes)``.
-      starts: the first sample of each window.
+      probabilities: the probabilities of each window, ``(n, classes)``.
+      starts: the number of the first sample of each window, ``(n,)``.
     """
 
     label: str
@@ -66,9 +72,10 @@ class Diagnosis:
 def diagnose(
     model: Model, signal: np.ndarray, sampling_rate: float, *, on_part: Callable[[int, int], None] = lambda done, total: None
 ) -> Diagnosis:
-    """The diagnosis of a signal ``(length,)`` or ``(length, channels)``, sampled at ``sampling_rate`` Hz.
+    """Diagnose a signal ``(length,)`` or ``(length, channels)``, sampled at ``sampling_rate`` Hz.
 
-    Raises ValueError for another number of channels, a signal shorter than a window, and samples that are not finite.
+    ``on_part(done, total)`` is called after every part with the numbers of windows. Raises ValueError for another number of
+    channels than the model's, a signal shorter than a window, and samples that are not finite.
     """
     signal = np.asarray(signal)
     signal = signal[:, None] if signal.ndim == 1 else signal
@@ -86,8 +93,11 @@ def diagnose_parts(
     *,
     on_part: Callable[[int, int], None] = lambda done, total: None,
 ) -> Diagnosis:
-    """``diagnose`` for a signal that is read in parts, ``read(start, stop) -> (stop - start, channels)``: never more than
-    ``PART`` windows are in memory. ``on_part(done, total)`` is told of the windows."""
+    """Diagnose a signal ``(length, channels)`` that is read in parts by ``read(start, stop) -> (stop - start, channels)``.
+
+    A part has at most ``PART`` windows; one part is computed while the next is read, so that a long signal need not fit into
+    memory. ``on_part`` and errors as ``diagnose``.
+    """
     if channels != model.channels:
         raise UserError(f"the model takes signals of {model.channels} channels, this one has {channels}: choose the channel")
     window = model.window_length
@@ -95,7 +105,7 @@ def diagnose_parts(
     if count == 0:
         raise UserError(f"the signal has {length} samples, less than a window of the model, {window}: record for longer")
     probabilities, rms = [], []
-    for windows in prefetch(_parts(read, count, window, channels), 1):  # the next is read while this one is computed
+    for windows in prefetch(_parts(read, count, window, channels), 1):  # the next part is read while this one is computed
         probabilities.append(model.predict_proba(windows))
         rms.append(root_mean_squares(windows))
         on_part(sum(map(len, rms)), count)
@@ -105,9 +115,9 @@ def diagnose_parts(
 def summarise(
     model: Model, probabilities: np.ndarray, rms: np.ndarray, sampling_rate: float, starts: np.ndarray, *, few: int = FEW
 ) -> Diagnosis:
-    """The diagnosis that follows from the probabilities and RMS of windows, with a warning for fewer than ``few`` of them.
+    """Make a diagnosis from the probabilities ``(n, classes)``, RMS ``(n,)`` and first samples ``(n,)`` of n windows.
 
-    Raises ValueError for probabilities that are not finite.
+    It has a warning if there are fewer than ``few`` windows. Raises ValueError for probabilities that are not finite.
     """
     if not np.isfinite(probabilities).all():
         raise UserError("the network's numbers overflow on it: is it in the training data's unit?")
@@ -130,7 +140,8 @@ def summarise(
 
 
 def root_mean_squares(windows: np.ndarray) -> np.ndarray:
-    """The RMS of each window ``(n,)``: the root mean square without its mean, over all channels."""
+    """Return the RMS ``(n,)`` of windows ``(n, length, channels)``: the root mean square over time and channels, after each
+    channel's mean is removed."""
     values = windows - windows.mean(1, keepdims=True, dtype=np.float64)
     return np.sqrt(np.mean(np.square(values), (1, 2)))
 

@@ -1,4 +1,4 @@
-"""The picture of a diagnosis; needs matplotlib (extra ``experiments``)."""
+"""The figure of a diagnosis; it needs matplotlib (extra ``experiments``)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,15 +13,16 @@ from drsn_jax.diagnosis.diagnosis import Diagnosis
 def diagnosis_picture(
     file: str | Path, classes: Sequence[str], found: Diagnosis, signal: np.ndarray, sampling_rate: float, zeros: Any, title: str
 ) -> Path:
-    """A recording, the probability of each class over time and, where there are thresholds, the share of features set to zero.
+    """Draw a recording over the probability of each class in time, write the figure into ``file`` and return its path.
 
-    ``signal`` is ``(length, channels)``, sampled at ``sampling_rate`` Hz; ``zeros`` ``(windows,)`` shares or None.
+    ``signal`` is ``(length, channels)``, sampled at ``sampling_rate`` Hz. ``zeros`` is the share of features set to zero in each
+    window, ``(windows,)``, for a third panel; None for a network without thresholds.
     """
     rows = 2 if zeros is None else 3
     figure, panels = subplots(rows, 1, figsize=(9, 2.2 * rows), sharex=True)
     seconds = found.starts / sampling_rate
     width = (seconds[1] - seconds[0]) if len(seconds) > 1 else len(signal) / sampling_rate
-    # an envelope: a line through millions of samples is neither fast nor better to look at
+    # an envelope, because a line through millions of samples is slow to draw and shows no more
     step = max(1, len(signal) // 4000)
     parts = signal[: len(signal) // step * step, 0].reshape(-1, step)
     panels[0].fill_between(np.arange(len(parts)) * step / sampling_rate, parts.min(1), parts.max(1), color="0.4", linewidth=0.5)

@@ -1,4 +1,10 @@
-"""Evaluation: metrics and intervals, prediction, noise grids, what the thresholds do."""
+"""Evaluation: how good a trained network is, and what it does inside.
+
+- ``metrics``: numbers from labels, predictions and probabilities, in NumPy, and their intervals. A new metric goes here.
+- ``prediction``: metrics or logits of a network for an array of windows, batch by batch, and the prediction of an ensemble.
+- ``noise_grids``: a network under many kinds and levels of noise in one compiled call.
+- ``inspection``: thresholds, features before and after the shrinkage, and pooled features. Another look inside goes here.
+"""
 
 from drsn_jax.evaluation.inspection import pooled_features as pooled_features
 from drsn_jax.evaluation.inspection import shrinkages as shrinkages

@@ -1,7 +1,8 @@
-"""What the thresholds of a trained network do: τ, α and the share of zeros by unit and channel, and what is shrunk; and the
-pooled features.
+"""A look inside a trained network: its thresholds, the features before and after them, and the pooled features.
 
-Everything is computed as in the network's evaluation, on windows as it is given them (standardised, where it was trained so).
+A unit with thresholds computes for each sample and channel the threshold τ = α · mean |x|, where α is between 0 and 1, and sets
+features of a smaller magnitude to zero. Everything here is computed in evaluation mode, on windows as the network is given them
+(standardised first, if the training did so outside the network).
 """
 
 import functools
@@ -16,18 +17,22 @@ from flax.traverse_util import flatten_dict
 from drsn_jax.evaluation.prediction import predict
 from drsn_jax.nn.networks import Network
 
-ATTENTION = "attention"  # the name of a unit's shrinkage
-NEAR = 0.02  # from 0 or 1, where α has collapsed
-PART = 256  # windows computed at a time
+ATTENTION = "attention"  # the name of the shrinkage inside a unit
+
+
+NEAR = 0.02  # an α that is nearer than this to 0 or 1 has collapsed
+
+
+PART = 256  # windows that are computed at a time
 
 
 class UnitThresholds(NamedTuple):
-    """One unit on given windows.
+    """What the thresholds of one unit do to n windows.
 
     Fields:
-      unit: its name, ``stages_0_1`` for the second unit of the first stage.
-      alpha, threshold: ``(n, channels)``, of a channel-shared shrinkage ``(n, 1)``.
-      zeros: share of positions that became zero ``(n, channels)``.
+      unit: the name of the unit, ``stages_0_1`` for the second unit of the first stage.
+      alpha, threshold: α and τ, ``(n, channels)``, or ``(n, 1)`` if all channels share one threshold.
+      zeros: the share of positions that became zero, ``(n, channels)``.
     """
 
     unit: str
@@ -37,15 +42,22 @@ class UnitThresholds(NamedTuple):
 
     @property
     def collapsed(self) -> float:
-        """The share of α within 0.02 of 0 (nothing is shrunk, the unit is a plain residual unit) or of 1 (the threshold is the
-        mean of |x|, for every sample alike): there a threshold no longer looks at the sample, and the sigmoid passes on less
-        than a twelfth of its largest gradient."""
+        """The share of all α that lie within 0.02 of 0 or of 1.
+
+        At 0 nothing is shrunk, and the unit is a plain residual unit. At 1 the threshold is the mean of |x| for every sample. In
+        both cases α no longer depends on the sample, and the sigmoid passes on less than a twelfth of its largest gradient.
+        """
         return float(np.mean((self.alpha < NEAR) | (self.alpha > 1 - NEAR)))
 
 
 class Shrinkage(NamedTuple):
-    """What one unit did to one window: the features before and after, ``(*positions, channels)``, and τ ``(channels,)`` or
-    ``(1,)``."""
+    """What one unit does to one window.
+
+    Fields:
+      unit: the name of the unit, as in ``UnitThresholds``.
+      before, after: the features before and after the shrinkage, ``(*positions, channels)``.
+      threshold: τ, ``(channels,)``, or ``(1,)`` if all channels share one threshold.
+    """
 
     unit: str
     before: np.ndarray
@@ -54,9 +66,9 @@ class Shrinkage(NamedTuple):
 
 
 def thresholds(network: Network, variables: Any, windows: np.ndarray) -> list[UnitThresholds]:
-    """τ, α and zeros of all units, in their order, for windows ``(n, *positions, channels)``.
+    """Return τ, α and the share of zeros of every unit, in the order of the units, for windows ``(n, *positions, channels)``.
 
-    Raises ValueError for a network without thresholds and without windows.
+    Raises ValueError for a network without thresholds and if there are no windows.
     """
     _check(network, windows)
     step = _compiled(network)  # pyright: ignore[reportArgumentType]
@@ -66,8 +78,10 @@ def thresholds(network: Network, variables: Any, windows: np.ndarray) -> list[Un
 
 
 def shrinkages(network: Network, variables: Any, window: np.ndarray) -> list[Shrinkage]:
-    """The features of one window ``(*positions, channels)`` before and after the shrinkage of every unit; errors as
-    ``thresholds``."""
+    """Return the features of one window ``(*positions, channels)`` before and after the shrinkage of every unit.
+
+    Raises ValueError as ``thresholds``.
+    """
     windows = np.asarray(window)[None]
     _check(network, windows)
 
@@ -81,27 +95,32 @@ def shrinkages(network: Network, variables: Any, window: np.ndarray) -> list[Shr
         return kept
 
     kept = jax.device_get(jax.jit(run)(variables, windows))
-    found = []
+    results = []
     for unit in _units(network):
         inner, sown = kept["intermediates"][unit], kept["thresholds"][unit][ATTENTION]
         before, after = (np.asarray(inner[name]["__call__"][0][0]) for name in ("conv_2", ATTENTION))
-        found.append(Shrinkage(unit, before, after, np.asarray(sown["threshold"][0][0])))
-    return found
+        results.append(Shrinkage(unit, before, after, np.asarray(sown["threshold"][0][0])))
+    return results
 
 
 def zeros_by_window(network: Network) -> Callable[[Any, jax.Array], jax.Array]:
-    """``(variables, windows) -> (n,)``, pure: the share of features that the thresholds set to zero, the mean over units and
-    channels."""
+    """Make a pure function ``(variables, windows) -> (n,)``.
+
+    It returns for each window the share of features that the thresholds set to zero, the mean over units and channels.
+    """
 
     def zeros(variables: Any, windows: jax.Array) -> jax.Array:
-        found = _sown(network, variables, windows)
-        return jnp.mean(jnp.stack([jnp.mean(unit["zeros"], -1) for unit in found.values()]), 0)
+        units = _sown(network, variables, windows)
+        return jnp.mean(jnp.stack([jnp.mean(unit["zeros"], -1) for unit in units.values()]), 0)
 
     return zeros
 
 
 def pooled_features(network: Network, variables: Any, windows: np.ndarray) -> np.ndarray:
-    """The features in front of the classifier ``(n, widths[-1])`` for windows ``(n, *positions, channels)``, at least one."""
+    """Return the features in front of the classifier, ``(n, widths[-1])``, for windows ``(n, *positions, channels)``.
+
+    Raises ValueError if there are no windows.
+    """
     if len(windows) == 0:
         raise ValueError("there are no windows to look at")
     step = _pooled(network)  # pyright: ignore[reportArgumentType]
@@ -109,7 +128,7 @@ def pooled_features(network: Network, variables: Any, windows: np.ndarray) -> np
 
 
 def has_thresholds(network: Network) -> bool:
-    """Whether its units have thresholds of their own."""
+    """Return whether the units of a network have thresholds."""
     return network.shrinkage in ("channel_wise", "channel_shared")
 
 

@@ -1,4 +1,4 @@
-"""How good is a network: scores from a confusion matrix, and how sure are we: intervals."""
+"""How good a network is (scores, calibration), and how sure that number is (intervals)."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ import numpy as np
 
 
 class Scores(NamedTuple):
-    """Shares between 0 and 1."""
+    """Scores of a classifier, shares between 0 and 1; see ``scores``."""
 
     accuracy: float
     balanced_accuracy: float
@@ -15,22 +15,31 @@ class Scores(NamedTuple):
 
 
 class Interval(NamedTuple):
-    """A mean and the half width of its 95 % interval (NaN where a single value gives none)."""
+    """A mean and the half width of its 95 % interval, which is NaN if there is only one value."""
 
     mean: float
     half_width: float
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Counts ``(classes, classes)``: true class × predicted class."""
+    """Count examples by true class (rows) and predicted class (columns): ``(classes, classes)`` from ``(n,)`` each."""
     counts = np.zeros((classes, classes), np.int64)
     np.add.at(counts, (labels, predicted), 1)
     return counts
 
 
 def scores(confusion: np.ndarray) -> Scores:
-    """Accuracy, the mean of the classes' recalls (over the classes that occur) and of their F1 (over those that occur or are
-    predicted), from counts of true × predicted class."""
+    """Compute scores from a confusion matrix ``(classes, classes)``, counts of true × predicted class.
+
+    Balanced accuracy is the mean of the recalls of all classes that occur. Macro F1 is the mean of the F1 of all classes that
+    occur or are predicted::
+
+        >>> import numpy as np
+        >>> confusion = np.array([[8, 2], [0, 30]])  # of ten windows of class 0 two were taken for class 1
+        >>> result = scores(confusion)
+        >>> result.accuracy, result.balanced_accuracy, round(result.macro_f1, 3)
+        (0.95, 0.9, 0.928)
+    """
     hits, true, predicted = np.diag(confusion), confusion.sum(1), confusion.sum(0)
     occurs, matters = true > 0, (true + predicted) > 0
     f1 = 2 * hits[matters] / (true + predicted)[matters]
@@ -38,7 +47,10 @@ def scores(confusion: np.ndarray) -> Scores:
 
 
 def t_interval(values: Sequence[float]) -> Interval:
-    """The mean over seeds × folds with the 95 % interval of Student's t; needs scipy (extra ``experiments``)."""
+    """Return the mean of independent values, for example one for each seed and fold, with the 95 % interval of Student's t.
+
+    Needs scipy (extra ``experiments``).
+    """
     from scipy.stats import t
 
     sample = np.asarray(values, float)
@@ -49,19 +61,22 @@ def t_interval(values: Sequence[float]) -> Interval:
 
 
 def bootstrap_interval(values: Sequence[float], counts: Sequence[int], *, seed: int = 0, draws: int = 2000) -> Interval:
-    """The weighted mean of one value for each recording, ``Σ value·count / Σ count``, with the half width of the 95 % interval
-    of a bootstrap over recordings: windows of one recording are no independent trials. A single recording has none."""
+    """Return the weighted mean ``Σ value·count / Σ count`` of one value for each recording, with a 95 % bootstrap interval.
+
+    The bootstrap draws recordings and not windows, because the windows of one recording are not independent. The half width is
+    half the distance between the 2.5 % and 97.5 % quantiles of ``draws`` means; it is NaN for a single recording.
+    """
     sample, weights = np.asarray(values, float), np.asarray(counts, float)
     if len(sample) < 2:
         return Interval(float(sample.mean()), float("nan"))
-    chosen = np.random.default_rng(seed).integers(len(sample), size=(draws, len(sample)))
-    means = (sample * weights)[chosen].sum(1) / weights[chosen].sum(1)
+    resampled = np.random.default_rng(seed).integers(len(sample), size=(draws, len(sample)))
+    means = (sample * weights)[resampled].sum(1) / weights[resampled].sum(1)
     low, high = np.percentile(means, [2.5, 97.5])
     return Interval(float(np.average(sample, weights=weights)), float(high - low) / 2)
 
 
 def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
-    """Probabilities ``(n, classes)`` of logits divided by a temperature, in float64."""
+    """Return the probabilities of logits ``(..., classes)`` that are divided by a temperature, in float64."""
     scaled = np.asarray(logits, np.float64) / temperature
     scaled -= scaled.max(-1, keepdims=True)
     exponentials = np.exp(scaled)
@@ -69,16 +84,18 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> float:
-    """The mean cross-entropy of ``softmax(logits, temperature)`` ``(n, classes)``, in float64."""
+    """Return the mean cross-entropy of ``softmax(logits, temperature)``, for logits ``(n, classes)`` and labels ``(n,)``."""
     scaled = np.asarray(logits, np.float64) / temperature
     scaled -= scaled.max(1, keepdims=True)
     return float(np.mean(np.log(np.exp(scaled).sum(1)) - scaled[np.arange(len(labels)), labels]))
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """The temperature from 0.05 to 20 with the lowest cross-entropy of ``softmax(logits, temperature)`` on held-out examples.
+    """Find the temperature from 0.05 to 20 with the lowest cross-entropy of ``softmax(logits, temperature)``.
 
-    It changes no decision. Needs scipy (extra ``experiments``); ValueError without examples.
+    The logits ``(n, classes)`` and labels ``(n,)`` are those of held-out examples. A temperature changes the probabilities but
+    not which class is the most probable. Needs scipy (extra ``experiments``). Raises ValueError if there are no examples.
+
     Source: Guo et al., ICML 2017, section 4.2.
     """
     from scipy.optimize import minimize_scalar
@@ -87,17 +104,22 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         raise ValueError("a temperature needs held-out examples")
 
     loss = lambda log_temperature: cross_entropy(logits, labels, float(np.exp(log_temperature)))  # noqa: E731
-    found: Any = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded")
-    return float(np.exp(found.x))
+    optimum: Any = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded")
+    return float(np.exp(optimum.x))
 
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
-    """The mean difference between confidence and accuracy over bins of equal width of the confidence, weighted by their examples:
-    ``Σ n_b/n · |accuracy_b - confidence_b|``. Source: Guo et al., ICML 2017, equation 3."""
+    """Return the expected calibration error ``Σ n_b/n · |accuracy_b - confidence_b|`` of probabilities ``(n, classes)``.
+
+    The confidence of an example is its highest probability. Bin b holds the ``n_b`` examples whose confidence lies in one of
+    ``bins`` ranges of equal width between 0 and 1.
+
+    Source: Guo et al., ICML 2017, equation 3.
+    """
     confidence, correct = probabilities.max(-1), probabilities.argmax(-1) == labels
-    which = np.minimum((confidence * bins).astype(int), bins - 1)
+    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
     total = 0.0
-    for number in np.unique(which):
-        inside = which == number
+    for number in np.unique(bin_of):
+        inside = bin_of == number
         total += inside.sum() * abs(correct[inside].mean() - confidence[inside].mean())
     return float(total / len(labels))

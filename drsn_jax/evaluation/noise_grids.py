@@ -1,7 +1,8 @@
 """A network under every kind and level of noise, in one compiled call.
 
-The cells of a grid, SNR × repeat, share the weights: ``vmap`` runs them as one larger batch. Kinds of noise are unrolled. What
-does not fit the memory limit goes one chunk after another inside the same call.
+A cell of the grid is one SNR in one repeat. All cells share the weights of the network, so ``vmap`` runs them as one larger
+batch; the kinds of noise are computed one after another. Cells and windows that together do not fit the memory limit are cut into
+chunks, which are computed one after another inside the same call.
 """
 
 import functools
@@ -25,14 +26,14 @@ from drsn_jax.training.steps import Prepare, make_eval_step
 
 
 class NoiseGrid(NamedTuple):
-    """What ``noise_grid`` found, arrays ``(kinds, levels, repeats)``.
+    """The result of ``noise_grid``; arrays are ``(kinds, levels, repeats)``.
 
     Fields:
-      kinds, snr_db: the names and levels of the axes.
-      accuracy: share of windows with the right class.
-      loss: mean cross-entropy.
-      concentration: the largest share of windows that are given one class; 1 where all are.
-      confusion: counts ``(kinds, levels, repeats, classes, classes)``, true × predicted.
+      kinds, snr_db: the kinds of noise and the levels in dB, along the first two axes.
+      accuracy: the share of windows whose predicted class is right.
+      loss: the mean cross-entropy.
+      concentration: the share of windows that are given the most frequent prediction; 1 if all windows are given the same class.
+      confusion: counts ``(kinds, levels, repeats, classes, classes)``, true × predicted class.
     """
 
     kinds: tuple[str, ...]
@@ -59,57 +60,58 @@ def noise_grid(
 ) -> NoiseGrid:
     """Evaluate a trained network under each (kind, SNR, repeat).
 
-    Window i has in repeat r the noise of ``fold_in(fold_in(key, r), i)``, at each level the same draw: curves over the SNR
-    differ by the level alone. Results do not depend on ``memory_limit`` and ``devices`` but for rounding.
+    In repeat r window i has the noise of the key ``fold_in(fold_in(key, r), i)``. The draw is the same at each level, so that the
+    points of a curve over the SNR differ only in the level. Results depend on ``memory_limit`` and ``devices`` only by rounding.
 
     Args:
       network, variables: as for ``network.apply``.
-      windows: ``(n, *positions, channels)`` without mean.
+      windows: ``(n, *positions, channels)``, with their mean removed.
       labels: ``(n,)`` integers.
-      kinds: of noise, from ``NOISE_KINDS``.
+      kinds: different kinds of noise, from ``NOISE_KINDS``.
       snr_db: levels in dB; ``inf`` adds nothing.
-      repeats: draws of the noise.
+      repeats: the number of draws of the noise.
       key: a JAX random key; ``jax.random.key(0)`` if not given.
-      prepare: ``window -> window`` after the noise; None for a network that was trained without.
-      memory_limit: bytes that the features of the cells computed at once may take, on each device; by default 256 MiB, on a CPU
-        16 MiB, which its caches hold (1,000 windows: 1.3 times as fast), and one window always.
-      devices: over which the cells are spread by ``pmap``; None computes on the default device.
+      prepare: ``window -> window``, applied after the noise; None for a network that was trained without it.
+      memory_limit: how many bytes the features of all cells that are computed at once may take on each device. The default is
+        256 MiB, on a CPU 16 MiB, which its caches hold (1.3 times as fast for 1,000 windows), and always enough for one window.
+      devices: devices over which the cells are spread by ``pmap``; None computes on the default device.
 
-    Raises ValueError for arguments that cannot be, windows that are not finite, labels that do not fit, and where a single
-    window in a single cell does not fit ``memory_limit``.
+    Raises ValueError for no kinds, equal or unknown ones, no levels, levels that are not an SNR, fewer than one repeat, no
+    windows, windows that are not finite, labels that do not fit, an empty list of devices, and if a single window in a single
+    cell does not fit ``memory_limit``.
     """
     kinds, levels = tuple(kinds), tuple(map(float, snr_db))
     _check(network, windows, labels, kinds, levels, repeats, devices)
     windows, labels = jnp.asarray(windows), jnp.asarray(labels)
     examples = len(windows)
     devices = None if devices is None else list(devices)
-    one = _bytes_of_a_window(network, windows.shape[1:], windows.dtype, prepare)  # pyright: ignore[reportArgumentType]
+    window_bytes = _bytes_of_a_window(network, windows.shape[1:], windows.dtype, prepare)  # pyright: ignore[reportArgumentType]
     if memory_limit is None:
-        memory_limit = max(one, 2**24 if (devices or jax.local_devices())[0].platform == "cpu" else 2**28)
-    cells, size = _chunk(one, examples, len(levels) * repeats, memory_limit)
+        memory_limit = max(window_bytes, 2**24 if (devices or jax.local_devices())[0].platform == "cpu" else 2**28)
+    cells, size = _chunk(window_bytes, examples, len(levels) * repeats, memory_limit)
     count = 1 if devices is None else len(devices)
     cells = min(cells, -(-len(levels) * repeats // count))
 
     keys = example_keys(jax.random.key(0) if key is None else key, repeats)
     level_of, repeat_of = (axis.ravel() for axis in np.meshgrid(levels, range(repeats), indexing="ij"))
     rows = -(-len(level_of) // (count * cells))
-    # filled up with the first cells, which are cut off again at the end
+    # the grid is filled up with copies of its first cells, whose results are cut off at the end
     cell = np.resize(np.arange(len(level_of)), (count, rows, cells))
     cell_levels, cell_keys = jnp.asarray(level_of[cell], jnp.float32), keys[repeat_of[cell]]
-    asked: Any = (network, kinds, prepare, None if devices is None else tuple(devices))
-    evaluate = _evaluator(*asked)
+    settings: Any = (network, kinds, prepare, None if devices is None else tuple(devices))
+    evaluate = _evaluator(*settings)
     if devices is None:
         cell_levels, cell_keys = cell_levels[0], cell_keys[0]
-    found = jax.device_get(evaluate(variables, _blocks(windows, labels, size), cell_levels, cell_keys))
+    results = jax.device_get(evaluate(variables, _blocks(windows, labels, size), cell_levels, cell_keys))
     shape = (len(kinds), len(levels), repeats)
-    confusion, loss = (_arranged(array if devices is not None else array[None], shape) for array in found)
+    confusion, loss = (_arranged(array if devices is not None else array[None], shape) for array in results)
     confusion = np.rint(confusion).astype(np.int64)
     right = np.trace(confusion, axis1=-2, axis2=-1)
     return NoiseGrid(kinds, levels, right / examples, loss / examples, confusion.sum(-2).max(-1) / examples, confusion)
 
 
 def _blocks(windows: jax.Array, labels: jax.Array, size: int) -> dict[str, Any]:
-    """Cut the windows into blocks of ``size``, the last one filled up with windows of weight 0."""
+    """Cut the windows into blocks of ``size``; the last block is filled up with windows of weight 0."""
     examples = len(windows)
     filled = np.resize(np.arange(examples), (-(-examples // size), size))
     weights = (np.arange(filled.size) < examples).astype(np.float32).reshape(filled.shape)
@@ -117,7 +119,7 @@ def _blocks(windows: jax.Array, labels: jax.Array, size: int) -> dict[str, Any]:
 
 
 def _arranged(array: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
-    """Order the results ``(devices, kinds, rows, cells, …)`` as ``shape``, (kinds, levels, repeats), without what filled them."""
+    """Order results ``(devices, kinds, rows, cells, …)`` as ``shape``, (kinds, levels, repeats), and cut the copies off."""
     array = np.moveaxis(array, 1, 0)
     flat = array.reshape(shape[0], -1, *array.shape[4:])
     return flat[:, : shape[1] * shape[2]].reshape(*shape, *array.shape[4:])
@@ -127,8 +129,11 @@ def _arranged(array: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
 def _evaluator(
     network: Network, kinds: tuple[str, ...], prepare: Prepare | None, devices: tuple[Device, ...] | None
 ) -> Callable[..., Any]:
-    """The compiled call: variables, blocks of windows, levels and keys ``(rows, cells)`` → confusion and summed loss
-    ``(kinds, rows, cells, …)``."""
+    """Make the compiled call ``(variables, blocks of windows, levels, keys) -> (confusion, summed loss)``.
+
+    Levels and keys are ``(rows, cells)``: the cells of a row are computed at once, the rows one after another. The results are
+    ``(kinds, rows, cells, …)``. With ``devices`` all but the variables and blocks have an axis of devices in front.
+    """
     step = make_eval_step(network, prepare=prepare)
 
     def cell(variables: Any, block: Any, level: jax.Array, key: jax.Array, kind: str) -> Any:
@@ -143,8 +148,8 @@ def _evaluator(
             parts = _map(lambda block: each(variables, block, level, key), blocks)
             return jax.tree.map(lambda part: part.sum(0), parts)
 
-        found = [_map(lambda pair, kind=kind: row(kind, *pair), (levels, keys)) for kind in kinds]
-        return jax.tree.map(lambda *each: jnp.stack(each), *found)
+        by_kind = [_map(lambda pair, kind=kind: row(kind, *pair), (levels, keys)) for kind in kinds]
+        return jax.tree.map(lambda *each: jnp.stack(each), *by_kind)
 
     if devices is None:
         return jax.jit(evaluate)
@@ -152,22 +157,25 @@ def _evaluator(
 
 
 def _map(function: Callable[[Any], Any], items: Any) -> Any:
-    """``lax.map``, without a loop where there is one item: convolutions of XLA are slow in loops on a CPU."""
+    """Apply ``lax.map``, but without a loop if there is one item, because XLA's convolutions are slow in loops on a CPU."""
     if len(jax.tree.leaves(items)[0]) > 1:
         return jax.lax.map(function, items)
-    one = function(jax.tree.map(lambda leaf: leaf[0], items))
-    return jax.tree.map(lambda leaf: leaf[None], one)
+    result = function(jax.tree.map(lambda leaf: leaf[0], items))
+    return jax.tree.map(lambda leaf: leaf[None], result)
 
 
 def _chunk(one: int, examples: int, cells: int, limit: int) -> tuple[int, int]:
-    """How many cells and how many windows are computed at once, where ``one`` window takes so many bytes."""
+    """Return how many cells and how many windows of each are computed at once, if one window takes ``one`` bytes.
+
+    Raises ValueError if a single window does not fit the limit.
+    """
     if one > limit:
         raise UserError(
             f"a single window takes about {one / 2**20:.3g} MiB, and the memory limit is {limit / 2**20:.3g} MiB: raise it, or "
             "take shorter windows"
         )
     at_once = limit // one
-    # whole cells while they fit, else blocks of one cell's windows, as even as can be
+    # as many whole cells as fit, or else blocks of the windows of one cell, as evenly as possible
     if at_once >= examples:
         wanted = min(cells, at_once // examples)
         return -(-cells // -(-cells // wanted)), examples
@@ -177,9 +185,9 @@ def _chunk(one: int, examples: int, cells: int, limit: int) -> tuple[int, int]:
 
 @functools.lru_cache(maxsize=16)
 def _bytes_of_a_window(network: Any, window: tuple[int, ...], dtype: Any, prepare: Prepare | None) -> int:
-    """An upper estimate: a window's part of the largest array of the computation, six times."""
+    """Return an upper estimate of the bytes that one window takes: six times its share of the largest array in the program."""
     step = make_eval_step(network, noise=Noise("gaussian", 0.0), prepare=prepare)
-    count = 64  # so many that arrays which do not grow with the windows do not count
+    count = 64  # so many windows that arrays which do not grow with them (the weights) are not the largest ones
 
     def loss(variables: Any, windows: jax.Array) -> jax.Array:
         batch = {"windows": windows, "labels": jnp.zeros(count, jnp.int32), "weights": jnp.ones(count)}
@@ -191,7 +199,7 @@ def _bytes_of_a_window(network: Any, window: tuple[int, ...], dtype: Any, prepar
 
 
 def _sizes(jaxpr: Any) -> Iterator[int]:
-    """Bytes of the arrays that are made inside a program."""
+    """Yield the sizes in bytes of all arrays that a program makes."""
     for equation in jaxpr.eqns:
         for var in equation.outvars:
             shape, dtype = getattr(var.aval, "shape", ()), getattr(var.aval, "dtype", None)

@@ -1,4 +1,4 @@
-"""What several trained networks say together, and how far they disagree."""
+"""Metrics and logits of a network for an array of windows, batch by batch, and the joint prediction of an ensemble."""
 
 import functools
 from collections.abc import Callable, Mapping
@@ -30,10 +30,10 @@ def evaluate(
       variables: ``{"params", "batch_stats"}``.
       windows: ``(n, *positions, channels)``.
       labels: ``(n,)`` integers.
-      batch_size: windows a step; the last batch is padded with windows of weight 0, so that all have one shape.
-      place: puts a batch where the step wants it; for several devices ``distributed.place_on``.
+      batch_size: windows of one step; the last batch is padded with windows of weight 0, so that all batches have one shape.
+      place: puts a batch where the step expects it; for several devices ``distributed.place_on(devices)``.
 
-    Raises ValueError without windows.
+    Raises ValueError if there are no windows.
     """
     if len(windows) == 0:
         raise ValueError("there are no windows to evaluate on")
@@ -47,8 +47,11 @@ def evaluate(
 
 
 def predict(step: Callable[[Any, Any], jax.Array], variables: Any, windows: np.ndarray, batch_size: int = 128) -> np.ndarray:
-    """Return the logits ``(n, classes)`` of a compiled ``make_predict_step`` for all windows, or what another step gives for
-    each window; the last batch is padded with zeros, so that all have one shape."""
+    """Return the logits ``(n, classes)`` of a compiled ``make_predict_step`` for windows ``(n, *positions, channels)``.
+
+    Another ``step``, ``(variables, windows) -> (batch, ...)``, gives another array with a row for each window. The last batch is
+    padded with zeros, so that all batches have one shape.
+    """
     parts = [windows[start : start + batch_size] for start in range(0, len(windows), batch_size)]
     return np.concatenate([np.asarray(step(variables, _pad(part, batch_size)))[: len(part)] for part in parts])
 
@@ -61,13 +64,14 @@ def _pad(array: np.ndarray, length: int) -> np.ndarray:
 
 
 class EnsemblePrediction(NamedTuple):
-    """What several members say of windows.
+    """The prediction of all members of an ensemble for n windows.
 
     Fields:
-      probabilities: the mean of theirs ``(n, classes)``.
-      disagreement: ``H(mean p) - mean H(p)`` in nats ``(n,)``, H the entropy: 0 where all say the same, at most
-        ``log(classes)``; what the members' own doubts do not explain (the mutual information of class and member).
-      members: each one's own ``(members, n, classes)``.
+      probabilities: the mean of the members' probabilities, ``(n, classes)``.
+      disagreement: ``H(mean p) - mean H(p)`` in nats, ``(n,)``, where H is the entropy. It is the part of the doubt that the
+        members' own doubts do not explain (the mutual information of class and member): 0 if all members have the same
+        probabilities, and at most ``log(classes)``.
+      members: the probabilities of each member, ``(members, n, classes)``.
     """
 
     probabilities: np.ndarray
@@ -83,18 +87,20 @@ def ensemble_predict(
     prepare: Callable[[jax.Array], jax.Array] | None = standardise,
     batch_size: int = 128,
 ) -> EnsemblePrediction:
-    """Ask all members whose stacked ``variables`` the epochs of an ``Ensemble`` hold about windows ``(n, *positions, channels)``.
+    """Predict windows ``(n, *positions, channels)`` with all members of an ensemble.
 
-    Raises ValueError without members or windows, and for windows that are not finite.
+    ``variables`` are the stacked variables of the members, as ``Epoch.variables`` of ``Ensemble.fit`` holds them. Raises
+    ValueError if there are no members or no windows, and for windows that are not finite.
+
     Source: Lakshminarayanan et al., NeurIPS 2017 (mean of probabilities); Depeweg et al., ICML 2018 (mutual information).
     """
     count = len(jax.tree.leaves(variables)[0])
     if count == 0 or len(windows) == 0:
         raise ValueError(f"an ensemble is asked with members about windows, got {count} and {len(windows)}")
     check_finite(windows)
-    asked = _compiled(network, prepare)  # pyright: ignore[reportArgumentType]
-    each = [predict(asked, jax.tree.map(lambda leaf: leaf[i], variables), windows, batch_size) for i in range(count)]  # noqa: B023
-    members = softmax(np.stack(each))
+    step = _compiled(network, prepare)  # pyright: ignore[reportArgumentType]
+    logits = [predict(step, jax.tree.map(lambda leaf: leaf[i], variables), windows, batch_size) for i in range(count)]  # noqa: B023
+    members = softmax(np.stack(logits))
     mean = members.mean(0)
     return EnsemblePrediction(mean, np.maximum(_entropy(mean) - _entropy(members).mean(0), 0), members)
 
@@ -105,5 +111,5 @@ def _compiled(network: Any, prepare: Callable[[jax.Array], jax.Array] | None) ->
 
 
 def _entropy(probabilities: np.ndarray) -> np.ndarray:
-    """In nats, ``(..., classes)`` → ``(...)``."""
+    """Return the entropy of probabilities ``(..., classes)`` in nats, ``(...)``."""
     return -np.sum(probabilities * np.log(np.maximum(probabilities, 1e-300)), -1)

@@ -1,4 +1,4 @@
-"""Trained in one noise, tested in others: the trainings of a plan made and tested, and the rows that are written of them."""
+"""Networks trained in one noise and tested in others: how the trainings of a plan are run and tested, and their rows written."""
 
 import functools
 import hashlib
@@ -26,24 +26,24 @@ from drsn_jax.training.ensembles import Ensemble
 from drsn_jax.training.loop import Epoch
 from drsn_jax.training.steps import KeyPurpose
 
-INSPECTED = 512  # windows, for what the thresholds do
+INSPECTED = 512  # number of test windows on which the thresholds are inspected
 
 
 @dataclass(eq=False)
 class Ablation:
-    """How trainings are made and tested.
+    """How the trainings of an ablation are run and tested.
 
     Fields:
-      classes: number of classes.
-      kinds, levels: of the test's noise.
-      epochs, batch_size: of each training.
-      size: fields of the networks that differ from those of the presets, ``{"units": (1, 1)}`` for example.
-      shared: whether the networks have one threshold for all channels.
-      repeats: draws of the test's noise.
-      seed: of the test's noise.
-      test_best: the network of the epoch with the lowest validation loss is tested, and not the last.
-      checkpoint_seconds: how much work of the trainings may be lost; None makes no checkpoints.
-      devices: over which trainings and tests are spread.
+      classes: the number of classes.
+      kinds, levels: the kinds and levels (in dB) of the noise of the test.
+      epochs, batch_size: those of each training.
+      size: fields of the networks that differ from those of the presets, for example ``{"units": (1, 1)}``.
+      shared: whether all channels of a unit share one threshold.
+      repeats: the number of draws of the noise of the test.
+      seed: decides these draws.
+      test_best: whether the network of the epoch with the lowest validation loss is tested, instead of the last one.
+      checkpoint_seconds: how many seconds of work may be lost; None makes no checkpoints.
+      devices: devices over which trainings and tests are spread.
     """
 
     classes: int
@@ -63,7 +63,10 @@ class Ablation:
         self._ensemble = functools.cache(self._new_ensemble)
 
     def estimate(self, trainings: Sequence[Training], fold: Fold, folder: RunFolder) -> Iterator[float]:
-        """Compile what each rule needs and yield the seconds of its trainings and tests, measured on a few steps and a test."""
+        """For each rule compile its programs and yield the seconds that its missing trainings and their tests will take.
+
+        They are measured on a few steps and one test.
+        """
         for missing in missing_by_rule(trainings, folder):
             ensemble = self._ensemble(missing, len(fold.train.windows))
             training = ensemble.probe(np.asarray(fold.train.windows), fold.train.labels)
@@ -80,17 +83,17 @@ class Ablation:
         folder: RunFolder,
         on_epoch: Callable[[str, Epoch, int], None] = lambda rule, epoch, members: None,
     ) -> Iterator[Mapping[str, Any]]:
-        """Make the trainings that the folder lacks, test them and write their rows; yield a row of each, at its lowest level.
+        """Run the trainings that the folder lacks, test them and write their rows; yield for each its row at the lowest level.
 
-        The trainings of a rule are members of one ensemble, which goes on from its last checkpoint where it was interrupted.
-        ``on_epoch(rule, epoch, members)`` is told of every epoch. A training that diverges gets no rows; it is yielded with
-        ``accuracy`` None.
+        The trainings of a rule are members of one ensemble, which goes on from its last checkpoint if it was interrupted.
+        ``on_epoch(rule, epoch, members)`` is called after every epoch with the number of members. A training that diverges gets
+        no rows; its columns are yielded with ``accuracy`` None.
         """
         for missing in missing_by_rule(trainings, folder):
             yield from self._train(missing, fold, folder, on_epoch)
 
     def checkpoints(self, trainings: Sequence[Training], folder: RunFolder) -> Checkpoints:
-        """Return the checkpoints of one ensemble, in a folder that names its rule and that no other ensemble has."""
+        """Return the checkpoints of one ensemble, in a folder of its own whose name begins with its rule."""
         number = hashlib.sha256(repr([training.key for training in trainings]).encode()).hexdigest()[:8]
         seconds = self.checkpoint_seconds or 0.0
         return Checkpoints(folder.path / "checkpoints" / f"{trainings[0].rule}-{number}", seconds=seconds)
@@ -98,12 +101,12 @@ class Ablation:
     def noisy_windows(self, fold: Fold, count: int, level: float) -> np.ndarray:
         """Return ``count`` evenly spaced test windows with exactly the noise of the first repeat of the test."""
         windows = fold.test.windows
-        chosen = np.linspace(0, len(windows) - 1, min(count, len(windows))).astype(int)
-        keys = example_keys(jax.random.fold_in(self._key(), 0), len(windows))[chosen]
-        return np.asarray(jax.vmap(Noise(self.kinds[0], level))(keys, windows[chosen]))
+        numbers = np.linspace(0, len(windows) - 1, min(count, len(windows))).astype(int)
+        keys = example_keys(jax.random.fold_in(self._key(), 0), len(windows))[numbers]
+        return np.asarray(jax.vmap(Noise(self.kinds[0], level))(keys, windows[numbers]))
 
     def threshold_rows(self, training: Training, network: Network, variables: Any, fold: Fold) -> Iterator[dict[str, Any]]:
-        """Yield what the thresholds of each unit do at each level of the first kind of noise."""
+        """Yield a row about the thresholds of each unit at each level of the first kind of noise."""
         for level in self.levels:
             for unit in thresholds(network, variables, self.noisy_windows(fold, INSPECTED, level)):
                 yield {
@@ -117,11 +120,16 @@ class Ablation:
                 }
 
     def _new_ensemble(self, trainings: tuple[Training, ...], examples: int) -> Ensemble:
-        """The trainings of a rule as members, compiled once."""
-        network = build(trainings[0].rule, self.classes, self.shared, **self.size)
-        devices = self.devices if len(trainings) > 1 else None
-        how = {"examples": examples, "epochs": self.epochs, "batch_size": self.batch_size, "devices": devices}
-        return Ensemble(network, [training.member for training in trainings], prepare=None, **how)
+        """Make the ensemble whose members are the trainings of a rule; its step is compiled once."""
+        return Ensemble(
+            build(trainings[0].rule, self.classes, self.shared, **self.size),
+            [training.member for training in trainings],
+            examples=examples,
+            epochs=self.epochs,
+            batch_size=self.batch_size,
+            prepare=None,
+            devices=self.devices if len(trainings) > 1 else None,
+        )
 
     def _train(
         self,
@@ -136,7 +144,7 @@ class Ablation:
         windows, epoch, first = np.asarray(fold.train.windows), None, True
         for epoch in ensemble.fit(windows, fold.train.labels, validation=validation, checkpoints=checkpoints):
             for number, training in enumerate(trainings):
-                if first:  # what was logged after the last checkpoint comes again
+                if first:  # the epochs that were logged after the last checkpoint are made again
                     folder.forget(training.columns, from_epoch=epoch.number)
                 folder.log(epoch_record(training, epoch, number))
             on_epoch(trainings[0].rule, epoch, len(trainings))
@@ -148,13 +156,13 @@ class Ablation:
             if diverged[number]:
                 yield {**training.columns, "accuracy": None}
             else:
-                one = jax.tree.map(lambda leaf: leaf[number], variables)  # noqa: B023
-                yield self._write(training, ensemble.network, one, fold, folder)
+                own = jax.tree.map(lambda leaf: leaf[number], variables)  # noqa: B023
+                yield self._write(training, ensemble.network, own, fold, folder)
         if checkpoints is not None and not diverged.any():
             checkpoints.remove()
 
     def _write(self, training: Training, network: Network, variables: Any, fold: Fold, folder: RunFolder) -> Mapping[str, Any]:
-        """Test one network, write its rows and return that of its lowest level."""
+        """Test one network, write its rows and return the row at the lowest level."""
         grid = self._test(network, variables, fold)
         if has_thresholds(network):
             folder.add_rows("thresholds", list(self.threshold_rows(training, network, variables, fold)), key=TRAINING_COLUMNS)
@@ -174,7 +182,7 @@ class Ablation:
 
 
 def missing_by_rule(trainings: Sequence[Training], folder: RunFolder) -> list[tuple[Training, ...]]:
-    """Return the trainings that the folder lacks, those of one rule together."""
+    """Return the trainings that the folder lacks, grouped by rule."""
     done = {tuple(row[name] for name in TRAINING_COLUMNS) for row in folder.rows("results")}
     missing: dict[str, list[Training]] = {}
     for training in trainings:
@@ -184,7 +192,7 @@ def missing_by_rule(trainings: Sequence[Training], folder: RunFolder) -> list[tu
 
 
 def epoch_record(training: Training, epoch: Epoch, number: int) -> dict[str, Any]:
-    """Return an epoch of one training, the member ``number`` of its ensemble, as a record for ``metrics.jsonl``."""
+    """Return the record for ``metrics.jsonl`` of an epoch of one training, which is member ``number`` of its ensemble."""
     values = {"train_loss": epoch.loss, "train_accuracy": epoch.accuracy}
     values |= {"validation_loss": epoch.validation_loss, "validation_accuracy": epoch.validation_accuracy}
     own = {name: float(value[number]) for name, value in values.items() if value is not None}
@@ -193,7 +201,7 @@ def epoch_record(training: Training, epoch: Epoch, number: int) -> dict[str, Any
 
 
 def write_shrinkage(folder: RunFolder, network: Network, variables: Any, window: np.ndarray) -> None:
-    """Write one window and its features before and after every shrinkage into ``shrinkage.npz``."""
+    """Write one window ``(*positions, channels)``, and its features before and after every shrinkage, into ``shrinkage.npz``."""
     arrays = {"window": window}
     for unit in shrinkages(network, variables, window):
         arrays |= {f"{unit.unit}.before": unit.before, f"{unit.unit}.after": unit.after}
@@ -203,7 +211,7 @@ def write_shrinkage(folder: RunFolder, network: Network, variables: Any, window:
 
 
 def grid_rows(training: Training, grid: NoiseGrid) -> Iterator[dict[str, Any]]:
-    """Yield a row for every kind and level of the test, means over its repeats."""
+    """Yield a row of ``results.csv`` for every kind and level of the test, with means over its repeats."""
     windows = int(grid.confusion[0, 0, 0].sum())
     for k, kind in enumerate(grid.kinds):
         for s, level in enumerate(grid.snr_db):

@@ -13,7 +13,9 @@ from drsn_jax.studies.ablation_plan import NO_RULE, RULES
 from drsn_jax.studies.runs import read_rows, unique
 
 Row = dict[str, str]
-# Okabe & Ito, and a marker each: told apart also with red-green blindness and without colour
+
+
+# the palette of Okabe & Ito with a marker for each: told apart with red-green blindness and without colour too
 STYLES = [
     ("#0072B2", "o"), ("#E69F00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#56B4E9", "v"), ("#D55E00", "P"), ("#999999", "X"),
 ]  # fmt: skip
@@ -21,9 +23,12 @@ RULE_TITLES = {"soft": "soft", "hard": "hard", "garrote": "garrote", "firm": "fi
 
 
 def draw_all(folder: str | Path) -> dict[str, Path]:
-    """Every figure that the run's tables hold, by what it shows: ``levels``, ``kinds``, ``range``, ``rules``, ``thresholds``,
-    ``window``."""
-    found = {
+    """Draw every figure for which the run has rows and return their files by name.
+
+    The names are ``levels``, ``kinds``, ``range``, ``rules``, ``thresholds`` and ``window``. The functions for single figures
+    return None if there are no rows for theirs.
+    """
+    files = {
         "levels": level_matrix(folder),
         "kinds": kind_matrix(folder),
         "range": range_curves(folder),
@@ -31,11 +36,11 @@ def draw_all(folder: str | Path) -> dict[str, Path]:
         "thresholds": threshold_curves(folder),
         "window": window_picture(folder),
     }
-    return {name: file for name, file in found.items() if file is not None}
+    return {name: file for name, file in files.items() if file is not None}
 
 
 def level_matrix(folder: str | Path) -> Path | None:
-    """Accuracy of each training level at each test level, a panel for each kind of noise."""
+    """Draw the accuracy of each training level at each test level, a panel for each kind of noise."""
     rows = [row for row in _soft(folder) if row["train_noise"] in ("none", row["test_noise"])]
     kinds = unique(rows, "test_noise")
     if not kinds:
@@ -57,8 +62,10 @@ def level_matrix(folder: str | Path) -> Path | None:
 
 
 def kind_matrix(folder: str | Path) -> Path | None:
-    """Accuracy of networks trained on one kind of noise and tested on each, the mean over equal levels of both; None where
-    there is one kind."""
+    """Draw the accuracy of networks that are trained in one kind of noise and tested in each.
+
+    It is the mean over the levels, which are equal in training and test. Return None if there is only one kind.
+    """
     rows = matched(_soft(folder))
     trained, tested = unique(rows, "train_noise"), unique(rows, "test_noise")
     trained = [kind for kind in trained if kind != "none"]
@@ -74,7 +81,8 @@ def kind_matrix(folder: str | Path) -> Path | None:
 
 
 def range_curves(folder: str | Path) -> Path | None:
-    """Accuracy over the SNR of the test: trained clean, on a range, and at each level; a panel for each kind of noise."""
+    """Draw the accuracy over the SNR of the test, a curve for each training (clean, on a range, at each level) and a panel for
+    each kind of noise."""
     rows = [row for row in _soft(folder) if row["train_noise"] in ("none", row["test_noise"])]
     trained = levels(rows, "train_snr_db")
     if not any(".." in level for level in trained):
@@ -90,7 +98,7 @@ def range_curves(folder: str | Path) -> Path | None:
 
 
 def rule_curves(folder: str | Path) -> Path | None:
-    """Accuracy over the SNR of the test for each rule, a panel for each level at which the rules were trained."""
+    """Draw the accuracy over the SNR of the test, a curve for each rule and a panel for each level at which they were trained."""
     rows = read_rows(Path(folder) / "results.csv")
     others = [row for row in rows if row["rule"] != "soft"]
     if not others:
@@ -99,8 +107,8 @@ def rule_curves(folder: str | Path) -> Path | None:
     def draw(panel: Any, level: str) -> None:
         rows_there = rows_of_rules(rows, level)
         for i, rule in enumerate(RULES):
-            if chosen := [row for row in rows_there if row["rule"] == rule]:
-                curve(panel, i, chosen, RULE_TITLES[rule])
+            if of_rule := [row for row in rows_there if row["rule"] == rule]:
+                curve(panel, i, of_rule, RULE_TITLES[rule])
 
     def title(level: str) -> str:
         noise = rows_of_rules(rows, level)[0]["test_noise"]
@@ -110,25 +118,26 @@ def rule_curves(folder: str | Path) -> Path | None:
 
 
 def matched(rows: Sequence[Row]) -> list[Row]:
-    """The rows whose test has the level of the training."""
+    """Return the rows whose test has the same SNR as the training."""
     return [row for row in rows if row["train_snr_db"] == Noise("gaussian", float(row["test_snr_db"])).level]
 
 
 def rows_of_rules(rows: Sequence[Row], level: str) -> list[Row]:
-    """The rows of all rules that were trained at a level, in the noise that they were trained in; of those trained clean in the
-    first kind of the tests."""
+    """Return the rows of all rules that were trained at a level, tested in the kind of noise that they were trained in.
+
+    For the level ``inf`` (clean) it is the first kind of noise in the tests.
+    """
     noise = next(row["train_noise"] for row in rows if row["rule"] != "soft" and row["train_snr_db"] == level)
     tested = rows[0]["test_noise"] if noise == "none" else noise
     return [r for r in rows if r["train_snr_db"] == level and r["train_noise"] == noise and r["test_noise"] == tested]
 
 
 def threshold_curves(folder: str | Path) -> Path | None:
-    """Mean α and share of zeros of every unit over the SNR of the input, for the network trained on a range (or at the lowest
-    level where there is none)."""
+    """Draw mean α and the share of zeros of every unit over the SNR of the input, for the rows of ``rows_of_thresholds``."""
     rows = rows_of_thresholds(folder)
     if not rows:
         return None
-    chosen = rows[0]["train_snr_db"]
+    trained = rows[0]["train_snr_db"]
     units, tested = unique(rows, "unit"), levels(rows, "test_snr_db")
     figure, panels = subplots(1, 2, figsize=(3.2 + 1.1 * len(tested) * 2, 2.0 + 0.3 * len(units)), sharey=True)
     for panel, column, title in ((panels[0], "alpha", "mean α"), (panels[1], "zeros", "share set to zero, %")):
@@ -138,12 +147,13 @@ def threshold_curves(folder: str | Path) -> Path | None:
         panel.set_xlabel("SNR of the input, dB")
         panel.set_title(title)
         figure.colorbar(image, ax=panel, shrink=0.9)
-    figure.suptitle(f"thresholds of the network trained at {label(chosen)} dB", fontsize=11)
+    figure.suptitle(f"thresholds of the network trained at {label(trained)} dB", fontsize=11)
     return save_figure(figure, Path(folder) / "thresholds.png")
 
 
 def window_picture(folder: str | Path) -> Path | None:
-    """One window and, of one unit of each stage, its loudest channel before and after the shrinkage."""
+    """Draw one window and, for the last unit of each stage, the channel with the largest features before and after the
+    shrinkage."""
     file = Path(folder) / "shrinkage.npz"
     if not file.exists():
         return None
@@ -170,19 +180,21 @@ def window_picture(folder: str | Path) -> Path | None:
 
 
 def rows_of_thresholds(folder: str | Path) -> list[Row]:
-    """The rows of those whose thresholds are shown: soft ones, trained in the noise that they are looked at in, on a range where
-    there is one, else at the lowest level."""
+    """Return the rows for the figure of the thresholds: soft rule, trained and inspected in the same kind of noise.
+
+    They are those of the network trained on a range of SNRs if there is one, else of the one trained at the lowest SNR.
+    """
     rows = [r for r in read_rows(Path(folder) / "thresholds.csv") if r["rule"] == "soft"]
     rows = [r for r in rows if r["train_noise"] in (r["test_noise"], "none")]
     trained = levels(rows, "train_snr_db")
-    chosen = next((level for level in trained if ".." in level), next(iter(trained), None))
-    return [r for r in rows if r["train_snr_db"] == chosen]
+    shown = next((level for level in trained if ".." in level), next(iter(trained), None))
+    return [r for r in rows if r["train_snr_db"] == shown]
 
 
 def heat_map(
     panel: Any, values: np.ndarray, columns: Sequence[str], rows: Sequence[str], high: float = 100.0, digits: int = 0
 ) -> Any:
-    """Values from 0 to ``high`` as colours and numbers; returns the image for a colour bar."""
+    """Draw values ``(rows, columns)`` from 0 to ``high`` as colours and numbers; return the image, for a colour bar."""
     image = panel.imshow(values, cmap="cividis", vmin=0, vmax=high, aspect="auto")
     for i, j in np.ndindex(values.shape):
         if np.isfinite(values[i, j]):
@@ -194,7 +206,7 @@ def heat_map(
 
 
 def curve(panel: Any, number: int, rows: Sequence[Row], name: str) -> None:
-    """Accuracy over the test's SNR in the style of ``number``; clean windows stand at the end."""
+    """Draw the accuracy over the SNR of the test in the style ``number``; clean windows stand at the end."""
     colour, marker = STYLES[number % len(STYLES)]
     tested = levels(rows, "test_snr_db")
     values = [100 * mean(rows, "accuracy", test_snr_db=level) for level in tested]
@@ -223,19 +235,19 @@ def _panels(
 
 
 def levels(rows: Sequence[Row], column: str) -> list[str]:
-    """The different levels in their order: ranges first, then from low to clean."""
+    """Return the different levels in a column in order: ranges first, then from the lowest SNR to clean."""
     return sorted(unique(rows, column), key=lambda level: (-math.inf if ".." in level else float(level), level))
 
 
 def label(level: str) -> str:
-    """A level as people read it."""
+    """Return a level of a table as people read it: ``clean`` for ``inf``, ``-5 to 5`` for ``-5..5``."""
     if ".." in level:
         return level.replace("..", " to ")
     return "clean" if math.isinf(float(level)) else f"{float(level):g}"
 
 
 def mean(rows: Sequence[Row], column: str, **where: str) -> float:
-    """The mean of a column over the rows that agree (the seeds), NaN without any."""
+    """Return the mean of a column over the rows with the values ``where`` (the seeds, for example), NaN if there are none."""
     values = [float(row[column]) for row in rows if all(row[name] == value for name, value in where.items())]
     return float(np.mean(values)) if values else math.nan
 

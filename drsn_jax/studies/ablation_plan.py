@@ -1,4 +1,4 @@
-"""Which trainings answer the questions of a noise ablation: rules of thresholding, noise and seeds."""
+"""The plan of an ablation: the trainings (rule of thresholding, noise, seed) that answer its questions, and their networks."""
 
 import math
 from collections.abc import Sequence
@@ -18,20 +18,20 @@ TRAINING_COLUMNS = ("rule", "train_noise", "train_snr_db", "seed")  # the column
 
 @dataclass(frozen=True)
 class Training:
-    """What is trained: the rule of the thresholds (``"none"``: a plain residual network) and the noise it meets."""
+    """One training: the rule of thresholding (``"none"`` for a plain residual network), and noise, seed and learning rate."""
 
     rule: str
     member: Member
 
     @property
     def columns(self) -> dict[str, Any]:
-        """The columns ``TRAINING_COLUMNS`` of its rows in the tables."""
+        """The values of ``TRAINING_COLUMNS`` in the rows of this training, by column."""
         noise = self.member.noise
         return dict(zip(TRAINING_COLUMNS, (self.rule, noise.kind, noise.level, self.member.seed), strict=True))
 
     @property
     def key(self) -> tuple[str, ...]:
-        """The columns as text, as a row of a CSV file has them."""
+        """The values of ``TRAINING_COLUMNS`` as text, as a row of a CSV file has them."""
         return tuple(map(str, self.columns.values()))
 
     def __str__(self) -> str:
@@ -48,10 +48,13 @@ def plan(
     seeds: Sequence[int] = (0,),
     learning_rate: float = 0.1,
 ) -> list[Training]:
-    """Return the trainings that answer the questions: soft thresholds at every level of every kind, clean, and on a range of
-    levels (with ``ranges``, from the lowest to the highest finite one); every rule at ``rule_levels`` of the first kind.
+    """Return the trainings that answer the questions of an ablation, each once for every seed.
 
-    A training that answers two questions is made once. Raises UserError without kinds, levels or seeds.
+    Soft thresholds are trained at every level of every kind of noise. With ``ranges`` they are also trained clean and, for every
+    kind, on the range from the lowest to the highest finite level. Every rule of ``rules`` is trained at the ``rule_levels`` of
+    the first kind. A training that answers two questions is made once.
+
+    Raises UserError if there are no kinds, levels or seeds.
     """
     if not (kinds and levels and seeds):
         raise UserError(f"an ablation has kinds of noise, levels and seeds, got {list(kinds)}, {list(levels)}, {list(seeds)}")
@@ -66,8 +69,10 @@ def plan(
 
 
 def build(rule: str, classes: int, shared: bool = False, **size: Any) -> Network:
-    """Return the network of a rule, which standardises its windows; with ``shared`` it has one threshold for all channels.
-    ``size`` are fields of ``Network``, ``units`` for example."""
+    """Make the network of a rule, which standardises its windows.
+
+    With ``shared`` all channels of a unit share one threshold. ``size`` are fields of ``Network``, for example ``units=(1, 1)``.
+    """
     if rule == NO_RULE:
         return resnet(classes=classes, standardise=True, **size)
     return (drsn_cs if shared else drsn_cw)(classes=classes, threshold_rule=rule, standardise=True, **size)

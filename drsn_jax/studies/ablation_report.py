@@ -1,4 +1,4 @@
-"""What an ablation found, in sentences that its numbers bear out, and a page with them and the figures."""
+"""The report of an ablation: sentences that its numbers support, and a page with these and the figures."""
 
 import base64
 import html
@@ -31,23 +31,26 @@ STYLE = (
 
 
 def sentences(folder: str | Path) -> dict[str, list[str]]:
-    """What each figure means, by its name in ``ablation_figures.draw_all``."""
+    """Return the sentences that say what each figure shows, by the name of the figure in ``ablation_figures.draw_all``."""
     rows = read_rows(Path(folder) / "results.csv")
     soft = [row for row in rows if row["rule"] == "soft"]
-    found = {
+    by_figure = {
         "levels": _levels(soft),
         "kinds": _kinds(soft),
         "range": _range(soft),
         "rules": _rules(rows),
         "thresholds": _thresholds(rows_of_thresholds(folder)),
     }
-    return {name: told for name, told in found.items() if told}
+    return {name: texts for name, texts in by_figure.items() if texts}
 
 
 def compare(one: Sequence[Row], other: Sequence[Row]) -> Interval:
-    """The difference of accuracy in points, means over the test conditions that both have: with several seeds the interval of
-    Student's t over them, else that of two shares of so many windows (which are not independent within a recording: rather
-    too narrow)."""
+    """Return the difference of accuracy, ``one`` minus ``other``, in percentage points, with a 95 % interval.
+
+    It is the mean over the test conditions that both have. With several seeds the interval is that of Student's t over the seeds.
+    With one seed it is that of a difference of two shares of so many windows, which is rather too narrow, because the windows of
+    one recording are not independent. Both numbers are NaN if there is no common condition.
+    """
     pairs = [
         (a, b) for a in one for b in other if all(a[column] == b[column] for column in ("seed", "test_noise", "test_snr_db"))
     ]
@@ -65,24 +68,24 @@ def compare(one: Sequence[Row], other: Sequence[Row]) -> Interval:
 
 
 def verdict(found: Interval) -> str:
-    """A difference in words: above, below, or not told apart."""
+    """Return a difference in words, as the middle of a sentence: above, below, or not told apart."""
     if math.isnan(found.mean):
         return "cannot be compared with"
     points = f"{abs(found.mean):.1f} points (± {found.half_width:.1f})"
-    if abs(found.mean) <= max(found.half_width, 0.05):  # which is written as 0.0
+    if abs(found.mean) <= max(found.half_width, 0.05):  # a difference that would be written as 0.0
         return f"cannot be told apart ({found.mean:+.1f} ± {found.half_width:.1f} points) from"
     return f"is {points} {'above' if found.mean > 0 else 'below'}"
 
 
 def write_report(folder: str | Path, figures: Mapping[str, Path], settings: Mapping[str, Any]) -> Path:
-    """``report.html`` in the folder, with the figures inside it: it opens from disk, without a network."""
+    """Write ``report.html`` into the folder and return its path; the figures are part of the file, so that it opens offline."""
     folder = Path(folder)
-    told = sentences(folder)
+    by_figure = sentences(folder)
     parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>Noise ablation</title><style>{STYLE}</style>"]
     parts.append("<h1>Noise ablation</h1>")
     for name, file in figures.items():
         parts.append(f"<h2>{html.escape(TITLES[name])}</h2>")
-        parts += [f"<p>{html.escape(sentence)}</p>" for sentence in told.get(name, [])]
+        parts += [f"<p>{html.escape(sentence)}</p>" for sentence in by_figure.get(name, [])]
         data = base64.b64encode(file.read_bytes()).decode()
         parts.append(f'<img src="data:image/png;base64,{data}" alt="{html.escape(TITLES[name])}">')
     parts.append("<h2>Settings</h2><table>")
@@ -97,7 +100,7 @@ def write_report(folder: str | Path, figures: Mapping[str, Path], settings: Mapp
 
 
 def _levels(rows: Sequence[Row]) -> list[str]:
-    told = []
+    texts = []
     for kind in unique(rows, "test_noise"):
         of_kind = [row for row in rows if row["test_noise"] == kind and row["train_noise"] in (kind, "none")]
         single = [level for level in levels(of_kind, "train_snr_db") if ".." not in level and level != "inf"]
@@ -108,29 +111,31 @@ def _levels(rows: Sequence[Row]) -> list[str]:
         low, high = single[0], single[-1]
         at_low = [row for row in of_kind if float(row["test_snr_db"]) == float(low)]
         other = compare([r for r in at_low if r["train_snr_db"] == high], [r for r in at_low if r["train_snr_db"] == low])
-        told.append(
+        texts.append(
             f"In {kind} noise, trained and tested at the same level, {shares[0]:.1f} % are right at {label(low)} dB and "
             f"{shares[-1]:.1f} % at {label(high)} dB; at {label(low)} dB, training at {label(high)} dB {verdict(other)} training "
             f"at {label(low)} dB."
         )
-    return told
+    return texts
 
 
 def _kinds(rows: Sequence[Row]) -> list[str]:
     rows = [row for row in matched(rows) if row["train_noise"] != "none"]
-    told = []
+    texts = []
     for kind in unique(rows, "train_noise"):
         for tested in unique(rows, "test_noise"):
             same = [row for row in rows if row["test_noise"] == tested and row["train_noise"] == tested]
             other = [row for row in rows if row["test_noise"] == tested and row["train_noise"] == kind]
             if kind != tested and same and other:
-                found = compare(other, same)
-                told.append(f"Tested in {tested} noise, training in {kind} noise {verdict(found)} training in {tested} noise.")
-    return told
+                difference = compare(other, same)
+                texts.append(
+                    f"Tested in {tested} noise, training in {kind} noise {verdict(difference)} training in {tested} noise."
+                )
+    return texts
 
 
 def _range(rows: Sequence[Row]) -> list[str]:
-    told = []
+    texts = []
     for kind in unique(rows, "test_noise"):
         noisy = [r for r in rows if r["test_noise"] == kind and math.isfinite(float(r["test_snr_db"]))]
         wide = [row for row in noisy if ".." in row["train_snr_db"] and row["train_noise"] == kind]
@@ -139,22 +144,22 @@ def _range(rows: Sequence[Row]) -> list[str]:
             continue
         name = label(wide[0]["train_snr_db"])
         if clean:
-            found = verdict(compare(wide, clean))
-            told.append(f"Over all noisy levels of {kind} noise, training on {name} dB {found} training clean.")
+            words = verdict(compare(wide, clean))
+            texts.append(f"Over all noisy levels of {kind} noise, training on {name} dB {words} training clean.")
         single = [row for row in noisy if row["train_noise"] == kind and ".." not in row["train_snr_db"]]
         by_level = {level: [r for r in single if r["train_snr_db"] == level] for level in levels(single, "train_snr_db")}
         if by_level:
             best = max(by_level, key=lambda level: mean(by_level[level], "accuracy"))
-            told.append(
+            texts.append(
                 f"Against the single level that does best over all of them, {label(best)} dB, training on {name} dB "
                 f"{verdict(compare(wide, by_level[best]))} it."
             )
-    return told
+    return texts
 
 
 def _rules(rows: Sequence[Row]) -> list[str]:
     others = [row for row in rows if row["rule"] != "soft"]
-    told = []
+    texts = []
     for level in levels(others, "train_snr_db"):
         at = matched(rows_of_rules(rows, level))
         for rule in unique(at, "rule"):
@@ -162,12 +167,12 @@ def _rules(rows: Sequence[Row]) -> list[str]:
             if rule != NO_RULE and both:
                 chosen, base = ([r for r in at if r["rule"] == name and r["seed"] in both] for name in (rule, NO_RULE))
                 where = "clean" if level == "inf" else f"at {label(level)} dB"
-                told.append(
+                texts.append(
                     f"Trained and tested {where}, the rule {RULE_TITLES[rule]} "
                     f"({100 * mean(chosen, 'accuracy'):.1f} %) {verdict(compare(chosen, base))} no thresholds "
                     f"({100 * mean(base, 'accuracy'):.1f} %)."
                 )
-    return told
+    return texts
 
 
 def _thresholds(rows: Sequence[Row]) -> list[str]:
@@ -177,14 +182,14 @@ def _thresholds(rows: Sequence[Row]) -> list[str]:
     zeros = [100 * mean(rows, "zeros", test_snr_db=level) for level in tested]
     alpha = [mean(rows, "alpha", test_snr_db=level) for level in tested]
     collapsed = 100 * mean(rows, "collapsed")
-    told = []
+    texts = []
     if len(tested) > 1:
         change = round(zeros[-1], 1) - round(zeros[0], 1)
         word = "falls" if change < 0 else "rises" if change > 0 else "stays: it goes"
         last = label(tested[-1]) + ("" if tested[-1] == "inf" else " dB")
-        told.append(
+        texts.append(
             f"From {label(tested[0])} dB to {last} the share of features set to zero {word} from {zeros[0]:.1f} to "
             f"{zeros[-1]:.1f} % (mean over units), and the mean α goes from {alpha[0]:.3f} to {alpha[-1]:.3f}."
         )
-    told.append(f"{collapsed:.1f} % of all α have collapsed, that is, lie within 0.02 of 0 or 1.")
-    return told
+    texts.append(f"{collapsed:.1f} % of all α have collapsed, that is, lie within 0.02 of 0 or 1.")
+    return texts

@@ -1,4 +1,4 @@
-"""The row of every accuracy table that is not a network: is the task solved by the average spectrum already?"""
+"""The baseline in every table of accuracies: it is no network, and shows whether the average spectrum alone solves the task."""
 
 from collections.abc import Callable
 from typing import Any
@@ -11,12 +11,13 @@ from drsn_jax.studies.trial_data import TrialData, standardised
 from drsn_jax.studies.trials import Result
 from drsn_jax.training.checkpoints import Checkpoints
 
-BASELINE = "spectrum_logistic"  # its name in the tables
+BASELINE = "spectrum_logistic"  # the name of the baseline in the tables
 
 
 def spectrum_features(windows: np.ndarray, segment: int = 128) -> np.ndarray:
-    """Return the logarithm of Welch's power spectrum with segments of ``segment`` samples: ``(n, length, channels)`` →
-    ``(n, bins · channels)``. Needs scipy (extra ``experiments``).
+    """Return the logarithm of Welch's power spectrum of windows ``(n, length, channels)``, ``(n, bins · channels)``.
+
+    ``segment`` is the length of Welch's segments in samples. Needs scipy (extra ``experiments``).
 
     Source: Welch, IEEE Trans. Audio Electroacoust. 15(2), 1967.
     """
@@ -24,7 +25,7 @@ def spectrum_features(windows: np.ndarray, segment: int = 128) -> np.ndarray:
 
     def features(part: np.ndarray) -> np.ndarray:
         _, spectrum = welch(part, nperseg=min(segment, part.shape[1]), axis=1)
-        # a floor far under what 32 bits resolve, so that silence has a logarithm
+        # the smallest float32 is far below any spectrum and gives silence a finite logarithm
         return np.log(spectrum + np.finfo(np.float32).tiny).reshape(len(part), -1)
 
     return in_parts(features, windows)
@@ -47,13 +48,13 @@ def spectrum_classifier(windows: np.ndarray, labels: np.ndarray) -> tuple[Any, i
 
 
 class SpectrumBaseline:
-    """The spectrum with logistic regression, trained and tested like a network.
+    """Logistic regression on the spectrum, trained and tested like a network.
 
-    It is fitted to the one fixed draw of noise in the training windows. ``standardise`` scales every window first, as the
+    It is fitted to one fixed draw of noise in the training windows. With ``standardise`` every window is scaled first, as the
     networks beside it do.
     """
 
-    collective = False  # one process is enough
+    collective = False  # only process 0 of a job takes part in a trial
 
     def __init__(self, classes: int, standardise: bool) -> None:
         self._classes, self._standardise = classes, standardise
@@ -66,7 +67,7 @@ class SpectrumBaseline:
         on_epoch: Callable[..., None] = lambda epoch, confusion: None,
         checkpoints: Checkpoints | None = None,
     ) -> Result:
-        """Fit and test, with the arguments of ``Trainer.run``; there are no epochs and nothing to go on from."""
+        """Fit and test. The arguments are those of ``Trainer.run``; there are no epochs and no checkpoints."""
         del seed, on_epoch, checkpoints
         train, test = (
             standardised(windows) if self._standardise else windows for windows in (data.train_noisy, data.test.windows)

@@ -1,4 +1,4 @@
-"""Many trials into one run folder: folds × noises × seeds × networks; trials that are done are skipped."""
+"""A comparison: the trials folds × noises × seeds × networks, whose results go into one run folder; trials done are skipped."""
 
 import contextlib
 import functools
@@ -27,11 +27,11 @@ from drsn_jax.training.checkpoints import Checkpoints
 from drsn_jax.training.loop import Epoch
 from drsn_jax.training.progress import Diverged
 
-MOST_FEATURES = 400  # windows whose pooled features are kept; t-SNE takes some seconds for so many
+MOST_FEATURES = 400  # at most so many windows have their pooled features kept; t-SNE takes some seconds for them
 
 
 def noises(kinds: Sequence[str], levels_db: Sequence[float]) -> list[Noise]:
-    """Return all pairs of kind and SNR; no noise (``inf``) is one of them, whatever the kinds."""
+    """Return the noises of all kinds at all levels in dB; the level ``inf`` gives one noise for all kinds, ``Noise()``."""
     return list(dict.fromkeys(Noise(kind, snr_db) for kind in kinds for snr_db in levels_db))
 
 
@@ -42,16 +42,16 @@ class Comparison:
     Fields:
       networks: names of presets in ``NETWORKS``.
       classes: the names of the classes.
-      noises: of the tests, and of the training where ``config`` has no range of its own.
-      seeds: of initial parameters, order of windows and noise.
-      protocol: how the folds were made, for the tables.
+      noises: the noises of the tests, and of the trainings too if ``config`` has no range of SNRs for them.
+      seeds: each decides initial parameters, the order of windows and the draws of noise.
+      protocol: the name of the way in which the folds were made, for the tables.
       config: how each network is trained.
-      size: fields of the networks that differ from those of the presets, ``{"units": (1, 1)}`` for example.
-      devices: of this process, to spread batches over.
-      init_from: a trained network from which all trainings start, with a new classifier; ``networks`` then is its name alone.
-      checkpoint_seconds: how much work of a training may be lost; None makes no checkpoints.
+      size: fields of the networks that differ from those of the presets, for example ``{"units": (1, 1)}``.
+      devices: devices of this process over which batches are spread.
+      init_from: a trained network from which all trainings start, with a new classifier; ``networks`` then holds only its name.
+      checkpoint_seconds: how many seconds of work may be lost; None makes no checkpoints.
       best_model: keeps the best network; None keeps none.
-      baseline: what is tested beside the networks; by default the spectrum with logistic regression.
+      baseline: the method that is tested beside the networks; by default logistic regression on the spectrum.
       diverged: the trials that stopped because their numbers were no longer finite, each with the reason; ``run`` adds to it.
     """
 
@@ -76,7 +76,7 @@ class Comparison:
 
     @property
     def trials(self) -> int:
-        """Trainings of one fold."""
+        """The number of trainings of one fold."""
         return len(self.networks) * len(self.noises) * len(self.seeds)
 
     def missing(self, folder: RunFolder, folds: int) -> int:
@@ -84,7 +84,8 @@ class Comparison:
         return folds * self.trials - sum(row["network"] in self.networks for row in folder.rows("results"))
 
     def estimate(self, fold: Fold) -> Iterator[tuple[str, float]]:
-        """Compile each network and yield its name and the seconds of one training on this fold, measured on a few steps."""
+        """Compile each network and yield its name and the seconds that one training on this fold will take, measured on a few
+        steps."""
         data = self._data(fold, self.noises[0], self.seeds[0])
         for network in self.networks:
             yield network, self.trainer(network, len(fold.train.windows)).probe(data)
@@ -92,11 +93,11 @@ class Comparison:
     def run(
         self, fold: Fold, folder: RunFolder, recordings: Sequence[str], on_epoch: Callable[[str, Epoch], None]
     ) -> Iterator[dict[str, Any]]:
-        """Make the trials of one fold that ``results.csv`` lacks and yield its new rows; a training that was interrupted goes
-        on from its last checkpoint.
+        """Run the trials of one fold that ``results.csv`` lacks and yield its new rows.
 
-        ``recordings`` names the recordings; ``on_epoch(network, epoch)`` is told of every epoch. A training that diverges gets no
-        row, stands in ``diverged``, and the others go on.
+        A training that was interrupted goes on from its last checkpoint. A training that diverges gets no row but an entry in
+        ``diverged``, and the other trials go on. ``recordings`` are the names of the recordings; ``on_epoch(network, epoch)`` is
+        called after every epoch.
         """
         done = {trial_key(row) for row in folder.rows("results")}
         for noise in self.noises:
@@ -118,20 +119,20 @@ class Comparison:
                         self.checkpoints(folder, trial).remove()
                         yield row
         if is_main_process():
-            with contextlib.suppress(OSError):  # those that diverged keep theirs
+            with contextlib.suppress(OSError):  # it is not empty if a training diverged, whose checkpoints are kept
                 (folder.path / "checkpoints").rmdir()
 
     def checkpoints(self, folder: RunFolder, trial: Trial) -> Checkpoints:
-        """Return the checkpoints of one trial, in a folder with a name that people can read and no other trial has."""
+        """Return the checkpoints of one trial, in a folder of its own whose name says which trial it is."""
         name = re.sub(r"[^A-Za-z0-9.+-]+", "_", "-".join(trial.key))
         number = hashlib.sha256(repr(trial.key).encode()).hexdigest()[:8]
         return Checkpoints(folder.path / "checkpoints" / f"{name}-{number}", seconds=self.checkpoint_seconds or 0.0)
 
     def _trainer(self, network: str, examples: int) -> Trainer:
-        """The compiled steps of one network, which all noises and seeds share."""
-        made = self.init_from.network if self.init_from else NETWORKS[network](classes=len(self.classes), **self.size)
+        """Make the trainer of one network, whose compiled steps all noises and seeds share."""
+        base = self.init_from.network if self.init_from else NETWORKS[network](classes=len(self.classes), **self.size)
         return Trainer(
-            made.clone(classes=len(self.classes)),
+            base.clone(classes=len(self.classes)),
             self.config,
             examples=examples,
             devices=self.devices,
@@ -141,7 +142,7 @@ class Comparison:
     def _result(
         self, folder: RunFolder, trial: Trial, data: Callable[[], TrialData], on_epoch: Callable[[str, Epoch], None]
     ) -> Result | None:
-        """Train and test what the trial names; None on a process that has no part in it."""
+        """Train and test the network or the baseline of a trial; return None on a process that has no part in it."""
         method = self.baseline if trial.network == BASELINE else self.trainer(trial.network, len(data().train.windows))
         if not method.collective and not is_main_process():
             return None
@@ -149,7 +150,7 @@ class Comparison:
 
         def log(epoch: Epoch, confusion: np.ndarray) -> None:
             nonlocal begun
-            if not begun:  # what was logged after the last checkpoint comes again
+            if not begun:  # the epochs that were logged after the last checkpoint are made again
                 folder.forget(trial.record, from_epoch=epoch.number)
                 begun = True
             if is_main_process():
@@ -160,17 +161,17 @@ class Comparison:
         return method.run(data(), seed=trial.seed, on_epoch=log, checkpoints=checkpoints)
 
     def _keep(self, folder: RunFolder, trial: Trial, data: TrialData, fold: Fold, result: Result) -> None:
-        """Keep what a network leaves beside its row: pooled features of its first trial, and itself where it is the best."""
+        """Keep the pooled features of a network's first trial, and the network itself if it is the best so far."""
         if result.network is None:
             return
         if trial.network not in feature_files(folder.path) and len(data.test.windows):
-            chosen = np.unique(np.linspace(0, len(data.test.windows) - 1, MOST_FEATURES).astype(int))
-            features = pooled_features(result.network, result.variables, data.test.windows[chosen])
-            write_features(folder.path, trial.network, features, data.test.labels[chosen], self.classes)
+            numbers = np.unique(np.linspace(0, len(data.test.windows) - 1, MOST_FEATURES).astype(int))
+            features = pooled_features(result.network, result.variables, data.test.windows[numbers])
+            write_features(folder.path, trial.network, features, data.test.labels[numbers], self.classes)
         if self.best_model is not None:
-            one = len(self.noises) == 1
-            # drawn only for a network that is kept
-            tests = lambda: [data] if one else [self._data(fold, noise, trial.seed) for noise in self.noises]  # noqa: E731
+            single_noise = len(self.noises) == 1
+            # a function, so that the noises are drawn only for a network that is kept
+            tests = lambda: [data] if single_noise else [self._data(fold, noise, trial.seed) for noise in self.noises]  # noqa: E731
             self.best_model.offer(trial, data, fold, result, tests)
 
     def _data(self, fold: Fold, noise: Noise, seed: int) -> TrialData:

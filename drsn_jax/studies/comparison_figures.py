@@ -1,5 +1,7 @@
-"""Figures drawn from the files of a run, so that every picture can be drawn again, and the picture of a diagnosis; they need
-matplotlib (extra ``experiments``)."""
+"""The figures of a comparison; they need matplotlib (extra ``experiments``).
+
+They are drawn from the files of the run alone, so that every figure can be drawn again.
+"""
 
 import json
 from collections import defaultdict
@@ -15,14 +17,16 @@ from drsn_jax.studies.runs import read_metrics, read_rows, unique
 
 
 def draw_all(folder: str | Path) -> list[Path]:
-    """Every figure that the run's files hold; returns the files written."""
+    """Draw the accuracies, training curves and confusion matrices of a run; return the files of the figures."""
     return [accuracy_bars(folder), training_curves(folder), *confusion_matrices(folder)]
 
 
 def accuracy_bars(folder: str | Path) -> Path:
-    """Training accuracy (outline) and test accuracy (filled) by SNR and network, a panel for each kind of noise, whiskers the
-    standard deviation over trials (the paper's Figs 6-8). Where the windows were split at random, as in the paper, its own test
-    accuracy stands there as a black outline."""
+    """Draw the test accuracy (bars) and training accuracy (dotted outlines) by SNR and network, as the paper's Figs 6-8.
+
+    There is a panel for each kind of noise; whiskers are standard deviations over trials. If the run is of the simulated
+    drivetrain and its windows were split at random, the paper's test accuracy is drawn as a black outline.
+    """
     rows = read_rows(Path(folder) / "results.csv")
     kinds = unique(rows, "noise")
     levels_of = {kind: sorted(unique([r for r in rows if r["noise"] == kind], "snr_db"), key=float) for kind in kinds}
@@ -65,11 +69,13 @@ def accuracy_bars(folder: str | Path) -> Path:
 
 
 def training_curves(folder: str | Path) -> Path:
-    """Training, validation (where there is one) and test error by epoch, the mean over all trials of each network (the paper's
-    Fig. 10)."""
+    """Draw the error in training, validation (if there is one) and test by epoch, as the paper's Fig. 10.
+
+    A curve is the mean over all trials of a network.
+    """
     values: dict[tuple[str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     titles = {"train": "training (noise as trained)", "validation": "validation", "test": "test"}
-    # an interrupted trial was begun anew: the last record of an epoch counts
+    # a trial that was interrupted may have an epoch twice; the last record counts
     trials = ("network", "noise", "snr_db", "fold", "seed", "epoch")
     for record in {tuple(record[name] for name in trials): record for record in read_metrics(folder)}.values():
         for side in titles:
@@ -97,7 +103,7 @@ def training_curves(folder: str | Path) -> Path:
 
 
 def confusion_matrices(folder: str | Path) -> list[Path]:
-    """For each network the share of each true class that was taken for each class, over all its trials."""
+    """Draw for each network which share of each true class was taken for each class, over all its trials; return the files."""
     rows = read_rows(Path(folder) / "confusion.csv")
     classes = unique(rows, "true")
     number = {name: i for i, name in enumerate(classes)}
@@ -128,7 +134,7 @@ def confusion_matrices(folder: str | Path) -> list[Path]:
 
 
 def _as_in_the_paper(folder: str | Path, rows: list[dict[str, str]]) -> bool:
-    """Whether a run is of the simulated drivetrain, which has the paper's classes, and split as there."""
+    """Return whether a run is of the simulated drivetrain, which has the paper's classes, and split as in the paper."""
     config = Path(folder) / "config.json"
     asked = json.loads(config.read_text(encoding="utf-8")) if config.exists() else {}
     own = asked.get("recordings", True) or asked.get("dataset")
@@ -139,16 +145,18 @@ def _values(rows: list[dict[str, str]], column: str, **where: str) -> list[float
     return [float(row[column]) for row in rows if all(row[name] == value for name, value in where.items())]
 
 
-# Okabe & Ito; beyond eight classes the marker tells them apart
+# the palette of Okabe & Ito with a marker for each; both repeat after eight classes
 CLASS_COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
 MARKERS = ("o", "s", "^", "v", "D", "P", "X", "*")
 
 
 def tsne_figure(folder: str | Path, iterations: int = 1000) -> list[Path]:
-    """A panel for each network whose features were kept, by class; returns the file, nothing where there are none or too few
-    windows. ``iterations`` are those of t-SNE.
+    """Draw the pooled features of test windows by t-SNE, a panel for each network whose features were kept, coloured by class.
 
-    Source: van der Maaten and Hinton, JMLR 9, 2008; distances between far groups, and their sizes, mean nothing.
+    Distances between far groups, and the sizes of groups, mean nothing in such a figure. ``iterations`` are those of t-SNE.
+    Return the file in a list, which is empty if no features were kept or there are fewer than three windows.
+
+    Source: van der Maaten and Hinton, JMLR 9, 2008.
     """
     files = feature_files(folder)
     if not files:
@@ -180,17 +188,17 @@ def tsne_figure(folder: str | Path, iterations: int = 1000) -> list[Path]:
 
 
 def tsne(features: np.ndarray, iterations: int = 1000) -> np.ndarray:
-    """Embed features ``(n, channels)`` of at least three windows by t-SNE: ``(n, 2)``.
+    """Embed features ``(n, channels)`` of at least three windows in the plane by t-SNE, ``(n, 2)``.
 
-    The seed is fixed; the number of iterations is at least 250.
+    The seed is fixed; ``iterations`` must be at least 250. Needs scikit-learn (extra ``experiments``).
     """
     from sklearn.manifold import TSNE
 
     perplexity = min(30.0, (len(features) - 1) / 3)
-    # channels that are the same for all windows, and none that counts for more because its numbers are large
+    # every channel is scaled to unit variance, so that none counts for more than others; constant channels are left out
     spread = features.std(0)
     scaled = (features - features.mean(0))[:, spread > 0] / spread[spread > 0]
-    if scaled.shape[1] < 2:  # of one channel or none there is nothing to embed
+    if scaled.shape[1] < 2:  # with one channel or none there is nothing to embed
         return np.pad(scaled, ((0, 0), (0, 2 - scaled.shape[1])))
     return TSNE(2, perplexity=perplexity, init="pca", max_iter=iterations, random_state=0).fit_transform(scaled)
 

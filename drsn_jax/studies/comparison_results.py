@@ -1,4 +1,4 @@
-"""What is written of a trial: records of its epochs, and its rows in the tables of the run."""
+"""What is written about a trial: the records of its epochs, and its rows in the tables of the run."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -15,19 +15,19 @@ from drsn_jax.studies.runs import RunFolder
 from drsn_jax.studies.trials import Result
 from drsn_jax.training.loop import Epoch
 
-TRIAL = ("network", "noise", "snr_db", "protocol", "fold", "seed")  # the columns that tell trials apart
+TRIAL = ("network", "noise", "snr_db", "protocol", "fold", "seed")  # the columns that identify a trial
 _FEATURES = "features_"
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One training and test of a comparison, or of the baseline beside it.
+    """One training and its test in a comparison, of a network or of the baseline.
 
     Fields:
-      network: the name of a preset, or that of the baseline.
-      noise: of the test.
-      protocol, fold: how the windows were split, and which of the folds it is.
-      seed: of initial parameters, order of windows and noise.
+      network: the name of a preset, or the name of the baseline.
+      noise: the noise of the test.
+      protocol, fold: the way in which the windows were split, and the name of the fold.
+      seed: decides initial parameters, the order of windows and the draws of noise.
     """
 
     network: str
@@ -38,18 +38,18 @@ class Trial:
 
     @property
     def columns(self) -> dict[str, Any]:
-        """The columns ``TRIAL`` of its rows in the tables."""
+        """The values of the columns ``TRIAL`` in the rows of this trial, by column."""
         values = (self.network, self.noise.kind, self.noise.snr_db, self.protocol, self.fold, self.seed)
         return dict(zip(TRIAL, values, strict=True))
 
     @property
     def key(self) -> tuple[str, ...]:
-        """The columns as text, equal to ``trial_key`` of its row in a table."""
+        """The values of the columns as text, equal to ``trial_key`` of a row of this trial in a table."""
         return trial_key(self.columns)
 
     @property
     def record(self) -> dict[str, Any]:
-        """The columns as ``metrics.jsonl`` holds them: JSON has no infinity."""
+        """The values by column for ``metrics.jsonl``, where the SNR ``inf`` is text because JSON has no infinity."""
         return {**self.columns, "snr_db": "inf" if self.noise.is_none else self.noise.snr_db}
 
     def __str__(self) -> str:
@@ -62,7 +62,7 @@ def trial_key(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def epoch_record(trial: Trial, epoch: Epoch, confusion: np.ndarray) -> dict[str, Any]:
-    """Return an epoch of a trial, with the confusion on the test windows, as a record for ``metrics.jsonl``."""
+    """Return the record for ``metrics.jsonl`` of an epoch of a trial; ``confusion`` is the matrix of the test windows."""
     record: dict[str, Any] = {
         **trial.record,
         "epoch": epoch.number,
@@ -89,9 +89,9 @@ def write_result(
     recordings: Sequence[str],
     classes: Sequence[str],
 ) -> dict[str, Any]:
-    """Write the rows of a trial that is done into all tables and return its row of ``results.csv``.
+    """Write the rows of a complete trial into all tables and return its row of ``results.csv``.
 
-    ``recordings`` and ``classes`` are the names behind the numbers of ``fold``.
+    ``recordings`` and ``classes`` are the names for the numbers of recordings and classes in ``fold``.
     """
     if not math.isnan(result.seconds):
         folder.add_rows("timings", [{**trial.columns, "training_seconds": round(result.seconds, 2)}], key=TRIAL)
@@ -124,19 +124,20 @@ def write_result(
         "balanced_accuracy": _rounded(test.balanced_accuracy),
         "macro_f1": _rounded(test.macro_f1),
     }
-    # last: its row says that the trial is done
+    # this table comes last, because its row says that the trial is complete
     folder.add_rows("results", [row], key=TRIAL)
     return row
 
 
 def write_features(folder: str | Path, network: str, features: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> None:
-    """The pooled features ``(n, channels)`` of test windows in a network's first trial, with their labels ``(n,)``."""
+    """Write pooled features ``(n, channels)`` of test windows in a network's first trial, with their labels ``(n,)`` and the
+    names of the classes, into the run's folder."""
     file = Path(folder) / f"{_FEATURES}{network}.npz"
     np.savez(file, features=features, labels=labels, classes=np.asarray(classes, dtype=str))
 
 
 def feature_files(folder: str | Path) -> dict[str, Path]:
-    """The files of ``write_features`` by their networks."""
+    """Return the files that ``write_features`` wrote, by the name of the network."""
     return {file.stem.removeprefix(_FEATURES): file for file in sorted(Path(folder).glob(f"{_FEATURES}*.npz"))}
 
 

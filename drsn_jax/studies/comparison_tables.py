@@ -1,4 +1,4 @@
-"""The paper's table from the files of a run: accuracy with its spread, the paired difference to ResNet, the time."""
+"""The table of a comparison, as in the paper: accuracy with its spread, the paired difference to ResNet, the training time."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -23,11 +23,17 @@ Row = Mapping[str, str]
 
 
 class Line(NamedTuple):
-    """One network over all conditions, in per cent and seconds; NaN where there is no number.
+    """One network in the table, over all conditions; a number that does not exist is NaN.
 
-    ``trials`` counts seeds × folds; ``spread`` values are standard deviations over them. ``difference`` is test accuracy
-    minus that of ResNet in the same trial, with a 95 % interval; ``over_recordings`` says that it is a bootstrap over test
-    recordings, because there is one trial only.
+    Fields:
+      network: the name of a preset or of the baseline.
+      parameters: the number of parameters.
+      trials: the number of trials that the means are over, seeds × folds.
+      train, test: mean accuracies in per cent.
+      train_spread, test_spread: their standard deviations over trials.
+      difference: the test accuracy minus that of ResNet in the same trial, in points, with its 95 % interval.
+      over_recordings: whether this interval is a bootstrap over test recordings, because there is only one trial.
+      seconds: the mean time of a training.
     """
 
     network: str
@@ -43,14 +49,17 @@ class Line(NamedTuple):
 
 
 def summarise(folder: str | Path, reference: str = "resnet") -> list[Line]:
-    """A line for each network in the run's ``results.csv``, in the order of the rows."""
+    """Summarise the tables of a run: a line for each network in ``results.csv``, in the order of the rows.
+
+    ``reference`` is the network to which the others are compared.
+    """
     folder = Path(folder)
     results = read_rows(folder / "results.csv")
     by_recording = read_rows(folder / "by_recording.csv")
     seconds = defaultdict(list)
     for row in read_rows(folder / "timings.csv"):
         seconds[row["network"]].append(float(row["training_seconds"]))
-    # an unfinished run lacks conditions of some networks: only those that both have are compared
+    # an unfinished run lacks conditions of some networks: only conditions that both networks have are compared
     other = {_condition(row): _test(row) for row in results if row["network"] == reference}
     lines = []
     for network in dict.fromkeys(row["network"] for row in results):
@@ -63,8 +72,8 @@ def summarise(folder: str | Path, reference: str = "resnet") -> list[Line]:
             paired = _by_trial(common, lambda row: _test(row) - other[_condition(row)])
             difference = t_interval([100 * value for value in paired.values()])
             if np.isnan(difference.half_width):
-                chosen = {_condition(row) for row in common}
-                rows = [row for row in by_recording if _condition(row) in chosen]
+                conditions = {_condition(row) for row in common}
+                rows = [row for row in by_recording if _condition(row) in conditions]
                 difference, bootstrapped = _bootstrap(rows, network, reference), True
         parameters = int(of_network[0]["parameters"])
         time = float(np.mean(seconds[network])) if seconds[network] else float("nan")
@@ -84,7 +93,7 @@ def summarise(folder: str | Path, reference: str = "resnet") -> list[Line]:
 
 
 def markdown(lines: Sequence[Line]) -> str:
-    """The lines as a Markdown table, with a note that says what the numbers are."""
+    """Return the lines as a Markdown table, followed by a note on what the numbers are."""
     head = "| network | parameters | train accuracy, % | test accuracy, % | test − ResNet, points | training, s |"
     rows = [head, "|---|---|---|---|---|---|"]
     for line in lines:
@@ -97,7 +106,7 @@ def markdown(lines: Sequence[Line]) -> str:
 
 
 def note(lines: Sequence[Line]) -> str:
-    """What the numbers of the table are."""
+    """Return the note below the table: what its numbers and intervals are."""
     trials = max((line.trials for line in lines), default=0)
     draw = " The spectrum is fitted to one draw of the noise, networks meet a new one in every step unless it is fixed."
     if trials > 1:
@@ -120,15 +129,15 @@ def _test(row: Row) -> float:
 
 
 def _by_trial(rows: Iterable[Row], value: Callable[[Row], float]) -> dict[tuple[str, str], float]:
-    """For each (fold, seed) the mean of ``value`` over the conditions."""
+    """Return for each (fold, seed) the mean of ``value`` over the conditions."""
     values = defaultdict(list)
     for row in rows:
         values[row["fold"], row["seed"]].append(value(row))
-    return {trial: float(np.mean(found)) for trial, found in values.items()}
+    return {trial: float(np.mean(of_trial)) for trial, of_trial in values.items()}
 
 
 def _bootstrap(rows: Iterable[Row], network: str, reference: str) -> Interval:
-    """The paired difference in points, resampled over test recordings, each with all its conditions."""
+    """Return the paired difference in points with an interval by resampling test recordings, each with all its conditions."""
     correct: dict[str, dict[str, int]] = {network: defaultdict(int), reference: defaultdict(int)}
     windows: dict[str, int] = defaultdict(int)
     for row in rows:

@@ -18,27 +18,27 @@ from drsn_jax.studies.comparison_results import Trial
 from drsn_jax.studies.trial_data import TrialData
 from drsn_jax.studies.trials import Result
 
-USUAL = (0.001, 0.999)  # quantiles of the RMS of training windows that count as usual
+USUAL = (0.001, 0.999)  # the RMS between these quantiles of the training windows is usual
 
 
 @dataclasses.dataclass(frozen=True)
 class BestModel:
-    """Keeps the network with the lowest validation loss.
+    """The network with the lowest validation loss so far, which is kept as a bundle in a folder.
 
     Fields:
-      folder: of the bundle.
-      facts: the fields of ``Bundle`` that all networks share: ``classes``, ``window_length``, ``stride``, ``sampling_rate``,
-        ``channel``, ``channels``.
+      folder: the folder of the bundle.
+      facts: the fields of ``Bundle`` that are the same for all networks: ``classes``, ``window_length``, ``stride``,
+        ``sampling_rate``, ``channel``, ``channels``.
     """
 
     folder: Path
     facts: Mapping[str, Any]
 
     def offer(self, trial: Trial, data: TrialData, fold: Fold, result: Result, tests: Callable[[], Sequence[TrialData]]) -> bool:
-        """Keep a trained network if it is better than the one that is kept; return whether it is.
+        """Keep a trained network if its validation loss is lower than that of the network kept so far; return whether it is.
 
-        ``tests`` makes the test windows under every noise of the comparison, on which the kept network is measured; what decides
-        is the validation loss alone. Without validation windows nothing is chosen and nothing kept.
+        ``tests`` makes the test windows under every noise of the comparison. Their accuracies are only stored in the bundle; the
+        validation loss alone decides. Without validation windows no network is kept.
         """
         if result.network is None or not len(result.validation_logits):
             return False

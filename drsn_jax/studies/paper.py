@@ -1,13 +1,15 @@
 """Test accuracies of the paper's networks, to draw beside ours.
 
-Read off its bar charts (Figs 6-8), to about 0.3 points: same kind and level of noise in training and test, eight classes, 28,800
-windows of recordings that are not public, ten folds of random windows.
+They are read off its bar charts (Figs 6-8), to about 0.3 points. The paper trained and tested in the same kind and level of
+noise, on eight classes and 28,800 windows of recordings that are not public, in ten folds of random windows.
 
 Source: Zhao et al., IEEE Trans. Ind. Informatics 16(7), 2020.
 """
 
 LEVELS_DB = tuple(float(level) for level in range(-5, 6))
-PROTOCOL = "by random-windows"  # what runs must have been split by to be comparable
+
+
+PROTOCOL = "by random-windows"  # the split of the paper; only runs with this split are comparable
 
 # kind of noise → network → accuracy in % at each of LEVELS_DB
 TEST_ACCURACY: dict[str, dict[str, tuple[float, ...]]] = {
@@ -33,6 +35,6 @@ TEST_ACCURACY: dict[str, dict[str, tuple[float, ...]]] = {
 
 
 def paper_accuracy(kind: str, network: str, snr_db: float) -> float | None:
-    """In %, or None where the paper has none."""
-    found = TEST_ACCURACY.get(kind, {}).get(network)
-    return None if found is None or snr_db not in LEVELS_DB else found[LEVELS_DB.index(snr_db)]
+    """Return the paper's test accuracy in %, or None if the paper has none for this noise and network."""
+    accuracies = TEST_ACCURACY.get(kind, {}).get(network)
+    return None if accuracies is None or snr_db not in LEVELS_DB else accuracies[LEVELS_DB.index(snr_db)]

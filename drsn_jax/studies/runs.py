@@ -1,7 +1,7 @@
-"""The folder of a run: what was asked for, on what, and what came out, in files that any program reads.
+"""The folder of a run: its configuration, its machine and its results, in files that any program can read.
 
-``config.json`` and ``environment.json`` are written first; ``metrics.jsonl`` grows with every epoch; tables (``results.csv``,
-``timings.csv`` …) grow by whole rows and are never half-written.
+``config.json`` (the options) and ``environment.json`` (the machine and the versions) are written first. ``metrics.jsonl`` grows
+by one line with every epoch. Tables (``results.csv``, ``timings.csv`` …) grow by whole rows and are never half-written.
 """
 
 import contextlib
@@ -23,18 +23,18 @@ from drsn_jax.core.runtime import versions
 
 
 class RunFolder:
-    """A run folder, made or continued.
+    """The folder of a new run, or of a run that is continued.
 
-    With several processes all of them make one, with the same configuration; the folder is that of process 0, which alone writes
-    and whose rows all read.
+    In a job of several processes each of them makes a ``RunFolder`` with the same configuration. The folder is that of process 0:
+    only process 0 writes, and all processes get the rows that it reads.
 
     Args:
-      path: the folder; made where it is missing.
-      config: what decides the results, as JSON can hold it.
+      path: the folder; it is made if it is missing.
+      config: the options that decide the results, as JSON can hold them.
 
     Raises:
-      ValueError: if the folder holds a run with another configuration (the message lists what differs), or files but no run;
-        if the processes of a job have different ones.
+      ValueError: if the folder holds a run with another configuration (the message lists what differs), if it holds files but no
+        run, and if the processes of a job have different configurations.
     """
 
     def __init__(self, path: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
@@ -53,8 +53,10 @@ class RunFolder:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Keep other runs out of the folder meanwhile; ValueError if one is at work in it. The lock of a process that is killed
-        goes with it."""
+        """Keep other runs out of the folder while the context lasts; raise ValueError if one is at work in it.
+
+        The lock of a process ends with the process, even if that is killed.
+        """
         with contextlib.ExitStack() as stack:
             if is_main_process() and not stack.enter_context(exclusive(self.path / ".lock")):
                 raise UserError(f"another run is at work in {self.path}: wait for its end, or choose another --out")
@@ -77,21 +79,24 @@ class RunFolder:
             write_atomically(file, _json(wanted))
 
     def _drop_cut_line(self) -> None:
-        """A record that an interruption cut off must not run into the next one."""
+        """Drop the last record if an interruption cut it off, so that the next one does not continue its line."""
         file = self.path / "metrics.jsonl"
         text = file.read_bytes() if file.exists() else b""
         if text and not text.endswith(b"\n"):
             write_atomically(file, text[: text.rfind(b"\n") + 1])
 
     def log(self, record: Mapping[str, Any]) -> None:
-        """Add one line to ``metrics.jsonl``, on disk at once."""
+        """Add one line to ``metrics.jsonl``, written out at once."""
         if not is_main_process():
             return
         with open(self.path / "metrics.jsonl", "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
     def forget(self, trial: Mapping[str, Any], from_epoch: int = 1) -> None:
-        """Take the records of ``trial`` out of ``metrics.jsonl``, from an epoch on: it was interrupted and makes them again."""
+        """Remove the records of a trial from ``metrics.jsonl``, from an epoch on.
+
+        A trial that was interrupted makes these epochs again. ``trial`` has the fields that identify it.
+        """
         if not is_main_process():
             return
         records = read_metrics(self.path)
@@ -100,13 +105,15 @@ class RunFolder:
             write_atomically(self.path / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in kept))
 
     def add_rows(self, table: str, rows: Sequence[Mapping[str, Any]], key: Sequence[str] = ()) -> None:
-        """Add rows, all of the same columns, to ``<table>.csv``. Rows there that agree with the first new one in the columns
-        ``key`` go: they are what an interrupted trial left."""
+        """Add rows, all with the same columns, to ``<table>.csv``.
+
+        Rows in the table that agree with the first new row in the columns ``key`` are removed: an interrupted trial left them.
+        """
         if not is_main_process():
             return
         new = {name: str(rows[0][name]) for name in key}
-        found = read_rows(self.path / f"{table}.csv")
-        kept = [row for row in found if not key or any(row[name] != value for name, value in new.items())]
+        present = read_rows(self.path / f"{table}.csv")
+        kept = [row for row in present if not key or any(row[name] != value for name, value in new.items())]
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -114,12 +121,12 @@ class RunFolder:
         write_atomically(self.path / f"{table}.csv", text.getvalue())
 
     def rows(self, table: str) -> list[dict[str, str]]:
-        """The rows of ``<table>.csv`` so far; with several processes to be called by all."""
+        """Return the rows of ``<table>.csv`` so far, as text by column; all processes of a job must call it."""
         return json.loads(broadcast_from_main(lambda: json.dumps(read_rows(self.path / f"{table}.csv")).encode()))
 
 
 def read_rows(file: str | os.PathLike[str]) -> list[dict[str, str]]:
-    """The rows of a table, as text; none where the file is missing."""
+    """Return the rows of a CSV file, as text by column; no rows if the file is missing."""
     if not Path(file).exists():
         return []
     with open(file, newline="", encoding="utf-8") as opened:
@@ -127,7 +134,10 @@ def read_rows(file: str | os.PathLike[str]) -> list[dict[str, str]]:
 
 
 def read_metrics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """The records of ``metrics.jsonl``; the last of an interrupted run may be cut off and is then left out."""
+    """Return the records of ``metrics.jsonl``, without a last one that an interruption cut off.
+
+    Raises UserError if another line is damaged.
+    """
     file = Path(folder) / "metrics.jsonl"
     lines = file.read_text(encoding="utf-8").split("\n") if file.exists() else []
     try:
@@ -147,7 +157,7 @@ def _read_config(file: Path) -> dict[str, Any]:
 
 
 def _is_new(path: Path) -> bool:
-    """Whether a folder is empty, but for what an interruption leaves before there is a configuration."""
+    """Return whether a folder is empty, apart from files that an interruption leaves before there is a configuration."""
     return path.is_dir() and all(file.name.startswith((".", "environment.json")) for file in path.iterdir())
 
 
@@ -178,5 +188,5 @@ def _json(value: Any) -> str:
 
 
 def unique(rows: Sequence[dict[str, str]], column: str) -> list[str]:
-    """The different values of a column in the order of the rows."""
+    """Return the different values of a column in the order of their first appearance."""
     return list(dict.fromkeys(row[column] for row in rows))

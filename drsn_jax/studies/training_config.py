@@ -1,4 +1,4 @@
-"""How networks of a comparison are trained: every hyper-parameter once, with its default and its sentence of help."""
+"""How the networks of a comparison are trained: every hyper-parameter in one place, with its default and its help text."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -35,5 +35,5 @@ class TrainingConfig:
     """Steps of one call of the compiled program, for accelerators."""
 
     def train_noise(self, noise: Noise) -> Noise:
-        """Return the noise of training and validation where ``noise`` is that of the test."""
+        """Return the noise of training and validation of a trial whose test has ``noise``."""
         return noise if noise.is_none or self.train_snr_db is None else Noise(noise.kind, self.train_snr_db)

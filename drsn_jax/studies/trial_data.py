@@ -1,4 +1,4 @@
-"""The windows of one trial, with the noise that its seed decides: every network of a comparison meets the same."""
+"""The windows of one trial with the noise that its seed decides, which is the same for every network of a comparison."""
 
 import functools
 from typing import NamedTuple
@@ -21,7 +21,7 @@ class TrialData(NamedTuple):
       train_noisy: the training windows under one fixed draw of ``train_noise``, ``(n, length, channels)``.
       test: the test windows under one fixed draw of ``noise``.
       validation: the validation windows under one fixed draw of ``train_noise``; it may be empty.
-      noise: what the trial is about, the noise of the test.
+      noise: the noise of the test, by which the trial is named.
       train_noise: the noise of training and validation.
     """
 
@@ -34,7 +34,10 @@ class TrialData(NamedTuple):
 
 
 def with_noise(fold: Fold, *, seed: int, noise: Noise, train_noise: Noise | None = None) -> TrialData:
-    """Add the noise that ``seed`` decides to all sides of a fold; without ``train_noise`` all sides get the same noise."""
+    """Add the noise that ``seed`` decides to all sides of a fold.
+
+    The test windows get ``noise``, the training and validation windows ``train_noise``, which is ``noise`` if it is not given.
+    """
     train_noise = noise if train_noise is None else train_noise
     return TrialData(
         train=fold.train,
@@ -62,14 +65,14 @@ def _add_noise(key: jax.Array, windows: jax.Array, snr_db: jax.Array, first: jax
 
 
 def _noisy(windows: np.ndarray, seed: int, purpose: KeyPurpose, noise: Noise) -> np.ndarray:
-    """Windows under one draw of a noise; of a range, each window has an SNR of its own."""
+    """Add one draw of a noise to windows; if its SNR is a range, each window gets an SNR of its own."""
     if len(windows) == 0 or noise.is_none:
         return windows
     root = jax.random.key(seed)
     if noise.is_range:
         low, high = noise.snr_db
-        drawn = jax.random.fold_in(jax.random.fold_in(root, KeyPurpose.LEVELS), purpose)
-        levels = np.asarray(jax.random.uniform(drawn, (len(windows),), minval=low, maxval=high))
+        level_key = jax.random.fold_in(jax.random.fold_in(root, KeyPurpose.LEVELS), purpose)
+        levels = np.asarray(jax.random.uniform(level_key, (len(windows),), minval=low, maxval=high))
     else:
         levels = np.full(len(windows), noise.snr_db, np.float32)
     key = jax.random.fold_in(root, purpose)

@@ -1,4 +1,4 @@
-"""One network trained and tested once, in the order of every experiment: noise → standardise → network → counts.
+"""The training and test of one network, in the order of every experiment: noise → standardise → network → counts.
 
 A ``Trainer`` compiles the steps of one network. Its trials differ in data, noise and seed and share that compilation.
 """
@@ -51,16 +51,16 @@ from drsn_jax.training.steps import (
 
 
 class Result(NamedTuple):
-    """What a trial ended with.
+    """The result of a trial.
 
     Fields:
-      parameters: how many the trained method has.
+      parameters: the number of parameters of the trained method.
       train_confusion, test_confusion: counts ``(classes, classes)`` of true × predicted class.
-      predicted: the classes of the test windows ``(n,)``.
-      seconds: of the training steps; NaN where there are none.
-      epoch: the one whose network was tested.
-      network, variables: that network, and its params and batch_stats; None for what is no network.
-      validation_logits: for the validation windows ``(n, classes)``.
+      predicted: the predicted classes of the test windows, ``(n,)``.
+      seconds: the time of the training steps; NaN for a method without steps.
+      epoch: the epoch after which the network was tested.
+      network, variables: that network, and its params and batch_stats; None for a method that is not a network.
+      validation_logits: the logits of the validation windows, ``(n, classes)``.
     """
 
     parameters: int
@@ -81,7 +81,7 @@ class Steps(NamedTuple):
       train: ``(state, batch, noise) -> (state, metrics)``. The noise is an argument, so that all SNRs share one compilation.
       evaluate: ``(variables, batch) -> metrics``.
       predict: ``(variables, windows) -> logits``.
-      place: puts a batch of evaluation where ``evaluate`` wants it.
+      place: puts a batch of evaluation where ``evaluate`` expects it.
     """
 
     train: Callable[..., Any]
@@ -93,7 +93,7 @@ class Steps(NamedTuple):
 def compile_steps(
     network: Network, optimizer: optax.GradientTransformation, steps_per_call: int, devices: Sequence[Device] | None
 ) -> Steps:
-    """Make the steps of a network, to be compiled when they are first called: for one device, or spread over ``devices``."""
+    """Make the steps of a network for one device, or spread over ``devices``; they are compiled when they are first called."""
     axis_name = AXIS_NAME if devices else None
 
     def train_step(state: TrainState, batch: Any, noise: Noise) -> Any:
@@ -112,17 +112,17 @@ class Trainer:
     """Trains one network and tests it, again and again with the same compiled steps.
 
     Args:
-      network: to train; its ``standardise`` and ``dtype`` become those of ``config``.
-      config: how.
-      examples: number of training windows, from which the schedule of the learning rate follows.
-      devices: of this process, to spread a batch over; a single one, without other processes, means a plain ``jit``.
-      init_from: ``{"params", "batch_stats"}`` of a trained network of the same fields, from which all but the classifier is
-        taken.
+      network: the network to train; its ``standardise`` and ``dtype`` are replaced by those of ``config``.
+      config: how it is trained.
+      examples: the number of training windows, from which the schedule of the learning rate follows.
+      devices: devices of this process over which a batch is spread. A single device and a single process mean a plain ``jit``.
+      init_from: ``{"params", "batch_stats"}`` of a trained network with the same fields, from which everything but the classifier
+        is taken.
 
     Raises UserError if the number of devices does not divide the batch size.
     """
 
-    collective = True  # all processes of a job take part
+    collective = True  # all processes of a job take part in a trial
 
     def __init__(
         self,
@@ -151,8 +151,10 @@ class Trainer:
         self._compiled: set[Any] = set()
 
     def probe(self, data: TrialData, steps: int = 3) -> float:
-        """Compile everything and return the seconds of a whole training, measured on a few steps of it. It is NaN where these
-        steps diverge, which the training itself will tell."""
+        """Compile everything and return the seconds that a whole training will take, measured on a few steps of it.
+
+        It is NaN if these steps diverge; the training itself will then raise the error.
+        """
         try:
             return self._probe(data, steps)
         except Diverged:
@@ -166,15 +168,16 @@ class Trainer:
         on_epoch: Callable[[Epoch, np.ndarray], None] = lambda epoch, confusion: None,
         checkpoints: Checkpoints | None = None,
     ) -> Result:
-        """Train and test, or go on from the checkpoints of the same trial.
+        """Train and test the network, or go on from the checkpoints of the same trial.
 
-        ``on_epoch(epoch, confusion)`` is called after every epoch with the confusion on the test windows, for curves alone. The
-        network that counts is that after the last epoch, or the best on the validation windows; nothing is chosen on the test
-        windows. With several processes only process 0 tests; on the others confusions and predictions are empty.
+        ``on_epoch(epoch, confusion)`` is called after every epoch with the confusion matrix of the test windows, which serves
+        only for curves. The result is that of the network after the last epoch or, by ``config.test_network``, of the best one on
+        the validation windows; nothing is chosen on the test windows. With several processes only process 0 tests; on the others
+        the confusion matrices count nothing and the predictions are empty.
 
         Raises Diverged, CheckpointError and OSError as ``loop.fit``.
         """
-        if jax.tree.structure(self._noise(data)) not in self._compiled:  # or the first epoch's time would hold the compilation
+        if jax.tree.structure(self._noise(data)) not in self._compiled:  # otherwise the first epoch would have to compile
             self.probe(data, steps=0)
         epoch = None
         for epoch in self._fit(data, seed, self.config.epochs, checkpoints):
@@ -196,14 +199,14 @@ class Trainer:
         )
 
     def _noise(self, data: TrialData) -> Noise:
-        """What every step adds: nothing where the training windows hold a fixed draw already."""
+        """Return the noise that every step adds: none if the training windows hold a fixed draw already."""
         return Noise() if self.config.fixed_noise else data.train_noise
 
     def _create(self, data: TrialData, seed: int) -> TrainState:
         state = self._initialise(jax.random.fold_in(jax.random.key(seed), KeyPurpose.TRAINING), data.train.windows[:1])
         if self._init_from is not None:
             params = {**self._init_from["params"], "classifier": state.params["classifier"]}
-            # copies, for the step uses up what it is given
+            # copies, because the step uses up the arrays that it is given
             body = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), (params, self._init_from["batch_stats"]))
             state = dataclasses.replace(state, params=body[0], batch_stats=body[1])
         return replicate(state, self._devices) if self._devices else state
@@ -228,7 +231,7 @@ class Trainer:
         return evaluate(self._steps.evaluate, state.variables, windows, labels, batch_size=batch_size, place=place)
 
     def _probe(self, data: TrialData, steps: int) -> float:
-        # an epoch of the same calls as in the training, the shorter one at its end too
+        # a short epoch with the same kinds of calls as the training, including the shorter one at its end
         batch_size, steps_per_call = self.config.batch_size, self.config.steps_per_call
         whole = steps_per_epoch(len(data.train.windows), batch_size)
         calls = min(whole, steps_per_call + whole % steps_per_call)

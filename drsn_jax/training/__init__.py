@@ -1,4 +1,14 @@
-"""Training: one pure step, the loop around it, batches, checkpoints, ensembles."""
+"""Training: a pure step, the loop around it, and many trainings as one.
+
+- ``steps``: the pure steps of training, evaluation and prediction, and the ``TrainState`` that a training step changes. A new
+  loss or metric goes here.
+- ``optimizers``: the paper's optimiser and its schedule of the learning rate. Any other Optax optimiser can be used as it is.
+- ``batches``: the training set in batches, on one device or several.
+- ``loop``: ``fit``, the loop over epochs, which yields an ``Epoch`` after each.
+- ``progress``: the sums and records of a training under way, and the errors when its numbers are no longer finite.
+- ``checkpoints``: training states on disk.
+- ``ensembles`` and ``members``: many trainings of one network that share a compiled step, and what a single one of them is.
+"""
 
 from drsn_jax.training.batches import Batches as Batches
 from drsn_jax.training.checkpoints import CheckpointError as CheckpointError

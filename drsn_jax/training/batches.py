@@ -1,7 +1,7 @@
-"""The training windows on their way to the step: in the order of (seed, epoch), in batches of one shape, spread over devices.
+"""The training windows as batches of one shape, in an order that seed and epoch decide, spread over devices.
 
-Small sets lie on the device and batches are picked there; large ones stay in host memory, or in a file that is memory-mapped,
-and batches are made ready ahead by a thread. The step sees no difference.
+A small training set lies on the device, where its batches are picked. A large one stays in host memory or in a file that is
+memory-mapped, and a thread makes its batches ahead. The step sees no difference.
 """
 
 import math
@@ -21,13 +21,15 @@ from drsn_jax.core.storage import PREFETCH, prefetch
 
 
 def steps_per_epoch(examples: int, batch_size: int) -> int:
-    """How many batches hold every example once; the last is filled up."""
+    """Return the number of batches that hold every example once; the last batch is filled up."""
     return -(-examples // batch_size)
 
 
 def epoch_order(examples: int, batch_size: int, *, seed: int, epoch: int) -> np.ndarray:
-    """The examples of each batch of an epoch ``(steps, batch_size)``: a permutation decided by (seed, epoch), whose beginning
-    fills up the last batch."""
+    """Return the numbers of the examples in each batch of an epoch, ``(steps, batch_size)``.
+
+    They are a permutation that ``seed`` and ``epoch`` decide; its beginning fills up the last batch.
+    """
     order = np.random.default_rng((seed, epoch)).permutation(examples)
     return np.resize(order, (steps_per_epoch(examples, batch_size), batch_size))
 
@@ -38,16 +40,17 @@ class Batches:
     Args:
       windows: ``(n, *positions, channels)``, an array or a memory map (``numpy.load(file, mmap_mode="r")``).
       labels: ``(n,)`` integers.
-      batch_size: examples a step, over all devices of all processes.
-      seed: of the order.
-      devices: of this process, for a step that ``distributed.pmap_step`` made: the batch gets their axis in front, and each
-        process reads its own share of the examples alone. None for a step under ``jit``.
-      on_device: whether all windows are put on the device; by default on an accelerator, where they take less than a quarter of
-        its memory (that of a CPU is the same anyway).
+      batch_size: examples of one step, on all devices of all processes together.
+      seed: decides the order of the examples.
+      devices: devices of this process, for a step that ``distributed.pmap_step`` made: batches then have an axis of devices in
+        front, and each process reads only its own share of the examples. None for a step under ``jit``.
+      on_device: whether all windows are put on the device. By default they are on an accelerator if they take less than a quarter
+        of its memory; a CPU shares the host's memory anyway.
 
     Raises:
-      ValueError: without examples, with another number of labels, for types that are no numbers or no labels, or for devices that
-        do not divide the batch.
+      ValueError: without examples, if there are not as many labels as windows, for windows that are not real numbers, for labels
+        that are not integers from 0, for a batch size below 1 or a negative seed, and if the number of devices is 0 or does not
+        divide the batch size.
     """
 
     def __init__(
@@ -86,17 +89,19 @@ class Batches:
 
     @property
     def members(self) -> int | None:
-        """How many trainings a step makes at once: None, a single one."""
+        """How many trainings a step makes at once; None for a single one."""
         return None
 
     @property
     def windows_per_step(self) -> int:
-        """How many windows a step takes, of all trainings together."""
+        """How many windows a step takes, for all trainings together."""
         return self.batch_size
 
     def facts(self) -> dict[str, Any]:
-        """Return what tells trainings apart that have the same arrays, as JSON can hold it. Of the windows only their shape:
-        simulated ones differ in their last bits from one machine to another."""
+        """Return what tells this training from others whose states have the same shapes, as JSON can hold it.
+
+        Of the windows only the shape is part of it, because simulated ones differ in their last bits from machine to machine.
+        """
         return {
             "examples": self.examples,
             "window": list(self.windows.shape[1:]),
@@ -106,10 +111,11 @@ class Batches:
         }
 
     def epoch(self, number: int, *, first_step: int = 0, steps_per_call: int = 1) -> Iterator[dict[str, Any]]:
-        """The batches of epoch ``number`` from step ``first_step`` on.
+        """Return an iterator over the batches of epoch ``number``, from step ``first_step`` on.
 
-        Windows are ``(batch, …)``, under several devices ``(devices, batch / devices, …)``; with ``steps_per_call`` above 1 an
-        axis of so many steps stands before the batch's, shorter at the end of an epoch that it does not divide.
+        Windows are ``(batch, …)``, and with ``devices`` ``(devices, batch / devices, …)``. With ``steps_per_call`` above 1 each
+        item holds that many batches, ``(steps, batch, …)`` or ``(devices, steps, batch / devices, …)``; the last item of an epoch
+        may hold fewer.
         """
         order = epoch_order(self.examples, self.batch_size, seed=self.seed, epoch=number)
         mine = order.reshape(len(order), self._count, -1)[first_step:, self._mine]
@@ -117,7 +123,8 @@ class Batches:
         return prefetch((self._batch(self._layout(call, steps_per_call)) for call in calls), self._ahead)
 
     def describe_bad(self, number: int, step: int) -> str:
-        """Which windows of a step's batch hold numbers that are not finite; empty if none (of those that this process reads)."""
+        """Return a sentence naming the windows of a step's batch that hold NaN or infinity; it is empty if there are none among
+        the windows that this process reads."""
         order = epoch_order(self.examples, self.batch_size, seed=self.seed, epoch=number)[step]
         mine = np.unique(order.reshape(self._count, -1)[self._mine])
         bad = [int(i) for i in mine if not np.all(np.isfinite(self.windows[i]))]
@@ -128,7 +135,7 @@ class Batches:
         return f"{numbers} of the training set, in its batch, {'holds' if len(bad) == 1 else 'hold'} NaN or infinity"
 
     def _layout(self, examples: np.ndarray, steps_per_call: int) -> np.ndarray:
-        """``(steps, devices, share)`` as the step wants it."""
+        """Order examples ``(steps, devices, share)`` as the step expects them, see ``epoch``."""
         if steps_per_call == 1:
             examples = examples[0]
             return examples[0] if self._devices is None else examples
@@ -143,7 +150,7 @@ class Batches:
             "labels": native(self.labels[examples]),
             "weights": np.ones(examples.shape, np.float32),
         }
-        # on an accelerator the copying starts now and not with the step; pmap places its shards itself
+        # on an accelerator the copy starts now instead of with the step; pmap places its shards itself
         return jax.device_put(batch) if self._ahead and self._devices is None else batch
 
 
@@ -153,7 +160,7 @@ def _fits(device: Any, size: int) -> bool:
 
 
 def _picker(windows: np.ndarray, labels: np.ndarray, devices: Sequence[Device] | None) -> Any:
-    """``examples -> batch`` from windows that lie on every device."""
+    """Put all windows on every device and return ``examples -> batch``, which picks a batch there."""
 
     def pick(data: Any, examples: jax.Array) -> dict[str, jax.Array]:
         return {

@@ -1,7 +1,7 @@
-"""Training states on disk: whole or not there, checked when they are read, the last two kept.
+"""Training states on disk: written as a whole or not at all, checked when they are read, the last two kept.
 
-A checkpoint is one safetensors file, which any program can read and none executes: an array for every leaf, named by its path,
-and in the header the facts about the training as JSON and a SHA-256 over everything.
+A checkpoint is one safetensors file, a format that any program can read and that executes nothing. It holds an array for every
+leaf, named by the path of the leaf. Its header holds facts about the training as JSON and a SHA-256 of arrays and facts.
 """
 
 import contextlib
@@ -39,11 +39,13 @@ class Checkpoints:
     """The checkpoints of one training in a folder of their own.
 
     Args:
-      folder: of one training at a time; made by ``restore`` or with the first checkpoint.
-      seconds: how much work may be lost; ``due`` says when so much has passed.
-      keep: how many are kept, the newest.
+      folder: for one training at a time; it is made by ``restore`` or with the first checkpoint.
+      seconds: how many seconds of work may be lost; ``due`` says when that time has passed since the last checkpoint.
+      keep: how many checkpoints are kept, the newest ones.
 
-    In a job of several processes all of them call ``restore``, process 0 alone writes, and only it needs the folder.
+    In a job of several processes all of them call ``restore``; only process 0 writes and needs the folder.
+
+    Raises ValueError for a ``keep`` below 1.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, seconds: float = 30.0, keep: int = 2) -> None:
@@ -54,13 +56,13 @@ class Checkpoints:
 
     @property
     def due(self) -> bool:
-        """Whether this process writes and the last checkpoint is old enough for a new one."""
+        """Whether this process writes checkpoints and ``seconds`` have passed since the last one."""
         return is_main_process() and time.monotonic() - self._saved_at >= self.seconds
 
     def save(self, step: int, tree: Any, facts: Mapping[str, Any]) -> None:
         """Write the checkpoint of ``step``: a tree of arrays, and facts that JSON can hold.
 
-        Raises OSError, with what to do, where the disk is full or the folder cannot be written; those before it stay.
+        Raises OSError if the disk is full or the folder cannot be written. The message says what to do; earlier checkpoints stay.
         """
         self._saved_at = time.monotonic()
         if not is_main_process():
@@ -69,7 +71,7 @@ class Checkpoints:
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             write_atomically(path, encode(tree, facts))
-            # those of later steps are damaged, or the training would not have gone back before them
+            # a checkpoint of a later step is damaged, or the training would have gone on from it; so it goes too
             files = [file for file in self._files() if file.name <= path.name]
             for file in set(self._files()) - set(files[: self.keep]):
                 file.unlink(missing_ok=True)
@@ -84,12 +86,14 @@ class Checkpoints:
             ) from error
 
     def restore(self, like: Tree, about: Mapping[str, Any] | None = None) -> tuple[Tree, dict[str, Any]] | None:
-        """The newest whole checkpoint as ``(tree, facts)``, the arrays placed as those of ``like`` are; None without any.
+        """Return the newest undamaged checkpoint as ``(tree, facts)``, or None if there is no checkpoint.
 
-        A damaged one is passed over with a warning. ``about`` must be what was saved as ``facts["about"]``.
+        The tree has the structure of ``like``, and its arrays are placed as those of ``like``. ``about`` must equal what was
+        saved as ``facts["about"]``; None accepts anything. A damaged checkpoint is passed over with a warning.
 
-        Raises CheckpointError if all are damaged, if they are about another training or if the arrays are not those of ``like``
-        (the message says what differs); OSError where the folder cannot be made.
+        Raises CheckpointError if all checkpoints are damaged, if the newest one belongs to another training, or if its arrays
+        have other names, shapes or types than those of ``like`` (the message says what differs); OSError if the folder cannot be
+        made.
         """
         content = broadcast_from_main(self._newest)
         if not content:
@@ -99,7 +103,7 @@ class Checkpoints:
         return decode(content, like)
 
     def remove(self) -> None:
-        """Delete the checkpoints, and the folder if nothing else is in it: the training is done."""
+        """Delete the checkpoints of a training that is done, and the folder if nothing else is in it."""
         if not is_main_process():
             return
         self._sweep()
@@ -109,17 +113,17 @@ class Checkpoints:
             self.folder.rmdir()
 
     def newest(self) -> str:
-        """The name of the newest file, or ``"none"``."""
+        """Return the path of the newest checkpoint as text, or ``"none"``."""
         return next((str(file) for file in self._files()), "none")
 
     def _files(self) -> list[Path]:
-        """The checkpoints, the newest first."""
-        found = self.folder.iterdir() if self.folder.is_dir() else ()
-        named = (file for file in found if re.fullmatch(r"step-\d{10}\.safetensors", file.name))
+        """Return the files of the checkpoints, the newest first."""
+        entries = self.folder.iterdir() if self.folder.is_dir() else ()
+        named = (file for file in entries if re.fullmatch(r"step-\d{10}\.safetensors", file.name))
         return sorted((file for file in named if file.is_file()), reverse=True)
 
     def _sweep(self) -> None:
-        """Remove what a kill in the middle of writing left."""
+        """Remove the temporary files of a process that was killed while it wrote."""
         for file in self.folder.glob(".step-*"):
             file.unlink(missing_ok=True)
 
@@ -135,7 +139,7 @@ class Checkpoints:
             )
 
     def _newest(self) -> bytes:
-        # now, and not when the first work is done
+        # a folder that cannot be made shows now, and not only when work would be lost
         self.folder.mkdir(parents=True, exist_ok=True)
         self._sweep()
         damaged = []
@@ -156,7 +160,10 @@ class Checkpoints:
 
 
 def encode(tree: Any, facts: Mapping[str, Any]) -> bytes:
-    """A tree of arrays and facts as the content of a file; random keys become the numbers they are made of."""
+    """Return the content of a file that holds a tree of arrays and facts; random keys are stored as the integers they consist of.
+
+    Raises ValueError if two leaves have the same name.
+    """
     named = named_leaves(tree)
     arrays = {name: _to_host(leaf) for name, leaf in named}
     if len(arrays) < len(named):
@@ -167,7 +174,10 @@ def encode(tree: Any, facts: Mapping[str, Any]) -> bytes:
 
 
 def decode(content: bytes, like: Tree) -> tuple[Tree, dict[str, Any]]:
-    """The inverse of ``encode``, the arrays placed as those of ``like`` are; errors as ``Checkpoints.restore``."""
+    """Invert ``encode``: return a tree with the structure of ``like``, its arrays placed as those of ``like``, and the facts.
+
+    Raises CheckpointError as ``Checkpoints.restore``.
+    """
     arrays, facts = _read(content)
     wanted = dict(named_leaves(like))
     described = {name: _describe(_to_host(leaf)) for name, leaf in wanted.items()}
@@ -190,22 +200,25 @@ def _is_key(leaf: Any) -> bool:
 
 def _to_host(leaf: Any) -> np.ndarray:
     array = np.array(jax.random.key_data(leaf) if _is_key(leaf) else leaf, order="C")
-    # the small floats of accelerators are unknown to numpy itself: their bits are kept
+    # numpy itself does not know the small floats of accelerators (bfloat16), so their bits are stored as integers
     return array if array.dtype.isbuiltin == 1 else array.view(f"u{array.dtype.itemsize}")
 
 
 def place_like(array: np.ndarray, like: Any) -> Any:
-    """The numbers of ``array`` with the type and in the place of ``like``."""
+    """Return the numbers of ``array`` as an array of the type of ``like``, placed where ``like`` is.
+
+    Raises CheckpointError if JAX, as it is set up, has no arrays of that type (64 bits).
+    """
     if not isinstance(like, jax.Array):
         return array.view(np.asarray(like).dtype)
     if _is_key(like):
         value = jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(like))
     else:
-        # a copy, because the step that donates it must not write into the memory of numpy
+        # a copy, because a step that takes it over by donation must not write into the memory of numpy
         value = jnp.array(array.view(like.dtype), copy=True)
     if value.dtype != like.dtype:
         raise CheckpointError(f"an array of type {like.dtype} came back as {value.dtype}: enable 64 bits as in the training")
-    # what was left to JAX to place stays so: placed by name, it would make a compiled step compile again
+    # an array whose device JAX chose keeps that freedom: placed by name, it would make a compiled step compile again
     return jax.device_put(value, like.sharding) if like.committed else value
 
 

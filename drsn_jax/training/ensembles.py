@@ -1,8 +1,8 @@
 """Many trainings of one network as one step: members differ in seed, noise, learning rate and order of the data.
 
-The parameters are stacked and the training step is that of ``steps.make_train_step``, mapped over members; the loop is
-``loop.fit``. The windows are shared; each member draws its own batches and its own noise from them, and is what it would be
-alone.
+The parameters are stacked, the training step of ``steps.make_train_step`` is mapped over members, and the loop is ``loop.fit``.
+The windows are shared. Each member draws its own batches from them and adds its own noise, and its training gives what it would
+give alone.
 """
 
 import copy
@@ -42,19 +42,20 @@ from drsn_jax.training.steps import QUICK_COMPILATION, KeyPurpose, Prepare, crea
 
 
 class Ensemble:
-    """The compiled step of all members.
+    """Many trainings of one network, the members, that share one compiled step.
 
     Args:
-      network: to train.
-      members: at least one.
-      examples: number of training windows.
-      epochs, batch_size: of each training; the schedule is that of ``paper_optimizer``.
-      prepare: ``window -> window`` after the noise; None for nothing.
+      network: the network to train.
+      members: the trainings, at least one.
+      examples: the number of training windows.
+      epochs, batch_size: those of each training; the schedule of the learning rate is that of ``paper_optimizer``.
+      prepare: ``window -> window``, applied after the noise; None applies nothing.
       order: how the members of one device are computed: ``"vmap"`` all at once, ``"map"`` one after another in a loop,
-        ``"unroll"`` one after another, written out (the compilation takes as many times longer). By default ``"vmap"`` on an
-        accelerator. On a CPU, whose caches hold the features of one member but not those of all, it is ``"map"`` where the
-        network has a blocked implementation, and ``"unroll"`` elsewhere: the convolutions of XLA are slow in loops there.
-      devices: over which members are spread by ``pmap``; None computes on the default device.
+        ``"unroll"`` one after another without a loop (the compilation takes longer by as many times as there are members). The
+        default on an accelerator is ``"vmap"``. The caches of a CPU hold the features of one member but not those of all, so the
+        default there is ``"map"`` if the network has a blocked implementation, and ``"unroll"`` otherwise, because the
+        convolutions of XLA are slow in loops on a CPU.
+      devices: the devices over which members are spread by ``pmap``; None computes on the default device.
 
     Raises ValueError without members, windows or devices, and for an unknown order.
     """
@@ -87,8 +88,11 @@ class Ensemble:
         self._initialise = jax.jit(jax.vmap(begin, (0, None)), compiler_options=QUICK_COMPILATION)
 
     def with_members(self, members: Sequence[Member]) -> "Ensemble":
-        """Return a copy of this ensemble with other members, which reuses the compiled step. Raises ValueError unless it has as
-        many members, and only kinds of noise that the step was compiled for."""
+        """Return a copy of this ensemble with other members, which reuses the compiled step.
+
+        Raises ValueError unless there are as many members and their noise has only forms that the step was compiled for: a kind,
+        at one SNR or at one drawn from a range.
+        """
         if len(members) != len(self.members) or not all(member.noise in self._forms for member in members):
             raise UserError(f"the step was made for {len(self.members)} members with noise of the forms {self._forms}")
         other = copy.copy(self)
@@ -105,16 +109,16 @@ class Ensemble:
         checkpoints: Checkpoints | None = None,
         about: Mapping[str, Any] | None = None,
     ) -> Generator[Epoch, None, None]:
-        """Train all members, yielding an ``Epoch`` of arrays when all have passed it.
+        """Train all members, yielding an ``Epoch`` after every epoch; its numbers are arrays with one value for each member.
 
         Args:
-          windows: ``(n, *positions, channels)`` without noise and without their mean, as many as ``examples``.
-          labels: ``(n,)`` integers.
+          windows: ``(examples, *positions, channels)`` without noise and with their mean removed.
+          labels: ``(examples,)`` integers.
           validation: windows and labels of a validation set. Each member meets them in one fixed draw of its own noise.
-          patience, checkpoints, about: as in ``loop.fit``; patience counts for the member that improved last.
+          patience, checkpoints, about: as in ``loop.fit``; patience counts from the latest improvement of any member.
 
-        Raises ValueError for another number of windows or labels and for labels that are no classes; else as ``loop.fit``. A
-        member whose numbers are no longer finite stops alone, see ``Epoch.diverged``.
+        Raises ValueError for another number of windows or labels than ``examples`` and for labels that are not classes; otherwise
+        as ``loop.fit``. A member whose numbers are no longer finite stops alone, see ``Epoch.diverged``.
         """
         state, batches = self._begin(windows, labels)
         validate = None if validation is None else functools.partial(self._validate, *validation)
@@ -124,8 +128,10 @@ class Ensemble:
         )
 
     def probe(self, windows: np.ndarray, labels: np.ndarray, steps: int = 3) -> float:
-        """Compile the step and return the seconds of the whole training of all members, measured on a few steps of it;
-        ValueError for fewer than one."""
+        """Compile the step and return the seconds that the whole training of all members will take, measured on ``steps`` steps.
+
+        Raises ValueError for fewer than one step.
+        """
         if steps < 1:
             raise UserError(f"a training is measured on at least one step, got {steps}")
         state, batches = self._begin(windows, labels)
@@ -139,7 +145,7 @@ class Ensemble:
         return self.epochs * self.steps * float(np.median(seconds[1:]))
 
     def create(self, windows: np.ndarray) -> EnsembleState:
-        """Return the states of all members at their beginning; ``windows`` gives the shapes alone."""
+        """Return the initial states of all members; of ``windows`` only the shape matters."""
         members = filled(self.members, self.devices)
         state = self._initialise(member_keys(members, KeyPurpose.TRAINING), windows[:1])
         state.opt_state.hyperparams["learning_rate"] = jnp.asarray([member.learning_rate for member in members], jnp.float32)
@@ -155,7 +161,7 @@ class Ensemble:
         return self.create(windows), EnsembleBatches(windows, labels, self.batch_size, self.members, shared, self.devices)
 
     def _step(self, window: tuple[int, ...]) -> Callable[..., Any]:
-        """The compiled step of all members for windows of that shape: ``(state, batch) -> (state, metrics)``."""
+        """Return the compiled step of all members for windows of a shape, ``(state, batch) -> (state, metrics)``."""
         if window not in self._compiled:
             step = make_member_step(self.network, self.optimizer, self._forms, self._prepare)
             self._compiled[window] = self._over_members(step, window, donate_argnums=(0,))
@@ -177,7 +183,7 @@ class Ensemble:
         return pmap_parts(mapped, self.devices, (0, None, 0), **options)
 
     def _validate(self, windows: np.ndarray, labels: np.ndarray, state: EnsembleState) -> dict[str, Any]:
-        """The summed metrics of every member, ``(count,)``, each in one fixed draw of its own noise."""
+        """Return the summed metrics of every member, ``(members,)``, each under one fixed draw of its own noise."""
         if "validate" not in self._compiled:
             evaluation = make_member_evaluation(self.network, self._forms, self._prepare)
             self._compiled["validate"] = self._over_members(evaluation, windows.shape[1:])
@@ -206,11 +212,11 @@ def _check(
 def _summed(
     evaluation: Callable[..., Any], variables: Any, own: Any, windows: np.ndarray, labels: np.ndarray, batch_size: int
 ) -> dict[str, np.ndarray]:
-    """The metrics of all members, summed over the windows; the last batch is filled up with windows of weight 0."""
+    """Return the metrics of all members, summed over the windows; the last batch is filled up with windows of weight 0."""
     sums = []
     for start in range(0, len(windows), batch_size):
-        chosen = np.resize(np.arange(start, min(start + batch_size, len(windows))), batch_size)
+        numbers = np.resize(np.arange(start, min(start + batch_size, len(windows))), batch_size)
         weights = (np.arange(batch_size) < len(windows) - start).astype(np.float32)
-        batch = {"windows": windows[chosen], "labels": labels[chosen], "weights": weights, "start": np.int32(start)}
+        batch = {"windows": windows[numbers], "labels": labels[numbers], "weights": weights, "start": np.int32(start)}
         sums.append(evaluation(variables, batch, own))
     return jax.tree.map(lambda *values: np.sum(values, axis=0), *jax.device_get(sums))

@@ -1,7 +1,7 @@
-"""The loop around the step: epochs as a generator of records, to which callers attach progress, logging and figures.
+"""The loop around the step: a generator that yields a record of every epoch, from which callers log, draw and report progress.
 
-With ``Checkpoints`` a training that was killed goes on where it was, to the same bytes as one that was not. The step may train a
-single network or a whole ensemble: ``ensembles.Ensemble`` hands its stacked step to the same ``fit``.
+With ``Checkpoints`` a training that was killed goes on where it was and ends in the same bytes as one that was not. The step may
+train a single network or a whole ensemble: ``ensembles.Ensemble`` hands its stacked step to the same ``fit``.
 """
 
 import functools
@@ -21,19 +21,19 @@ from drsn_jax.training.progress import Diverged, NotFinite, TrainingProgress, ch
 
 
 class Epoch(NamedTuple):
-    """What an epoch ended with. Of an ensemble's training, numbers are arrays with one value for each member.
+    """The results of one epoch. In the training of an ensemble the numbers are arrays with one value for each member.
 
     Fields:
-      number: from 1.
-      state: may be used until the next epoch is asked for: its memory is reused then.
-      loss, accuracy: means over the epoch's batches, in training mode.
-      seconds: of its training steps, without validation, checkpoints and the calls that compiled.
-      total_seconds: the same of all epochs so far, those before an interruption too.
-      windows_per_second: in those seconds (NaN where all calls compiled).
-      best_epoch: the one of the lowest validation loss so far; without validation this one.
-      learning_rate: of the last step; None if ``fit`` was not told.
-      validation_loss, validation_accuracy: None without validation.
-      memory: bytes in use at most on the first device so far; None where the device does not tell.
+      number: the number of the epoch, from 1.
+      state: the state after the epoch. It may be used until the next epoch is asked for, which reuses its memory.
+      loss, accuracy: means over the windows of the epoch's batches, in training mode.
+      seconds: the time of the epoch's training steps, without validation, checkpoints and calls that compiled.
+      total_seconds: the same for all epochs so far, including those before an interruption.
+      windows_per_second: windows trained on in ``seconds``, a second; NaN if all calls compiled.
+      best_epoch: the epoch with the lowest validation loss so far; without validation this epoch.
+      learning_rate: the rate of the last step; None if ``fit`` was given no schedule.
+      validation_loss, validation_accuracy: means over the validation set; None without one.
+      memory: the most bytes that were in use on the first device so far; None if the device does not tell.
       best: params and batch_stats after the best epoch, in host memory; None without validation.
     """
 
@@ -53,20 +53,20 @@ class Epoch(NamedTuple):
 
     @property
     def variables(self) -> Any:
-        """The params and batch_stats after this epoch; of an ensemble stacked, ``(members, ...)``."""
+        """The params and batch_stats after this epoch; for an ensemble they are stacked, ``(members, ...)``."""
         return self.state.variables
 
     @property
     def best_variables(self) -> Any:
-        """The params and batch_stats after the best epoch, placed as those of ``state`` are."""
+        """The params and batch_stats after the best epoch, placed on the devices of ``state``."""
         if self.best is None or np.all(self.best_epoch == self.number):
             return self.variables
         return jax.tree.map(place_like, self.best, self.variables)
 
     @property
     def diverged(self) -> np.ndarray:
-        """Of an ensemble: the members that stopped because a loss, a gradient or a parameter was not finite. They keep the
-        parameters before that step."""
+        """For an ensemble, whether each member has stopped because its loss, gradient or a parameter was not finite. Such a
+        member keeps the parameters from before that step."""
         return self.state.diverged
 
 
@@ -88,27 +88,31 @@ def fit(
     Args:
       step: a compiled training step, for example ``jax.jit(make_train_step(...), donate_argnums=0)``; with ``steps_per_call``
         above 1 that of ``repeat_step(make_train_step(...))``.
-      state: where to start, used up if the step donates it; with a checkpoint its shapes and place alone are used.
+      state: where to start. It is used up if the step donates it. If there is a checkpoint, only its shapes and devices count.
       batches: the training set.
       epochs: how often every example is seen.
-      steps_per_call: steps of one call; the last call of an epoch may be shorter, and is then compiled too.
-      learning_rate: the schedule, for the records alone.
-      validate: ``state -> {"loss", "correct", "count"}``, sums over the validation set, after every epoch.
+      steps_per_call: how many steps one call makes. The last call of an epoch may make fewer, and is then compiled separately.
+      learning_rate: the schedule; it is only recorded.
+      validate: ``state -> {"loss", "correct", "count"}`` as sums over the validation set, for example by ``evaluation.evaluate``;
+        called after every epoch.
       patience: stop after so many epochs without a lower validation loss.
-      checkpoints: where to go on from and to write to: whenever the last one is ``checkpoints.seconds`` old, in the middle of an
-        epoch too, and after the last one. A training that had ended yields its last epoch again, for its state.
-      about: what decides the training and is not seen in its arrays (noise, learning rate, data …), as JSON can hold it. It is
-        kept in the checkpoints, and a checkpoint with another ``about`` is refused.
+      checkpoints: where checkpoints are read from and written to. One is written whenever the last is ``checkpoints.seconds``
+        old, even in the middle of an epoch, and one after the last epoch. A training that had ended yields its last epoch again,
+        so that its state can be used.
+      about: what decides the training and cannot be seen in its arrays (noise, learning rate, data …), as JSON can hold it. It is
+        stored in the checkpoints, and a checkpoint with another ``about`` is refused. By itself ``fit`` compares only the shapes,
+        the labels, the batch size and the seed.
 
-    The same bytes come out only with the same number of devices and the same ``steps_per_call``: others sum in another order. An
-    epoch is yielded before a checkpoint covers it: a caller that is killed then may be given that epoch again.
+    Two trainings end in the same bytes only with the same number of devices and the same ``steps_per_call``, because these decide
+    the order of summation. An epoch is yielded before a checkpoint holds it: if the caller is killed in between, it may be given
+    that epoch again.
 
-    Raises (all at the first ``next``):
-      ValueError: for options that cannot be, and for patience without validation.
-      CheckpointError: for a checkpoint of another network, optimiser, batch size, seed or ``about``, or one that is further than
+    Raises (nothing before the first ``next``, because this is a generator):
+      ValueError: for options below 1, and for patience without validation.
+      CheckpointError: for a checkpoint of another network, optimiser, batch size, seed or ``about``, and for one that is beyond
         ``epochs``.
-      Diverged: when the loss or the gradient of a step is not finite, or a parameter after an epoch. The last checkpoint is of
-        a step before.
+      Diverged: if the loss or the gradient of a step, or a parameter after an epoch, is not finite. The last checkpoint is from
+        before that step.
     """
     if epochs < 1 or steps_per_call < 1:
         raise UserError(f"a training has at least one epoch and one step a call, got {epochs} and {steps_per_call}")
@@ -136,7 +140,7 @@ def fit(
 
 
 class _Training:
-    """A training under way: its state and progress, and how they are moved on by an epoch, saved and restored."""
+    """A training under way: its state and progress, and the methods that train an epoch, save and restore."""
 
     def __init__(
         self,
@@ -157,7 +161,7 @@ class _Training:
         self.compilations = CompilationCount()
 
     def restore(self, epochs: int) -> None:
-        """Go to the newest checkpoint, where there is one; CheckpointError if it is further than ``epochs``."""
+        """Go on from the newest checkpoint, if there is one; raise CheckpointError if it is beyond ``epochs``."""
         if self._checkpoints is None:
             return
         newest = self._checkpoints.restore({"state": self.state, "best": self.best}, self._about)
@@ -179,13 +183,13 @@ class _Training:
         self._checkpoints.save(number, {"state": self.state, "best": self.best}, facts)
 
     def train_epoch(self) -> None:
-        """Make the steps of the epoch that are not made yet; Diverged as ``fit``."""
+        """Make the steps of the current epoch that are not made yet; raise Diverged as ``fit``."""
         progress, batches, made = self.progress, self._batches, self.progress.step
         self._clock, unread = time.perf_counter(), None
         for batch in batches.epoch(progress.epoch + 1, first_step=made, steps_per_call=self._steps_per_call):
             steps = min(self._steps_per_call, batches.steps - made)
             metrics, made = self._call(batch, steps), made + steps
-            # one call late, so that the device has the next before it is asked about the last
+            # results are read one call late, so that the device has the next call before it is asked about the last one
             self._read(unread)
             unread = metrics, steps
             if self._checkpoints is not None and self._checkpoints.due:
@@ -220,7 +224,7 @@ class _Training:
         return Epoch(state=self.state, best=self.best, **record)
 
     def _call(self, batch: Any, steps: int) -> Any:
-        """Make one call of the step; a call that compiles is left out of the time."""
+        """Make one call of the step and return its metrics; a call that compiles does not count in the time."""
         called, compiled = time.perf_counter(), self.compilations.count
         self.state, metrics = self._step(self.state, batch)
         if self.compilations.count > compiled:
@@ -249,11 +253,11 @@ class _Training:
             self._check_state()
             self.save()
         except NotFinite:
-            pass  # it shows in the next loss or at the end of the epoch, and then to all processes
+            pass  # the next loss or the end of the epoch shows it, and then to all processes of a job, not just to this one
         self._clock = time.perf_counter()
 
     def _diverged(self, error: NotFinite, step: int) -> Diverged:
-        """The error of step ``step`` (from 0) of the epoch, with what to do."""
+        """Return the error for step ``step`` (from 0) of the epoch, with advice on what to do."""
         advice = self._batches.describe_bad(self.progress.epoch + 1, step) or (
             "lower the learning rate, standardise the windows, look for extreme values in the recordings, or check that the "
             f"network has the classes 0 to {int(np.max(self._batches.labels))}"
@@ -264,5 +268,5 @@ class _Training:
 
 
 def _where(chosen: np.ndarray, new: np.ndarray, old: np.ndarray) -> np.ndarray:
-    """``new`` where ``chosen``, else ``old``; ``chosen`` is one value, or one for each element of the first axis."""
+    """Return ``new`` where ``chosen``, else ``old``; ``chosen`` is one value, or one for each element of the first axis."""
     return np.where(np.reshape(chosen, (*np.shape(chosen), *(1,) * (np.ndim(new) - np.ndim(chosen)))), new, old)

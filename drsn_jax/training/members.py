@@ -1,4 +1,4 @@
-"""The members of an ensemble: what tells them apart, their states and batches, one step of one of them, mapped over all."""
+"""The members of an ensemble: what tells them apart, their states and batches, and the step of one member mapped over all."""
 
 import functools
 import math
@@ -28,9 +28,9 @@ class Member:
     """What tells one training of an ensemble from the others.
 
     Fields:
-      seed: of initial parameters, order of the windows and noise.
-      noise: the noise that it is trained in.
-      learning_rate: at the start.
+      seed: decides initial parameters, the order of the windows and the draws of noise.
+      noise: the noise that is added to its training windows.
+      learning_rate: the learning rate at the start, which the schedule lowers.
 
     Raises ValueError for a negative seed and a learning rate that is not positive.
     """
@@ -47,7 +47,8 @@ class Member:
 class NoiseForms:
     """The forms of noise that a compiled step knows: a kind, and whether its SNR is drawn from a range.
 
-    The SNRs themselves are data. Each member tells the step the number of its noise's form and the limits of its SNR.
+    The SNRs themselves are data: for each member the step is given the number of the form of its noise and the limits of its
+    SNR.
     """
 
     def __init__(self, noises: Sequence[Noise]) -> None:
@@ -60,13 +61,13 @@ class NoiseForms:
         return ", ".join(str(form) for form in self._forms)
 
     def of(self, noises: Sequence[Noise]) -> tuple[jax.Array, jax.Array, jax.Array]:
-        """Return for each noise the number of its form and the lowest and the highest SNR, ``(members,)`` each."""
+        """Return for each noise the number of its form, its lowest and its highest SNR, as three arrays ``(members,)``."""
         limits = [jax.tree.leaves(noise) for noise in noises]
         low, high = (jnp.asarray([levels[end] for levels in limits], jnp.float32) for end in (0, -1))
         return jnp.asarray([self._forms.index(jax.tree.structure(noise)) for noise in noises]), low, high
 
     def adding(self, entry: tuple[jax.Array, jax.Array, jax.Array]) -> Callable[..., jax.Array]:
-        """Return the noise of one member, ``(key, window) -> window``, from its entry of ``of``."""
+        """Return the noise of one member as ``(key, window) -> window``; ``entry`` has its values of the arrays from ``of``."""
         number, low, high = entry
         # bound methods, because a noise whose SNR is traced has no hash
         adding = [jax.tree.unflatten(form, [low, high][: form.num_leaves]).__call__ for form in self._forms]
@@ -78,10 +79,10 @@ class EnsembleState:
     """The training states of all members.
 
     Fields:
-      members: a ``TrainState`` whose arrays have an axis of members in front, or over devices ``(devices, members a device)``,
-        filled up with copies of the last member.
-      alive: whether a member still trains; it stopped where its numbers were no longer finite.
-      count: how many members there are without the copies.
+      members: a ``TrainState`` whose arrays have an axis of members in front, or two axes ``(devices, members per device)``.
+        They are filled up with copies of the last member, so that every device has equally many.
+      alive: whether each member still trains; a member stops when its numbers are no longer finite.
+      count: the number of members without the copies.
     """
 
     members: TrainState
@@ -99,7 +100,7 @@ class EnsembleState:
 
     @property
     def diverged(self) -> np.ndarray:
-        """Which members have stopped, or are about to, because a parameter is not finite, ``(count,)``."""
+        """Whether each member has stopped, or will stop because a parameter is not finite, ``(count,)``."""
         leaves = jax.tree.leaves(jax.device_get(self.variables))
         finite = np.all([np.isfinite(leaf).reshape(self.count, -1).all(1) for leaf in leaves], 0)
         return ~(np.asarray(self.stacked(self.alive)) & finite)
@@ -127,35 +128,35 @@ class EnsembleBatches(Batches):
 
     @property
     def windows_per_step(self) -> int:
-        """How many windows a step takes, of all trainings together."""
+        """How many windows a step takes, for all trainings together."""
         return self.batch_size * self.members
 
     def facts(self) -> dict[str, Any]:
-        """Return what tells this ensemble's training from others with the same arrays."""
+        """Return what tells this ensemble's training from others whose states have the same shapes."""
         members = [[m.seed, str(m.noise), m.learning_rate] for m in self._trained]
         return {**super().facts(), "members": members}
 
     def epoch(self, number: int, *, first_step: int = 0, steps_per_call: int = 1) -> Iterator[dict[str, Any]]:
-        """Yield the batches of epoch ``number`` from step ``first_step`` on, one step each."""
+        """Yield the batches of epoch ``number`` from step ``first_step`` on, each for one step of all members."""
         orders = [epoch_order(self.examples, self.batch_size, seed=m.seed, epoch=number) for m in self._trained]
         for examples in np.stack(orders, 1)[first_step:]:
             yield {**self._shared, "examples": spread(np.stack(filled(examples, self._over)), self._over)}
 
 
 def filled(members: Sequence[Any], devices: Sequence[Device] | None) -> list[Any]:
-    """Return the members with copies of the last one, so that every device computes as many."""
+    """Return the members, followed by so many copies of the last one that every device computes equally many."""
     return [*members, *[members[-1]] * (-len(members) % len(devices or [None]))]
 
 
 def spread(tree: Any, devices: Sequence[Device] | None) -> Any:
-    """Return members ``(m, …)`` as ``(devices, m / devices, …)``."""
+    """Reshape arrays of members ``(m, …)`` to ``(devices, m / devices, …)``; without devices return them as they are."""
     if devices is None:
         return tree
     return jax.tree.map(lambda leaf: leaf.reshape(len(devices), -1, *leaf.shape[1:]), tree)
 
 
 def member_keys(members: Sequence[Member], purpose: KeyPurpose) -> jax.Array:
-    """Return the key of a purpose for each member, which its seed alone decides, ``(members,)``."""
+    """Return for each member the random key of a purpose, ``(members,)``; only the member's seed decides it."""
     return jnp.stack([jax.random.fold_in(jax.random.key(member.seed), purpose) for member in members])
 
 
@@ -197,7 +198,7 @@ def make_member_evaluation(network: Network, forms: NoiseForms, prepare: Prepare
 
 
 def best_order(network: Network, window: tuple[int, ...], platform: str) -> Order:
-    """Return how members are best computed for windows of this shape on a platform, as ``Ensemble`` describes."""
+    """Return the fastest order of computing members for windows of this shape on a platform, as ``Ensemble`` describes it."""
     if platform != "cpu":
         return "vmap"
     windows: Any = jax.ShapeDtypeStruct((1, *window), jnp.float32)

@@ -1,4 +1,4 @@
-"""The paper's optimiser and learning rate, and how much of it the body of a fine-tuned network gets."""
+"""The paper's optimiser and its schedule of the learning rate, and a lower rate for the body of a fine-tuned network."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def paper_optimizer(
         g ← gradient + weight_decay · w      (convolution and FC kernels only)
         v ← momentum · v + g;   w ← w - rate · v
 
-    with the rate ``learning_rate``, a tenth of it after 40 % of ``total_steps`` and a hundredth after 80 %.
+    The rate is ``learning_rate`` at first, a tenth of it after 40 % of ``total_steps`` and a hundredth after 80 %.
 
     Raises ValueError if ``total_steps`` is not positive. Source: Zhao et al. 2020, section IV.
     """
@@ -32,14 +32,16 @@ def paper_schedule(total_steps: int, learning_rate: float = 0.1) -> optax.Schedu
     """Return the learning rate of ``paper_optimizer`` as a function of the steps made; errors and source as there."""
     if total_steps < 1:
         raise UserError(f"the schedule needs at least one step, got total_steps={total_steps}")
-    # never before the first step
+    # at the earliest after the first step, however few there are
     drops = {max(1, round(total_steps * share)): 0.1 for share in (0.4, 0.8)}
     return optax.piecewise_constant_schedule(learning_rate, drops)
 
 
 def scale_body(rate: float) -> optax.GradientTransformation:
-    """Multiply the updates of all parameters but the classifier's by ``rate``, for fine-tuning: 0 freezes the body (its batch
-    statistics still follow the data). Chain it behind an optimizer."""
+    """Multiply the updates of all parameters but the classifier's by ``rate``, for fine-tuning. Chain it behind an optimiser.
+
+    With 0 the body is frozen, but its batch statistics still follow the data.
+    """
 
     def scale(updates: Any, _: Any = None) -> Any:
         return jax.tree.map_with_path(lambda path, u: u if path[0].key == "classifier" else rate * u, updates)

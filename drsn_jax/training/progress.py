@@ -1,4 +1,4 @@
-"""Where a training stands: the sums of its epoch, the record of the last one, and what must be finite to go on."""
+"""The position of a training: the sums of the current epoch, the record of the last one, and checks for finite numbers."""
 
 import dataclasses
 import math
@@ -13,7 +13,7 @@ from drsn_jax.core.errors import UserError
 
 
 class Diverged(ArithmeticError):
-    """The loss, the gradient or a parameter is no longer finite; ``step`` (from 1) is the first where it was seen."""
+    """The loss, the gradient or a parameter is no longer finite; ``step`` (from 1) is the first step where that was seen."""
 
     def __init__(self, message: str, step: int) -> None:
         super().__init__(message)
@@ -32,13 +32,13 @@ class TrainingProgress:
 
     Fields:
       members: how many trainings are stacked; None for a single one.
-      epoch: whole epochs made.
-      step: steps made of the next epoch, whose metrics are in the sums.
-      loss, correct, count: sums over those steps.
-      seconds, timed: seconds of those steps, and how many windows they took.
-      total_seconds: seconds of the whole epochs.
-      best_epoch, best_loss: the epoch with the lowest validation loss, and that loss; epoch 0 before there is one.
-      record: what the last whole epoch ended with.
+      epoch: the number of epochs that are complete.
+      step: the number of steps made in the current epoch.
+      loss, correct, count: the sums of the metrics over those steps.
+      seconds, timed: the seconds of those steps without the calls that compiled, and the number of windows they took.
+      total_seconds: the seconds of the complete epochs.
+      best_epoch, best_loss: the epoch with the lowest validation loss, and that loss; epoch 0 before the first validation.
+      record: the results of the last complete epoch, None before there is one.
     """
 
     members: int | None = None
@@ -67,7 +67,7 @@ class TrainingProgress:
     def add(self, metrics: Mapping[str, Any], steps: int) -> None:
         """Read the metrics of a call that made ``steps`` steps and add them up.
 
-        Raises NotFinite at the first step whose loss or gradient is not finite; ``step`` then is the number of that step.
+        Raises NotFinite at the first step whose loss or gradient is not finite; ``step`` then is its number, from 0.
         """
         values = {name: self._by_step(value, steps) for name, value in jax.device_get(dict(metrics)).items()}
         for i in range(steps):
@@ -80,31 +80,34 @@ class TrainingProgress:
             self.step += 1
 
     def _by_step(self, value: Any, steps: int) -> np.ndarray:
-        """One number, or one for each member, for each step; members may lie on several devices, with more to fill these up."""
+        """Return one number for each step, ``(steps,)``, or one for each step and member, ``(steps, members)``.
+
+        The values of members may be spread over devices and be followed by those of copies that fill the devices up.
+        """
         rows = np.asarray(value, float).reshape(steps, -1)
         return rows[:, 0] if self.members is None else rows[:, : self.members]
 
     def validated(self, sums: Mapping[str, Any]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Return validation loss and accuracy of the epoch whose steps are all made, and whether it is the best so far.
+        """Return the validation loss and accuracy of the current epoch, and whether its loss is the lowest so far.
 
-        Raises UserError where no example was counted.
+        ``sums`` holds the sums ``loss``, ``correct`` and ``count`` over the validation set. Raises UserError without examples.
         """
         loss, correct, count = (self._by_step(sums[name], 1)[0] for name in ("loss", "correct", "count"))
         if not np.all(count > 0):
             raise UserError("the validation counted no examples: give it some, with positive weights")
         loss, accuracy = loss / count, correct / count
-        # a loss that is not finite is better than nothing and never better than another
+        # a first loss counts as the best even if it is not finite; a later one that is not finite is never better
         improved = (self.best_epoch == 0) | (loss < self.best_loss)
         self.best_epoch = np.where(improved, self.epoch + 1, self.best_epoch)
         self.best_loss = np.where(improved, np.where(np.isfinite(loss), loss, math.inf), self.best_loss)
         return loss, accuracy, improved
 
     def epochs_without_improvement(self) -> int:
-        """Return how many epochs have passed since the validation loss of any member was at its lowest."""
+        """Return how many epochs have passed since the validation loss of any member last reached a new minimum."""
         return int(np.min(self.epoch - self.best_epoch))
 
     def end_epoch(self, **more: Any) -> None:
-        """Begin the next epoch; ``record`` then is what the last one ended with, and ``more``."""
+        """Put the results of the current epoch, with the facts ``more``, into ``record`` and begin the next epoch."""
         total = self.total_seconds + self.seconds
         with np.errstate(invalid="ignore"):  # a member that has diverged counts nothing
             loss, accuracy = self.loss / self.count, self.correct / self.count
@@ -125,7 +128,7 @@ class TrainingProgress:
 
 
 def check_state(state: Any) -> None:
-    """Raise NotFinite for a parameter or statistic that is not finite: a finite gradient can still carry one to infinity."""
+    """Raise NotFinite if a parameter or statistic is not finite, as a step with a finite gradient can still make it."""
     for name, leaf in named_leaves(jax.device_get(state.variables)):
         if not np.all(np.isfinite(leaf)):
             raise NotFinite(f"{name} is no longer finite")

@@ -1,8 +1,8 @@
 """Training as one pure step ``(state, batch) -> (state, metrics)``: ``jit`` it, ``pmap`` it over devices, ``vmap`` it.
 
 A batch is ``{"windows": (batch, *positions, channels), "labels": (batch,) integers, "weights": (batch,)}``. Metrics are sums
-over the batch, ``loss``, ``correct``, ``count`` (the sum of the weights) and in evaluation ``confusion`` (true class × predicted
-class): add them up over batches and divide by ``count`` at the end. Training adds ``gradient_norm``, which is no sum.
+over the batch: ``loss``, ``correct``, ``count`` (the sum of the weights), and in evaluation ``confusion`` (true class × predicted
+class). Add them up over batches and divide by ``count`` at the end. Training also returns ``gradient_norm``, which is not a sum.
 """
 
 import enum
@@ -22,7 +22,7 @@ from drsn_jax.nn.networks import Network
 
 
 class KeyPurpose(enum.IntEnum):
-    """What random numbers are drawn for: ``fold_in(root, purpose)`` is the key of a purpose, the root that of a seed."""
+    """The purposes of random numbers: each has the key ``fold_in(root, purpose)``, where ``root`` is the key of a seed."""
 
     TRAINING = 0
     TEST_NOISE = 1
@@ -39,7 +39,14 @@ Prepare = Callable[[jax.Array], jax.Array]  # window -> window
 
 @flax.struct.dataclass
 class TrainState:
-    """All that decides how training goes on, as arrays: ``step`` counts the steps made, ``key`` is the root of all noise."""
+    """All arrays that decide how training goes on.
+
+    Fields:
+      params, batch_stats: the variables of the network.
+      opt_state: the state of the optimiser.
+      step: the number of steps made.
+      key: the random key from which the noise of all steps is derived.
+    """
 
     params: Any
     batch_stats: Any
@@ -49,11 +56,11 @@ class TrainState:
 
     @property
     def variables(self) -> dict[str, Any]:
-        """What ``network.apply`` takes."""
+        """The variables of the network, as ``network.apply`` takes them."""
         return {"params": self.params, "batch_stats": self.batch_stats}
 
 
-# what runs once need not be fast: the many random draws of an initialisation compile three times as quickly so
+# for programs that run once and need not be fast: the many random draws of an initialisation compile three times as quickly
 QUICK_COMPILATION = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 EvalStep = Callable[..., Metrics]
@@ -61,7 +68,10 @@ PredictStep = Callable[[Any, ArrayLike], jax.Array]
 
 
 def create_state(network: Network, optimizer: optax.GradientTransformation, key: jax.Array, windows: ArrayLike) -> TrainState:
-    """A fresh state; ``windows`` ``(batch, *positions, channels)`` gives the shapes alone, one window is enough."""
+    """Create the state at the beginning of a training, with parameters and noise that ``key`` decides.
+
+    Of ``windows`` ``(batch, *positions, channels)`` only the shape matters; one window is enough.
+    """
     shape = (1, *jnp.shape(windows)[1:])
 
     def create(key: jax.Array) -> TrainState:
@@ -71,7 +81,7 @@ def create_state(network: Network, optimizer: optax.GradientTransformation, key:
         stats = variables.get("batch_stats", {})
         return TrainState(params, stats, optimizer.init(params), jnp.zeros((), jnp.int32), noise_key)
 
-    # inside a transformation the caller decides how it is compiled
+    # inside a transformation such as jit or vmap the caller decides how it is compiled
     if isinstance(key, Tracer):
         return create(key)
     return jax.jit(create).lower(key).compile(QUICK_COMPILATION)(key)
@@ -86,23 +96,27 @@ def make_train_step(
     class_weights: Sequence[float] | None = None,
     axis_name: str | None = None,
 ) -> TrainStep:
-    """Make one step of training ``(state, batch) -> (state, metrics)``, pure, for ``jax.jit``, ``jax.vmap`` or
+    """Make a pure step of training ``(state, batch) -> (state, metrics)``, for ``jax.jit``, ``jax.vmap`` or
     ``distributed.pmap_step``.
 
-    The loss is the weighted mean cross-entropy, ``Σ w_i·loss_i / Σ w_i``, the weights those of the batch times those of the
-    classes; metrics use the batch's alone. The batch statistics take in every example, whatever its weight.
+    The loss is the weighted mean of the cross-entropy, ``Σ w_i·loss_i / Σ w_i``, where ``w_i`` is the weight of an example in the
+    batch times the weight of its class. Metrics use only the weights in the batch. The batch statistics of the network include
+    every example, whatever its weight.
 
     Args:
-      network: its fields are used as they are, but for ``axis_name``.
+      network: the network to train; its ``axis_name`` is replaced by the argument.
       optimizer: an Optax transformation.
       noise: added anew for every example and step: a ``functional.noise.Noise`` or any ``(key, window) -> window``. None adds
         nothing, for windows that hold their noise already. The key of an example is
         ``fold_in(fold_in(state.key, state.step), its index in the global batch)``.
-      prepare: ``window -> window`` after the noise, for example ``signals.standardise``.
+      prepare: ``window -> window``, applied after the noise, for example ``signals.standardise``.
       class_weights: one number for each class.
-      axis_name: the mapped axis over whose replicas the batch is spread; gradients, statistics and metrics are then global.
+      axis_name: the mapped axis over whose devices the batch is spread; gradients, statistics and metrics are then those of the
+        whole batch.
+
+    Raises ValueError if there are not as many class weights as classes.
     """
-    # a norm with an axis name cannot run outside the map, so one instance does not serve both
+    # a norm with an axis name cannot run outside the map, so one network does not serve for both
     network = network.clone(axis_name=axis_name)
     if class_weights is not None and len(class_weights) != network.classes:
         raise ValueError(f"{len(class_weights)} class weights were given for {network.classes} classes")
@@ -110,7 +124,7 @@ def make_train_step(
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         windows, labels, weights = _unpack(batch, jax.random.fold_in(state.key, state.step), noise, prepare, axis_name)
         loss_weights = weights if class_weights is None else weights * jnp.asarray(class_weights, weights.dtype)[labels]
-        # divided by the global sum, so that the sum of the replicas' gradients is that of the global mean
+        # divided by the sum over all devices, so that the gradients of the devices add up to the gradient of the global mean
         normaliser = _sum(jnp.sum(loss_weights), axis_name)
 
         def objective(params: Any) -> tuple[jax.Array, tuple[jax.Array, jax.Array, Any]]:
@@ -137,10 +151,10 @@ def make_train_step(
 
 
 def repeat_step(step: Callable[..., tuple[TrainState, Metrics]]) -> Callable[..., tuple[TrainState, Metrics]]:
-    """Several steps in one call: ``(state, batches) -> (state, metrics)``, batches and metrics with an axis of steps in front;
-    more arguments are handed to each step.
+    """Make a function of several steps in one call, ``(state, batches) -> (state, metrics)``.
 
-    For accelerators, where starting a short step takes longer than the step; XLA's convolutions are slow in loops on a CPU.
+    Batches and metrics have an axis of steps in front; further arguments are handed to each step. It is for accelerators, where
+    starting a short step takes longer than the step itself. On a CPU it is slow, because XLA's convolutions are slow in loops.
     """
 
     def steps(state: TrainState, batches: Batch, *arguments: Any) -> tuple[TrainState, Metrics]:
@@ -156,11 +170,12 @@ def make_eval_step(
     prepare: Prepare | None = None,
     axis_name: str | None = None,
 ) -> EvalStep:
-    """Make the evaluation of one batch, ``(variables, batch, key=None) -> metrics``, with running statistics.
+    """Make a pure evaluation of one batch, ``(variables, batch, key=None) -> metrics``, which uses the running statistics.
 
-    Metrics are sums, with ``confusion`` ``(classes, classes)`` beside those of training. Arguments are those of
-    ``make_train_step``. With ``noise`` a key must be given; the noise of example i has ``fold_in(key, i)``, so equal keys meet
-    equal noise. Noise that is to be the same for every network is better added once, by ``noise.add_noise_once``.
+    Metrics are the sums of training and ``confusion`` ``(classes, classes)``. Arguments are those of ``make_train_step``. With
+    ``noise`` the step needs a key and raises ValueError without one. The noise of example i has the key ``fold_in(key, i)``, so
+    that equal keys give equal noise. Noise that should be the same for every network is better added once, by
+    ``noise.add_noise_once``.
     """
     network = network.clone(axis_name=axis_name)
 
@@ -172,7 +187,7 @@ def make_eval_step(
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         predicted = jnp.argmax(logits, -1)
         confusion = jnp.zeros((network.classes, network.classes), weights.dtype).at[labels, predicted].add(weights)
-        # a padded example may be anything, also NaN
+        # an example of weight 0 fills the batch up and may have any loss, even NaN
         metrics = {
             "loss": jnp.sum(jnp.where(weights == 0, 0, weights * losses)),
             "correct": jnp.trace(confusion),
@@ -185,7 +200,7 @@ def make_eval_step(
 
 
 def make_predict_step(network: Network, *, prepare: Prepare | None = None) -> PredictStep:
-    """Make the prediction ``(variables, windows) -> logits (batch, classes)``, with running statistics."""
+    """Make a pure prediction ``(variables, windows) -> logits (batch, classes)``, which uses the running statistics."""
 
     def step(variables: Any, windows: ArrayLike) -> jax.Array:
         windows = jnp.asarray(windows)
@@ -195,9 +210,9 @@ def make_predict_step(network: Network, *, prepare: Prepare | None = None) -> Pr
 
 
 def balanced_class_weights(labels: ArrayLike, classes: int) -> list[float]:
-    """Weights that give every class the same share of the loss: ``n / (classes · n_class)``.
+    """Return class weights that give every class the same share of the loss: ``n / (classes · n_class)``.
 
-    Raises ValueError for a class without examples and for labels that are no class.
+    Raises ValueError for a class without examples and for labels below 0 or from ``classes`` on.
     """
     labels = jnp.asarray(labels)
     if jnp.any((labels < 0) | (labels >= classes)):
@@ -209,7 +224,7 @@ def balanced_class_weights(labels: ArrayLike, classes: int) -> list[float]:
 
 
 def _apply(network: Network, *arguments: Any, **options: Any) -> Any:
-    """``network.apply``, whose type does not say that it returns a pair just where something is mutable."""
+    """Call ``network.apply``, whose type does not say that it returns a pair only if something is mutable."""
     return network.apply(*arguments, **options)
 
 
