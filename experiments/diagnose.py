@@ -2,9 +2,10 @@
 
     python experiments/diagnose.py MODEL FILE...
 
-MODEL is the folder that fault_diagnosis.py wrote (runs/.../model). For every file: the class, its probability, the share of
-windows that agree, the next classes, and warnings where the file is unlike the training data. A class is named only where the
-network is sure. With - as the file, raw float32 samples come from standard input and a line is printed for every window:
+MODEL is the folder of a network that was trained and kept by python experiments/fault_diagnosis.py (runs/.../model). For every
+file: the class, its probability, the share of windows that agree, the next classes, and warnings where the file is unlike the
+training data. A class is named only where the network is sure. With - as the file, raw float32 samples come from standard input
+and a line is printed for every window:
 
     arecord -f FLOAT_LE -r 12000 -c 1 -t raw | python experiments/diagnose.py MODEL -
 
@@ -13,7 +14,6 @@ An hour at 12.8 kHz takes seconds; a window of a stream is answered in milliseco
 
 import dataclasses
 import json
-import math
 import sys
 import time
 from dataclasses import dataclass
@@ -24,8 +24,9 @@ import jax
 import numpy as np
 import tyro
 
-from drsn_jax.cli import console, run_options
+from drsn_jax.cli import checks, console, run_options
 from drsn_jax.core import runtime
+from drsn_jax.core.errors import UserError
 from drsn_jax.data.formats.channels import Signal
 from drsn_jax.data.formats.open_signal import open_signal
 from drsn_jax.data.recordings import agreed_rate
@@ -64,24 +65,23 @@ def main() -> None:
         runtime.prepare(devices=runtime.cores(), dry_run=options.dry_run)
     if options.dry_run:
         if options.model is not None:
-            raise ValueError("--dry-run makes a model and files of its own: name none")
+            raise UserError("--dry-run makes a model and files of its own: name none")
         options = rehearse(options)
     if options.model is None:
-        raise ValueError("name the folder of a model and at least one file, or - for standard input")
+        raise UserError("name the folder of a model and at least one file, or - for standard input")
     if not options.files:
-        raise ValueError("name at least one file, or - for standard input")
+        raise UserError("name at least one file, or - for standard input")
     if "-" in options.files and len(options.files) > 1:
-        raise ValueError("- goes alone: a stream has no other files")
-    if options.sampling_rate is not None and not 0 < options.sampling_rate < math.inf:
-        raise ValueError(f"--sampling-rate is a positive number of Hz, got {options.sampling_rate}")
+        raise UserError("- goes alone: a stream has no other files")
+    checks.positive(options, "sampling_rate", unit="Hz")
     model = load(options.model)
     if not options.plain_runtime:
         model.spread(jax.local_devices())
     if options.files == ("-",):
         if options.plot is not None or options.channel is not None:
-            raise ValueError("--plot and --channel go with files, not with a stream")
+            raise UserError("--plot and --channel go with files, not with a stream")
         if sys.stdin is None:
-            raise ValueError("standard input is closed")
+            raise UserError("standard input is closed")
         return stream(model, options, sys.stdin.buffer)
     failed, taken = 0, set()
     for file in options.files:
@@ -90,19 +90,20 @@ def main() -> None:
             report(options, file, found, speed)
             if options.plot is not None:
                 picture(model, options.plot, Path(file), found, signal, taken)
-        except (ValueError, OSError, ImportError, MemoryError) as error:  # the other files may be well
+        except (UserError, OSError, MemoryError) as error:  # the other files may be well
+            console.show_traceback_on_request()
             failed += 1
             told = str(error) or "there is not enough memory for it"
             tell(options, {"file": file, "error": told}, f"{file}: error: {told}")
     if failed:
-        raise ValueError(f"{failed} of {len(options.files)} files could not be diagnosed")
+        raise UserError(f"{failed} of {len(options.files)} files could not be diagnosed")
 
 
 def rehearse(options: Options) -> Options:
     """The options of a dry run, its model and files."""
     out = options.out or console.default_out("diagnose")
     if out.exists():
-        raise ValueError(f"{out} exists: choose another --out, nothing is overwritten")
+        raise UserError(f"{out} exists: choose another --out, nothing is overwritten")
     length, rng = 256, np.random.default_rng(0)
     network = drsn_cw(classes=2, widths=(4,), units=(1,))
     variables = network.init(jax.random.key(0), np.zeros((1, length, 1)), train=False)
@@ -188,9 +189,9 @@ def stream(model: Bundle, options: Options, source: BinaryIO) -> None:
         number += 1
         try:
             if not np.isfinite(window).all():
-                raise ValueError("samples that are not finite")
+                raise UserError("samples that are not finite")
             found = summarise(model, model.predict_proba(window), root_mean_squares(window), rate, np.zeros(1, int), few=0)
-        except ValueError as error:
+        except UserError as error:
             tell(options, {"seconds": seconds, "error": str(error)}, f"{seconds:9.3f} s  error: {error}")
             continue
         latency = 1e3 * (time.perf_counter() - start)
@@ -204,7 +205,7 @@ def stream(model: Bundle, options: Options, source: BinaryIO) -> None:
         line = f"{seconds:9.3f} s  {title(found)}  {100 * found.probability:.1f} %  {latency:.1f} ms"
         tell(options, record, "\n".join([line, *(f"  warning: {warning}" for warning in new.values())]))
     if number == 0:
-        raise ValueError(f"standard input ended before a window of {model.window_length} samples was there")
+        raise UserError(f"standard input ended before a window of {model.window_length} samples was there")
 
 
 def tell(options: Options, record: dict[str, Any], text: str) -> None:

@@ -26,27 +26,29 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from drsn_jax.cli import console, data_options, run_options
+from drsn_jax.cli import checks, commands, console, data_options, run_options
 from drsn_jax.core import distributed
 from drsn_jax.core.distributed import choose_devices
+from drsn_jax.core.errors import UserError
 from drsn_jax.data.recordings import Recording, class_names, fingerprint
 from drsn_jax.data.windows import Fold
 from drsn_jax.diagnosis import bundle
 from drsn_jax.diagnosis.description import read_description
 from drsn_jax.nn.networks import NETWORKS, Network
 from drsn_jax.studies import comparison_figures
-from drsn_jax.studies.comparison import Comparison, noise_conditions
+from drsn_jax.studies.comparison import Comparison, noises
 from drsn_jax.studies.comparison_figures import draw_all
 from drsn_jax.studies.comparison_tables import markdown, summarise
-from drsn_jax.studies.model_selection import Keeper
+from drsn_jax.studies.model_selection import BestModel
 from drsn_jax.studies.runs import RunFolder
+from drsn_jax.studies.training_config import TrainingConfig
 
 NetworkName = Literal["convnet", "resnet", "senet", "drsn_cs", "drsn_cw"]
 NoiseKind = Literal["gaussian", "laplacian", "pink"]
 
 
 @dataclass(frozen=True)
-class Options(data_options.DataOptions):
+class Options(data_options.DataOptions, TrainingConfig):
     """What to run."""
 
     preset: Literal["quick", "paper"] = "quick"
@@ -55,35 +57,12 @@ class Options(data_options.DataOptions):
     """Kinds of added noise."""
     snr_db: tuple[float, ...] = (0.0,)
     """Signal-to-noise ratios in dB; inf adds no noise."""
-    train_snr_db: tuple[float, float] | None = None
-    """Train on noise of levels drawn from this range in dB, for a network that is to meet any of them; --snr-db then is that of
-    the test."""
-    fixed_noise: bool = False
-    """Add noise to the training windows once, instead of anew in every step."""
     networks: tuple[NetworkName, ...] = ("convnet", "resnet", "senet", "drsn_cs", "drsn_cw")
     """Networks to compare."""
-    epochs: int = 20
-    """Passes over the training windows."""
-    batch_size: int = 32
-    """Windows a step."""
-    learning_rate: float = 0.1
-    """At the start; a tenth of it after 40 % of the steps, a hundredth after 80 %."""
     seeds: int = 1
     """How many seeds: --seed, --seed + 1, …"""
     start: Annotated[Path | None, tyro.conf.arg(name="from")] = None
-    """Fine-tune the network in this folder, which fault_diagnosis.py kept, with a new classifier."""
-    body_rate: float = 1.0
-    """With --from: the share of the learning rate that the rest of the network gets; 0 freezes it."""
-    standardise: bool = True
-    """Scale every window to zero mean and unit variance after the noise."""
-    test_network: Literal["last", "best"] = "last"
-    """Which network of a training is tested: after the last epoch, or with the lowest loss on the validation windows."""
-    patience: int | None = None
-    """Stop a training after so many epochs without a lower validation loss."""
-    dtype: Literal["float32", "bfloat16"] = "float32"
-    """Of the networks' computation; parameters, statistics, thresholds and loss stay float32."""
-    steps_per_call: int = 1
-    """Steps of one call of the compiled program, for accelerators."""
+    """Fine-tune the network in this folder, which an earlier run kept, with a new classifier."""
 
 
 PRESETS = {
@@ -107,34 +86,23 @@ PRESETS = {
 
 
 def check(options: Options) -> None:
-    """ValueError for options that cannot be run."""
+    """Refuse options that are out of range or do not go together; raises UserError."""
     data_options.check(options)
-    for level in options.snr_db:
-        if not (abs(level) <= 100 or level == math.inf):
-            raise ValueError(f"--snr-db {level} is no usable ratio: give numbers from -100 to 100 dB, or inf for no noise")
+    checks.different(options, "noise", "snr_db", "networks")
+    checks.snr(options, "snr_db")
+    checks.at_least(options, 1, "epochs", "batch_size", "seeds", "steps_per_call", "patience")
+    checks.seeds(options)
+    checks.positive(options, "learning_rate")
     if options.train_snr_db is not None and not -100 <= options.train_snr_db[0] < options.train_snr_db[1] <= 100:
-        raise ValueError(f"--train-snr-db is a range from low to high within -100 to 100 dB, got {options.train_snr_db}")
+        raise UserError(f"--train-snr-db is a range from low to high within -100 to 100 dB, got {options.train_snr_db}")
     if not 0 <= options.body_rate <= 1:
-        raise ValueError(f"--body-rate is a share from 0 to 1, got {options.body_rate}")
+        raise UserError(f"--body-rate is a share from 0 to 1, got {options.body_rate}")
     if options.body_rate != Options().body_rate and options.start is None:
-        raise ValueError("--body-rate goes with --from")
-    for name in ("epochs", "batch_size", "seeds", "steps_per_call"):
-        if getattr(options, name) < 1:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}")
-    if options.seed < 0 or options.seed + options.seeds > 2**32:
-        raise ValueError(f"--seed must be from 0 to 2**32 - 1, got {options.seed}")
-    for name in ("noise", "snr_db", "networks"):
-        chosen = getattr(options, name)
-        if not chosen or len(set(chosen)) < len(chosen):
-            raise ValueError(f"--{name.replace('_', '-')} needs different values, at least one, got {list(chosen)}")
-    if not options.learning_rate > 0 or math.isinf(options.learning_rate):
-        raise ValueError(f"--learning-rate must be a positive number, got {options.learning_rate}")
+        raise UserError("--body-rate goes with --from")
     if options.validation == 0 and (options.test_network == "best" or options.patience is not None):
-        raise ValueError("--test-network best and --patience need windows to look at: give --validation a share, for example 0.2")
-    if options.patience is not None and options.patience < 1:
-        raise ValueError(f"--patience must be at least 1, got {options.patience}")
+        raise UserError("--test-network best and --patience need windows to look at: give --validation a share, for example 0.2")
     if options.devices is not None and (options.devices < 1 or options.batch_size % options.devices):
-        raise ValueError(f"--devices must divide --batch-size {options.batch_size}, got {options.devices}")
+        raise UserError(f"--devices must divide --batch-size {options.batch_size}, got {options.devices}")
 
 
 def shorten(options: Options) -> Options:
@@ -159,6 +127,35 @@ def config(options: Options, recordings: list[Recording]) -> dict[str, Any]:
     return {**run_options.config(options), "classes": class_names(recordings), "data": data, "start": start}
 
 
+def compare(options: Options, recordings: list[Recording], origin: bundle.Bundle | None, out: Path) -> Comparison:
+    """The comparison that the options describe; ``origin`` is the network to fine-tune."""
+    best_model = BestModel(
+        out / "model",
+        {
+            "classes": class_names(recordings),
+            "window_length": options.window_length,
+            "stride": data_options.train_stride(options),
+            "sampling_rate": recordings[0].sampling_rate,
+            # a public set has names of its own for what its files hold
+            "channel": (options.dataset is None and options.channel) or "",
+            "channels": recordings[0].signal.shape[1],
+        },
+    )
+    return Comparison(
+        networks=options.networks if origin is None else (preset_name(origin.network),),
+        classes=class_names(recordings),
+        noises=noises(options.noise, options.snr_db),
+        seeds=range(options.seed, options.seed + options.seeds),
+        protocol=data_options.protocol(options)[1],
+        config=options,
+        size={"widths": (4, 8), "units": (1, 1)} if options.dry_run else {},
+        devices=tuple(choose_devices(options.devices)) if options.devices else (),
+        init_from=origin,
+        checkpoint_seconds=options.checkpoint_seconds,
+        best_model=best_model,
+    )
+
+
 def main() -> None:
     options = run_options.parse(Options, __doc__, PRESETS)
     check(options)
@@ -172,49 +169,15 @@ def main() -> None:
     first = folds[0]()
     origin = None if options.start is None else read_start(options, recordings)
     out = options.out or console.default_out("fault_diagnosis")
-    keeper = Keeper(
-        out / "model",
-        {
-            "classes": class_names(recordings),
-            "window_length": options.window_length,
-            "stride": data_options.train_stride(options),
-            "sampling_rate": recordings[0].sampling_rate,
-            # a public set has names of its own for what its files hold
-            "channel": (options.dataset is None and options.channel) or "",
-            "channels": recordings[0].signal.shape[1],
-            "standardise": options.standardise,
-        },
-    )
-    comparison = Comparison(
-        networks=options.networks if origin is None else (preset_name(origin.network),),
-        classes=class_names(recordings),
-        conditions=noise_conditions(options.noise, options.snr_db),
-        seeds=range(options.seed, options.seed + options.seeds),
-        protocol=data_options.protocol(options)[1],
-        epochs=options.epochs,
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
-        fixed_noise=options.fixed_noise,
-        standardise=options.standardise,
-        units=(1, 1) if options.dry_run else (4, 4, 4),
-        devices=tuple(choose_devices(options.devices)) if options.devices else (),
-        dtype=options.dtype,
-        steps_per_call=options.steps_per_call,
-        train_snr_db=options.train_snr_db,
-        start=origin,
-        body_rate=options.body_rate,
-        best=options.test_network == "best",
-        patience=options.patience,
-        checkpoint_seconds=options.checkpoint_seconds,
-        keeper=keeper,
-    )
+    comparison = compare(options, recordings, origin, out)
     folder = RunFolder(out, config(options, recordings))
     with folder.alone():
         trials = train(options, comparison, folder, folds, first, [r.name for r in recordings])
     if distributed.is_main_process():
         report(out, tsne_iterations=250 if options.dry_run else 1000)
         if (out / "model").is_dir():
-            console.say(f"the best network on the validation windows is kept: python experiments/diagnose.py {out}/model FILE")
+            ask = commands.as_typed("python experiments/diagnose.py")
+            console.say(f"the best network on the validation windows is kept: {ask} {out}/model FILE")
         else:
             console.say("no network is kept: with --validation 0.2 the best on held-out windows would be")
         console.say(f"everything is in {out}; it took {console.duration(time.perf_counter() - start)}")
@@ -226,7 +189,7 @@ def main() -> None:
 
 
 def read_start(options: Options, recordings: list[Recording]) -> bundle.Bundle:
-    """The network to fine-tune; ValueError if it was trained on something of another kind."""
+    """Return the network to fine-tune; UserError if it was trained on something of another kind."""
     assert options.start is not None
     start = bundle.load(options.start)
     found = (options.window_length, recordings[0].sampling_rate, recordings[0].signal.shape[1], options.standardise)
@@ -234,9 +197,9 @@ def read_start(options: Options, recordings: list[Recording]) -> bundle.Bundle:
     names = ("window length", "sampling rate", "number of channels", "standardisation")
     different = [f"{name}: {w} there, {f} here" for name, f, w in zip(names, found, wanted, strict=True) if f != w]
     if options.networks not in (Options().networks, (preset_name(start.network),)):
-        raise ValueError(f"--from {options.start} is of the kind {preset_name(start.network)}: leave out --networks")
+        raise UserError(f"--from {options.start} is of the kind {preset_name(start.network)}: leave out --networks")
     if different:
-        raise ValueError(f"--from {options.start} was trained otherwise ({'; '.join(different)}): choose the same, or --resample")
+        raise UserError(f"--from {options.start} was trained otherwise ({'; '.join(different)}): choose the same, or --resample")
     return start
 
 
@@ -256,8 +219,9 @@ def train(
     """Make the trainings that the folder lacks; returns how many those were."""
     trials = comparison.missing(folder, len(folds))
     console.say(
-        f"{len(recordings)} recordings of {len(comparison.classes)} classes, {comparison.protocol}: {len(first.train):,} windows "
-        f"to train on, {len(first.test):,} to test on; {trials} trainings of {options.epochs} epochs; {folder.path}"
+        f"{len(recordings)} recordings of {len(comparison.classes)} classes, {comparison.protocol}: "
+        f"{len(first.train.windows):,} windows to train on, {len(first.test.windows):,} to test on; {trials} trainings of "
+        f"{options.epochs} epochs; {folder.path}"
     )
     if trials:
         console.say("compiling the networks and timing a few steps of each …")

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from drsn_jax.cli import console, data_options, run_options
+from drsn_jax.cli import checks, console, data_options, run_options
 from drsn_jax.core import runtime
 from drsn_jax.core.distributed import choose_devices
+from drsn_jax.core.errors import UserError
 from drsn_jax.data.recordings import Recording, class_names, fingerprint
 from drsn_jax.data.windows import Fold
 from drsn_jax.studies.ablation import Ablation
@@ -48,9 +49,9 @@ class Options(data_options.DataOptions):
     shared: bool = False
     """One threshold for all channels (DRSN-CS)."""
     validation: float = 0.0
-    """Share of each training recording, its end, that is left out: nothing is chosen here, so there is no use for it."""
-    checkpoint_seconds: float = 30.0
-    """Of no effect here: what is interrupted begins again, those rules that are done are kept."""
+    """Share of each training recording, its end, that is held out; its loss stands in metrics.jsonl after every epoch."""
+    test_network: Literal["last", "best"] = "last"
+    """Which network of a training is tested: after the last epoch, or with the lowest loss on the validation windows."""
     repeats: int = 3
     """Draws of the test's noise."""
     seeds: int = 1
@@ -64,29 +65,18 @@ class Options(data_options.DataOptions):
 
 
 def check(options: Options) -> None:
-    """ValueError for options that cannot be run."""
+    """Refuse options that are out of range or do not go together; raises UserError."""
     data_options.check(options)
-    for name in ("noise", "snr_db"):
-        if not getattr(options, name):
-            raise ValueError(f"--{name.replace('_', '-')} needs at least one value")
-    for name in ("noise", "snr_db", "test_snr_db", "rules", "rule_snr_db"):
-        if len(set(getattr(options, name))) < len(getattr(options, name)):
-            raise ValueError(f"--{name.replace('_', '-')} needs different values, got {list(getattr(options, name))}")
-    for name in ("snr_db", "test_snr_db", "rule_snr_db"):
-        for level in getattr(options, name):
-            if not (abs(level) <= 100 or level == math.inf):
-                raise ValueError(f"--{name.replace('_', '-')} {level} is no usable ratio: give -100 to 100 dB, or inf")
-    for name in ("repeats", "seeds", "epochs", "batch_size"):
-        if getattr(options, name) < 1:
-            raise ValueError(f"--{name.replace('_', '-')} must be at least 1, got {getattr(options, name)}")
-    if options.seed < 0 or options.seed + options.seeds > 2**32:
-        raise ValueError(f"--seed must be from 0 to 2**32 - 1, got {options.seed}")
-    if not 0 < options.learning_rate < math.inf:
-        raise ValueError(f"--learning-rate must be a positive number, got {options.learning_rate}")
+    checks.different(options, "noise", "snr_db")
+    checks.different(options, "test_snr_db", "rules", "rule_snr_db", empty=True)
+    checks.snr(options, "snr_db", "test_snr_db", "rule_snr_db")
+    checks.at_least(options, 1, "repeats", "seeds", "epochs", "batch_size")
+    checks.seeds(options)
+    checks.positive(options, "learning_rate")
     if options.all_folds:
-        raise ValueError("an ablation takes the first fold: leave out --all-folds")
+        raise UserError("an ablation takes the first fold: leave out --all-folds")
     if options.coordinator or options.distributed or options.processes:
-        raise ValueError("an ablation runs in one process: give --devices, and no --coordinator, --processes or --distributed")
+        raise UserError("an ablation runs in one process: give --devices, and no --coordinator, --processes or --distributed")
 
 
 def shorten(options: Options) -> Options:
@@ -133,17 +123,20 @@ def main() -> None:
         levels=sorted({*options.snr_db, *options.rule_snr_db, *options.test_snr_db}),
         epochs=options.epochs,
         batch_size=options.batch_size,
-        units=(1, 1) if options.dry_run else (4, 4, 4),
+        size={"widths": (4, 8), "units": (1, 1)} if options.dry_run else {},
         shared=options.shared,
         repeats=options.repeats,
         seed=options.seed,
+        test_best=options.test_network == "best",
+        checkpoint_seconds=options.checkpoint_seconds,
         devices=devices if len(devices) > 1 else None,
     )
     out = options.out or console.default_out("noise_ablation")
     folder = RunFolder(out, config(options, recordings))
     console.say(
-        f"{len(recordings)} recordings of {study.classes} classes, {data_options.protocol(options)[1]}: {len(fold.train):,} "
-        f"windows to train on, {len(fold.test):,} to test on; {len(trainings)} trainings of {options.epochs} epochs; {out}"
+        f"{len(recordings)} recordings of {study.classes} classes, {data_options.protocol(options)[1]}: "
+        f"{len(fold.train.windows):,} windows to train on, {len(fold.test.windows):,} to test on; {len(trainings)} trainings of "
+        f"{options.epochs} epochs; {out}"
     )
     run_options.advise(options)
     with folder.alone():

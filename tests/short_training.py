@@ -32,7 +32,8 @@ from drsn_jax.evaluation.prediction import evaluate
 from drsn_jax.training.batches import Batches
 from drsn_jax.training.checkpoints import Checkpoints
 from drsn_jax.training.loop import fit
-from drsn_jax.training.steps import TrainState, create_state, paper_schedule
+from drsn_jax.training.optimizers import paper_schedule
+from drsn_jax.training.steps import TrainState, create_state
 
 EXAMPLES, BATCH_SIZE, EPOCHS = 20, 8, 12
 STEPS = 3 * EPOCHS  # of a training
@@ -79,7 +80,7 @@ def train(folder: str, seconds: float = 0.0, point: str | None = None, number: i
     if point is not None:
         die_inside(point, number)
     batches = Batches(*tiny.tones(EXAMPLES, 1), BATCH_SIZE)
-    validate = lambda state: evaluate(tiny.eval_step, state, *tiny.tones(30, 2), batch_size=30)  # noqa: E731
+    validate = lambda state: evaluate(tiny.eval_step, state.variables, *tiny.tones(30, 2), batch_size=30)  # noqa: E731
     kept = Said(Path(folder, "checkpoints"), seconds=seconds)
     epoch = None
     options: dict[str, Any] = {"learning_rate": paper_schedule(STEPS, 0.1), "validate": validate}

@@ -16,16 +16,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from drsn_jax.data.windows import Fold
-from drsn_jax.functional.noise import add_noise
+from drsn_jax.data.windows import Fold, Side
+from drsn_jax.functional.noise import Noise
 from drsn_jax.nn.networks import Network, drsn_cw
-from drsn_jax.training.steps import QUICK_COMPILATION, make_eval_step, make_train_step, paper_optimizer
+from drsn_jax.training.optimizers import paper_optimizer
+from drsn_jax.training.steps import QUICK_COMPILATION, make_eval_step, make_train_step
 
 CLASSES, LENGTH = 3, 64
 network = drsn_cw(classes=CLASSES, widths=(3, 4), units=(1, 1), implementation="modules")
 STEPS = 36  # of the schedule
 optimizer = paper_optimizer(STEPS, 0.1)
-train_step = make_train_step(network, optimizer, noise=functools.partial(add_noise, snr_db=0.0))
+train_step = make_train_step(network, optimizer, noise=Noise("gaussian", 0.0))
 step = jax.jit(train_step, donate_argnums=0)
 eval_step = jax.jit(make_eval_step(network))
 
@@ -72,9 +73,14 @@ def load_script(file: Path) -> Any:
     return module
 
 
+def side(count: int, seed: int = 0) -> Side:
+    """One side of ``tones``; its windows come from three recordings in turn."""
+    return Side(*tones(count, seed), np.arange(count, dtype=np.int32) % 3)
+
+
 def fold(train: int = 24, test: int = 12, name: str = "0") -> Fold:
-    """Two sides of ``tones``; the test windows come from three recordings in turn."""
-    return Fold(name, *tones(train, 1), *tones(test, 2), np.arange(test, dtype=np.int32) % 3)
+    """Two sides of ``tones``."""
+    return Fold(name, side(train, 1), side(test, 2))
 
 
 @contextlib.contextmanager

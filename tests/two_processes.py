@@ -29,7 +29,7 @@ import tiny
 
 from drsn_jax.cli import console
 from drsn_jax.core import distributed, runtime
-from drsn_jax.core.distributed import AXIS_NAME, Device, choose_devices, place_on, pmap_step, replicate, shares
+from drsn_jax.core.distributed import AXIS_NAME, Device, choose_devices, place_on, pmap_evaluate, pmap_step, replicate, shares
 from drsn_jax.evaluation.prediction import evaluate
 from drsn_jax.functional import signals
 from drsn_jax.functional.noise import add_noise
@@ -37,7 +37,8 @@ from drsn_jax.studies.runs import RunFolder
 from drsn_jax.training.batches import Batches
 from drsn_jax.training.checkpoints import Checkpoints, encode
 from drsn_jax.training.loop import Epoch, fit
-from drsn_jax.training.steps import create_state, make_eval_step, make_train_step, paper_optimizer, repeat_step
+from drsn_jax.training.optimizers import paper_optimizer
+from drsn_jax.training.steps import create_state, make_eval_step, make_train_step, repeat_step
 
 SCRIPT = Path(__file__).parent.parent / "experiments" / "fault_diagnosis.py"
 LENGTHS = (0, 1, 7, 1000, 5_000_000)
@@ -66,7 +67,7 @@ def trainings(devices: Sequence[Device]) -> dict[str, Any]:
         axis_name=AXIS_NAME,
     )
     mapped = {1: pmap_step(step, devices), 2: pmap_step(repeat_step(step), devices)}
-    look = pmap_step(make_eval_step(tiny.network, axis_name=AXIS_NAME), devices, donate=False)
+    look = pmap_evaluate(make_eval_step(tiny.network, axis_name=AXIS_NAME), devices)
     windows, labels = tiny.tones(EXAMPLES, 1)
     unseen = tiny.tones(13, 2)
     begin = new_state(optimizer)
@@ -77,7 +78,7 @@ def trainings(devices: Sequence[Device]) -> dict[str, Any]:
         sums: list[Any] = []
 
         def validate(state: Any, sums: list[Any] = sums) -> Any:
-            sums.append(evaluate(look, state, *unseen, batch_size=BATCH_SIZE, place=place_on(devices)))
+            sums.append(evaluate(look, state.variables, *unseen, batch_size=BATCH_SIZE, place=place_on(devices)))
             return sums[-1]
 
         records, state = [], None

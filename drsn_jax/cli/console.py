@@ -2,43 +2,84 @@
 
 import io
 import os
+import platform
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
 import jax
 
-from drsn_jax.core import distributed
+from drsn_jax.core import distributed, runtime
+from drsn_jax.core.errors import UserError, missing_extra
+
+# Python raises these itself where a computation has a fault; training raises other ArithmeticErrors, as ``Diverged``
+_FAULTS_OF_ARITHMETIC = (ZeroDivisionError, OverflowError, FloatingPointError)
 
 
 def run(
     main: Callable[[], None], interrupted: str = "interrupted: the same command with --out on this run's folder continues it"
 ) -> None:
-    """Call ``main`` and leave the process: what the user can mend is told in one sentence and ends with code 1."""
+    """Call ``main`` and leave the process, with code 1 after an error.
+
+    What the user can mend is told in one sentence: a UserError, an OSError, a lack of memory, a training that diverged. Any
+    other exception is a fault of the program: one line asks to report it, and the traceback follows. With
+    ``DRSN_JAX_TRACEBACK=1`` the traceback is shown for all.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # a terminal without some character gets another one
             stream.reconfigure(errors="replace")
     try:
         main()
     except KeyboardInterrupt:
+        show_traceback_on_request()
         _leave(interrupted)
     except BrokenPipeError:  # who read the output has seen enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         _leave(None)
-    except MemoryError as error:
-        told = " ".join(str(error).split()) or "a large array"
-        _leave(f"error: there is not enough memory ({told}): take fewer or shorter windows, or a lower sampling rate")
-    except (ValueError, OSError, ImportError, ArithmeticError, distributed.JobError) as error:
-        _leave(f"error: {error}")
-    except RuntimeError as error:
-        if jax.process_count() == 1:
-            raise
-        _leave(
-            f"error: the job of several processes has ended ({str(error).splitlines()[0]}): another process stopped or cannot be "
-            "reached, its own message says why; the same commands with --out on this run's folder go on from the last checkpoint"
+    except Exception as error:
+        sentence = _sentence(error)
+        if sentence is None:
+            _leave(f"{_report_request(error)}\n{''.join(traceback.format_exception(error)).rstrip()}")
+        show_traceback_on_request()
+        _leave(f"error: {sentence}")
+
+
+def _sentence(error: Exception) -> str | None:
+    """Return what the user is told of an error; None for a fault of the program."""
+    if isinstance(error, MemoryError):
+        size = " ".join(str(error).split()) or "a large array"
+        return f"there is not enough memory ({size}): take fewer or shorter windows, or a lower sampling rate"
+    if isinstance(error, UserError | OSError):
+        return str(error)
+    if isinstance(error, ArithmeticError) and not isinstance(error, _FAULTS_OF_ARITHMETIC):
+        return str(error)
+    if isinstance(error, ImportError) and (missing := missing_extra(error, "this command")) is not None:
+        return str(missing)
+    if isinstance(error, jax.errors.JaxRuntimeError) and jax.process_count() > 1:
+        reason = (str(error).splitlines() or ["without a reason"])[0]
+        return (
+            f"the job of several processes has ended ({reason}): another process stopped or cannot be reached, its own message "
+            "says why; the same commands with --out on this run's folder go on from the last checkpoint"
         )
+    return None
+
+
+def _report_request(error: Exception) -> str:
+    """Return the line above the traceback of a fault of the program."""
+    found = ", ".join(f"{name} {version}" for name, version in runtime.versions().items())
+    return (
+        f"fault: {type(error).__name__} inside the program, not in what it was given. Please report the command and all of the "
+        f"following lines (Python {platform.python_version()}, {found})"
+    )
+
+
+def show_traceback_on_request() -> None:
+    """Print the traceback of the exception that is being handled where ``DRSN_JAX_TRACEBACK`` is set, and not to 0."""
+    if os.environ.get("DRSN_JAX_TRACEBACK", "0") not in ("", "0"):
+        traceback.print_exc()
 
 
 def say(text: str) -> None:

@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
-from drsn_jax.cli import console, run_options
+from drsn_jax.cli import checks, console, run_options
+from drsn_jax.core.errors import UserError
 from drsn_jax.data.drivetrain import SAMPLING_RATE, drivetrain_recordings
 from drsn_jax.data.public import read_public
 from drsn_jax.data.recordings import Recording, read_folder, read_recordings
 from drsn_jax.data.resampling import resample
-from drsn_jax.data.splits import strictest_split
+from drsn_jax.data.split_choice import strictest_split
 from drsn_jax.data.windows import Fold, few_windows, make_folds
 
 SplitKind = Literal["condition", "group", "recording", "time", "random-windows"]
-
-
 Options = TypeVar("Options", bound="DataOptions")
 
 
@@ -74,36 +73,28 @@ class DataOptions(run_options.RunOptions):
 
 
 def check(options: DataOptions) -> None:
-    """ValueError for options that cannot be meant."""
-    for name in ("folds", "windows"):
-        if getattr(options, name) < 1:
-            raise ValueError(f"--{name} must be at least 1, got {getattr(options, name)}")
-    if options.windows_per_class is not None and options.windows_per_class < 1:
-        raise ValueError(f"--windows-per-class must be at least 1, got {options.windows_per_class}")
-    if options.window_length < 16:
-        raise ValueError(f"--window-length must be at least 16 samples, got {options.window_length}")
-    if options.train_stride is not None and options.train_stride < 1:
-        raise ValueError(f"--train-stride must be at least 1, got {options.train_stride}")
+    """Refuse options that are out of range or do not go together; raises UserError."""
+    checks.at_least(options, 1, "folds", "windows", "windows_per_class", "train_stride")
+    checks.at_least(options, 16, "window_length", unit="samples")
+    checks.positive(options, "resample", unit="Hz")
     if not 0 <= options.validation < 1:
-        raise ValueError(f"--validation must be from 0 to below 1, got {options.validation}")
-    if options.resample is not None and not 0 < options.resample < math.inf:
-        raise ValueError(f"--resample is a positive number of Hz, got {options.resample}")
+        raise UserError(f"--validation must be from 0 to below 1, got {options.validation}")
     if options.test_condition is not None and options.split not in (None, "condition"):
-        raise ValueError(f"--test-condition goes with --split condition, and the split is by {options.split}")
+        raise UserError(f"--test-condition goes with --split condition, and the split is by {options.split}")
     if options.dataset is not None and options.recordings is not None:
-        raise ValueError("--dataset and --recordings exclude each other: give one")
+        raise UserError("--dataset and --recordings exclude each other: give one")
     for name in ("labels", "conditions", "where", "download"):
         if getattr(options, name) and options.dataset is None:
-            raise ValueError(f"--{name} goes with --dataset")
+            raise UserError(f"--{name} goes with --dataset")
     directory = options.recordings is not None and options.recordings.is_dir()
     if options.folder is not None and (options.recordings is None or directory):
-        raise ValueError("--folder goes with --recordings TABLE")
+        raise UserError("--folder goes with --recordings TABLE")
     if options.outside and options.recordings is None:
-        raise ValueError("--outside goes with --recordings")
+        raise UserError("--outside goes with --recordings")
     if options.channel is not None and not directory and options.dataset is None:
-        raise ValueError("--channel goes with --recordings FOLDER or --dataset; a table has a column for it")
+        raise UserError("--channel goes with --recordings FOLDER or --dataset; a table has a column for it")
     if options.sampling_rate is not None and not directory:
-        raise ValueError("--sampling-rate goes with --recordings FOLDER; a table has a column for it")
+        raise UserError("--sampling-rate goes with --recordings FOLDER; a table has a column for it")
 
 
 def shorten(options: Options) -> Options:

@@ -1,4 +1,4 @@
-"""What every experiment script needs around its work: options, a preset, progress, errors in one sentence."""
+"""The options that every experiment script has, the setting up of its process, and the parsing of the command line."""
 
 import argparse
 import dataclasses
@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 
 import jax
 
+from drsn_jax.cli import checks, commands
 from drsn_jax.cli.console import say
 from drsn_jax.core import distributed, runtime
+from drsn_jax.core.errors import UserError
 
 Options = TypeVar("Options")
 
@@ -44,20 +46,28 @@ class RunOptions:
     """Leave memory settings and compilation cache of the process as they are."""
 
 
-# how it is run, and not what
-HOW = ("coordinator", "processes", "process_id", "distributed", "heartbeat_seconds", "checkpoint_seconds", "out", "plain_runtime")
+# options that change how a run is executed but not its results; ``config`` leaves them out
+EXECUTION_OPTIONS = (
+    "coordinator",
+    "processes",
+    "process_id",
+    "distributed",
+    "heartbeat_seconds",
+    "checkpoint_seconds",
+    "out",
+    "plain_runtime",
+)
 
 
 def prepare(options: RunOptions) -> None:
-    """Check the options, set up the process and join the others of its job; call it before anything else touches JAX."""
-    if options.heartbeat_seconds < 1:
-        raise ValueError(f"--heartbeat-seconds must be at least 1, got {options.heartbeat_seconds}")
-    if not options.checkpoint_seconds >= 0:
-        raise ValueError(f"--checkpoint-seconds must not be negative, got {options.checkpoint_seconds}")
-    if options.devices is not None and options.devices < 1:
-        raise ValueError(f"--devices must be at least 1, got {options.devices}")
+    """Check the options, set up the process and join the other processes of its job.
+
+    Call it before anything else touches JAX. Raises UserError for options that cannot be run, and where the job does not start.
+    """
+    checks.at_least(options, 1, "heartbeat_seconds", "devices")
+    checks.at_least(options, 0, "checkpoint_seconds")
     if options.deterministic and options.plain_runtime:
-        raise ValueError("--deterministic changes the process, which --plain-runtime leaves as it is: choose one")
+        raise UserError("--deterministic changes the process, which --plain-runtime leaves as it is: choose one")
     if not options.plain_runtime:
         runtime.prepare(devices=options.devices, dry_run=options.dry_run, deterministic=options.deterministic)
     named = (options.coordinator, options.processes, options.process_id)
@@ -66,7 +76,7 @@ def prepare(options: RunOptions) -> None:
 
 
 def advise(options: RunOptions) -> None:
-    """A line for who is about to wait, where this machine could train faster on its CPU as it is."""
+    """Print a line before a long run if a library that is installed on this machine would make training on its CPU faster."""
     if options.plain_runtime or options.dry_run or jax.local_devices()[0].platform != "cpu":
         return
     if (library := runtime.spare_tcmalloc()) is not None:
@@ -74,20 +84,23 @@ def advise(options: RunOptions) -> None:
 
 
 def shards(options: RunOptions) -> int:
-    """Over how many devices of all processes a batch is spread; after ``prepare``."""
+    """Return over how many devices, of all processes, a batch is spread; call ``prepare`` before."""
     return jax.device_count() if jax.process_count() > 1 else options.devices or 1
 
 
 def config(options: RunOptions) -> dict[str, Any]:
-    """What decides the results, for ``RunFolder``: all options but ``HOW``; of the devices their number over all processes, for
-    sums are rounded in another order."""
-    chosen = {name: value for name, value in dataclasses.asdict(options).items() if name not in HOW}
+    """Return the options that determine the results, as ``RunFolder`` stores and compares them.
+
+    Instead of ``--devices`` the number of devices of all processes is kept, because it changes the order of summation and so the
+    rounding.
+    """
+    chosen = {name: value for name, value in dataclasses.asdict(options).items() if name not in EXECUTION_OPTIONS}
     chosen["devices"] = shards(options)
     return {name: _plain(value) for name, value in chosen.items()}
 
 
 def _plain(value: Any) -> Any:
-    """As JSON can hold it, which has neither paths nor infinity."""
+    """Return a value as JSON can hold it: paths and infinity as text, tuples as lists."""
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return str(value) if isinstance(value, Path) or (isinstance(value, float) and math.isinf(value)) else value
@@ -99,17 +112,19 @@ def parse(
     presets: Mapping[str, Options] | None = None,
     arguments: Sequence[str] | None = None,
 ) -> Options:
-    """Options from the command line; where there are presets, ``--preset NAME`` sets the defaults that the others then change.
+    """Parse the command line, or ``arguments``, into options.
 
-    Needs tyro (extra ``experiments``). Leaves with code 2 and a message where an option is wrong.
+    Where there are presets, ``--preset NAME`` chooses the defaults, which the other options then change. ``description`` is the
+    text of ``--help``. Needs tyro (extra ``experiments``). Ends the process with code 2 and a message where an option is wrong.
     """
     import tyro
 
+    prog, description = commands.program(), commands.as_typed(description or "")
     if presets is None:
-        return tyro.cli(options, args=arguments, description=description)
+        return tyro.cli(options, args=arguments, description=description, prog=prog)
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--preset", default=next(iter(presets)))
     name = first.parse_known_args(arguments)[0].preset
     # an unknown name is left to the full parser, which says what there is
     default = presets.get(name, next(iter(presets.values())))
-    return tyro.cli(options, args=arguments, default=default, description=description)
+    return tyro.cli(options, args=arguments, default=default, description=description, prog=prog)

@@ -35,39 +35,18 @@ from drsn_jax.data.drivetrain_faults import STATES
 from drsn_jax.data.recordings import Recording
 
 SAMPLING_RATE = 12_800
-
-
 """Samples a second."""
-
-
 SPEEDS: tuple[float, ...] = (20.0, 30.0, 40.0)
-
-
 """Set speeds of the motor, Hz."""
-
-
 LOADS: tuple[float, ...] = (1.0, 6.0, 18.0)
-
-
 """Torques of the brake, lb·ft."""
 
-
 HARMONICS = 4
-
-
 # (harmonics, planets): equally spaced planets mesh with the ring in phases of their own
 PLANET_PHASE = faults.RING_TEETH / faults.PLANETS * np.outer(np.arange(1, HARMONICS + 1), np.arange(faults.PLANETS))
-
-
 PLANET_PHASOR = np.exp(2j * math.pi * PLANET_PHASE).astype(np.complex64)
-
-
 RESONANCES = (2100.0, 3300.0, 4700.0)  # Hz, the same for every fault
-
-
 WALK_STEP = 64  # samples between the nodes of the random walk
-
-
 CHUNK = 8  # recordings simulated together; a divisor of the cells, so that each keeps its place in a chunk
 
 

@@ -6,7 +6,6 @@ beside the samples; ``bearing-datasets list`` names the sets, ``bearing-datasets
 
 import contextlib
 import difflib
-import importlib
 import os
 import shlex
 from collections.abc import Callable, Iterator, Sequence
@@ -15,26 +14,17 @@ from typing import Any
 
 import numpy as np
 
+from drsn_jax.core.errors import optional
 from drsn_jax.data.formats.channels import RecordingError, as_float32, pick
 from drsn_jax.data.recordings import Recording, StrPath, check_samples
 from drsn_jax.data.selection import Row, cell_text, check_column, keep_rows
 
 # what makes up the class, as far as a set has it; the last is left out where it tells no two classes apart
 LABELS = {"cwru": ("fault_type", "fault_severity", "or_position", "fault_location")}
-
-
 OTHER_LABELS = ("fault_type", "fault_detail")
-
-
 CONDITIONS = ("operating_condition", "load", "speed_rpm")
-
-
 GROUPS = ("bearing_id", "run_id")
-
-
 NEEDED = ("signal_id", "recording_id", "channel", "fs", "n_samples")
-
-
 STORAGE = ("dataset", "signal_file", "signal_row_group", "signal_row")
 
 
@@ -112,10 +102,7 @@ def read_public(
 
 
 def _package() -> Any:
-    try:
-        return importlib.import_module("bearing_datasets")
-    except (ImportError, OSError) as error:
-        raise ImportError("public sets need the package bearing-datasets: pip install 'drsn-jax[datasets]'") from error
+    return optional("bearing_datasets", "reading a public set")
 
 
 def _root(package: Any, root: StrPath | None) -> Path:

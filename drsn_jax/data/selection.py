@@ -9,7 +9,6 @@ from drsn_jax.data.formats.channels import RecordingError
 
 Row = dict[str, Any]
 
-
 ALIASES = {"sampling_rate": "fs"}
 
 

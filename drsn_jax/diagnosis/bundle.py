@@ -33,12 +33,8 @@ from drsn_jax.nn.layers import BatchNorm
 from drsn_jax.nn.networks import Network, for_platform
 
 WEIGHTS = "weights.safetensors"
-
-
 # the fields of a network that a description leaves out: modules of the user's own, how it is computed, and Linen's own fields
 NOT_SAVED = ("conv", "norm", "axis_name", "implementation", "platform", "parent", "name")
-
-
 FIELDS = tuple(f.name for f in dataclasses.fields(Network) if f.name not in NOT_SAVED)
 
 
@@ -47,14 +43,14 @@ class Bundle:
     """A trained network and what it knows of its data.
 
     Fields:
-      network: as built by ``Network``, with flax's convolution and this package's norm.
+      network: as built by ``Network``, with flax's convolution and this package's norm. Where it was trained on standardised
+        windows, it standardises them itself (``Network.standardise``).
       variables: ``{"params", "batch_stats"}``.
       classes: the names of the classes.
       window_length, stride: of the training windows, in samples.
       sampling_rate: in Hz.
       channel: which signals of a file it was trained on (see ``data.channels``), for readers.
       channels: how many those are.
-      standardise: whether windows are scaled to unit variance, after their mean is removed.
       temperature: divides the logits, so that probabilities are calibrated.
       rms_range: the lowest and the highest root mean square (RMS) that is usual among the training windows, in their own unit.
       training: how it was trained, for readers.
@@ -69,7 +65,6 @@ class Bundle:
     stride: int
     channel: str = ""
     channels: int = 1
-    standardise: bool = True
     temperature: float = 1.0
     rms_range: tuple[float, float] | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -79,6 +74,11 @@ class Bundle:
         self._spread: Any = None
         if len(self.classes) != self.network.classes or len(set(self.classes)) < len(self.classes):
             raise BundleError(f"{self.network.classes} classes need as many different names, got {list(self.classes)}")
+
+    @property
+    def standardise(self) -> bool:
+        """Whether windows are scaled to unit variance."""
+        return self.network.standardise
 
     def logits(self, windows: np.ndarray, batch_size: int = 256) -> np.ndarray:
         """The logits ``(n, classes)`` of windows ``(n, window_length, channels)`` as recorded: their mean is removed here, and
@@ -122,8 +122,7 @@ class Bundle:
         return jax.jit(lambda variables, windows: zeros(variables, self._prepared(windows)))
 
     def _prepared(self, windows: jax.Array) -> jax.Array:
-        windows = jax.vmap(signals.remove_mean)(windows)
-        return jax.vmap(signals.standardise)(windows) if self.standardise else windows
+        return jax.vmap(signals.remove_mean)(windows)
 
     @functools.cached_property
     def _step(self) -> Any:
@@ -153,6 +152,7 @@ def save(path: str | os.PathLike[str], bundle: Bundle, *, overwrite: bool = Fals
     weights = safetensors.numpy.save({name: np.array(leaf, order="C") for name, leaf in named_leaves(bundle.variables)})
     facts = {f.name: getattr(bundle, f.name) for f in dataclasses.fields(bundle) if f.name not in ("network", "variables")}
     facts["network"] = {name: getattr(bundle.network, name) for name in FIELDS}
+    facts["standardise"] = bundle.standardise
     description = encode_description({**facts, "versions": versions(), "weights_sha256": hashlib.sha256(weights).hexdigest()})
     folder.mkdir(parents=True, exist_ok=True)
     # an end between the two leaves weights that the description does not know: refused by ``load``, mended by the next ``save``
@@ -188,8 +188,8 @@ def load(path: str | os.PathLike[str]) -> Bundle:
         raise BundleError(f"{folder / WEIGHTS} is damaged or belongs to another {DESCRIPTION}: get the whole folder again")
     try:
         arrays = safetensors.numpy.load(weights)
-        # bundles from before this field existed have no entry for it
-        given = {"standardise": False, **description["network"]}
+        # the first bundles say it of themselves and not of the network
+        given = {"standardise": description["standardise"], **description["network"]}
         values: dict[str, Any] = {name: tuple(v) if isinstance(v := given[name], list) else v for name in FIELDS}
         values["dtype"] = jnp.dtype(values["dtype"]) if values["dtype"] else None
         network = Network(**values)

@@ -11,16 +11,14 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from drsn_jax.core.errors import UserError
+
 FORMAT = 2  # 1 called the field rms_range levels
-
-
 DESCRIPTION = "model.json"
-
-
 CHECKSUM = "sha256"  # of the description without it
 
 
-class BundleError(ValueError):
+class BundleError(UserError):
     """A bundle that cannot be used: what was found, what was expected, what to do."""
 
 

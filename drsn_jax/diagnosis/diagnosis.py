@@ -6,17 +6,12 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from drsn_jax.core.errors import UserError
 from drsn_jax.core.storage import prefetch
 
 SURE_PROBABILITY, SURE_AGREEMENT = 0.8, 0.8  # below either a diagnosis is "not sure"
-
-
 RMS_FACTOR = 2.0  # an RMS so many times beyond the usual is unlike the training data
-
-
 FEW = 5  # windows, that say little
-
-
 PART = 512  # windows that are read and computed at a time
 
 
@@ -94,11 +89,11 @@ def diagnose_parts(
     """``diagnose`` for a signal that is read in parts, ``read(start, stop) -> (stop - start, channels)``: never more than
     ``PART`` windows are in memory. ``on_part(done, total)`` is told of the windows."""
     if channels != model.channels:
-        raise ValueError(f"the model takes signals of {model.channels} channels, this one has {channels}: choose the channel")
+        raise UserError(f"the model takes signals of {model.channels} channels, this one has {channels}: choose the channel")
     window = model.window_length
     count = length // window
     if count == 0:
-        raise ValueError(f"the signal has {length} samples, less than a window of the model, {window}: record for longer")
+        raise UserError(f"the signal has {length} samples, less than a window of the model, {window}: record for longer")
     probabilities, rms = [], []
     for windows in prefetch(_parts(read, count, window, channels), 1):  # the next is read while this one is computed
         probabilities.append(model.predict_proba(windows))
@@ -115,7 +110,7 @@ def summarise(
     Raises ValueError for probabilities that are not finite.
     """
     if not np.isfinite(probabilities).all():
-        raise ValueError("the network's numbers overflow on it: is it in the training data's unit?")
+        raise UserError("the network's numbers overflow on it: is it in the training data's unit?")
     mean = probabilities.mean(0)
     order = [int(i) for i in np.argsort(-mean, kind="stable")]
     top = order[0]
@@ -147,7 +142,7 @@ def _parts(read: Callable[[int, int], np.ndarray], count: int, window: int, chan
         finite = np.isfinite(windows)
         if not finite.all():
             sample = first * window + int(np.argmin(finite.all(-1).ravel()))
-            raise ValueError(f"sample {sample} is not a finite number: cut the recording")
+            raise UserError(f"sample {sample} is not a finite number: cut the recording")
         yield windows
 
 

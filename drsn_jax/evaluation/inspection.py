@@ -17,11 +17,7 @@ from drsn_jax.evaluation.prediction import predict
 from drsn_jax.nn.networks import Network
 
 ATTENTION = "attention"  # the name of a unit's shrinkage
-
-
 NEAR = 0.02  # from 0 or 1, where α has collapsed
-
-
 PART = 256  # windows computed at a time
 
 

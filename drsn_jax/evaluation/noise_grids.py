@@ -17,6 +17,7 @@ from jax.typing import ArrayLike
 
 from drsn_jax.core.arrays import check_finite, check_labels
 from drsn_jax.core.distributed import Device, pmap_parts
+from drsn_jax.core.errors import UserError
 from drsn_jax.functional.noise import NOISE_KINDS, Noise, add_noise_once, check_level, example_keys, noise_maker
 from drsn_jax.functional.signals import standardise
 from drsn_jax.nn.networks import Network
@@ -74,8 +75,8 @@ def noise_grid(
         16 MiB, which its caches hold (1,000 windows: 1.3 times as fast), and one window always.
       devices: over which the cells are spread by ``pmap``; None computes on the default device.
 
-    Raises ValueError for no or unknown kinds, no levels, levels that are not a number, fewer than one repeat, no windows, windows
-    that are not finite, labels that do not fit, and where a single window in a single cell does not fit ``memory_limit``.
+    Raises ValueError for arguments that cannot be, windows that are not finite, labels that do not fit, and where a single
+    window in a single cell does not fit ``memory_limit``.
     """
     kinds, levels = tuple(kinds), tuple(map(float, snr_db))
     _check(network, windows, labels, kinds, levels, repeats, devices)
@@ -161,7 +162,7 @@ def _map(function: Callable[[Any], Any], items: Any) -> Any:
 def _chunk(one: int, examples: int, cells: int, limit: int) -> tuple[int, int]:
     """How many cells and how many windows are computed at once, where ``one`` window takes so many bytes."""
     if one > limit:
-        raise ValueError(
+        raise UserError(
             f"a single window takes about {one / 2**20:.3g} MiB, and the memory limit is {limit / 2**20:.3g} MiB: raise it, or "
             "take shorter windows"
         )

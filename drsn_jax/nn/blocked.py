@@ -1,7 +1,8 @@
-"""The blocked view of one-dimensional features: convolutions as matrix products, for CPUs.
+"""Convolutions of one-dimensional features as products of matrices, for CPUs.
 
-Features ``(batch, length, channels)`` are seen as ``(batch · blocks, positions · channels)``, a free reshape. A block of four
-positions a b c d with two channels, and what a convolution of three samples makes of it::
+Features ``(batch, length, channels)`` are reshaped to blocks ``(batch · blocks, positions · channels)``, which costs nothing.
+The picture shows a block of four positions a b c d with two channels, and the matrices of a convolution with a kernel of three
+samples::
 
                      own block: middle                 block after    block before
                      a0 a1   b0 b1   c0 c1   d0 d1       a0 a1          d0 d1
@@ -10,13 +11,14 @@ positions a b c d with two channels, and what a convolution of three samples mak
               c0 c1 │          K₂      K₁      K₀   │  │         │    │         │     three samples of the kernel
               d0 d1 └                  K₂      K₁   ┘  └   K₀    ┘    └         ┘
 
-Blocks times ``middle`` are the outputs as far as each block knows them; blocks times ``edges``, the two narrow matrices side by
-side, are what it owes its neighbours, and is added there (``spread``). Every block of every example is a row of the same two
-products. They do more than the convolution needs (32 × 40 instead of 12 × 32 numbers a block with 4 channels), at ten times its
-rate. Backwards the same two matrices serve, with the cotangents of the edges collected from the neighbours (``collect``).
+The product of the blocks and ``middle`` is the output of each block, without the terms that its neighbours' inputs contribute.
+The product of the blocks and ``edges`` (the two narrow matrices side by side) is the contribution of each block to the outputs of
+its neighbours; ``spread`` adds it there. Every block of every example is a row of the same two products. They multiply more
+numbers than the convolution needs (32 × 40 instead of 12 × 32 for a block with 4 channels), at ten times its rate. The backward
+pass uses the same two matrices, and ``collect`` gathers the cotangents of the edges from the neighbours.
 
-Written for XLA on a CPU: edges are added slice by slice and vectors of the channels reach the width of a block as products with
-a 0/1 matrix, because ``pad``, ``concatenate`` and ``tile`` make the loops that they are fused into scalar ones.
+The code is written for XLA on a CPU, where ``pad``, ``concatenate`` and ``tile`` make a fused loop scalar. Edges are therefore
+added slice by slice, and vectors of the channels are widened to a block by a product with a 0/1 matrix.
 """
 
 import math
@@ -30,13 +32,21 @@ WIDTH = 32  # numbers in a block: eight positions of 4 channels, two of 16
 
 
 def positions_of(length: int, channels: int, width: int = WIDTH) -> int:
-    """How many positions make a block: the most that divide ``length`` and are no more than ``width`` numbers, at least one."""
+    """Return the number of positions in a block.
+
+    It is the largest divisor of ``length`` for which a block has at most ``width`` numbers, or 1 if there is none.
+    """
     return max(p for p in range(1, max(1, width // channels) + 1) if length % p == 0)
 
 
 class Neighbour(NamedTuple):
-    """Blocks ``away`` blocks after their own (negative: before) and the ``columns`` of their output that it adds to; in the
-    edges these are the columns ``edge``."""
+    """A neighbouring block that receives part of a convolution's output.
+
+    Fields:
+      away: its distance in blocks; negative if it lies before the block that contributes.
+      columns: the columns of its output that are added to.
+      edge: where those columns lie in the matrix of edges.
+    """
 
     away: int
     columns: slice
@@ -44,18 +54,25 @@ class Neighbour(NamedTuple):
 
     @property
     def giving(self) -> slice:
-        """The rows of the blocks that have such a neighbour, if ends of examples did not count."""
+        """The rows of the blocks that have this neighbour, ignoring that examples end."""
         return slice(None, -self.away) if self.away > 0 else slice(-self.away, None)
 
     @property
     def taking(self) -> slice:
-        """The rows of these neighbours."""
+        """The rows of the neighbours of the blocks ``giving``, in the same order."""
         return slice(self.away, None) if self.away > 0 else slice(None, self.away)
 
 
 class Shape(NamedTuple):
-    """What a convolution from ``channels`` to ``features`` makes of the ``blocks`` of an example: ``positions`` are those of
-    an output block, every ``strides``-th of the input block; the padding is centred."""
+    """The shape of a convolution with centred padding on blocks.
+
+    Fields:
+      blocks: number of blocks of an example, the same for input and output.
+      kernel: number of samples of the kernel.
+      strides: stride; an input block has ``strides · positions`` positions.
+      positions: number of positions in an output block.
+      channels, features: channels of the input and of the output.
+    """
 
     blocks: int
     kernel: int
@@ -66,21 +83,24 @@ class Shape(NamedTuple):
 
     @property
     def width(self) -> int:
-        """Numbers in a block of the input."""
+        """The number of numbers in a block of the input."""
         return self.strides * self.positions * self.channels
 
     def to_blocks(self, x: jax.Array) -> jax.Array:
-        """Features of any view as blocks ``(batch · blocks, width)``."""
+        """Reshape features, in blocks of another size or not in blocks, to input blocks ``(batch · blocks, width)``."""
         return x.reshape(-1, self.width)
 
     def sample(self, away: int = 0) -> np.ndarray:
-        """Which sample of the kernel leads from an input position of a block to an output position of the block ``away`` blocks
-        after it: ``(input positions, output positions)``, those outside of the kernel for none."""
+        """Return which sample of the kernel connects each input position with each output position.
+
+        The input positions are those of a block, the output positions those of the block ``away`` blocks after it. The result
+        is ``(input positions, output positions)``. A number outside of 0 to ``kernel - 1`` means that they are not connected.
+        """
         inputs, outputs = np.arange(self.strides * self.positions), np.arange(self.positions) * self.strides
         return inputs[:, None] - outputs - away * len(inputs) + (self.kernel - 1) // 2
 
     def neighbours(self) -> list[Neighbour]:
-        """The blocks beside its own that a block adds to."""
+        """Return the neighbours whose outputs the inputs of a block contribute to."""
         found, edge = [], 0
         farthest = min(math.ceil((self.kernel - 1) / (self.strides * self.positions)), self.blocks - 1)
         for away in (sign * distance for distance in range(1, farthest + 1) for sign in (1, -1)):
@@ -98,34 +118,45 @@ class Shape(NamedTuple):
 
 
 def widen(vector: jax.Array, width: int) -> jax.Array:
-    """One number a channel, ``(…, channels)``, at every position of a block: ``(…, width)``."""
+    """Repeat one number a channel at every position of a block: ``(…, channels)`` → ``(…, width)``."""
     channels = vector.shape[-1]
     return vector @ jnp.asarray(np.tile(np.eye(channels), width // channels), vector.dtype)
 
 
 def narrow(vector: jax.Array, channels: int) -> jax.Array:
-    """The sums of each channel over the positions of a block: ``(…, width)`` → ``(…, channels)``."""
+    """Sum each channel over the positions of a block: ``(…, width)`` → ``(…, channels)``."""
     return vector @ jnp.asarray(np.tile(np.eye(channels), vector.shape[-1] // channels).T, vector.dtype)
 
 
 def channel_sums(x: jax.Array, channels: int) -> jax.Array:
-    """Sums of each channel over the batch and its positions: ``(n, width)`` → ``(channels,)``."""
+    """Sum each channel over all blocks and their positions: ``(n, width)`` → ``(channels,)``."""
     return narrow(jnp.sum(x, 0), channels)
 
 
 def channel_sums_of(x: jax.Array, channels: int) -> jax.Array:
-    """``channel_sums`` of an expression that is not needed as an array."""
-    return channel_sums(sums_of_rows(x, math.gcd(len(x), 8)), channels)
+    """Compute ``channel_sums`` in two stages, for an ``x`` that is an expression and needed nowhere else as an array."""
+    return channel_sums(sums_of_rows(x, rows_of_a_group(len(x))), channels)
+
+
+def rows_of_a_group(rows: int) -> int:
+    """Return how many rows the first stage of a sum in two stages adds up: 8, 4, 2 or 1, the largest that divides ``rows``."""
+    return math.gcd(rows, 8)
 
 
 def sums_of_rows(x: jax.Array, count: int) -> jax.Array:
-    """The sums of every ``count`` rows of an expression, as an array of their own: XLA fuses it with a sum over few rows, not
-    with one over many, and would take this and a sum of it for one."""
+    """Sum groups of ``count`` rows: ``(n, width)`` → ``(n / count, width)``, the first stage of a sum in two stages.
+
+    XLA on a CPU fuses the expression ``x`` into a short reduction but not into a long one, so long sums are made in two stages.
+    """
+    # the barrier keeps XLA from merging the two stages again
     return jax.lax.optimization_barrier(jnp.sum(x.reshape(-1, count, x.shape[1]), 1))
 
 
 def zero_after(x: jax.Array) -> jax.Array:
-    """A zero that XLA takes for one that depends on ``x``."""
+    """Return a zero that is computed from ``x`` in a way that XLA cannot fold away.
+
+    Adding it makes a value depend on ``x``, so that XLA neither computes the value earlier nor keeps it.
+    """
     return jnp.where((x[0, 0] > 0) & (x[0, 0] < 0), jnp.ones((), x.dtype), 0)
 
 
@@ -133,18 +164,22 @@ def zero_after(x: jax.Array) -> jax.Array:
 
 
 class Bands(NamedTuple):
-    """The matrices of a convolution: ``middle`` ``(width, positions · features)`` for the own block, ``edges`` ``(width,
-    …)`` for its neighbours, side by side; None where there are none."""
+    """The matrices of a convolution on blocks.
+
+    Fields:
+      middle: from a block to its own output, ``(width, positions · features)``.
+      edges: from a block to the outputs of its neighbours, side by side, ``(width, …)``; None where it has no neighbours.
+    """
 
     middle: jax.Array
     edges: jax.Array | None
 
 
 def bands(kernel: jax.Array, shape: Shape) -> Bands:
-    """The matrices of the convolution ``kernel (k, channels, features)``."""
+    """Return the matrices of the convolution with ``kernel`` ``(k, channels, features)``."""
     neighbours = shape.neighbours()
     parts = [shape.sample(), *(shape.sample(n.away)[:, _positions(n, shape)] for n in neighbours)]
-    # 1 where input position q meets output position p, of its own block or of a neighbour's, at the kernel's sample k
+    # (q, p, k): whether sample k of the kernel connects input position q with output position p of the same block or a neighbour
     meets = np.concatenate(parts, 1)[:, :, None] == np.arange(shape.kernel)
     matrix = jnp.einsum("qpk,kcf->qcpf", jnp.asarray(meets, kernel.dtype), kernel).reshape(shape.width, -1)
     own = shape.positions * shape.features
@@ -156,24 +191,26 @@ def _positions(neighbour: Neighbour, shape: Shape) -> slice:
 
 
 def convolve(x: jax.Array, bands: Bands, shape: Shape) -> jax.Array:
-    """A convolution without bias: features in any view → ``(batch · blocks, positions · features)``."""
+    """Convolve without bias: features as for ``Shape.to_blocks`` → blocks ``(batch · blocks, positions · features)``."""
     x = shape.to_blocks(x)
     return x @ bands.middle if bands.edges is None else spread(x @ bands.middle, x @ bands.edges, shape)
 
 
 def spread(y: jax.Array, edges: jax.Array, shape: Shape) -> jax.Array:
-    """Blocks plus what their neighbours owe them."""
+    """Add to every block of ``y`` the edge columns that its neighbours computed for it."""
     for n in shape.neighbours():
-        owed = jnp.where(_has(n, len(y), shape), edges[n.giving, n.edge], 0)
-        y = jax.lax.dynamic_update_slice(y, y[n.taking, n.columns] + owed, (max(n.away, 0), n.columns.start))
+        edge = jnp.where(_has(n, len(y), shape), edges[n.giving, n.edge], 0)
+        y = jax.lax.dynamic_update_slice(y, y[n.taking, n.columns] + edge, (max(n.away, 0), n.columns.start))
     return y
 
 
 def collect(y: jax.Array, shape: Shape) -> jax.Array:
-    """The transpose of ``spread`` for the edges: blocks → the columns of their neighbours that they add to, zeros where an
-    example ends."""
+    """Return, for every block, the columns of its neighbours that it adds to: the transpose of ``spread`` for the edges.
+
+    The columns are zero where an example ends.
+    """
     neighbours = shape.neighbours()
-    # constant zeros XLA would make from the start, for all convolutions, and hold
+    # XLA would create constant zeros at the start of the program, for all convolutions, and hold them until the end
     edges = jnp.broadcast_to(zero_after(y), (len(y), neighbours[-1].edge.stop))
     for n in neighbours:
         piece = jnp.where(_has(n, len(y), shape), y[n.taking, n.columns], 0)
@@ -182,7 +219,7 @@ def collect(y: jax.Array, shape: Shape) -> jax.Array:
 
 
 def _has(neighbour: Neighbour, count: int, shape: Shape) -> jax.Array:
-    """For the blocks ``giving`` of ``count``, whether the one so far away is of the same example: ``(n, 1)``."""
+    """Return whether the neighbour of each block ``giving`` of ``count`` blocks belongs to the same example: ``(n, 1)``."""
     number = (jnp.arange(count, dtype=jnp.uint32) % shape.blocks)[neighbour.giving]
     away = neighbour.away
     return (number < shape.blocks - away if away > 0 else number >= -away)[:, None]

@@ -1,10 +1,10 @@
-"""Layers in the blocked view (see ``blocked``): norm → ReLU → convolution, means and thresholds, the shortcut.
+"""Layers on blocks (see ``blocked``): norm → ReLU → convolution, means and thresholds, the shortcut.
 
-Rules for the backward pass keep little and pass over it seldom. They make forward-mode differentiation impossible.
+The rules for the backward pass keep few arrays and read each of them few times, because memory is slower than arithmetic here.
+JAX cannot differentiate functions with such rules in forward mode.
 """
 
 import functools
-import math
 from typing import Any
 
 import jax
@@ -19,12 +19,13 @@ from drsn_jax.nn.blocked import (
     collect,
     convolve,
     narrow,
+    rows_of_a_group,
     sums_of_rows,
     widen,
     zero_after,
 )
 
-_custom_vjp: Any = jax.custom_vjp  # whose type does not say what the function returns
+_custom_vjp: Any = jax.custom_vjp  # its own type loses what the function returns
 
 
 # normalisation
@@ -41,12 +42,21 @@ def norm_relu_convolve(
     epsilon: float,
     axis_name: str | None = None,
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Batch normalisation, ReLU and convolution of ``x + bias`` in blocks, and its mean and biased variance ``(channels,)``
-    over all replicas of ``axis_name``.
+    """Apply batch normalisation, ReLU and convolution to ``x + bias``, by the statistics of the batch.
 
-    A ``bias (channels,)`` in front of a norm moves the mean and nothing else, so it is never added. That of the convolution is
-    left to what follows. Kept for the backward pass is the input alone: what does not fit into a cache costs more than the
-    arithmetic.
+    Args:
+      x: blocks ``(batch · blocks, width)``.
+      bias: of the layer before, ``(channels,)``. In front of a norm it shifts the mean and nothing else, so it is never added.
+      scale, offset: of the norm, ``(channels,)``.
+      bands: of the convolution, whose own bias the caller adds.
+      shape: of the convolution.
+      epsilon: added to the variance.
+      axis_name: the mapped axis whose replicas share the statistics.
+
+    Returns the output blocks, and the mean and biased variance ``(channels,)`` of ``x + bias`` over all replicas.
+
+    The backward pass keeps only ``x`` and computes the normalised features again: reading another array that does not fit into a
+    cache takes longer than the arithmetic.
     """
     return _norm_relu_convolve_forward(x, bias, scale, offset, bands, shape, epsilon, axis_name)[0]
 
@@ -69,7 +79,7 @@ def _norm_relu(centred, gain, offset):
 def _norm_relu_convolve_backward(shape, epsilon, axis_name, kept, cotangents):
     x, mean, inverse, scale, offset, (middle, edges) = kept
     of_z, of_mean, of_var = cotangents
-    # computed again rather than kept, which XLA would undo if nothing differed
+    # computed again, not kept: without the zero XLA would find the same expression in the forward pass and keep its result
     x = x - widen(mean + zero_after(of_z), shape.width)
     y = _norm_relu(x, scale * inverse, offset)
     of_bands, of_y = Bands(y.T @ of_z, None), of_z @ middle.T
@@ -98,37 +108,37 @@ def _mean_of_replicas(x: jax.Array, axis_name: str | None) -> jax.Array:
 
 @functools.partial(_custom_vjp, nondiff_argnums=(1, 2))
 def mean_magnitude(x: jax.Array, blocks: int, channels: int) -> jax.Array:
-    """The mean of ``|x|`` over the positions of each example: blocks ``(batch · blocks, width)`` → ``(batch, channels)``."""
+    """Return the mean of ``|x|`` over the positions of each example: ``(batch · blocks, width)`` → ``(batch, channels)``."""
     return mean_of_positions(jnp.abs(x), blocks, channels)
 
 
 def _mean_magnitude_backward(blocks, channels, x, of_mean):
     wide = _over_blocks(of_mean * (channels / (blocks * x.shape[1])), x)
-    return (jnp.where(x >= 0, wide, -wide),)  # as the derivative of jnp.abs
+    return (jnp.where(x >= 0, wide, -wide),)  # the derivative of jnp.abs at 0 is 1
 
 
 mean_magnitude.defvjp(lambda x, blocks, channels: (mean_magnitude(x, blocks, channels), x), _mean_magnitude_backward)
 
 
 def mean_of_positions(x: jax.Array, blocks: int, channels: int) -> jax.Array:
-    """The mean over the positions of each example: blocks ``(batch · blocks, width)`` → ``(batch, channels)``."""
+    """Return the mean over the positions of each example: ``(batch · blocks, width)`` → ``(batch, channels)``."""
     return _example_sums(x, blocks, channels) * (channels / (blocks * x.shape[1]))
 
 
 def _example_sums(x: jax.Array, blocks: int, channels: int) -> jax.Array:
-    """As ``mean_of_positions``, the sums."""
-    few = math.gcd(blocks, 8)
-    return narrow(jnp.sum(sums_of_rows(x, few).reshape(-1, blocks // few, x.shape[1]), 1), channels)
+    """Like ``mean_of_positions``, but return the sum. It is made in two stages (``blocked.sums_of_rows``)."""
+    count = rows_of_a_group(blocks)
+    return narrow(jnp.sum(sums_of_rows(x, count).reshape(-1, blocks // count, x.shape[1]), 1), channels)
 
 
 def scale(x: jax.Array, weight: jax.Array) -> jax.Array:
-    """Blocks times one number for each channel of each example, ``(batch, channels)``."""
+    """Multiply blocks by ``weight``, one number for each channel of each example ``(batch, channels)``."""
     return x * _over_blocks(weight, x)
 
 
 @_custom_vjp
 def soft_threshold_blocks(x: jax.Array, threshold: jax.Array) -> jax.Array:
-    """``thresholding.soft_threshold`` of blocks with one threshold for each channel of each example, ``(batch, channels)``."""
+    """Apply ``thresholding.soft_threshold`` to blocks, with thresholds ``(batch, channels)`` for each channel of each example."""
     wide = _over_blocks(threshold, x)
     return x - jnp.clip(x, -wide, wide)
 
@@ -144,13 +154,13 @@ soft_threshold_blocks.defvjp(lambda x, threshold: (soft_threshold_blocks(x, thre
 
 
 def _over_blocks(vectors: jax.Array, x: jax.Array) -> jax.Array:
-    """``(batch, channels)`` at every position: the shape of the blocks ``x``."""
+    """Repeat ``(batch, channels)`` at every position, in the shape of the blocks ``x``."""
     wide = widen(vectors, x.shape[1])[:, None]
     return jnp.broadcast_to(wide, (len(wide), len(x) // len(wide), x.shape[1])).reshape(x.shape)
 
 
 def _signed(x, threshold, y):
-    """``y`` with the sign of ``x`` where that is beyond the threshold, else 0."""
+    """Return ``y · sign(x)`` where ``|x|`` is above the threshold, and 0 elsewhere."""
     return jnp.where(x > threshold, y, jnp.where(x < -threshold, -y, 0))
 
 
@@ -158,7 +168,10 @@ def _signed(x, threshold, y):
 
 
 def shortcut(x: jax.Array, shape: Shape) -> jax.Array:
-    """Every ``strides``-th position with zero channels around (``networks.pad_channels``): a product with a 0/1 matrix."""
+    """Take every ``strides``-th position and pad it with zero channels, as ``residual_unit.pad_channels``.
+
+    Both are one product with a 0/1 matrix: features as for ``Shape.to_blocks`` → ``(batch · blocks, positions · features)``.
+    """
     if shape.strides == 1 and shape.channels == shape.features:
         return x
     picks = np.zeros((shape.positions, shape.strides, shape.channels, shape.positions, shape.features))

@@ -29,8 +29,6 @@ from drsn_jax.nn import blocked, blocked_layers
 from drsn_jax.nn.layers import BatchNorm, position_mean, update_running
 
 Tree = Mapping[str, Any]
-
-
 MIN_WIDTH = 16  # the fewest numbers in a block for which the product is faster
 
 

@@ -52,14 +52,12 @@ class Network(nn.Module):
 
     Example:
         >>> import jax, jax.numpy as jnp
-        >>> network = Network(classes=3, widths=(4, 8), units=(1, 1), standardise=True)
+        >>> network = Network(classes=3, widths=(4,), units=(1,), standardise=True)
         >>> x = jnp.zeros((5, 128, 1))  # five windows of 128 samples of one channel
         >>> variables = jax.jit(network.init, static_argnames="train")(jax.random.key(0), x, train=False)
-        >>> network.apply(variables, x, train=False).shape
+        >>> logits = jax.jit(network.apply, static_argnames="train")(variables, x, train=False)
+        >>> logits.shape
         (5, 3)
-        >>> logits, updated = network.apply(variables, x, train=True, mutable=["batch_stats"])
-        >>> network.apply(variables, x, train=False, method="features").shape
-        (5, 8)
     """
 
     classes: int
@@ -98,15 +96,15 @@ class Network(nn.Module):
                 f"widths and units give one positive number for each stage, got widths={tuple(self.widths)} and "
                 f"units={tuple(self.units)}"
             )
-        self.stem_conv = convolution(
+        self.stem_conv: nn.Module = convolution(
             self.widths[0], self.kernel, self.stem, padding=self.padding, conv=self.conv, dtype=self.dtype
         )
-        self.stages = [
+        self.stages: list[list[ResidualUnit]] = [
             [self._unit(width, 2 if number == 0 else 1) for number in range(count)]
             for width, count in zip(self.widths, self.units, strict=True)
         ]
-        self.last_norm = normalisation(self._norm(), axis_name=self.axis_name, dtype=self.dtype)
-        self.classifier = dense(self.classes)
+        self.last_norm: nn.Module = normalisation(self._norm(), axis_name=self.axis_name, dtype=self.dtype)
+        self.classifier: nn.Dense = dense(self.classes)
 
     def __call__(self, x: ArrayLike, train: bool) -> jax.Array:
         """Return the logits ``(batch, classes)`` in at least float32."""
@@ -173,20 +171,10 @@ class Network(nn.Module):
 
 
 convnet: functools.partial[Network] = functools.partial(Network, shrinkage=None, shortcut=None)
-
-
 resnet: functools.partial[Network] = functools.partial(Network, shrinkage=None)
-
-
 senet: functools.partial[Network] = functools.partial(Network, shrinkage="squeeze_excitation")
-
-
 drsn_cs: functools.partial[Network] = functools.partial(Network, shrinkage="channel_shared")
-
-
 drsn_cw: functools.partial[Network] = functools.partial(Network, shrinkage="channel_wise")
-
-
 NETWORKS: dict[str, functools.partial[Network]] = {
     "convnet": convnet,
     "resnet": resnet,

@@ -18,8 +18,6 @@ from drsn_jax.nn.layers import BatchNorm, Module, convolution, normalisation, no
 from drsn_jax.nn.shrinkage import ChannelSharedShrinkage, ChannelWiseShrinkage, SqueezeExcitation
 
 SHRINKAGES: tuple[str, ...] = ("channel_wise", "channel_shared", "squeeze_excitation")
-
-
 SHORTCUTS: tuple[str, ...] = ("zero_padding", "projection")
 
 
@@ -52,9 +50,12 @@ class ResidualUnit(nn.Module):
         >>> import jax, jax.numpy as jnp
         >>> unit = ResidualUnit(features=8, strides=2)
         >>> x = jnp.ones((4, 64, 3))  # four signals of 64 positions and 3 channels
-        >>> variables = unit.init(jax.random.key(0), x, train=False)
-        >>> unit.apply(variables, x, train=False).shape
+        >>> initialise = jax.jit(unit.init_with_output, static_argnames="train")
+        >>> y, variables = initialise(jax.random.key(0), x, train=False)
+        >>> y.shape
         (4, 32, 8)
+        >>> sorted(variables["params"])
+        ['attention', 'conv_1', 'conv_2', 'norm_1', 'norm_2']
     """
 
     features: int

@@ -1,8 +1,9 @@
-"""Attention that sets thresholds: small sub-networks at the end of a residual path, each looking at one sample's features.
+"""Attention for the end of a residual path: small sub-networks that set thresholds or weights for each sample from its features.
 
 All modules map ``(batch, *positions, channels)`` to the same shape and read the number of channels from their input.
-With ``mutable=["thresholds"]`` in ``apply`` they store what they did, without changing the result: ``threshold`` and ``alpha``
-(``(batch, channels)`` or ``(batch, 1)``) and ``zeros``, the share of features that became zero (``(batch, channels)``).
+With ``mutable=["thresholds"]`` in ``apply`` the two shrinkages store what they did, without changing the result: ``threshold``
+and ``alpha`` (``(batch, channels)`` or ``(batch, 1)``), and ``zeros``, the share of features that became zero
+(``(batch, channels)``).
 
 Source: Zhao et al., IEEE Trans. Ind. Informatics 16(7), 2020, section III.
 """
@@ -20,14 +21,36 @@ from drsn_jax.nn.layers import BatchNorm, Module, dense, normalisation, normalis
 
 
 class ChannelWiseShrinkage(nn.Module):
-    """A threshold for every channel of every sample (DRSN-CW)::
+    """Shrink features by a threshold for every channel of every sample (DRSN-CW)::
 
         A_c = mean over positions of |x_c|
         α   = sigmoid(FC(ReLU(BN(FC(A)))))            C numbers in (0, 1)
         τ_c = α_c · A_c;   y = rule(x, τ)
 
-    Fields: ``rule``, one of ``THRESHOLD_RULES``; ``norm``, the norm inside the sub-network; ``axis_name``, replicas that share
-    statistics. Gradients flow through τ. τ is positive and below the largest |x| unless the whole channel is zero.
+    Gradients flow through τ. Unless the whole channel is zero, τ is positive and below the largest |x|.
+
+    Fields:
+      rule: one of ``THRESHOLD_RULES``.
+      norm: the norm inside the sub-network, a module class or a partial of one.
+      axis_name: the mapped axis whose replicas share the statistics of that norm.
+
+    Example:
+        The shrinkage as the last layer of a module of one's own:
+
+        >>> import flax.linen as nn, jax, jax.numpy as jnp
+        >>> class Denoiser(nn.Module):
+        ...     @nn.compact
+        ...     def __call__(self, x, train):
+        ...         y = nn.Conv(features=8, kernel_size=(5,))(x)
+        ...         return ChannelWiseShrinkage()(y, train)
+        >>> x = jnp.ones((2, 100, 1))  # two signals of 100 positions and one channel
+        >>> denoiser = Denoiser()
+        >>> variables = jax.jit(denoiser.init, static_argnames="train")(jax.random.key(0), x, train=False)
+        >>> y, stored = denoiser.apply(variables, x, train=False, mutable=["thresholds"])
+        >>> y.shape
+        (2, 100, 8)
+        >>> stored["thresholds"]["ChannelWiseShrinkage_0"]["threshold"][0].shape
+        (2, 8)
     """
 
     rule: str = "soft"
@@ -36,6 +59,7 @@ class ChannelWiseShrinkage(nn.Module):
 
     @nn.compact
     def __call__(self, x: ArrayLike, train: bool) -> jax.Array:
+        """Shrink ``(batch, *positions, channels)``; ``train`` chooses the statistics of the batch."""
         x = as_float(x)
         average = position_mean(jnp.abs(x))
         alpha = _attention(average, x.shape[-1], train, self.norm, self.axis_name)
@@ -43,7 +67,7 @@ class ChannelWiseShrinkage(nn.Module):
 
 
 class ChannelSharedShrinkage(nn.Module):
-    """One threshold for every sample (DRSN-CS): the same sub-network with a single output::
+    """Shrink features by one threshold for every sample (DRSN-CS), from the same sub-network with a single output::
 
         τ = α · mean over positions and channels of |x|
 
@@ -56,6 +80,7 @@ class ChannelSharedShrinkage(nn.Module):
 
     @nn.compact
     def __call__(self, x: ArrayLike, train: bool) -> jax.Array:
+        """Shrink ``(batch, *positions, channels)``; ``train`` chooses the statistics of the batch."""
         x = as_float(x)
         average = position_mean(jnp.abs(x))
         alpha = _attention(average, 1, train, self.norm, self.axis_name)
@@ -63,15 +88,16 @@ class ChannelSharedShrinkage(nn.Module):
 
 
 class SqueezeExcitation(nn.Module):
-    """A weight in (0, 1) for every channel of every sample, multiplied onto it: the attention that the shrinkage comes from::
+    """Multiply every channel of every sample by a weight in (0, 1), the attention from which the shrinkages were derived::
 
         w = sigmoid(FC(ReLU(FC(mean over positions of x))));   y_c = w_c · x_c
 
-    No norm inside and no reduction of channels. Source: Hu et al., CVPR 2018.
+    The sub-network has no norm and does not reduce the channels. Source: Hu et al., CVPR 2018.
     """
 
     @nn.compact
     def __call__(self, x: ArrayLike, train: bool) -> jax.Array:
+        """Weight ``(batch, *positions, channels)``; ``train`` has no effect, it is taken for the other attentions' sake."""
         del train
         x = as_float(x)
         channels = x.shape[-1]
@@ -81,13 +107,14 @@ class SqueezeExcitation(nn.Module):
 
 
 def _attention(average: jax.Array, outputs: int, train: bool, norm: Module, axis_name: str | None) -> jax.Array:
-    """The sub-network: ``(batch, channels)`` of mean |x| → α ``(batch, outputs)``. Called inside a compact method."""
+    """Compute α ``(batch, outputs)`` from the mean |x| ``(batch, channels)``, inside the caller's compact method."""
     hidden = dense(average.shape[-1], name="dense_1")(average)
     hidden = nn.relu(normalise(normalisation(norm, axis_name=axis_name, name="norm"), hidden, train))
     return nn.sigmoid(dense(outputs, name="dense_2")(hidden))
 
 
 def _shrink(module: Any, x: jax.Array, alpha: jax.Array, threshold: jax.Array) -> jax.Array:
+    """Apply the module's rule and store τ, α and the share of zeros where they are asked for."""
     if x.ndim < 3:
         raise ValueError(f"features are (batch, *positions, channels), got the shape {x.shape} without positions")
     y = threshold_rule(module.rule)(x, _over_positions(threshold, x))
@@ -99,5 +126,5 @@ def _shrink(module: Any, x: jax.Array, alpha: jax.Array, threshold: jax.Array) -
 
 
 def _over_positions(vector: jax.Array, x: jax.Array) -> jax.Array:
-    """``(batch, channels)`` as ``(batch, 1, …, 1, channels)`` in the dtype of ``x``."""
+    """Reshape ``(batch, channels)`` to ``(batch, 1, …, 1, channels)`` in the dtype of ``x``."""
     return jnp.expand_dims(vector, tuple(range(1, x.ndim - 1))).astype(x.dtype)

@@ -1,7 +1,9 @@
 """Trained in one noise, tested in others: the trainings of a plan made and tested, and the rows that are written of them."""
 
 import functools
+import hashlib
 import io
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,27 +17,32 @@ from drsn_jax.core.files import write_atomically
 from drsn_jax.data.windows import Fold
 from drsn_jax.evaluation.inspection import has_thresholds, shrinkages, thresholds
 from drsn_jax.evaluation.noise_grids import NoiseGrid, noise_grid
-from drsn_jax.functional.noise import add_noise
-from drsn_jax.functional.signals import standardise
+from drsn_jax.functional.noise import Noise, example_keys
 from drsn_jax.nn.networks import Network
 from drsn_jax.studies.ablation_plan import TRAINING_COLUMNS, Training, build
 from drsn_jax.studies.runs import RunFolder
-from drsn_jax.training.ensembles import Ensemble, EnsembleEpoch
+from drsn_jax.training.checkpoints import Checkpoints
+from drsn_jax.training.ensembles import Ensemble
+from drsn_jax.training.loop import Epoch
 from drsn_jax.training.steps import KeyPurpose
 
-LOOKED_AT = 512  # windows, for what the thresholds do
+INSPECTED = 512  # windows, for what the thresholds do
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Ablation:
     """How trainings are made and tested.
 
     Fields:
-      classes, units: of the networks; ``shared`` takes one threshold for all channels.
-      epochs, batch_size: of each training.
+      classes: number of classes.
       kinds, levels: of the test's noise.
+      epochs, batch_size: of each training.
+      size: fields of the networks that differ from those of the presets, ``{"units": (1, 1)}`` for example.
+      shared: whether the networks have one threshold for all channels.
       repeats: draws of the test's noise.
       seed: of the test's noise.
+      test_best: the network of the epoch with the lowest validation loss is tested, and not the last.
+      checkpoint_seconds: how much work of the trainings may be lost; None makes no checkpoints.
       devices: over which trainings and tests are spread.
     """
 
@@ -44,19 +51,23 @@ class Ablation:
     levels: Sequence[float]
     epochs: int = 20
     batch_size: int = 32
-    units: tuple[int, ...] = (4, 4, 4)
+    size: dict[str, Any] = field(default_factory=dict)
     shared: bool = False
     repeats: int = 3
     seed: int = 0
+    test_best: bool = False
+    checkpoint_seconds: float | None = 30.0
     devices: Sequence[Device] | None = None
-    _ensembles: dict[tuple[Training, ...], Ensemble] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        self._ensemble = functools.cache(self._new_ensemble)
 
     def estimate(self, trainings: Sequence[Training], fold: Fold, folder: RunFolder) -> Iterator[float]:
         """Compile what each rule needs and yield the seconds of its trainings and tests, measured on a few steps and a test."""
-        for rule, missing in self._missing(trainings, folder):
-            ensemble = self._ensemble(rule, missing, len(fold.train))
-            training = ensemble.probe(np.asarray(fold.train), fold.train_labels)
-            variables = jax.device_get(jax.tree.map(lambda leaf: leaf[0], ensemble.create(fold.train).variables))
+        for missing in missing_by_rule(trainings, folder):
+            ensemble = self._ensemble(missing, len(fold.train.windows))
+            training = ensemble.probe(np.asarray(fold.train.windows), fold.train.labels)
+            variables = jax.device_get(jax.tree.map(lambda leaf: leaf[0], ensemble.create(fold.train.windows).variables))
             self._test(ensemble.network, variables, fold)
             start = time.perf_counter()
             self._test(ensemble.network, variables, fold)
@@ -67,95 +78,36 @@ class Ablation:
         trainings: Sequence[Training],
         fold: Fold,
         folder: RunFolder,
-        on_epoch: Callable[[str, EnsembleEpoch, int], None] = lambda rule, epoch, members: None,
+        on_epoch: Callable[[str, Epoch, int], None] = lambda rule, epoch, members: None,
     ) -> Iterator[Mapping[str, Any]]:
-        """Make the trainings that the folder lacks, test them and write their rows; yields a row of each, at its lowest level.
+        """Make the trainings that the folder lacks, test them and write their rows; yield a row of each, at its lowest level.
 
-        The trainings of a rule are members of one ensemble. One that diverges gets no rows; it is yielded with
+        The trainings of a rule are members of one ensemble, which goes on from its last checkpoint where it was interrupted.
+        ``on_epoch(rule, epoch, members)`` is told of every epoch. A training that diverges gets no rows; it is yielded with
         ``accuracy`` None.
         """
-        for rule, missing in self._missing(trainings, folder):
-            yield from self._train(rule, missing, fold, folder, on_epoch)
+        for missing in missing_by_rule(trainings, folder):
+            yield from self._train(missing, fold, folder, on_epoch)
 
-    def _missing(self, trainings: Sequence[Training], folder: RunFolder) -> Iterator[tuple[str, list[Training]]]:
-        """The trainings of each rule that the folder lacks."""
-        done = {tuple(row[name] for name in TRAINING_COLUMNS) for row in folder.rows("results")}
-        for rule in dict.fromkeys(training.rule for training in trainings):
-            missing = [t for t in trainings if t.rule == rule and tuple(map(str, t.key.values())) not in done]
-            if missing:
-                yield rule, missing
+    def checkpoints(self, trainings: Sequence[Training], folder: RunFolder) -> Checkpoints:
+        """Return the checkpoints of one ensemble, in a folder that names its rule and that no other ensemble has."""
+        number = hashlib.sha256(repr([training.key for training in trainings]).encode()).hexdigest()[:8]
+        seconds = self.checkpoint_seconds or 0.0
+        return Checkpoints(folder.path / "checkpoints" / f"{trainings[0].rule}-{number}", seconds=seconds)
 
-    def _ensemble(self, rule: str, trainings: Sequence[Training], examples: int) -> Ensemble:
-        """Of the trainings of a rule, compiled once."""
-        key = tuple(trainings)
-        if key not in self._ensembles:
-            self._ensembles[key] = Ensemble(
-                build(rule, self.classes, self.units, self.shared),
-                [training.member for training in trainings],
-                examples=examples,
-                epochs=self.epochs,
-                batch_size=self.batch_size,
-                devices=self.devices if len(trainings) > 1 else None,
-            )
-        return self._ensembles[key]
+    def noisy_windows(self, fold: Fold, count: int, level: float) -> np.ndarray:
+        """Return ``count`` evenly spaced test windows with exactly the noise of the first repeat of the test."""
+        windows = fold.test.windows
+        chosen = np.linspace(0, len(windows) - 1, min(count, len(windows))).astype(int)
+        keys = example_keys(jax.random.fold_in(self._key(), 0), len(windows))[chosen]
+        return np.asarray(jax.vmap(Noise(self.kinds[0], level))(keys, windows[chosen]))
 
-    def _test(self, network: Network, variables: Any, fold: Fold) -> NoiseGrid:
-        return noise_grid(
-            network,
-            variables,
-            fold.test,
-            fold.test_labels,
-            self.kinds,
-            self.levels,
-            self.repeats,
-            self._key(),
-            devices=self.devices,
-        )
-
-    def _train(
-        self,
-        rule: str,
-        trainings: Sequence[Training],
-        fold: Fold,
-        folder: RunFolder,
-        on_epoch: Callable[[str, EnsembleEpoch, int], None],
-    ) -> Iterator[Mapping[str, Any]]:
-        ensemble = self._ensemble(rule, trainings, len(fold.train))
-        network = ensemble.network
-        epoch = None
-        for epoch in ensemble.run(np.asarray(fold.train), fold.train_labels):
-            on_epoch(rule, epoch, len(trainings))
-        assert epoch is not None
-        variables = jax.device_get(epoch.variables)
-        for number, training in enumerate(trainings):
-            if epoch.diverged[number]:
-                yield {**training.key, "accuracy": None}
-                continue
-            one = jax.tree.map(lambda leaf: leaf[number], variables)  # noqa: B023
-            grid = self._test(network, one, fold)
-            if has_thresholds(network):
-                folder.add_rows("thresholds", list(self._threshold_rows(network, one, fold, training)), key=TRAINING_COLUMNS)
-                if training.member.noise == self.kinds[0] and isinstance(training.member.snr_db, tuple):
-                    self._keep_window(network, one, fold, folder)
-            rows = list(grid_rows(training, grid))
-            folder.add_rows("results", rows, key=TRAINING_COLUMNS)
-            yield min(rows, key=lambda row: row["test_snr_db"])
-
-    def _key(self) -> jax.Array:
-        return jax.random.fold_in(jax.random.key(self.seed), KeyPurpose.TEST_NOISE)
-
-    def _noisy(self, fold: Fold, count: int, level: float) -> np.ndarray:
-        """``count`` of the test windows, spread over all, as the test's first draw meets them."""
-        chosen = np.linspace(0, len(fold.test) - 1, min(count, len(fold.test))).astype(int)
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.fold_in(self._key(), 0), chosen)
-        noisy = jax.vmap(functools.partial(add_noise, snr_db=level, kind=self.kinds[0]))(keys, fold.test[chosen])
-        return np.asarray(jax.vmap(standardise)(noisy))
-
-    def _threshold_rows(self, network: Network, variables: Any, fold: Fold, training: Training) -> Iterator[dict[str, Any]]:
+    def threshold_rows(self, training: Training, network: Network, variables: Any, fold: Fold) -> Iterator[dict[str, Any]]:
+        """Yield what the thresholds of each unit do at each level of the first kind of noise."""
         for level in self.levels:
-            for unit in thresholds(network, variables, self._noisy(fold, LOOKED_AT, level)):
+            for unit in thresholds(network, variables, self.noisy_windows(fold, INSPECTED, level)):
                 yield {
-                    **training.key,
+                    **training.columns,
                     "test_noise": self.kinds[0],
                     "test_snr_db": float(level),
                     "unit": unit.unit,
@@ -164,26 +116,99 @@ class Ablation:
                     "collapsed": _rounded(unit.collapsed),
                 }
 
-    def _keep_window(self, network: Network, variables: Any, fold: Fold, folder: RunFolder) -> None:
-        """One window at the lowest level, before and after every shrinkage, in ``shrinkage.npz``; of the first seed."""
-        if (folder.path / "shrinkage.npz").exists():
-            return
-        window = self._noisy(fold, 1, min(self.levels))[0]
-        arrays = {"window": window}
-        for unit in shrinkages(network, variables, window):
-            arrays |= {f"{unit.unit}.before": unit.before, f"{unit.unit}.after": unit.after}
-        content = io.BytesIO()
-        np.savez_compressed(content, allow_pickle=False, **arrays)  # pyright: ignore[reportArgumentType]
-        write_atomically(folder.path / "shrinkage.npz", content.getvalue())
+    def _new_ensemble(self, trainings: tuple[Training, ...], examples: int) -> Ensemble:
+        """The trainings of a rule as members, compiled once."""
+        network = build(trainings[0].rule, self.classes, self.shared, **self.size)
+        devices = self.devices if len(trainings) > 1 else None
+        how = {"examples": examples, "epochs": self.epochs, "batch_size": self.batch_size, "devices": devices}
+        return Ensemble(network, [training.member for training in trainings], prepare=None, **how)
+
+    def _train(
+        self,
+        trainings: tuple[Training, ...],
+        fold: Fold,
+        folder: RunFolder,
+        on_epoch: Callable[[str, Epoch, int], None],
+    ) -> Iterator[Mapping[str, Any]]:
+        ensemble = self._ensemble(trainings, len(fold.train.windows))
+        checkpoints = None if self.checkpoint_seconds is None else self.checkpoints(trainings, folder)
+        validation = (fold.validation.windows, fold.validation.labels) if len(fold.validation.windows) else None
+        windows, epoch, first = np.asarray(fold.train.windows), None, True
+        for epoch in ensemble.fit(windows, fold.train.labels, validation=validation, checkpoints=checkpoints):
+            for number, training in enumerate(trainings):
+                if first:  # what was logged after the last checkpoint comes again
+                    folder.forget(training.columns, from_epoch=epoch.number)
+                folder.log(epoch_record(training, epoch, number))
+            on_epoch(trainings[0].rule, epoch, len(trainings))
+            first = False
+        assert epoch is not None, "fit yields at least one"
+        diverged = epoch.diverged
+        variables = epoch.best if self.test_best and epoch.best is not None else jax.device_get(epoch.variables)
+        for number, training in enumerate(trainings):
+            if diverged[number]:
+                yield {**training.columns, "accuracy": None}
+            else:
+                one = jax.tree.map(lambda leaf: leaf[number], variables)  # noqa: B023
+                yield self._write(training, ensemble.network, one, fold, folder)
+        if checkpoints is not None and not diverged.any():
+            checkpoints.remove()
+
+    def _write(self, training: Training, network: Network, variables: Any, fold: Fold, folder: RunFolder) -> Mapping[str, Any]:
+        """Test one network, write its rows and return that of its lowest level."""
+        grid = self._test(network, variables, fold)
+        if has_thresholds(network):
+            folder.add_rows("thresholds", list(self.threshold_rows(training, network, variables, fold)), key=TRAINING_COLUMNS)
+            noise = training.member.noise
+            if noise.is_range and noise.kind == self.kinds[0] and not (folder.path / "shrinkage.npz").exists():
+                write_shrinkage(folder, network, variables, self.noisy_windows(fold, 1, min(self.levels))[0])
+        rows = list(grid_rows(training, grid))
+        folder.add_rows("results", rows, key=TRAINING_COLUMNS)
+        return min(rows, key=lambda row: row["test_snr_db"])
+
+    def _test(self, network: Network, variables: Any, fold: Fold) -> NoiseGrid:
+        asked = (fold.test.windows, fold.test.labels, self.kinds, self.levels, self.repeats, self._key())
+        return noise_grid(network, variables, *asked, prepare=None, devices=self.devices)
+
+    def _key(self) -> jax.Array:
+        return jax.random.fold_in(jax.random.key(self.seed), KeyPurpose.TEST_NOISE)
+
+
+def missing_by_rule(trainings: Sequence[Training], folder: RunFolder) -> list[tuple[Training, ...]]:
+    """Return the trainings that the folder lacks, those of one rule together."""
+    done = {tuple(row[name] for name in TRAINING_COLUMNS) for row in folder.rows("results")}
+    missing: dict[str, list[Training]] = {}
+    for training in trainings:
+        if training.key not in done:
+            missing.setdefault(training.rule, []).append(training)
+    return [tuple(of_rule) for of_rule in missing.values()]
+
+
+def epoch_record(training: Training, epoch: Epoch, number: int) -> dict[str, Any]:
+    """Return an epoch of one training, the member ``number`` of its ensemble, as a record for ``metrics.jsonl``."""
+    values = {"train_loss": epoch.loss, "train_accuracy": epoch.accuracy}
+    values |= {"validation_loss": epoch.validation_loss, "validation_accuracy": epoch.validation_accuracy}
+    own = {name: float(value[number]) for name, value in values.items() if value is not None}
+    record = {name: _rounded(value) if math.isfinite(value) else None for name, value in own.items()}
+    return {**training.columns, "epoch": epoch.number, **record, "seconds": round(epoch.seconds, 3)}
+
+
+def write_shrinkage(folder: RunFolder, network: Network, variables: Any, window: np.ndarray) -> None:
+    """Write one window and its features before and after every shrinkage into ``shrinkage.npz``."""
+    arrays = {"window": window}
+    for unit in shrinkages(network, variables, window):
+        arrays |= {f"{unit.unit}.before": unit.before, f"{unit.unit}.after": unit.after}
+    content = io.BytesIO()
+    np.savez_compressed(content, allow_pickle=False, **arrays)  # pyright: ignore[reportArgumentType]
+    write_atomically(folder.path / "shrinkage.npz", content.getvalue())
 
 
 def grid_rows(training: Training, grid: NoiseGrid) -> Iterator[dict[str, Any]]:
-    """A row for every kind and level of the test, means over its repeats."""
+    """Yield a row for every kind and level of the test, means over its repeats."""
     windows = int(grid.confusion[0, 0, 0].sum())
     for k, kind in enumerate(grid.kinds):
         for s, level in enumerate(grid.snr_db):
             yield {
-                **training.key,
+                **training.columns,
                 "test_noise": kind,
                 "test_snr_db": level,
                 "windows": windows,

@@ -8,18 +8,15 @@ from typing import Any
 import numpy as np
 
 from drsn_jax.core.plotting import save_figure, subplots
-from drsn_jax.studies.ablation_plan import NO_RULE, RULES, level_name
+from drsn_jax.functional.noise import Noise
+from drsn_jax.studies.ablation_plan import NO_RULE, RULES
 from drsn_jax.studies.runs import read_rows, unique
 
 Row = dict[str, str]
-
-
 # Okabe & Ito, and a marker each: told apart also with red-green blindness and without colour
 STYLES = [
     ("#0072B2", "o"), ("#E69F00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#56B4E9", "v"), ("#D55E00", "P"), ("#999999", "X"),
 ]  # fmt: skip
-
-
 RULE_TITLES = {"soft": "soft", "hard": "hard", "garrote": "garrote", "firm": "firm", NO_RULE: "none (ResNet)"}
 
 
@@ -114,7 +111,7 @@ def rule_curves(folder: str | Path) -> Path | None:
 
 def matched(rows: Sequence[Row]) -> list[Row]:
     """The rows whose test has the level of the training."""
-    return [row for row in rows if row["train_snr_db"] == level_name(float(row["test_snr_db"]))]
+    return [row for row in rows if row["train_snr_db"] == Noise("gaussian", float(row["test_snr_db"])).level]
 
 
 def rows_of_rules(rows: Sequence[Row], level: str) -> list[Row]:

@@ -23,8 +23,6 @@ TITLES = {
     "thresholds": "What the thresholds do",
     "window": "One window before and after the thresholds",
 }
-
-
 STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
     "img{max-width:100%;height:auto}table{border-collapse:collapse;font-size:14px}"

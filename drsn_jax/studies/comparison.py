@@ -1,143 +1,93 @@
-"""Many trials into one run folder: folds × conditions of noise × seeds × networks, those that are done skipped."""
+"""Many trials into one run folder: folds × noises × seeds × networks; trials that are done are skipped."""
 
 import contextlib
+import functools
 import hashlib
-import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from drsn_jax.core.distributed import Device, is_main_process
 from drsn_jax.data.windows import Fold
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.evaluation.inspection import pooled_features
-from drsn_jax.evaluation.metrics import confusion_matrix
-from drsn_jax.nn.networks import NETWORKS, Network
-from drsn_jax.studies.baseline import spectrum_classifier, spectrum_features
-from drsn_jax.studies.comparison_results import epoch_record, feature_files, trial_key, trial_record, write_features, write_result
-from drsn_jax.studies.comparison_tables import BASELINE
-from drsn_jax.studies.model_selection import Keeper
+from drsn_jax.functional.noise import Noise
+from drsn_jax.nn.networks import NETWORKS
+from drsn_jax.studies.baseline import BASELINE, SpectrumBaseline
+from drsn_jax.studies.comparison_results import Trial, epoch_record, feature_files, trial_key, write_features, write_result
+from drsn_jax.studies.model_selection import BestModel
 from drsn_jax.studies.runs import RunFolder
-from drsn_jax.studies.trial_data import TrialData, standardised, with_noise
+from drsn_jax.studies.training_config import TrainingConfig
+from drsn_jax.studies.trial_data import TrialData, with_noise
 from drsn_jax.studies.trials import Result, Trainer
 from drsn_jax.training.checkpoints import Checkpoints
 from drsn_jax.training.loop import Epoch
 from drsn_jax.training.progress import Diverged
 
-NO_NOISE = "none"
-
-
 MOST_FEATURES = 400  # windows whose pooled features are kept; t-SNE takes some seconds for so many
 
 
-class NoiseCondition(NamedTuple):
-    """A kind of noise and its SNR in dB; ``("none", inf)`` adds none."""
-
-    noise: str
-    snr_db: float
+def noises(kinds: Sequence[str], levels_db: Sequence[float]) -> list[Noise]:
+    """Return all pairs of kind and SNR; no noise (``inf``) is one of them, whatever the kinds."""
+    return list(dict.fromkeys(Noise(kind, snr_db) for kind in kinds for snr_db in levels_db))
 
 
-def noise_conditions(kinds: Sequence[str], levels_db: Sequence[float]) -> list[NoiseCondition]:
-    """All pairs; an infinite SNR is one condition, whatever the kinds."""
-    found = [NoiseCondition(NO_NOISE if math.isinf(snr_db) else kind, snr_db) for kind in kinds for snr_db in levels_db]
-    return list(dict.fromkeys(found))
-
-
-@dataclass(frozen=True)
+@dataclass(eq=False)
 class Comparison:
     """What is compared, and how it is trained.
 
     Fields:
       networks: names of presets in ``NETWORKS``.
       classes: the names of the classes.
-      conditions: of noise, the same in training and test.
+      noises: of the tests, and of the training where ``config`` has no range of its own.
       seeds: of initial parameters, order of windows and noise.
-      epochs, batch_size, learning_rate: of each training.
-      fixed_noise: noise in training is added once instead of anew in every step.
-      standardise: windows are standardised after the noise.
-      units: of each stage of the networks; two numbers make networks of the first two stages.
       protocol: how the folds were made, for the tables.
+      config: how each network is trained.
+      size: fields of the networks that differ from those of the presets, ``{"units": (1, 1)}`` for example.
       devices: of this process, to spread batches over.
-      dtype: of the networks' computation, ``"float32"`` or ``"bfloat16"``.
-      steps_per_call: steps of one call, for accelerators.
-      train_snr_db: a range of SNR in training and validation; the conditions then are those of the test alone.
-      start: a trained network from which all trainings start, with a new classifier; ``networks`` then is its name alone.
-      body_rate: the share of the learning rate that the parameters of ``start`` get; 0 freezes them.
-      best: the network of the epoch with the lowest validation loss is tested, and not the last.
-      patience: stop a training after so many epochs without a lower validation loss.
+      init_from: a trained network from which all trainings start, with a new classifier; ``networks`` then is its name alone.
       checkpoint_seconds: how much work of a training may be lost; None makes no checkpoints.
-      keeper: keeps the best network; None keeps none.
+      best_model: keeps the best network; None keeps none.
+      baseline: what is tested beside the networks; by default the spectrum with logistic regression.
       diverged: the trials that stopped because their numbers were no longer finite, each with the reason; ``run`` adds to it.
     """
 
     networks: Sequence[str]
     classes: Sequence[str]
-    conditions: Sequence[NoiseCondition]
+    noises: Sequence[Noise]
     seeds: Sequence[int]
     protocol: str
-    epochs: int = 40
-    batch_size: int = 128
-    learning_rate: float = 0.1
-    fixed_noise: bool = False
-    standardise: bool = True
-    units: tuple[int, ...] = (4, 4, 4)
+    config: TrainingConfig = TrainingConfig()  # noqa: RUF009
+    size: dict[str, Any] = field(default_factory=dict)
     devices: tuple[Device, ...] = ()
-    dtype: str = "float32"
-    steps_per_call: int = 1
-    train_snr_db: tuple[float, float] | None = None
-    start: Bundle | None = None
-    body_rate: float = 1.0
-    best: bool = False
-    patience: int | None = None
+    init_from: Bundle | None = None
     checkpoint_seconds: float | None = 30.0
-    keeper: Keeper | None = None
-    diverged: list[tuple[str, str]] = field(default_factory=list, init=False, compare=False)
-    _trainers: dict[tuple[Any, ...], Trainer] = field(default_factory=dict, init=False, repr=False, compare=False)
+    best_model: BestModel | None = None
+    baseline: Any = None
+    diverged: list[tuple[str, str]] = field(default_factory=list, init=False)
+
+    def __post_init__(self) -> None:
+        if self.baseline is None:
+            self.baseline = SpectrumBaseline(len(self.classes), self.config.standardise)
+        self.trainer = functools.cache(self._trainer)
 
     @property
     def trials(self) -> int:
         """Trainings of one fold."""
-        return len(self.networks) * len(self.conditions) * len(self.seeds)
+        return len(self.networks) * len(self.noises) * len(self.seeds)
 
     def missing(self, folder: RunFolder, folds: int) -> int:
-        """How many trainings of ``folds`` folds the folder lacks."""
+        """Return how many trainings of ``folds`` folds the folder lacks."""
         return folds * self.trials - sum(row["network"] in self.networks for row in folder.rows("results"))
-
-    def trainer(self, network: str, noise: str, examples: int) -> Trainer:
-        """The compiled steps of one network; all SNRs and, with fixed noise, all kinds share them."""
-        fresh = None if self.fixed_noise or noise == NO_NOISE else noise
-        key = (network, fresh, examples)
-        if key not in self._trainers:
-            fields: dict[str, Any] = {"classes": len(self.classes), "dtype": jnp.dtype(self.dtype)}
-            stages = {"widths": Network.widths[: len(self.units)], "units": self.units}
-            self._trainers[key] = Trainer(
-                self.start.network.clone(**fields) if self.start else NETWORKS[network](**stages, **fields),
-                examples=examples,
-                epochs=self.epochs,
-                batch_size=self.batch_size,
-                learning_rate=self.learning_rate,
-                noise=fresh,
-                standardise=self.standardise,
-                devices=self.devices,
-                steps_per_call=self.steps_per_call,
-                train_snr_db=self.train_snr_db,
-                start=self.start.variables if self.start else None,
-                body_rate=self.body_rate,
-                best=self.best,
-                patience=self.patience,
-            )
-        return self._trainers[key]
 
     def estimate(self, fold: Fold) -> Iterator[tuple[str, float]]:
         """Compile each network and yield its name and the seconds of one training on this fold, measured on a few steps."""
-        condition = self.conditions[0]
-        data = self._data(fold, condition, self.seeds[0])
+        data = self._data(fold, self.noises[0], self.seeds[0])
         for network in self.networks:
-            yield network, self.trainer(network, condition.noise, len(fold.train)).probe(data)
+            yield network, self.trainer(network, len(fold.train.windows)).probe(data)
 
     def run(
         self, fold: Fold, folder: RunFolder, recordings: Sequence[str], on_epoch: Callable[[str, Epoch], None]
@@ -149,101 +99,79 @@ class Comparison:
         row, stands in ``diverged``, and the others go on.
         """
         done = {trial_key(row) for row in folder.rows("results")}
-        for condition in self.conditions:
+        for noise in self.noises:
             for seed in self.seeds:
-                data = None
+                data = functools.cache(functools.partial(self._data, fold, noise, seed))
                 for network in (BASELINE, *self.networks):
-                    trial = {
-                        "network": network,
-                        "noise": condition.noise,
-                        "snr_db": float(condition.snr_db),
-                        "protocol": self.protocol,
-                        "fold": fold.name,
-                        "seed": seed,
-                    }
-                    if trial_key(trial) in done:
-                        self._checkpoints(folder, trial).remove()
+                    trial = Trial(network, noise, self.protocol, fold.name, seed)
+                    if trial.key in done:
+                        self.checkpoints(folder, trial).remove()
                         continue
-                    if network == BASELINE and not is_main_process():
-                        continue
-                    data = data or self._data(fold, condition, seed)
                     try:
-                        parameters, result = (
-                            self._baseline(data) if network == BASELINE else self._train(folder, trial, data, on_epoch)
-                        )
+                        result = self._result(folder, trial, data, on_epoch)
                     except Diverged as error:
-                        title = f"{network}, {condition.noise} {condition.snr_db:g} dB, fold {fold.name}, seed {seed}"
-                        self.diverged.append((title, str(error)))
+                        self.diverged.append((str(trial), str(error)))
                         continue
-                    if is_main_process():
-                        if network != BASELINE:
-                            self._keep_features(folder, trial, data, result)
-                            if self.keeper is not None:
-                                self._offer(trial, data, fold, result)
-                        row = write_result(folder, trial, parameters, result, fold, recordings, self.classes)
-                        self._checkpoints(folder, trial).remove()
+                    if result is not None and is_main_process():
+                        self._keep(folder, trial, data(), fold, result)
+                        row = write_result(folder, trial, result, fold, recordings, self.classes)
+                        self.checkpoints(folder, trial).remove()
                         yield row
         if is_main_process():
             with contextlib.suppress(OSError):  # those that diverged keep theirs
                 (folder.path / "checkpoints").rmdir()
 
-    def _trainer(self, trial: dict[str, Any], data: TrialData) -> Trainer:
-        return self.trainer(trial["network"], trial["noise"], len(data.train))
+    def checkpoints(self, folder: RunFolder, trial: Trial) -> Checkpoints:
+        """Return the checkpoints of one trial, in a folder with a name that people can read and no other trial has."""
+        name = re.sub(r"[^A-Za-z0-9.+-]+", "_", "-".join(trial.key))
+        number = hashlib.sha256(repr(trial.key).encode()).hexdigest()[:8]
+        return Checkpoints(folder.path / "checkpoints" / f"{name}-{number}", seconds=self.checkpoint_seconds or 0.0)
 
-    def _train(
-        self, folder: RunFolder, trial: dict[str, Any], data: TrialData, on_epoch: Callable[[str, Epoch], None]
-    ) -> tuple[int, Result]:
-        trainer = self._trainer(trial, data)
+    def _trainer(self, network: str, examples: int) -> Trainer:
+        """The compiled steps of one network, which all noises and seeds share."""
+        made = self.init_from.network if self.init_from else NETWORKS[network](classes=len(self.classes), **self.size)
+        return Trainer(
+            made.clone(classes=len(self.classes)),
+            self.config,
+            examples=examples,
+            devices=self.devices,
+            init_from=self.init_from.variables if self.init_from else None,
+        )
+
+    def _result(
+        self, folder: RunFolder, trial: Trial, data: Callable[[], TrialData], on_epoch: Callable[[str, Epoch], None]
+    ) -> Result | None:
+        """Train and test what the trial names; None on a process that has no part in it."""
+        method = self.baseline if trial.network == BASELINE else self.trainer(trial.network, len(data().train.windows))
+        if not method.collective and not is_main_process():
+            return None
         begun = False
 
         def log(epoch: Epoch, confusion: np.ndarray) -> None:
             nonlocal begun
             if not begun:  # what was logged after the last checkpoint comes again
-                folder.forget(trial_record(trial), from_epoch=epoch.number)
+                folder.forget(trial.record, from_epoch=epoch.number)
                 begun = True
             if is_main_process():
                 folder.log(epoch_record(trial, epoch, confusion))
-            on_epoch(trial["network"], epoch)
+            on_epoch(trial.network, epoch)
 
-        checkpoints = None if self.checkpoint_seconds is None else self._checkpoints(folder, trial)
-        result = trainer.run(data, seed=trial["seed"], on_epoch=log, checkpoints=checkpoints)
-        return trainer.parameters, result
+        checkpoints = None if self.checkpoint_seconds is None else self.checkpoints(folder, trial)
+        return method.run(data(), seed=trial.seed, on_epoch=log, checkpoints=checkpoints)
 
-    def _keep_features(self, folder: RunFolder, trial: dict[str, Any], data: TrialData, result: Result) -> None:
-        """Of the first trial of a network, of windows spread over all, for the figure."""
-        if trial["network"] in feature_files(folder.path) or len(data.test) == 0 or not result.variables:
+    def _keep(self, folder: RunFolder, trial: Trial, data: TrialData, fold: Fold, result: Result) -> None:
+        """Keep what a network leaves beside its row: pooled features of its first trial, and itself where it is the best."""
+        if result.network is None:
             return
-        chosen = np.unique(np.linspace(0, len(data.test) - 1, MOST_FEATURES).astype(int))
-        windows = standardised(data.test[chosen]) if self.standardise else data.test[chosen]
-        network = self._trainer(trial, data).network
-        found = pooled_features(network, result.variables, windows)
-        write_features(folder.path, trial["network"], found, data.test_labels[chosen], self.classes)
+        if trial.network not in feature_files(folder.path) and len(data.test.windows):
+            chosen = np.unique(np.linspace(0, len(data.test.windows) - 1, MOST_FEATURES).astype(int))
+            features = pooled_features(result.network, result.variables, data.test.windows[chosen])
+            write_features(folder.path, trial.network, features, data.test.labels[chosen], self.classes)
+        if self.best_model is not None:
+            one = len(self.noises) == 1
+            # drawn only for a network that is kept
+            tests = lambda: [data] if one else [self._data(fold, noise, trial.seed) for noise in self.noises]  # noqa: E731
+            self.best_model.offer(trial, data, fold, result, tests)
 
-    def _offer(self, trial: dict[str, Any], data: TrialData, fold: Fold, result: Result) -> None:
-        assert self.keeper is not None
-        network = self._trainer(trial, data).network
-        one = len(self.conditions) == 1
-        # drawn only for a network that is kept
-        tests = lambda: [data] if one else [self._data(fold, each, trial["seed"]) for each in self.conditions]  # noqa: E731
-        self.keeper.offer(trial, network, data, fold, result, tests)
-
-    def _checkpoints(self, folder: RunFolder, trial: dict[str, Any]) -> Checkpoints:
-        """Of one trial, in a folder with a name that people can read and no other trial has."""
-        key = trial_key(trial)
-        name = re.sub(r"[^A-Za-z0-9.+-]+", "_", "-".join(key))
-        number = hashlib.sha256(repr(key).encode()).hexdigest()[:8]
-        return Checkpoints(folder.path / "checkpoints" / f"{name}-{number}", seconds=self.checkpoint_seconds or 0.0)
-
-    def _data(self, fold: Fold, condition: NoiseCondition, seed: int) -> TrialData:
-        kind = "gaussian" if condition.noise == NO_NOISE else condition.noise
-        return with_noise(fold, seed=seed, snr_db=condition.snr_db, kind=kind, train_snr_db=self.train_snr_db)
-
-    def _baseline(self, data: TrialData) -> tuple[int, Result]:
-        train, test = ((standardised(w) if self.standardise else w) for w in (data.train_noisy, data.test))
-        model, parameters = spectrum_classifier(train, data.train_labels)
-        predicted = model.predict(spectrum_features(test))
-        train_confusion = self._confusion(data.train_labels, model.predict(spectrum_features(train)))
-        return parameters, Result(train_confusion, self._confusion(data.test_labels, predicted), predicted, math.nan)
-
-    def _confusion(self, labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
-        return confusion_matrix(labels, predicted, len(self.classes))
+    def _data(self, fold: Fold, noise: Noise, seed: int) -> TrialData:
+        return with_noise(fold, seed=seed, noise=noise, train_noise=self.config.train_noise(noise))

@@ -141,8 +141,6 @@ def _values(rows: list[dict[str, str]], column: str, **where: str) -> list[float
 
 # Okabe & Ito; beyond eight classes the marker tells them apart
 CLASS_COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
-
-
 MARKERS = ("o", "s", "^", "v", "D", "P", "X", "*")
 
 

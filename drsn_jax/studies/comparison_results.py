@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +10,61 @@ import numpy as np
 
 from drsn_jax.data.windows import Fold
 from drsn_jax.evaluation.metrics import scores
+from drsn_jax.functional.noise import Noise
 from drsn_jax.studies.runs import RunFolder
 from drsn_jax.studies.trials import Result
 from drsn_jax.training.loop import Epoch
 
 TRIAL = ("network", "noise", "snr_db", "protocol", "fold", "seed")  # the columns that tell trials apart
-
-
 _FEATURES = "features_"
 
 
-def epoch_record(trial: Mapping[str, Any], epoch: Epoch, confusion: np.ndarray) -> dict[str, Any]:
-    """An epoch of a trial, with the confusion on the test windows, for ``metrics.jsonl``."""
+@dataclass(frozen=True)
+class Trial:
+    """One training and test of a comparison, or of the baseline beside it.
+
+    Fields:
+      network: the name of a preset, or that of the baseline.
+      noise: of the test.
+      protocol, fold: how the windows were split, and which of the folds it is.
+      seed: of initial parameters, order of windows and noise.
+    """
+
+    network: str
+    noise: Noise
+    protocol: str
+    fold: str
+    seed: int
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The columns ``TRIAL`` of its rows in the tables."""
+        values = (self.network, self.noise.kind, self.noise.snr_db, self.protocol, self.fold, self.seed)
+        return dict(zip(TRIAL, values, strict=True))
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns as text, equal to ``trial_key`` of its row in a table."""
+        return trial_key(self.columns)
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """The columns as ``metrics.jsonl`` holds them: JSON has no infinity."""
+        return {**self.columns, "snr_db": "inf" if self.noise.is_none else self.noise.snr_db}
+
+    def __str__(self) -> str:
+        return f"{self.network}, {self.noise}, fold {self.fold}, seed {self.seed}"
+
+
+def trial_key(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the columns that identify a trial as strings, so that a trial and its row in a CSV file compare equal."""
+    return tuple(str(row[name]) for name in TRIAL)
+
+
+def epoch_record(trial: Trial, epoch: Epoch, confusion: np.ndarray) -> dict[str, Any]:
+    """Return an epoch of a trial, with the confusion on the test windows, as a record for ``metrics.jsonl``."""
     record: dict[str, Any] = {
-        **trial_record(trial),
+        **trial.record,
         "epoch": epoch.number,
         "learning_rate": None if epoch.learning_rate is None else float(f"{epoch.learning_rate:.6g}"),
         "train_loss": _rounded(epoch.loss),
@@ -39,55 +81,44 @@ def epoch_record(trial: Mapping[str, Any], epoch: Epoch, confusion: np.ndarray) 
     return record
 
 
-def trial_record(trial: Mapping[str, Any]) -> dict[str, Any]:
-    """A trial as ``metrics.jsonl`` names it: JSON has no infinity."""
-    return {**trial, "snr_db": "inf" if math.isinf(trial["snr_db"]) else trial["snr_db"]}
-
-
-def trial_key(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """What tells a trial from others, the same for a row of a table, where all is text."""
-    return tuple(str(row[name]) for name in TRIAL)
-
-
 def write_result(
     folder: RunFolder,
-    trial: Mapping[str, Any],
-    parameters: int,
+    trial: Trial,
     result: Result,
     fold: Fold,
     recordings: Sequence[str],
     classes: Sequence[str],
 ) -> dict[str, Any]:
-    """Write the rows of a trial that is done into all tables and return that of ``results.csv``.
+    """Write the rows of a trial that is done into all tables and return its row of ``results.csv``.
 
     ``recordings`` and ``classes`` are the names behind the numbers of ``fold``.
     """
     if not math.isnan(result.seconds):
-        folder.add_rows("timings", [{**trial, "training_seconds": round(result.seconds, 2)}], key=TRIAL)
+        folder.add_rows("timings", [{**trial.columns, "training_seconds": round(result.seconds, 2)}], key=TRIAL)
     named = [
         {"true": classes[i], "predicted": classes[j], "windows": int(count)}
         for (i, j), count in np.ndenumerate(result.test_confusion)
     ]
-    folder.add_rows("confusion", [{**trial, **row} for row in named], key=TRIAL)
-    correct = result.predicted == fold.test_labels
+    folder.add_rows("confusion", [{**trial.columns, **row} for row in named], key=TRIAL)
+    correct = result.predicted == fold.test.labels
     folder.add_rows(
         "by_recording",
         [
             {
-                **trial,
+                **trial.columns,
                 "recording": recordings[index],
-                "windows": int((fold.test_recordings == index).sum()),
-                "correct": int(correct[fold.test_recordings == index].sum()),
+                "windows": int((fold.test.recordings == index).sum()),
+                "correct": int(correct[fold.test.recordings == index].sum()),
             }
-            for index in np.unique(fold.test_recordings)
+            for index in np.unique(fold.test.recordings)
         ],
         key=TRIAL,
     )
     test = scores(result.test_confusion)
     row = {
-        "network": trial["network"],
-        "parameters": parameters,
-        **{name: trial[name] for name in TRIAL[1:]},
+        "network": trial.network,
+        "parameters": result.parameters,
+        **{name: trial.columns[name] for name in TRIAL[1:]},
         "train_accuracy": _rounded(scores(result.train_confusion).accuracy),
         "test_accuracy": _rounded(test.accuracy),
         "balanced_accuracy": _rounded(test.balanced_accuracy),

@@ -8,10 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from drsn_jax.evaluation.metrics import Interval, bootstrap_interval, t_interval
+from drsn_jax.studies.baseline import BASELINE
 from drsn_jax.studies.runs import read_rows
-
-BASELINE = "spectrum_logistic"
-
 
 TITLES = {
     "convnet": "ConvNet",
@@ -21,8 +19,6 @@ TITLES = {
     "drsn_cw": "DRSN-CW",
     BASELINE: "spectrum + logistic regression",
 }
-
-
 Row = Mapping[str, str]
 
 

@@ -7,10 +7,7 @@ Source: Zhao et al., IEEE Trans. Ind. Informatics 16(7), 2020.
 """
 
 LEVELS_DB = tuple(float(level) for level in range(-5, 6))
-
-
 PROTOCOL = "by random-windows"  # what runs must have been split by to be comparable
-
 
 # kind of noise → network → accuracy in % at each of LEVELS_DB
 TEST_ACCURACY: dict[str, dict[str, tuple[float, ...]]] = {

@@ -17,6 +17,7 @@ from typing import Any
 import jax
 
 from drsn_jax.core.distributed import broadcast_from_main, gather_from_all, is_main_process
+from drsn_jax.core.errors import UserError
 from drsn_jax.core.files import exclusive, write_atomically
 from drsn_jax.core.runtime import versions
 
@@ -47,7 +48,7 @@ class RunFolder:
         first, *others = map(json.loads, gather_from_all(json.dumps(wanted).encode()))
         for number, other in enumerate(others, 1):
             if different := _difference(first, other, "in process 0", f"in process {number}"):
-                raise ValueError(f"the processes of a job must be given the same options ({different})")
+                raise UserError(f"the processes of a job must be given the same options ({different})")
         broadcast_from_main(begin)
 
     @contextlib.contextmanager
@@ -56,7 +57,7 @@ class RunFolder:
         goes with it."""
         with contextlib.ExitStack() as stack:
             if is_main_process() and not stack.enter_context(exclusive(self.path / ".lock")):
-                raise ValueError(f"another run is at work in {self.path}: wait for its end, or choose another --out")
+                raise UserError(f"another run is at work in {self.path}: wait for its end, or choose another --out")
             yield
 
     def _begin(self, wanted: Mapping[str, Any]) -> None:
@@ -65,12 +66,12 @@ class RunFolder:
             _refuse_difference(self.path, _read_config(file), wanted)
             self._drop_cut_line()
         elif self.path.exists() and not _is_new(self.path):
-            raise ValueError(f"{self.path} exists and is no run folder: choose another --out")
+            raise UserError(f"{self.path} exists and is no run folder: choose another --out")
         else:
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
             except OSError as error:
-                raise ValueError(f"the folder {self.path} cannot be made ({error.strerror}): choose another --out") from error
+                raise UserError(f"the folder {self.path} cannot be made ({error.strerror}): choose another --out") from error
             write_atomically(self.path / "environment.json", _json(_environment()))
             # last, because its presence says that the folder is a run
             write_atomically(file, _json(wanted))
@@ -132,16 +133,16 @@ def read_metrics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
     try:
         return [json.loads(line) for line in lines[:-1] if line]
     except ValueError as error:
-        raise ValueError(f"{file} is damaged ({error}): take out the line that is no JSON, or choose another --out") from error
+        raise UserError(f"{file} is damaged ({error}): take out the line that is no JSON, or choose another --out") from error
 
 
 def _read_config(file: Path) -> dict[str, Any]:
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{file} is damaged ({error}): choose another --out") from error
+        raise UserError(f"{file} is damaged ({error}): choose another --out") from error
     if not isinstance(config, dict):
-        raise ValueError(f"{file} holds no configuration: choose another --out")
+        raise UserError(f"{file} holds no configuration: choose another --out")
     return config
 
 
@@ -152,7 +153,7 @@ def _is_new(path: Path) -> bool:
 
 def _refuse_difference(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
     if different := _difference(found, wanted, "there", "now"):
-        raise ValueError(f"{path} holds a run with another configuration ({different}): choose another --out")
+        raise UserError(f"{path} holds a run with another configuration ({different}): choose another --out")
 
 
 def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any], there: str, here: str) -> str:

@@ -7,9 +7,9 @@ import jax
 import numpy as np
 
 from drsn_jax.core.storage import in_parts
-from drsn_jax.data.windows import Fold
+from drsn_jax.data.windows import Fold, Side
 from drsn_jax.functional import signals
-from drsn_jax.functional.noise import add_noise_once
+from drsn_jax.functional.noise import Noise, add_noise_once
 from drsn_jax.training.steps import KeyPurpose
 
 
@@ -17,26 +17,39 @@ class TrialData(NamedTuple):
     """All sides of a split with the noise of one trial.
 
     Fields:
-      train, test, validation: windows ``(n, length, channels)`` without mean; ``test`` and ``validation`` (which may be empty)
-        hold their noise.
-      train_noisy: the training windows under one fixed noise draw.
-      train_labels, test_labels, validation_labels: ``(n,)`` integers.
-      snr_db, kind: of all noise.
+      train: the training windows without noise.
+      train_noisy: the training windows under one fixed draw of ``train_noise``, ``(n, length, channels)``.
+      test: the test windows under one fixed draw of ``noise``.
+      validation: the validation windows under one fixed draw of ``train_noise``; it may be empty.
+      noise: what the trial is about, the noise of the test.
+      train_noise: the noise of training and validation.
     """
 
-    train: np.ndarray
-    train_labels: np.ndarray
+    train: Side
     train_noisy: np.ndarray
-    test: np.ndarray
-    test_labels: np.ndarray
-    snr_db: float
-    validation: np.ndarray
-    validation_labels: np.ndarray
-    kind: str = "gaussian"
+    test: Side
+    validation: Side
+    noise: Noise
+    train_noise: Noise
+
+
+def with_noise(fold: Fold, *, seed: int, noise: Noise, train_noise: Noise | None = None) -> TrialData:
+    """Add the noise that ``seed`` decides to all sides of a fold; without ``train_noise`` all sides get the same noise."""
+    train_noise = noise if train_noise is None else train_noise
+    return TrialData(
+        train=fold.train,
+        train_noisy=_noisy(fold.train.windows, seed, KeyPurpose.TRAIN_NOISE, train_noise),
+        test=fold.test._replace(windows=_noisy(fold.test.windows, seed, KeyPurpose.TEST_NOISE, noise)),
+        validation=fold.validation._replace(
+            windows=_noisy(fold.validation.windows, seed, KeyPurpose.VALIDATION_NOISE, train_noise)
+        ),
+        noise=noise,
+        train_noise=train_noise,
+    )
 
 
 def standardised(windows: np.ndarray) -> np.ndarray:
-    """``signals.standardise`` of every window."""
+    """Standardise every window, as ``signals.standardise`` does it."""
     return in_parts(lambda part: np.asarray(_standardised(part)), windows)
 
 
@@ -44,31 +57,24 @@ _standardised = jax.jit(jax.vmap(signals.standardise))
 
 
 @functools.partial(jax.jit, static_argnames="kind")
-def _noisy(key: jax.Array, windows: jax.Array, snr_db: jax.Array, first: jax.Array, kind: str) -> jax.Array:
+def _add_noise(key: jax.Array, windows: jax.Array, snr_db: jax.Array, first: jax.Array, kind: str) -> jax.Array:
     return add_noise_once(key, windows, snr_db, kind, first=first)
 
 
-def with_noise(fold: Fold, *, seed: int, snr_db: float, kind: str, train_snr_db: tuple[float, float] | None = None) -> TrialData:
-    """A fold with the noise that ``seed`` decides; with ``train_snr_db`` the training and validation windows get levels drawn
-    from that range."""
+def _noisy(windows: np.ndarray, seed: int, purpose: KeyPurpose, noise: Noise) -> np.ndarray:
+    """Windows under one draw of a noise; of a range, each window has an SNR of its own."""
+    if len(windows) == 0 or noise.is_none:
+        return windows
     root = jax.random.key(seed)
-    sides = (
-        (KeyPurpose.TRAIN_NOISE, fold.train),
-        (KeyPurpose.TEST_NOISE, fold.test),
-        (KeyPurpose.VALIDATION_NOISE, fold.validation),
-    )
+    if noise.is_range:
+        low, high = noise.snr_db
+        drawn = jax.random.fold_in(jax.random.fold_in(root, KeyPurpose.LEVELS), purpose)
+        levels = np.asarray(jax.random.uniform(drawn, (len(windows),), minval=low, maxval=high))
+    else:
+        levels = np.full(len(windows), noise.snr_db, np.float32)
+    key = jax.random.fold_in(root, purpose)
 
-    def noisy(purpose: int, windows: np.ndarray) -> np.ndarray:
-        if len(windows) == 0:
-            return windows
-        key, levels = jax.random.fold_in(root, purpose), np.full(len(windows), snr_db, np.float32)
-        if train_snr_db is not None and purpose != KeyPurpose.TEST_NOISE:
-            drawn = jax.random.fold_in(jax.random.fold_in(root, KeyPurpose.LEVELS), purpose)
-            levels = np.asarray(jax.random.uniform(drawn, levels.shape, minval=train_snr_db[0], maxval=train_snr_db[1]))
-        add = lambda part, level, numbers: np.asarray(_noisy(key, part, level, numbers[0], kind))  # noqa: E731
-        return in_parts(add, windows, levels, np.arange(len(windows), dtype=np.int32))
+    def add(part: np.ndarray, snr_db: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        return np.asarray(_add_noise(key, part, snr_db, numbers[0], noise.kind))
 
-    train_noisy, test, validation = (noisy(purpose, windows) for purpose, windows in sides)
-    return TrialData(
-        fold.train, fold.train_labels, train_noisy, test, fold.test_labels, snr_db, validation, fold.validation_labels, kind
-    )
+    return in_parts(add, windows, levels, np.arange(len(windows), dtype=np.int32))

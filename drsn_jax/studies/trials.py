@@ -1,6 +1,6 @@
 """One network trained and tested once, in the order of every experiment: noise → standardise → network → counts.
 
-A ``Trainer`` compiles the steps of one network; its trials differ in data, SNR and seed and share that compilation.
+A ``Trainer`` compiles the steps of one network. Its trials differ in data, noise and seed and share that compilation.
 """
 
 import dataclasses
@@ -15,16 +15,28 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from drsn_jax.core.distributed import AXIS_NAME, Device, is_main_process, place_on, pmap_predict, pmap_step, replicate, shares
+from drsn_jax.core.distributed import (
+    AXIS_NAME,
+    Device,
+    is_main_process,
+    place_on,
+    pmap_evaluate,
+    pmap_predict,
+    pmap_step,
+    replicate,
+    shares,
+)
+from drsn_jax.core.errors import UserError
 from drsn_jax.evaluation.metrics import confusion_matrix
 from drsn_jax.evaluation.prediction import evaluate, predict
-from drsn_jax.functional import signals
-from drsn_jax.functional.noise import add_mixed_noise, add_noise
+from drsn_jax.functional.noise import Noise
 from drsn_jax.nn.networks import Network, for_platform, parameter_count
+from drsn_jax.studies.training_config import TrainingConfig
 from drsn_jax.studies.trial_data import TrialData
 from drsn_jax.training.batches import Batches, steps_per_epoch
 from drsn_jax.training.checkpoints import Checkpoints
 from drsn_jax.training.loop import Epoch, fit
+from drsn_jax.training.optimizers import paper_optimizer, paper_schedule, scale_body
 from drsn_jax.training.progress import Diverged
 from drsn_jax.training.steps import (
     QUICK_COMPILATION,
@@ -34,170 +46,117 @@ from drsn_jax.training.steps import (
     make_eval_step,
     make_predict_step,
     make_train_step,
-    paper_optimizer,
-    paper_schedule,
     repeat_step,
-    scale_body,
 )
 
 
 class Result(NamedTuple):
-    """What a trial ended with: confusions ``(classes, classes)`` on training and test windows, the classes predicted for
-    the test windows, the seconds of the training steps, the epoch whose network that was, its params and batch_stats, and its
-    logits for the validation windows."""
+    """What a trial ended with.
 
+    Fields:
+      parameters: how many the trained method has.
+      train_confusion, test_confusion: counts ``(classes, classes)`` of true × predicted class.
+      predicted: the classes of the test windows ``(n,)``.
+      seconds: of the training steps; NaN where there are none.
+      epoch: the one whose network was tested.
+      network, variables: that network, and its params and batch_stats; None for what is no network.
+      validation_logits: for the validation windows ``(n, classes)``.
+    """
+
+    parameters: int
     train_confusion: np.ndarray
     test_confusion: np.ndarray
     predicted: np.ndarray
-    seconds: float
+    seconds: float = math.nan
     epoch: int = 0
+    network: Network | None = None
     variables: Any = None
     validation_logits: np.ndarray = np.empty((0, 0))
 
 
-class Trainer:
+class Steps(NamedTuple):
     """The compiled steps of one network.
 
-    Args:
-      network: to train.
-      examples: number of training windows.
-      epochs, batch_size: of a training; the schedule of ``paper_optimizer`` follows from them.
-      learning_rate: at the start.
-      noise: the kind of fresh noise in training; None trains on the fixed draw.
-      standardise: whether windows are standardised after the noise.
-      devices: of this process, to spread a batch over; a single one, without other processes, means a plain ``jit``.
-      steps_per_call: steps of one call, for accelerators.
-      train_snr_db: the range from which the SNR of each window in each step is drawn; None takes that of the trial.
-      start: ``{"params", "batch_stats"}`` of a trained network of the same fields, from which all but the classifier is taken.
-      body_rate: with ``start``, the share of the learning rate that its parameters get; 0 freezes them.
-      best: the network of the epoch with the lowest validation loss is tested, and not the last.
-      patience: stop after so many epochs without a lower validation loss.
-
-    Raises:
-      ValueError: if the number of devices does not divide the batch size.
+    Fields:
+      train: ``(state, batch, noise) -> (state, metrics)``. The noise is an argument, so that all SNRs share one compilation.
+      evaluate: ``(variables, batch) -> metrics``.
+      predict: ``(variables, windows) -> logits``.
+      place: puts a batch of evaluation where ``evaluate`` wants it.
     """
+
+    train: Callable[..., Any]
+    evaluate: Callable[..., Any]
+    predict: Callable[..., Any]
+    place: Callable[..., Any]
+
+
+def compile_steps(
+    network: Network, optimizer: optax.GradientTransformation, steps_per_call: int, devices: Sequence[Device] | None
+) -> Steps:
+    """Make the steps of a network, to be compiled when they are first called: for one device, or spread over ``devices``."""
+    axis_name = AXIS_NAME if devices else None
+
+    def train_step(state: TrainState, batch: Any, noise: Noise) -> Any:
+        return make_train_step(network, optimizer, noise=noise, axis_name=axis_name)(state, batch)
+
+    train = train_step if steps_per_call == 1 else repeat_step(train_step)
+    look, ask = make_eval_step(network, axis_name=axis_name), make_predict_step(network)
+    if devices:
+        return Steps(
+            pmap_step(train, devices, arguments=1), pmap_evaluate(look, devices), pmap_predict(ask, devices), place_on(devices)
+        )
+    return Steps(jax.jit(train, donate_argnums=0), jax.jit(look), jax.jit(ask), dict)
+
+
+class Trainer:
+    """Trains one network and tests it, again and again with the same compiled steps.
+
+    Args:
+      network: to train; its ``standardise`` and ``dtype`` become those of ``config``.
+      config: how.
+      examples: number of training windows, from which the schedule of the learning rate follows.
+      devices: of this process, to spread a batch over; a single one, without other processes, means a plain ``jit``.
+      init_from: ``{"params", "batch_stats"}`` of a trained network of the same fields, from which all but the classifier is
+        taken.
+
+    Raises UserError if the number of devices does not divide the batch size.
+    """
+
+    collective = True  # all processes of a job take part
 
     def __init__(
         self,
         network: Network,
+        config: TrainingConfig,
         *,
         examples: int,
-        epochs: int,
-        batch_size: int = 128,
-        learning_rate: float = 0.1,
-        noise: str | None = "gaussian",
-        standardise: bool = True,
         devices: Sequence[Device] = (),
-        steps_per_call: int = 1,
-        train_snr_db: tuple[float, float] | None = None,
-        start: Mapping[str, Any] | None = None,
-        body_rate: float = 1.0,
-        best: bool = False,
-        patience: int | None = None,
+        init_from: Mapping[str, Any] | None = None,
     ) -> None:
-        self.network, self.epochs, self.batch_size, self.noise = network, epochs, batch_size, noise
-        self.steps = epochs * steps_per_epoch(examples, batch_size)
-        self.schedule = paper_schedule(self.steps, learning_rate)
-        self.optimizer = paper_optimizer(self.steps, learning_rate)
-        if start is not None:
-            self.optimizer = optax.chain(self.optimizer, scale_body(body_rate))
-        self._start = start
-        self._best, self._patience, self._steps_per_call = best, patience, steps_per_call
+        self.network = network.clone(standardise=config.standardise, dtype=jnp.dtype(config.dtype))
+        self.config = config
+        self.steps = config.epochs * steps_per_epoch(examples, config.batch_size)
+        self._init_from = init_from
+        optimizer = paper_optimizer(self.steps, config.learning_rate)
+        if init_from is not None:
+            optimizer = optax.chain(optimizer, scale_body(config.body_rate))
         spread = len(devices) > 1 or jax.process_count() > 1
         self._devices = list(devices or jax.local_devices()) if spread else None
         count = shares(self._devices)[0] if self._devices else 1
-        if batch_size % count:
-            raise ValueError(f"{count} devices do not divide the batch size {batch_size}: choose a multiple")
-        prepare = signals.standardise if standardise else None
-        network = for_platform(network, (self._devices or devices or jax.local_devices())[0].platform)
-        axis_name = AXIS_NAME if self._devices else None
-
-        def train_step(state, batch, snr_db):
-            # the SNR is an argument, so that all levels share one compilation
-            added = functools.partial(add_noise, snr_db=snr_db, kind=noise) if noise else None
-            if noise and train_snr_db is not None:
-                added = functools.partial(add_mixed_noise, low_db=train_snr_db[0], high_db=train_snr_db[1], kind=noise)
-            return make_train_step(network, self.optimizer, noise=added, prepare=prepare, axis_name=axis_name)(state, batch)
-
-        self._initialise = jax.jit(
-            lambda key, windows: create_state(network, self.optimizer, key, windows), compiler_options=QUICK_COMPILATION
-        )
-        self._compiled = False
-        step = train_step if steps_per_call == 1 else repeat_step(train_step)
-        predict_step = make_predict_step(network, prepare=prepare)
-        eval_step = make_eval_step(network, prepare=prepare, axis_name=axis_name)
-        if self._devices:
-            self._train = pmap_step(step, self._devices, arguments=1)
-            self._predict = pmap_predict(predict_step, self._devices)
-            self._evaluate = pmap_step(eval_step, self._devices, donate=False)
-            self._place = place_on(self._devices)
-        else:
-            self._train = jax.jit(step, donate_argnums=0)
-            self._predict = jax.jit(predict_step)
-            self._evaluate = jax.jit(eval_step)
-            self._place = dict
-
-    @property
-    def parameters(self) -> int:
-        """The number of parameters; known after the first trial or ``probe``."""
-        return self._parameters
-
-    def _create(self, data: TrialData, seed: int) -> TrainState:
-        key = jax.random.fold_in(jax.random.key(seed), KeyPurpose.TRAINING)
-        state = self._initialise(key, data.train[:1])
-        self._parameters = parameter_count(state.params)
-        if self._start is not None:
-            params = {**self._start["params"], "classifier": state.params["classifier"]}
-            # copies, for the step uses up what it is given
-            body = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), (params, self._start["batch_stats"]))
-            state = dataclasses.replace(state, params=body[0], batch_stats=body[1])
-        return replicate(state, self._devices) if self._devices else state
-
-    def _fit(self, data: TrialData, seed: int, epochs: int, checkpoints: Checkpoints | None = None) -> Iterator[Epoch]:
-        windows = data.train if self.noise else data.train_noisy
-        return fit(
-            lambda state, batch: self._train(state, batch, data.snr_db),
-            self._create(data, seed),
-            Batches(windows, data.train_labels, self.batch_size, seed=seed, devices=self._devices),
-            epochs=epochs,
-            steps_per_call=self._steps_per_call,
-            learning_rate=self.schedule,
-            validate=functools.partial(self._validate, data) if len(data.validation) else None,
-            patience=self._patience,
-            checkpoints=checkpoints,
-        )
-
-    def _validate(self, data: TrialData, state: TrainState) -> Mapping[str, Any]:
-        return evaluate(
-            self._evaluate, state, data.validation, data.validation_labels, batch_size=self.batch_size, place=self._place
-        )
+        if config.batch_size % count:
+            raise UserError(f"{count} devices do not divide the batch size {config.batch_size}: choose a multiple")
+        computed = for_platform(self.network, (self._devices or devices or jax.local_devices())[0].platform)
+        self._initialise = jax.jit(functools.partial(create_state, computed, optimizer), compiler_options=QUICK_COMPILATION)
+        self._steps = compile_steps(computed, optimizer, config.steps_per_call, self._devices)
+        self._compiled: set[Any] = set()
 
     def probe(self, data: TrialData, steps: int = 3) -> float:
-        """Compile everything and return the seconds of a whole training, measured on a few steps of it; NaN where these steps
-        diverge, which the training itself will tell."""
+        """Compile everything and return the seconds of a whole training, measured on a few steps of it. It is NaN where these
+        steps diverge, which the training itself will tell."""
         try:
             return self._probe(data, steps)
         except Diverged:
             return math.nan
-
-    def _probe(self, data: TrialData, steps: int) -> float:
-        # an epoch of the same calls as in the training, the shorter one at its end too
-        whole = steps_per_epoch(len(data.train), self.batch_size)
-        calls = min(whole, self._steps_per_call + whole % self._steps_per_call)
-        few = data._replace(
-            train=data.train[: calls * self.batch_size],
-            train_noisy=data.train_noisy[: calls * self.batch_size],
-            train_labels=data.train_labels[: calls * self.batch_size],
-        )
-        epochs = self._fit(few, seed=0, epochs=1 + steps)
-        state = next(epochs).state
-        self._predicted(state, few.test[: self.batch_size])
-        start = time.perf_counter()
-        self._predicted(state, few.test)
-        evaluation = time.perf_counter() - start
-        self._compiled = True
-        step = float(np.median([epoch.seconds / calls for epoch in epochs] or np.nan))
-        return self.steps * step + self.epochs * evaluation
 
     def run(
         self,
@@ -209,37 +168,89 @@ class Trainer:
     ) -> Result:
         """Train and test, or go on from the checkpoints of the same trial.
 
-        ``on_epoch(epoch, confusion)`` is called after every epoch with the confusion on the test windows, for curves alone:
-        what counts is the network after the last epoch, or the best on the validation windows, and nothing is chosen on the
-        test windows. With several processes only process 0 tests; on the others confusions and predictions are empty.
+        ``on_epoch(epoch, confusion)`` is called after every epoch with the confusion on the test windows, for curves alone. The
+        network that counts is that after the last epoch, or the best on the validation windows; nothing is chosen on the test
+        windows. With several processes only process 0 tests; on the others confusions and predictions are empty.
 
         Raises Diverged, CheckpointError and OSError as ``loop.fit``.
         """
-        if not self._compiled:  # or the first epoch's time would hold the compilation
+        if jax.tree.structure(self._noise(data)) not in self._compiled:  # or the first epoch's time would hold the compilation
             self.probe(data, steps=0)
         epoch = None
-        for epoch in self._fit(data, seed, self.epochs, checkpoints):
-            on_epoch(epoch, self._confusion(data.test_labels, self._predicted(epoch.state, data.test)))
+        for epoch in self._fit(data, seed, self.config.epochs, checkpoints):
+            on_epoch(epoch, self._confusion(data.test.labels, self._predicted(epoch.variables, data.test.windows)))
         assert epoch is not None, "fit yields at least one"
-        state, number = (epoch.best_state, epoch.best_epoch) if self._best else (epoch.state, epoch.number)
-        predicted = self._predicted(state, data.test)
+        best = self.config.test_network == "best"
+        variables, number = (epoch.best_variables, int(epoch.best_epoch)) if best else (epoch.variables, epoch.number)
+        predicted = self._predicted(variables, data.test.windows)
         return Result(
-            self._confusion(data.train_labels, self._predicted(state, data.train_noisy)),
-            self._confusion(data.test_labels, predicted),
-            predicted,
-            epoch.total_seconds,
-            number,
-            jax.device_get(state.variables),
-            self._logits(state, data.validation),
+            parameters=parameter_count(variables["params"]),
+            train_confusion=self._confusion(data.train.labels, self._predicted(variables, data.train_noisy)),
+            test_confusion=self._confusion(data.test.labels, predicted),
+            predicted=predicted,
+            seconds=epoch.total_seconds,
+            epoch=number,
+            network=self.network,
+            variables=jax.device_get(variables),
+            validation_logits=self._logits(variables, data.validation.windows),
         )
 
-    def _logits(self, state: TrainState, windows: np.ndarray) -> np.ndarray:
+    def _noise(self, data: TrialData) -> Noise:
+        """What every step adds: nothing where the training windows hold a fixed draw already."""
+        return Noise() if self.config.fixed_noise else data.train_noise
+
+    def _create(self, data: TrialData, seed: int) -> TrainState:
+        state = self._initialise(jax.random.fold_in(jax.random.key(seed), KeyPurpose.TRAINING), data.train.windows[:1])
+        if self._init_from is not None:
+            params = {**self._init_from["params"], "classifier": state.params["classifier"]}
+            # copies, for the step uses up what it is given
+            body = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), (params, self._init_from["batch_stats"]))
+            state = dataclasses.replace(state, params=body[0], batch_stats=body[1])
+        return replicate(state, self._devices) if self._devices else state
+
+    def _fit(self, data: TrialData, seed: int, epochs: int, checkpoints: Checkpoints | None = None) -> Iterator[Epoch]:
+        windows, config = data.train_noisy if self.config.fixed_noise else data.train.windows, self.config
+        return fit(
+            lambda state, batch: self._steps.train(state, batch, self._noise(data)),
+            self._create(data, seed),
+            Batches(windows, data.train.labels, config.batch_size, seed=seed, devices=self._devices),
+            epochs=epochs,
+            steps_per_call=config.steps_per_call,
+            learning_rate=paper_schedule(self.steps, config.learning_rate),
+            validate=functools.partial(self._validate, data) if len(data.validation.windows) else None,
+            patience=config.patience,
+            checkpoints=checkpoints,
+        )
+
+    def _validate(self, data: TrialData, state: TrainState) -> Mapping[str, Any]:
+        windows, labels, _ = data.validation
+        batch_size, place = self.config.batch_size, self._steps.place
+        return evaluate(self._steps.evaluate, state.variables, windows, labels, batch_size=batch_size, place=place)
+
+    def _probe(self, data: TrialData, steps: int) -> float:
+        # an epoch of the same calls as in the training, the shorter one at its end too
+        batch_size, steps_per_call = self.config.batch_size, self.config.steps_per_call
+        whole = steps_per_epoch(len(data.train.windows), batch_size)
+        calls = min(whole, steps_per_call + whole % steps_per_call)
+        count = calls * batch_size
+        few = data._replace(train=data.train.select(slice(count)), train_noisy=data.train_noisy[:count])
+        epochs = self._fit(few, seed=0, epochs=1 + steps)
+        variables = next(epochs).variables
+        self._predicted(variables, few.test.windows[:batch_size])
+        start = time.perf_counter()
+        self._predicted(variables, few.test.windows)
+        evaluation = time.perf_counter() - start
+        self._compiled.add(jax.tree.structure(self._noise(data)))
+        step = float(np.median([epoch.seconds / calls for epoch in epochs] or np.nan))
+        return self.steps * step + self.config.epochs * evaluation
+
+    def _logits(self, variables: Any, windows: np.ndarray) -> np.ndarray:
         if not is_main_process() or len(windows) == 0:
             return np.empty((0, self.network.classes), np.float32)
-        return predict(self._predict, state, windows, self.batch_size)
+        return predict(self._steps.predict, variables, windows, self.config.batch_size)
 
-    def _predicted(self, state: TrainState, windows: np.ndarray) -> np.ndarray:
-        return np.argmax(self._logits(state, windows), -1)
+    def _predicted(self, variables: Any, windows: np.ndarray) -> np.ndarray:
+        return np.argmax(self._logits(variables, windows), -1)
 
     def _confusion(self, labels: np.ndarray, predicted: np.ndarray) -> np.ndarray:
         return confusion_matrix(labels[: len(predicted)], predicted, self.network.classes)

@@ -7,6 +7,8 @@ from drsn_jax.training.ensembles import Ensemble as Ensemble
 from drsn_jax.training.loop import Epoch as Epoch
 from drsn_jax.training.loop import fit as fit
 from drsn_jax.training.members import Member as Member
+from drsn_jax.training.optimizers import paper_optimizer as paper_optimizer
+from drsn_jax.training.optimizers import paper_schedule as paper_schedule
 from drsn_jax.training.progress import Diverged as Diverged
 from drsn_jax.training.steps import TrainState as TrainState
 from drsn_jax.training.steps import balanced_class_weights as balanced_class_weights
@@ -14,6 +16,4 @@ from drsn_jax.training.steps import create_state as create_state
 from drsn_jax.training.steps import make_eval_step as make_eval_step
 from drsn_jax.training.steps import make_predict_step as make_predict_step
 from drsn_jax.training.steps import make_train_step as make_train_step
-from drsn_jax.training.steps import paper_optimizer as paper_optimizer
-from drsn_jax.training.steps import paper_schedule as paper_schedule
 from drsn_jax.training.steps import repeat_step as repeat_step

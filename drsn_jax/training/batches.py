@@ -16,6 +16,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from drsn_jax.core.arrays import native
 from drsn_jax.core.distributed import AXIS_NAME, Device, replicate, shares
+from drsn_jax.core.errors import UserError
 from drsn_jax.core.storage import PREFETCH, prefetch
 
 
@@ -76,7 +77,7 @@ class Batches:
         self._devices = list(devices) if devices is not None else None
         self._count, self._mine = (1, [0]) if self._devices is None else shares(self._devices)
         if batch_size % self._count:
-            raise ValueError(f"{self._count} devices do not divide the batch size {batch_size}: choose a multiple")
+            raise UserError(f"{self._count} devices do not divide the batch size {batch_size}: choose a multiple")
         home = (self._devices or jax.local_devices())[0]
         self._ahead = PREFETCH if home.platform != "cpu" or isinstance(windows, np.memmap) else 0
         self._pick = None

@@ -24,15 +24,14 @@ import safetensors.numpy
 
 from drsn_jax.core.arrays import named_leaves
 from drsn_jax.core.distributed import broadcast_from_main, is_main_process
+from drsn_jax.core.errors import UserError
 from drsn_jax.core.files import write_atomically
 
 FORMAT = "drsn_jax checkpoint 1"
-
-
 Tree = TypeVar("Tree")
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError):
     """A checkpoint that cannot be used: damaged, or of another training."""
 
 

@@ -8,10 +8,9 @@ alone.
 import copy
 import functools
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
 
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -22,82 +21,24 @@ from drsn_jax.core.distributed import Device, pmap_parts, replicate
 from drsn_jax.core.errors import UserError
 from drsn_jax.functional.signals import standardise
 from drsn_jax.nn.networks import Network, for_platform
-from drsn_jax.training.batches import Batches, epoch_order
 from drsn_jax.training.checkpoints import Checkpoints
 from drsn_jax.training.loop import Epoch, fit
 from drsn_jax.training.members import (
+    EnsembleBatches,
+    EnsembleState,
     Member,
     NoiseForms,
     Order,
     best_order,
+    filled,
     make_member_evaluation,
     make_member_step,
+    member_keys,
     over_members,
+    spread,
 )
-from drsn_jax.training.steps import QUICK_COMPILATION, KeyPurpose, Prepare, TrainState, create_state, paper_optimizer
-
-
-@flax.struct.dataclass
-class EnsembleState:
-    """The training states of all members.
-
-    Fields:
-      members: a ``TrainState`` whose arrays have an axis of members in front, or over devices ``(devices, members a device)``,
-        filled up with copies of the last member.
-      alive: whether a member still trains; it stopped where its numbers were no longer finite.
-      count: how many members there are without the copies.
-    """
-
-    members: TrainState
-    alive: jax.Array
-    count: int = flax.struct.field(pytree_node=False)
-
-    def stacked(self, tree: Any) -> Any:
-        """Return arrays of the members as ``(count, ...)``, in the order in which the members were given."""
-        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[self.alive.ndim :])[: self.count], tree)
-
-    @property
-    def variables(self) -> Any:
-        """The params and batch_stats of all members, ``(count, ...)``."""
-        return self.stacked(self.members.variables)
-
-    @property
-    def diverged(self) -> np.ndarray:
-        """Which members have stopped, or are about to, because a parameter is not finite, ``(count,)``."""
-        leaves = jax.tree.leaves(jax.device_get(self.variables))
-        finite = np.all([np.isfinite(leaf).reshape(self.count, -1).all(1) for leaf in leaves], 0)
-        return ~(np.asarray(self.stacked(self.alive)) & finite)
-
-
-class EnsembleBatches(Batches):
-    """The training set of all members: shared windows, and for every step the examples that each member takes."""
-
-    def __init__(
-        self, windows: np.ndarray, labels: np.ndarray, batch_size: int, members: Sequence[Member], shared: Any, spread: Any
-    ) -> None:
-        super().__init__(windows, labels, batch_size, on_device=False)
-        self._trained, self._shared, self._spread = members, shared, spread
-
-    @property
-    def members(self) -> int:
-        """How many trainings a step makes at once."""
-        return len(self._trained)
-
-    @property
-    def windows_per_step(self) -> int:
-        """How many windows a step takes, of all trainings together."""
-        return self.batch_size * self.members
-
-    def facts(self) -> dict[str, Any]:
-        """Return what tells this ensemble's training from others with the same arrays."""
-        members = [[m.seed, str(m.noise), m.learning_rate] for m in self._trained]
-        return {**super().facts(), "members": members}
-
-    def epoch(self, number: int, *, first_step: int = 0, steps_per_call: int = 1) -> Iterator[dict[str, Any]]:
-        """Yield the batches of epoch ``number`` from step ``first_step`` on, one step each."""
-        orders = [epoch_order(self.examples, self.batch_size, seed=m.seed, epoch=number) for m in self._trained]
-        for examples in np.stack(orders, 1)[first_step:]:
-            yield {**self._shared, "examples": self._spread(examples)}
+from drsn_jax.training.optimizers import paper_optimizer
+from drsn_jax.training.steps import QUICK_COMPILATION, KeyPurpose, Prepare, create_state
 
 
 class Ensemble:
@@ -130,14 +71,7 @@ class Ensemble:
         order: Order | None = None,
         devices: Sequence[Device] | None = None,
     ) -> None:
-        if not members:
-            raise UserError("an ensemble has at least one member, got none")
-        if epochs < 1 or batch_size < 1:
-            raise UserError(f"a training has at least one epoch and one window a step, got {epochs} and {batch_size}")
-        if examples < 1 or (devices is not None and len(devices) == 0):
-            raise UserError("an ensemble needs at least one window, and one device where devices are given")
-        if order not in (None, "vmap", "map", "unroll"):
-            raise UserError(f"unknown order {order!r}: choose vmap, map or unroll")
+        _check(members, examples, epochs, batch_size, order, devices)
         self.members, self.epochs, self.batch_size, self.examples = tuple(members), epochs, batch_size, examples
         self.steps = -(-examples // batch_size)
         self.devices = None if devices is None else list(devices)
@@ -206,11 +140,10 @@ class Ensemble:
 
     def create(self, windows: np.ndarray) -> EnsembleState:
         """Return the states of all members at their beginning; ``windows`` gives the shapes alone."""
-        members = self._filled(self.members)
-        keys = jnp.stack([jax.random.fold_in(jax.random.key(member.seed), KeyPurpose.TRAINING) for member in members])
-        state = self._initialise(keys, windows[:1])
+        members = filled(self.members, self.devices)
+        state = self._initialise(member_keys(members, KeyPurpose.TRAINING), windows[:1])
         state.opt_state.hyperparams["learning_rate"] = jnp.asarray([member.learning_rate for member in members], jnp.float32)
-        return self._spread(EnsembleState(state, jnp.ones(len(members), bool), len(self.members)))
+        return spread(EnsembleState(state, jnp.ones(len(members), bool), len(self.members)), self.devices)
 
     def _begin(self, windows: np.ndarray, labels: np.ndarray) -> tuple[EnsembleState, EnsembleBatches]:
         if len(windows) != self.examples or len(labels) != self.examples:
@@ -219,8 +152,7 @@ class Ensemble:
         shared: Any = {"windows": jnp.asarray(windows), "labels": jnp.asarray(labels)}
         shared = shared if self.devices is None else replicate(shared, self.devices)
         shared["noise"] = self._noises()
-        spread = lambda examples: self._spread(np.stack(self._filled(examples)))  # noqa: E731
-        return self.create(windows), EnsembleBatches(windows, labels, self.batch_size, self.members, shared, spread)
+        return self.create(windows), EnsembleBatches(windows, labels, self.batch_size, self.members, shared, self.devices)
 
     def _step(self, window: tuple[int, ...]) -> Callable[..., Any]:
         """The compiled step of all members for windows of that shape: ``(state, batch) -> (state, metrics)``."""
@@ -249,25 +181,26 @@ class Ensemble:
         if "validate" not in self._compiled:
             evaluation = make_member_evaluation(self.network, self._forms, self._prepare)
             self._compiled["validate"] = self._over_members(evaluation, windows.shape[1:])
-        keys = [jax.random.fold_in(jax.random.key(m.seed), KeyPurpose.VALIDATION_NOISE) for m in self._filled(self.members)]
-        own = self._spread(jnp.stack(keys)), self._noises()
+        keys = member_keys(filled(self.members, self.devices), KeyPurpose.VALIDATION_NOISE)
+        own = spread(keys, self.devices), self._noises()
         sums = _summed(self._compiled["validate"], state.members.variables, own, windows, labels, self.batch_size)
         return state.stacked(sums)
 
     def _noises(self) -> Any:
-        return self._spread(self._forms.of([member.noise for member in self._filled(self.members)]))
+        return spread(self._forms.of([member.noise for member in filled(self.members, self.devices)]), self.devices)
 
-    def _filled(self, members: Sequence[Any]) -> list[Any]:
-        """The members with copies of the last one, so that every device computes as many."""
-        count = 1 if self.devices is None else len(self.devices)
-        return [*members, *[members[-1]] * (-len(members) % count)]
 
-    def _spread(self, tree: Any) -> Any:
-        """Members ``(m, …)`` as ``(devices, m / devices, …)``."""
-        if self.devices is None:
-            return tree
-        count = len(self.devices)
-        return jax.tree.map(lambda leaf: leaf.reshape(count, -1, *leaf.shape[1:]), tree)
+def _check(
+    members: Sequence[Member], examples: int, epochs: int, batch_size: int, order: str | None, devices: Sequence[Device] | None
+) -> None:
+    if not members:
+        raise UserError("an ensemble has at least one member, got none")
+    if epochs < 1 or batch_size < 1:
+        raise UserError(f"a training has at least one epoch and one window a step, got {epochs} and {batch_size}")
+    if examples < 1 or (devices is not None and len(devices) == 0):
+        raise UserError("an ensemble needs at least one window, and one device where devices are given")
+    if order not in (None, "vmap", "map", "unroll"):
+        raise UserError(f"unknown order {order!r}: choose vmap, map or unroll")
 
 
 def _summed(

@@ -88,19 +88,17 @@ def fit(
     Args:
       step: a compiled training step, for example ``jax.jit(make_train_step(...), donate_argnums=0)``; with ``steps_per_call``
         above 1 that of ``repeat_step(make_train_step(...))``.
-      state: where to start, used up if the step donates it; with a checkpoint its shapes and its place are all that is used.
+      state: where to start, used up if the step donates it; with a checkpoint its shapes and place alone are used.
       batches: the training set.
       epochs: how often every example is seen.
       steps_per_call: steps of one call; the last call of an epoch may be shorter, and is then compiled too.
       learning_rate: the schedule, for the records alone.
-      validate: ``state -> {"loss", "correct", "count"}`` as sums over the validation set, for example by ``evaluation.evaluate``;
-        called after every epoch.
+      validate: ``state -> {"loss", "correct", "count"}``, sums over the validation set, after every epoch.
       patience: stop after so many epochs without a lower validation loss.
       checkpoints: where to go on from and to write to: whenever the last one is ``checkpoints.seconds`` old, in the middle of an
         epoch too, and after the last one. A training that had ended yields its last epoch again, for its state.
       about: what decides the training and is not seen in its arrays (noise, learning rate, data …), as JSON can hold it. It is
-        kept in the checkpoints, and a checkpoint with another ``about`` is refused. ``fit`` itself only knows the shapes, the
-        labels, the batch size and the seed.
+        kept in the checkpoints, and a checkpoint with another ``about`` is refused.
 
     The same bytes come out only with the same number of devices and the same ``steps_per_call``: others sum in another order. An
     epoch is yielded before a checkpoint covers it: a caller that is killed then may be given that epoch again.

@@ -1,23 +1,25 @@
-"""The members of an ensemble: what tells them apart, one step of one of them, and how steps are mapped over all."""
+"""The members of an ensemble: what tells them apart, their states and batches, one step of one of them, mapped over all."""
 
 import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
+from drsn_jax.core.distributed import Device
 from drsn_jax.core.errors import UserError
 from drsn_jax.functional.noise import Noise
 from drsn_jax.nn.networks import Network, blocked_layout
-from drsn_jax.training.steps import Prepare, make_eval_step, make_train_step
+from drsn_jax.training.batches import Batches, epoch_order
+from drsn_jax.training.steps import KeyPurpose, Prepare, TrainState, make_eval_step, make_train_step
 
 Order = Literal["vmap", "map", "unroll"]
-
-
 GAUSSIAN = Noise("gaussian", 0.0)
 
 
@@ -69,6 +71,92 @@ class NoiseForms:
         # bound methods, because a noise whose SNR is traced has no hash
         adding = [jax.tree.unflatten(form, [low, high][: form.num_leaves]).__call__ for form in self._forms]
         return adding[0] if len(adding) == 1 else lambda key, window: jax.lax.switch(number, adding, key, window)
+
+
+@flax.struct.dataclass
+class EnsembleState:
+    """The training states of all members.
+
+    Fields:
+      members: a ``TrainState`` whose arrays have an axis of members in front, or over devices ``(devices, members a device)``,
+        filled up with copies of the last member.
+      alive: whether a member still trains; it stopped where its numbers were no longer finite.
+      count: how many members there are without the copies.
+    """
+
+    members: TrainState
+    alive: jax.Array
+    count: int = flax.struct.field(pytree_node=False)
+
+    def stacked(self, tree: Any) -> Any:
+        """Return arrays of the members as ``(count, ...)``, in the order in which the members were given."""
+        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[self.alive.ndim :])[: self.count], tree)
+
+    @property
+    def variables(self) -> Any:
+        """The params and batch_stats of all members, ``(count, ...)``."""
+        return self.stacked(self.members.variables)
+
+    @property
+    def diverged(self) -> np.ndarray:
+        """Which members have stopped, or are about to, because a parameter is not finite, ``(count,)``."""
+        leaves = jax.tree.leaves(jax.device_get(self.variables))
+        finite = np.all([np.isfinite(leaf).reshape(self.count, -1).all(1) for leaf in leaves], 0)
+        return ~(np.asarray(self.stacked(self.alive)) & finite)
+
+
+class EnsembleBatches(Batches):
+    """The training set of all members: shared windows, and for every step the examples that each member takes."""
+
+    def __init__(
+        self,
+        windows: np.ndarray,
+        labels: np.ndarray,
+        batch_size: int,
+        members: Sequence[Member],
+        shared: Any,
+        devices: Sequence[Device] | None,
+    ) -> None:
+        super().__init__(windows, labels, batch_size, on_device=False)
+        self._trained, self._shared, self._over = members, shared, devices
+
+    @property
+    def members(self) -> int:
+        """How many trainings a step makes at once."""
+        return len(self._trained)
+
+    @property
+    def windows_per_step(self) -> int:
+        """How many windows a step takes, of all trainings together."""
+        return self.batch_size * self.members
+
+    def facts(self) -> dict[str, Any]:
+        """Return what tells this ensemble's training from others with the same arrays."""
+        members = [[m.seed, str(m.noise), m.learning_rate] for m in self._trained]
+        return {**super().facts(), "members": members}
+
+    def epoch(self, number: int, *, first_step: int = 0, steps_per_call: int = 1) -> Iterator[dict[str, Any]]:
+        """Yield the batches of epoch ``number`` from step ``first_step`` on, one step each."""
+        orders = [epoch_order(self.examples, self.batch_size, seed=m.seed, epoch=number) for m in self._trained]
+        for examples in np.stack(orders, 1)[first_step:]:
+            yield {**self._shared, "examples": spread(np.stack(filled(examples, self._over)), self._over)}
+
+
+def filled(members: Sequence[Any], devices: Sequence[Device] | None) -> list[Any]:
+    """Return the members with copies of the last one, so that every device computes as many."""
+    return [*members, *[members[-1]] * (-len(members) % len(devices or [None]))]
+
+
+def spread(tree: Any, devices: Sequence[Device] | None) -> Any:
+    """Return members ``(m, …)`` as ``(devices, m / devices, …)``."""
+    if devices is None:
+        return tree
+    return jax.tree.map(lambda leaf: leaf.reshape(len(devices), -1, *leaf.shape[1:]), tree)
+
+
+def member_keys(members: Sequence[Member], purpose: KeyPurpose) -> jax.Array:
+    """Return the key of a purpose for each member, which its seed alone decides, ``(members,)``."""
+    return jnp.stack([jax.random.fold_in(jax.random.key(member.seed), purpose) for member in members])
 
 
 def make_member_step(

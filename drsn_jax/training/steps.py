@@ -32,11 +32,7 @@ class KeyPurpose(enum.IntEnum):
 
 
 Batch = Mapping[str, ArrayLike]
-
-
 Metrics = dict[str, jax.Array]
-
-
 AddNoise = Callable[[jax.Array, jax.Array], jax.Array]  # (key, window) -> window, as ``functional.noise.Noise`` is
 Prepare = Callable[[jax.Array], jax.Array]  # window -> window
 
@@ -59,8 +55,6 @@ class TrainState:
 
 # what runs once need not be fast: the many random draws of an initialisation compile three times as quickly so
 QUICK_COMPILATION = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
-
-
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 EvalStep = Callable[..., Metrics]
 PredictStep = Callable[[Any, ArrayLike], jax.Array]
@@ -81,50 +75,6 @@ def create_state(network: Network, optimizer: optax.GradientTransformation, key:
     if isinstance(key, Tracer):
         return create(key)
     return jax.jit(create).lower(key).compile(QUICK_COMPILATION)(key)
-
-
-def paper_optimizer(
-    total_steps: int,
-    learning_rate: float = 0.1,
-    *,
-    momentum: float = 0.9,
-    weight_decay: float = 1e-4,
-) -> optax.GradientTransformation:
-    """Stochastic gradient descent as in the paper::
-
-        g ← gradient + weight_decay · w      (convolution and FC kernels only)
-        v ← momentum · v + g;   w ← w - rate · v
-
-    with the rate ``learning_rate``, a tenth of it after 40 % of ``total_steps`` and a hundredth after 80 %.
-
-    Raises ValueError if ``total_steps`` is not positive. Source: Zhao et al. 2020, section IV.
-    """
-    decay = optax.add_decayed_weights(weight_decay, mask=kernels)
-    return optax.chain(decay, optax.sgd(paper_schedule(total_steps, learning_rate), momentum=momentum))
-
-
-def paper_schedule(total_steps: int, learning_rate: float = 0.1) -> optax.Schedule:
-    """The learning rate of ``paper_optimizer`` as a function of the steps made; errors and source as there."""
-    if total_steps < 1:
-        raise ValueError(f"the schedule needs at least one step, got total_steps={total_steps}")
-    # never before the first step
-    drops = {max(1, round(total_steps * share)): 0.1 for share in (0.4, 0.8)}
-    return optax.piecewise_constant_schedule(learning_rate, drops)
-
-
-def scale_body(rate: float) -> optax.GradientTransformation:
-    """Multiplies the updates of all parameters but the classifier's by ``rate``, for fine-tuning: 0 freezes the body (its batch
-    statistics still follow the data). Chain it behind an optimizer."""
-
-    def scale(updates: Any, _: Any = None) -> Any:
-        return jax.tree.map_with_path(lambda path, u: u if path[0].key == "classifier" else rate * u, updates)
-
-    return optax.stateless(scale)
-
-
-def kernels(params: Any) -> Any:
-    """A tree like ``params`` that is True at the kernels of convolutions and FC layers, False at biases, scales and offsets."""
-    return jax.tree.map_with_path(lambda path, _: path[-1].key == "kernel", params)
 
 
 def make_train_step(

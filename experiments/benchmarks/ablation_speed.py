@@ -21,15 +21,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from drsn_jax.cli import console, run_options
+from drsn_jax.cli import checks, console, run_options
 from drsn_jax.core import runtime
+from drsn_jax.core.errors import UserError
 from drsn_jax.evaluation.noise_grids import noise_grid
-from drsn_jax.functional.noise import NOISE_KINDS, add_noise_once
+from drsn_jax.functional.noise import NOISE_KINDS, Noise, add_noise_once
 from drsn_jax.functional.signals import standardise
 from drsn_jax.nn.networks import Network, drsn_cw
 from drsn_jax.studies.runs import RunFolder
-from drsn_jax.training.ensembles import Ensemble, Member
-from drsn_jax.training.steps import TrainState, make_eval_step
+from drsn_jax.training.ensembles import Ensemble
+from drsn_jax.training.members import Member
+from drsn_jax.training.steps import make_eval_step
 
 
 @dataclass(frozen=True)
@@ -62,11 +64,9 @@ class Options:
 
 def main() -> None:
     options: Options = run_options.parse(Options, __doc__)
-    for name in ("levels", "repeats", "members", "steps", "turns"):
-        if getattr(options, name) < 1:
-            raise ValueError(f"--{name} must be at least 1, got {getattr(options, name)}")
-    if min((*options.windows, *options.batches, 2)) < 1 or options.levels > 105:
-        raise ValueError("--windows and --batches must be at least 1, and --levels at most 105")
+    checks.at_least(options, 1, "levels", "repeats", "members", "steps", "turns", "windows", "batches")
+    if options.levels > 105:
+        raise UserError(f"--levels must be at most 105, got {options.levels}")
     if not options.plain_runtime:
         runtime.prepare(devices=options.devices or runtime.cores(), dry_run=options.dry_run)
     length, units = 2048, (4, 4, 4)
@@ -127,9 +127,8 @@ def grid_ways(
 
     @functools.partial(jax.jit, static_argnames="kind")
     def cell(variables: Any, data: Any, level: jax.Array, key: jax.Array, kind: str) -> jax.Array:
-        state = TrainState(variables["params"], variables["batch_stats"], (), jnp.zeros((), jnp.int32), key)
         batch = {"windows": add_noise_once(key, data[0], level, kind), "labels": data[1], "weights": data[2]}
-        return make_eval_step(network, prepare=standardise)(state, batch)[1]["confusion"]
+        return make_eval_step(network, prepare=standardise)(variables, batch)["confusion"]
 
     def loop() -> np.ndarray:
         keys = [jax.random.fold_in(key, r) for r in range(options.repeats)]
@@ -146,14 +145,14 @@ def ensemble_ways(
     options: Options, network: Network, windows: np.ndarray, labels: np.ndarray, batch: int
 ) -> tuple[int, dict[str, Callable[[], Any]]]:
     """An epoch of all members at once, and of one after another; ArithmeticError where they disagree."""
-    members = [Member(seed, NOISE_KINDS[0], 0.0) for seed in range(options.members)]
+    members = [Member(seed, Noise(NOISE_KINDS[0], 0.0)) for seed in range(options.members)]
     devices = jax.local_devices()[: options.devices]
     make = functools.partial(Ensemble, network, examples=len(windows), epochs=1, batch_size=batch)
     whole = make(members, devices=devices if len(devices) > 1 else None)
     first = make(members[:1], order="unroll")
     each = [first.with_members([member]) for member in members]
-    together = lambda: next(iter(whole.run(windows, labels))).loss  # noqa: E731
-    loop = lambda: np.concatenate([next(iter(one.run(windows, labels))).loss for one in each])  # noqa: E731
+    together = lambda: next(iter(whole.fit(windows, labels))).loss  # noqa: E731
+    loop = lambda: np.concatenate([next(iter(one.fit(windows, labels))).loss for one in each])  # noqa: E731
     if not np.allclose(together(), loop(), rtol=1e-2):
         raise ArithmeticError("the ensemble and the members alone disagree")
     return len(windows) * len(members), {"ensemble": together, "one after another": loop}

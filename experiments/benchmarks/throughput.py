@@ -28,8 +28,9 @@ from typing import Any, Literal
 from bench import given, measuring, report, roofline
 from bench.cases import Case
 
-from drsn_jax.cli import console, run_options
+from drsn_jax.cli import checks, console, run_options
 from drsn_jax.core import runtime
+from drsn_jax.core.errors import UserError
 from drsn_jax.studies.runs import RunFolder
 
 NetworkName = Literal["drsn_cw", "drsn_cs", "resnet"]
@@ -68,17 +69,14 @@ class Options:
 
 
 def check(options: Options) -> None:
-    """ValueError for options that cannot be run."""
-    for name in ("networks", "sizes", "settings", "train_batches", "batches"):
-        chosen = getattr(options, name)
-        if len(set(chosen)) < len(chosen) or (not chosen and "batches" not in name):
-            raise ValueError(f"--{name.replace('_', '-')} needs different values, at least one, got {list(chosen)}")
-    if min(*options.train_batches, *options.batches, options.turns, 2) < 1:
-        raise ValueError("--turns and all batch sizes must be at least 1")
+    """Refuse options that are out of range; raises UserError."""
+    checks.different(options, "networks", "sizes", "settings")
+    checks.different(options, "train_batches", "batches", empty=True)
+    checks.at_least(options, 1, "turns", "train_batches", "batches")
     if min(options.train_batches, default=2) < 2:
-        raise ValueError("--train-batches must be at least 2: batch statistics of one window have no variance")
+        raise UserError("--train-batches must be at least 2: batch statistics of one window have no variance")
     if options.threads is not None and not 1 <= options.threads <= runtime.cores():
-        raise ValueError(f"--threads must be from 1 to {runtime.cores()}, the cores there are, got {options.threads}")
+        raise UserError(f"--threads must be from 1 to {runtime.cores()}, the cores there are, got {options.threads}")
 
 
 def shorten(options: Options) -> Options:

@@ -8,12 +8,23 @@ import numpy as np
 import pytest
 import tiny
 
-from drsn_jax.core.distributed import AXIS_NAME, choose_devices, place_on, pmap_predict, pmap_step, replicate, shard, shares
+from drsn_jax.core.distributed import (
+    AXIS_NAME,
+    choose_devices,
+    place_on,
+    pmap_evaluate,
+    pmap_predict,
+    pmap_step,
+    replicate,
+    shard,
+    shares,
+)
 from drsn_jax.evaluation.prediction import evaluate
 from drsn_jax.functional import signals
 from drsn_jax.functional.noise import add_noise
 from drsn_jax.nn.layers import BatchNorm
-from drsn_jax.training.steps import create_state, make_eval_step, make_predict_step, make_train_step, paper_optimizer
+from drsn_jax.training.optimizers import paper_optimizer
+from drsn_jax.training.steps import create_state, make_eval_step, make_predict_step, make_train_step
 
 # float32: means over shards are rounded in another order, and three steps of training amplify it
 TOLERANCE = 1e-4
@@ -170,9 +181,9 @@ def test_padded_evaluation_gives_the_sums_of_one_device():
     windows, labels = tiny.tones(13, 4)
     state, devices = new_state(), choose_devices(8)
     make = functools.partial(make_eval_step, tiny.network, prepare=signals.standardise)
-    one = evaluate(jax.jit(make()), state, windows, labels, batch_size=8)
-    step = pmap_step(make(axis_name=AXIS_NAME), devices, donate=False)
-    eight = evaluate(step, replicate(state, devices), windows, labels, batch_size=16, place=place_on(devices))
+    one = evaluate(jax.jit(make()), state.variables, windows, labels, batch_size=8)
+    step = pmap_evaluate(make(axis_name=AXIS_NAME), devices)
+    eight = evaluate(step, replicate(state.variables, devices), windows, labels, batch_size=16, place=place_on(devices))
     assert one["count"] == eight["count"] == 13
     np.testing.assert_array_equal(eight["confusion"], one["confusion"])
     np.testing.assert_array_equal(eight["correct"], one["correct"])
@@ -184,11 +195,12 @@ def test_predictions_come_in_order():
     state, devices = new_state(), choose_devices(8)
     step = make_predict_step(tiny.network, prepare=signals.standardise)
     predict = pmap_predict(step, devices)
-    logits = predict(replicate(state, devices), windows)
+    variables = replicate(state.variables, devices)
+    logits = predict(variables, windows)
     assert logits.shape == (16, tiny.CLASSES)
-    np.testing.assert_allclose(logits, jax.jit(step)(state, windows), atol=1e-5)
+    np.testing.assert_allclose(logits, jax.jit(step)(state.variables, windows), atol=1e-5)
     with pytest.raises(ValueError, match="a batch of 12 cannot be spread evenly over 8 devices"):
-        predict(replicate(state, devices), windows[:12])
+        predict(variables, windows[:12])
 
 
 # --- devices

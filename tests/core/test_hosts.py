@@ -85,7 +85,8 @@ def server() -> Iterator[Server]:
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": os.environ["XLA_FLAGS"],
         "JAX_NUM_CPU_DEVICES": "2",
-        # JAX keeps what process 0 compiles and none of it serves the other, for which gloo waits 30 seconds: so both compile all
+        # JAX keeps what process 0 compiles, and none of it serves the other, for which gloo waits 30 seconds and no longer: so
+        # both compile everything
         "JAX_ENABLE_COMPILATION_CACHE": "false",
     }
     with Server(environment) as running:

@@ -61,17 +61,19 @@ def test_a_run_in_files_is_that_in_memory(tmp_path, request, rate):
     assert fingerprint(far_recordings) == fingerprint(recordings)
     for near, apart in ((fold, far_fold), (data, far)):
         for name in ("train", "test", "validation"):
-            assert in_file(getattr(apart, name)), name
-            np.testing.assert_allclose(getattr(apart, name), getattr(near, name), atol=ROUNDING)
-            np.testing.assert_array_equal(getattr(apart, f"{name}_labels"), getattr(near, f"{name}_labels"))
+            near_side, far_side = getattr(near, name), getattr(apart, name)
+            assert in_file(far_side.windows), name
+            np.testing.assert_allclose(far_side.windows, near_side.windows, atol=ROUNDING)
+            np.testing.assert_array_equal(far_side.labels, near_side.labels)
     assert in_file(far.train_noisy)
     np.testing.assert_allclose(far.train_noisy, data.train_noisy, atol=ROUNDING)
-    np.testing.assert_allclose(standardised(far.test), standardised(data.test), atol=ROUNDING)
-    np.testing.assert_allclose(spectrum_features(far.test), spectrum_features(data.test), atol=1e-3)
+    np.testing.assert_allclose(standardised(far.test.windows), standardised(data.test.windows), atol=ROUNDING)
+    features, far_features = (spectrum_features(trial.test.windows) for trial in (data, far))
+    np.testing.assert_allclose(far_features, features, atol=1e-3)
     few = few_windows(far_fold, 3, seed=0)
-    assert not in_file(few.train), "few windows need no file"
-    np.testing.assert_allclose(few.train, few_windows(fold, 3, seed=0).train, atol=ROUNDING)
-    near, apart = (next(Batches(one.train, one.train_labels, 8).epoch(0)) for one in (data, far))
+    assert not in_file(few.train.windows), "few windows need no file"
+    np.testing.assert_allclose(few.train.windows, few_windows(fold, 3, seed=0).train.windows, atol=ROUNDING)
+    near, apart = (next(Batches(trial.train.windows, trial.train.labels, 8).epoch(0)) for trial in (data, far))
     np.testing.assert_allclose(near["windows"], apart["windows"], atol=ROUNDING)
 
 
@@ -80,7 +82,7 @@ def test_memory_is_used_as_long_as_there_is_some(tmp_path, monkeypatch):
     for name in "abc":
         (tmp_path / name).mkdir()
         np.save(tmp_path / name / "x.npy", np.random.default_rng(0).normal(size=1000))
-    monkeypatch.setattr(storage, "limit", lambda: 8500)
+    monkeypatch.setattr("drsn_jax.data.recordings.limit", lambda: 8500)
     found = read_folder(tmp_path, sampling_rate=RATE)
     assert [in_file(r.signal) for r in found] == [False, False, True]
     np.testing.assert_array_equal(found[2].signal, found[0].signal)

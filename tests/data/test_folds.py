@@ -9,7 +9,8 @@ import pytest
 
 from drsn_jax.data.formats.channels import RecordingError
 from drsn_jax.data.recordings import Recording
-from drsn_jax.data.splits import SPLITS, Segment, hold_out, strictest_split
+from drsn_jax.data.split_choice import SPLITS, strictest_split
+from drsn_jax.data.splits import Segment, hold_out
 from drsn_jax.data.windows import few_windows, make_folds, remove_means
 
 LENGTH = 32
@@ -33,14 +34,14 @@ def cut(recordings, split, **changed):
     return [fold() for fold in make_folds(recordings, split, **options)]
 
 
-def places(recordings, windows):
-    """(recording, start) of each window, found by its samples."""
+def places(recordings, side):
+    """(recording, start) of each window of a side, found by its samples."""
     known = {}
     for i, recording in enumerate(recordings):
         for start in range(len(recording.signal) - LENGTH + 1):
             part = recording.signal[start : start + LENGTH, 0].astype(float)
             known[tuple(np.round(np.diff(part[:6]), 3))] = (i, start)
-    return [known[tuple(np.round(np.diff(window[:6, 0].astype(float)), 3))] for window in windows]
+    return [known[tuple(np.round(np.diff(window[:6, 0].astype(float)), 3))] for window in side.windows]
 
 
 @pytest.mark.parametrize("split", SPLITS)
@@ -49,22 +50,23 @@ def test_every_split_gives_windows_without_mean_and_with_their_labels(recordings
     assert len(folds) == (2 if split == "condition" else 3)
     assert [fold.name for fold in folds] == (list(CONDITIONS) if split == "condition" else ["0", "1", "2"])
     for fold in folds:
-        for windows, labels in ((fold.train, fold.train_labels), (fold.test, fold.test_labels)):
+        for side in (fold.train, fold.test):
+            windows, labels = side.windows, side.labels
             assert windows.shape == (len(labels), LENGTH, 1)
             assert windows.dtype == np.float32
             assert labels.dtype == np.int32
             assert np.abs(windows.mean(1)).max() < 1e-5
             assert windows.std() == pytest.approx(1, rel=0.1)
-            expected = ["ab".index(recordings[i].label) for i, _ in places(recordings, windows)]
-            np.testing.assert_array_equal(labels, expected)
-        np.testing.assert_array_equal(fold.test_recordings, [i for i, _ in places(recordings, fold.test)])
+            indices = [i for i, _ in places(recordings, side)]
+            np.testing.assert_array_equal(labels, ["ab".index(recordings[i].label) for i in indices])
+            np.testing.assert_array_equal(side.recordings, indices)
 
 
 @pytest.mark.parametrize(("split", "by"), [("condition", "condition"), ("group", "group"), ("recording", "name")])
 def test_one_condition_part_or_recording_is_on_one_side(recordings, split, by):
     tested = []
     for fold in cut(recordings, split):
-        sides = [{getattr(recordings[i], by) for i, _ in places(recordings, windows)} for windows in (fold.train, fold.test)]
+        sides = [{getattr(recordings[i], by) for i, _ in places(recordings, side)} for side in (fold.train, fold.test)]
         assert not sides[0] & sides[1]
         assert sides[0] | sides[1] == {getattr(recording, by) for recording in recordings}
         tested += sides[1]
@@ -75,7 +77,7 @@ def test_one_condition_part_or_recording_is_on_one_side(recordings, split, by):
 
 def test_stretches_of_time_keep_a_windows_length_apart(recordings):
     for fold in cut(recordings, "time"):
-        train, test = (set(places(recordings, windows)) for windows in (fold.train, fold.test))
+        train, test = (set(places(recordings, side)) for side in (fold.train, fold.test))
         assert {i for i, _ in train} == {i for i, _ in test} == set(range(len(recordings)))
         for i, start in test:
             for other, begin in train:
@@ -89,18 +91,18 @@ def test_random_windows_are_tested_once(recordings):
     starts = range(0, 320 - LENGTH + 1, 16)
     assert sorted(tested) == sorted(itertools.product(range(len(recordings)), starts))
     for fold in folds:
-        assert len(fold.train) + len(fold.test) == len(tested)
+        assert len(fold.train.windows) + len(fold.test.windows) == len(tested)
         assert not set(places(recordings, fold.train)) & set(places(recordings, fold.test))
     again, other = cut(recordings, "random-windows"), cut(recordings, "random-windows", seed=1)
-    np.testing.assert_array_equal(folds[0].test, again[0].test)
-    assert not np.array_equal(folds[0].test, other[0].test)
+    np.testing.assert_array_equal(folds[0].test.windows, again[0].test.windows)
+    assert not np.array_equal(folds[0].test.windows, other[0].test.windows)
 
 
 def test_test_windows_do_not_overlap_and_training_windows_have_their_stride(recordings):
     (fold,) = cut(recordings, "condition", test_condition="fast", train_stride=8)
     assert fold.name == "fast"
-    for windows, stride, condition in ((fold.train, 8, "slow"), (fold.test, LENGTH, "fast")):
-        found = places(recordings, windows)
+    for side, stride, condition in ((fold.train, 8, "slow"), (fold.test, LENGTH, "fast")):
+        found = places(recordings, side)
         assert {recordings[i].condition for i, _ in found} == {condition}
         starts = [start for i, start in found if i == found[0][0]]
         assert starts == list(range(0, 320 - LENGTH + 1, stride))
@@ -149,18 +151,19 @@ def test_an_unknown_test_condition_is_refused(recordings):
 def test_validation_is_held_out_of_the_training_side(recordings, split):
     """No sample of a validation window is in a training or test window, a window's length lies between; the test stays."""
     for fold, usual in zip(cut(recordings, split, validation=0.2), cut(recordings, split), strict=True):
-        np.testing.assert_array_equal(fold.test, usual.test)
-        assert fold.validation.shape == (len(fold.validation_labels), LENGTH, 1)
-        assert fold.validation.dtype == np.float32
-        assert np.abs(fold.validation.mean(1)).max() < 1e-5
+        np.testing.assert_array_equal(fold.test.windows, usual.test.windows)
+        assert fold.validation.windows.shape == (len(fold.validation.labels), LENGTH, 1)
+        assert fold.validation.windows.dtype == np.float32
+        assert np.abs(fold.validation.windows.mean(1)).max() < 1e-5
         apart = places(recordings, fold.validation)
-        np.testing.assert_array_equal(fold.validation_labels, ["ab".index(recordings[i].label) for i, _ in apart])
-        assert set(fold.validation_labels) == {0, 1}
+        np.testing.assert_array_equal(fold.validation.labels, ["ab".index(recordings[i].label) for i, _ in apart])
+        np.testing.assert_array_equal(fold.validation.recordings, [i for i, _ in apart])
+        assert set(fold.validation.labels) == {0, 1}
         train, test = places(recordings, fold.train), places(recordings, fold.test)
         assert set(train) < set(places(recordings, usual.train))
         if split == "random-windows":  # which leaks: only the windows themselves are apart
             assert not {*apart} & {*train, *test}
-            assert len(apart) == -(-len(usual.train) // 5)
+            assert len(apart) == -(-len(usual.train.windows) // 5)
             continue
         assert {i for i, _ in apart} == {i for i, _ in train}
         for i, start in apart:
@@ -173,7 +176,7 @@ def test_the_share_is_of_each_recording_and_in_whole_windows(recordings):
     for share, windows in ((0.01, 1), (0.2, 2), (0.3, 3)):
         (fold, *_) = cut(recordings, "recording", validation=share)
         trained = {i for i, _ in places(recordings, fold.train)}
-        assert len(fold.validation) == windows * len(trained)
+        assert len(fold.validation.windows) == windows * len(trained)
         assert max(start for _, start in places(recordings, fold.validation)) == 320 - LENGTH
 
 
@@ -186,7 +189,7 @@ def test_segments_that_are_not_the_longest_are_trained_on():
 
 def test_without_a_share_nothing_is_held_out(recordings):
     for fold in cut(recordings, "group"):
-        assert len(fold.validation) == len(fold.validation_labels) == 0
+        assert len(fold.validation.windows) == len(fold.validation.labels) == 0
 
 
 @pytest.mark.parametrize("split", ["recording", "random-windows"])
@@ -207,15 +210,16 @@ def test_few_training_windows_of_each_class(recordings):
     (fold, *_) = cut(recordings, "recording", validation=0.2)
     for per_class in (3, 10_000):
         few = few_windows(fold, per_class, seed=1)
-        counts = np.minimum(np.bincount(fold.train_labels), per_class)
-        np.testing.assert_array_equal(np.bincount(few.train_labels), counts)
+        counts = np.minimum(np.bincount(fold.train.labels), per_class)
+        np.testing.assert_array_equal(np.bincount(few.train.labels), counts)
         assert set(places(recordings, few.train)) <= set(places(recordings, fold.train))
         labels = ["ab".index(recordings[i].label) for i, _ in places(recordings, few.train)]
-        np.testing.assert_array_equal(few.train_labels, labels)
-        np.testing.assert_array_equal(few.test, fold.test)
-        np.testing.assert_array_equal(few.validation, fold.validation)
-    assert not np.array_equal(few_windows(fold, 3, seed=1).train, few_windows(fold, 3, seed=2).train)
-    np.testing.assert_array_equal(few_windows(fold, 3, seed=1).train, few_windows(fold, 3, seed=1).train)
+        np.testing.assert_array_equal(few.train.labels, labels)
+        np.testing.assert_array_equal(few.test.windows, fold.test.windows)
+        np.testing.assert_array_equal(few.validation.windows, fold.validation.windows)
+    first, again, other = (few_windows(fold, 3, seed=seed).train.windows for seed in (1, 1, 2))
+    assert not np.array_equal(first, other)
+    np.testing.assert_array_equal(first, again)
 
 
 def test_the_strictest_split_that_is_possible(recordings):

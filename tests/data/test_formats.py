@@ -19,6 +19,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drsn_jax.core.errors import MissingExtra
 from drsn_jax.data.formats.channels import RecordingError
 from drsn_jax.data.formats.open_signal import READERS, open_signal
 from drsn_jax.data.recordings import Recording, fingerprint, read_file, read_folder, read_recordings
@@ -728,7 +729,8 @@ def test_long_text_is_read_whole(tmp_path):
 )
 def test_without_its_library_the_extra_is_named(files, monkeypatch, kind, name):
     monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(ImportError, match=rf"needs {name.partition('.')[0]}: pip install 'drsn-jax\[experiments\]'"):
+    extra = "parquet" if kind == "parquet" else "experiments"
+    with pytest.raises(MissingExtra, match=rf"needs {name.partition('.')[0]}: pip install 'drsn-jax\[{extra}\]'"):
         open_signal(files[kind], KINDS[kind][2])
 
 

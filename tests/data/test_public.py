@@ -15,7 +15,7 @@ from drsn_jax.cli import data_options
 from drsn_jax.data.formats.channels import RecordingError
 from drsn_jax.data.public import read_public
 from drsn_jax.data.recordings import check_recordings, read_recordings
-from drsn_jax.data.splits import strictest_split
+from drsn_jax.data.split_choice import strictest_split
 from drsn_jax.data.windows import make_folds
 
 package = importlib.import_module("bearing_datasets")
@@ -199,10 +199,10 @@ def test_a_bearing_is_on_one_side(root):
     assert "(2 folds, not 5)" in choice.notice
     for cut in make_folds(recordings, choice.split, window_length=64, train_stride=64, folds=choice.folds):
         fold = cut()
-        tested = {recordings[i].group for i in fold.test_recordings}
+        tested = {recordings[i].group for i in fold.test.recordings}
         train = {r.group for r in recordings} - tested
         assert len(tested) == len(train) == 3
-        assert len(fold.train) == 4 * 6  # no window of a tested bearing is left for training
+        assert len(fold.train.windows) == 4 * 6  # no window of a tested bearing is left for training
 
 
 def test_without_two_bearings_a_class_the_user_is_told(root):
@@ -367,10 +367,10 @@ def test_scripts_keep_a_bearing_on_one_side(options, capsys):
     assert "no physical part is on both sides" in capsys.readouterr().out
     assert data_options.protocol(settled) == ("group", "by group")
     (cut,) = data_options.cut_folds(settled, recordings)
-    tested = {recordings[i].group for i in cut().test_recordings}
+    tested = {recordings[i].group for i in cut().test.recordings}
     assert len(tested) == 3
     # of 300 samples, six recordings on either side: windows of 64, in training overlapping by half, the last one held out
-    assert (len(cut().test), len(cut().train), len(cut().validation)) == (24, 24, 6)
+    assert (len(cut().test.windows), len(cut().train.windows), len(cut().validation.windows)) == (24, 24, 6)
     chosen = dataclasses.replace(options, test_condition="0 kN")
     assert data_options.settle_split(chosen, recordings) == chosen
     assert data_options.settle_split(data_options.DataOptions(), recordings) == data_options.DataOptions()

@@ -111,7 +111,7 @@ def test_files_that_are_broken_do_not_stop_the_others(call, model, tmp_path):
         ((), "name at least one file"),
         (("x.wav",), "holds no model"),
         (("-", "x.wav"), "- goes alone"),
-        (("x.wav", "--sampling-rate", "0"), "--sampling-rate is a positive number of Hz, got 0.0"),
+        (("x.wav", "--sampling-rate", "0"), "--sampling-rate must be a positive number of Hz, got 0.0"),
         (("x.wav", "--sampling-rate", "nan"), "--sampling-rate"),
         (("-", "--plot", "pictures"), "--plot and --channel go with files"),
         (("x.wav", "--dry-run"), "--dry-run makes a model and files of its own"),
@@ -121,6 +121,21 @@ def test_what_cannot_be_asked(call, model, tmp_path, arguments, message):
     code, lines = call(tmp_path if message == "holds no model" else model, *arguments)
     assert str(code).startswith("error: ")
     assert message in str(code)
+    assert lines == []
+
+
+def test_a_fault_of_the_program_is_no_error_of_a_file(call, script, model, tmp_path, monkeypatch):
+    np.save(tmp_path / "a.npy", tone())
+
+    def planted(*arguments):
+        raise ValueError("planted")
+
+    monkeypatch.setattr(script, "diagnose_parts", planted)
+    code, lines = call(model, tmp_path / "a.npy", "--sampling-rate", RATE)
+    first, *rest = str(code).splitlines()
+    assert first.startswith("fault: ValueError inside the program")
+    assert rest[0] == "Traceback (most recent call last):"
+    assert rest[-1] == "ValueError: planted"
     assert lines == []
 
 

@@ -20,7 +20,8 @@ from drsn_jax.cli import console
 from drsn_jax.core import runtime
 from drsn_jax.nn.networks import Network
 from drsn_jax.studies.runs import read_rows
-from drsn_jax.training.steps import create_state, make_train_step, paper_optimizer
+from drsn_jax.training.optimizers import paper_optimizer
+from drsn_jax.training.steps import create_state, make_train_step
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "benchmarks" / "throughput.py"
 SHORT = Case("paper", "drsn_cw", "train", 4, short=True)
@@ -188,7 +189,7 @@ def call(script, monkeypatch, *arguments):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--turns", "0"), "--turns and all batch sizes must be at least 1"),
+        (("--turns", "0"), "--turns must be at least 1, got 0"),
         (("--train-batches", "1"), "--train-batches must be at least 2"),
         (("--sizes", "paper", "paper"), "--sizes needs different values"),
         (("--threads", "1000"), "--threads must be from 1 to"),

@@ -221,7 +221,7 @@ def test_images_train_on_a_cpu_by_the_modules_with_staged_norms(x64):
         return str(jax.make_jaxpr(apply)(variables, x)).count("optimization_barrier")
 
     assert stages(network) > 0
-    others = ({"implementation": "modules"}, {"implementation": "blocked"}, {"platform": None})
+    others: Any = ({"implementation": "modules"}, {"implementation": "blocked"}, {"platform": None})
     assert [stages(network.clone(**fields)) for fields in others] == [0, 0, 0]
     assert stages(network.clone(norm=OwnNorm)) == 0
 

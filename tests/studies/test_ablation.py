@@ -14,21 +14,24 @@ from drsn_jax.cli import console
 from drsn_jax.evaluation.inspection import thresholds
 from drsn_jax.evaluation.metrics import Interval
 from drsn_jax.evaluation.noise_grids import NoiseGrid
-from drsn_jax.functional.noise import add_noise_once
-from drsn_jax.functional.signals import standardise
+from drsn_jax.functional.noise import Noise, add_noise_once
 from drsn_jax.studies.ablation import Ablation, grid_rows
 from drsn_jax.studies.ablation_figures import draw_all
-from drsn_jax.studies.ablation_plan import Training, build, level_name, plan
+from drsn_jax.studies.ablation_plan import Training, build, plan
 from drsn_jax.studies.ablation_report import compare, sentences, verdict, write_report
-from drsn_jax.studies.runs import RunFolder, read_rows
-from drsn_jax.training.ensembles import Member
+from drsn_jax.studies.runs import RunFolder, read_metrics, read_rows
+from drsn_jax.training import ensembles
+from drsn_jax.training.members import Member
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "noise_ablation.py"
 LEVELS = (-5.0, 5.0, math.inf)
 
 
+SIZE = {"widths": (4, 8), "units": (1, 1)}  # in blocks, so that members are mapped and compiled once
+
+
 def names(trainings):
-    return [(t.rule, t.member.noise, level_name(t.member.snr_db), t.member.seed) for t in trainings]
+    return [tuple(training.columns.values()) for training in trainings]
 
 
 def test_a_training_that_answers_two_questions_is_made_once():
@@ -38,14 +41,14 @@ def test_a_training_that_answers_two_questions_is_made_once():
         ("soft", "gaussian", "5", 0),
         ("soft", "pink", "-5", 0),
         ("soft", "pink", "5", 0),
-        ("soft", "gaussian", "inf", 0),
+        ("soft", "none", "inf", 0),
         ("soft", "gaussian", "-5..5", 0),
         ("soft", "pink", "-5..5", 0),
         ("none", "gaussian", "-5", 0),
     ]
     assert len(plan(["gaussian"], [0.0], rules=(), rule_levels=(), seeds=(3, 4))) == 2
     clean = names(plan(["gaussian", "pink"], [math.inf], rules=(), rule_levels=()))
-    assert clean == [("soft", "gaussian", "inf", 0)], "without noise there is one kind"
+    assert clean == [("soft", "none", "inf", 0)], "without noise there is one kind"
     for wrong in (([], [0.0]), (["pink"], [])):
         with pytest.raises(ValueError, match="kinds of noise, levels and seeds"):
             plan(*wrong, rules=(), rule_levels=())
@@ -55,7 +58,7 @@ def test_a_training_that_answers_two_questions_is_made_once():
 def run(tmp_path_factory):
     """A run of two kinds, interrupted after its first rule and continued."""
     folder = RunFolder(tmp_path_factory.mktemp("runs") / "run", {"x": 1})
-    study = Ablation(3, ("gaussian", "pink"), LEVELS, epochs=1, batch_size=8, units=(1, 1, 1), repeats=2)
+    study = Ablation(3, ("gaussian", "pink"), LEVELS, epochs=1, batch_size=8, size=SIZE, repeats=2)
     trainings = plan(study.kinds, [-5.0, 5.0], rules=("none", "soft"), rule_levels=(-5.0,))
     expected = list(study.estimate(trainings, tiny.fold(), folder))
     assert len(expected) == 2, "one for each rule"
@@ -81,17 +84,17 @@ def test_every_training_has_a_row_for_every_test(run):
     assert {row["train_noise"] for row in rows if row["train_snr_db"] == "inf"} == {"none"}
     assert len(told) == len(trainings)
     thresholds = read_rows(folder / "thresholds.csv")
-    assert len(thresholds) == (len(trainings) - 1) * len(LEVELS) * 3, "a network without thresholds has none"
+    assert len(thresholds) == (len(trainings) - 1) * len(LEVELS) * 2, "a network without thresholds has none"
     study = Ablation(3, ("gaussian", "pink"), LEVELS)
     with np.load(folder / "shrinkage.npz") as kept:
-        np.testing.assert_allclose(kept["window"], study._noisy(tiny.fold(), 1, -5.0)[0], atol=1e-6)
+        np.testing.assert_allclose(kept["window"], study.noisy_windows(tiny.fold(), 1, -5.0)[0], atol=1e-6)
 
 
 def test_rows_hold_the_means_of_their_cells():
     rng = np.random.default_rng(0)
     accuracy, loss, concentration = rng.uniform(size=(3, 2, 3, 4))
     confusion = np.full((2, 3, 4, 2, 2), 5)
-    training = Training("soft", Member(2, "pink", -5.0))
+    training = Training("soft", Member(2, Noise("pink", -5.0)))
     rows = list(grid_rows(training, NoiseGrid(("pink", "gaussian"), LEVELS, accuracy, loss, concentration, confusion)))
     assert [(row["test_noise"], row["test_snr_db"]) for row in rows] == [(k, s) for k in ("pink", "gaussian") for s in LEVELS]
     for name, values in (("accuracy", accuracy), ("loss", loss), ("concentration", concentration)):
@@ -100,13 +103,13 @@ def test_rows_hold_the_means_of_their_cells():
 
 
 def test_thresholds_are_those_of_windows_as_the_test_meets_them():
-    study = Ablation(3, ("pink", "gaussian"), LEVELS, epochs=1, units=(1, 1, 1), repeats=2, seed=4)
-    fold, network = tiny.fold(test=30), build("soft", 3, (1, 1, 1))
-    variables = network.init(jax.random.key(0), fold.test[:1], train=False)
+    study = Ablation(3, ("pink", "gaussian"), LEVELS, epochs=1, size=SIZE, repeats=2, seed=4)
+    fold, network = tiny.fold(test=30), build("soft", 3, **SIZE)
+    variables = network.init(jax.random.key(0), fold.test.windows[:1], train=False)
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(4), 1), 0)  # as the first repeat of the grid
-    noisy = np.asarray(jax.vmap(standardise)(add_noise_once(key, fold.test, 5.0, "pink")))
-    np.testing.assert_allclose(study._noisy(fold, 3, 5.0), noisy[[0, 14, 29]], atol=1e-5)
-    rows = list(study._threshold_rows(network, variables, fold, Training("soft", Member(0, "pink", 0.0))))
+    noisy = np.asarray(add_noise_once(key, fold.test.windows, 5.0, "pink"))
+    np.testing.assert_allclose(study.noisy_windows(fold, 3, 5.0), noisy[[0, 14, 29]], atol=1e-5)
+    rows = list(study.threshold_rows(Training("soft", Member(0, Noise("pink", 0.0))), network, variables, fold))
     at_5 = [row for row in rows if row["test_snr_db"] == 5.0]
     for row, unit in zip(at_5, thresholds(network, variables, noisy), strict=True):
         expected = [unit.alpha.mean(), unit.zeros.mean(), unit.collapsed]
@@ -192,7 +195,7 @@ def test_what_is_said_of_thresholds(tmp_path, zeros, word):
 
 
 def test_levels_keep_their_digits_and_clean_rules_are_compared(tmp_path):
-    level = level_name(3.3333333)
+    level = Noise("pink", 3.3333333).level
     rows = [["soft", "pink", level, 0, test, 3.3333333, 1000, 0.9] for test in ("pink", "gaussian")]
     rows += [["none", "pink", level, 0, test, 3.3333333, 1000, 0.7] for test in ("pink", "gaussian")]
     rows += [[rule, "none", "inf", 0, "pink", math.inf, 1000, a] for rule, a in (("soft", 0.8), ("none", 0.5))]
@@ -200,7 +203,6 @@ def test_levels_keep_their_digits_and_clean_rules_are_compared(tmp_path):
     first, second = sentences(tmp_path)["rules"]
     assert "(90.0 %) is 20.0 points" in first
     assert second.startswith("Trained and tested clean, the rule soft (80.0 %) is 30.0 points")
-    assert level_name((-5.0, 0.1)) == "-5..0.1"
 
 
 def test_several_seeds_give_the_interval_over_them():
@@ -219,20 +221,58 @@ def test_several_seeds_give_the_interval_over_them():
     np.testing.assert_allclose(found, (0, 196 * math.sqrt(2 * 0.09 / 10)), atol=1e-9)
 
 
-def test_a_training_that_diverges_has_no_rows(tmp_path):
+def test_a_training_that_diverges_has_no_rows_and_an_interrupted_rule_goes_on(tmp_path):
+    """Interrupted while its second epoch was logged; validation losses stand in metrics.jsonl, every epoch once."""
     folder = RunFolder(tmp_path / "run", {})
-    study = Ablation(3, ("gaussian",), (0.0,), epochs=1, batch_size=8, units=(1, 1, 1), repeats=1)
-    trainings = [Training("soft", Member(0, "gaussian", 0.0, rate)) for rate in (0.1, 1e20)]
-    first, second = study.run([trainings[0], Training("soft", Member(1, "gaussian", 0.0, 1e20))], tiny.fold(), folder)
+    study = Ablation(3, ("gaussian",), (0.0,), epochs=2, batch_size=8, size=SIZE, repeats=1, checkpoint_seconds=0.0)
+    trainings = [Training("soft", Member(seed, Noise("gaussian", 0.0), rate)) for seed, rate in ((0, 0.1), (1, 1e20))]
+    fold = tiny.fold()._replace(validation=tiny.side(8, 5))
+
+    class Stop(Exception):
+        pass
+
+    def stop(rule, epoch, members):
+        if epoch.number == 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        list(study.run(trainings, fold, folder, stop))
+    assert len(list((folder.path / "checkpoints").iterdir())) == 1
+    assert not (folder.path / "results.csv").exists()
+    numbers = []
+    first, second = study.run(trainings, fold, folder, lambda rule, epoch, members: numbers.append(epoch.number))
+    assert numbers == [2]
     assert first["accuracy"] is not None
     assert second["accuracy"] is None
     assert {row["seed"] for row in read_rows(folder.path / "results.csv")} == {"0"}
+    records = read_metrics(folder.path)
+    assert [(r["seed"], r["epoch"]) for r in records] == [(0, 1), (1, 1), (0, 2), (1, 2)]
+    assert all(record["validation_loss"] > 0 for record in records if record["seed"] == 0)
+    assert records[-1]["train_loss"] is None
+
+
+def test_the_best_epoch_is_tested_where_it_is_asked_for(tmp_path, monkeypatch):
+    """By validation losses that are made up: the second of two epochs is the best, or it is not."""
+    fold = tiny.fold()._replace(validation=tiny.side(8, 5))
+    study = Ablation(3, ("gaussian",), (20.0,), epochs=2, batch_size=8, size=SIZE, repeats=1)
+    tested = {}
+    for best, losses in ((False, (1.0, 2.0)), (True, (1.0, 2.0)), (True, (2.0, 1.0))):
+        values = iter(losses)
+        sums = lambda *_: {"loss": np.array([next(values)]), "correct": np.ones(1), "count": np.ones(1)}  # noqa: E731, B023
+        monkeypatch.setattr(ensembles, "_summed", sums)
+        study.test_best = best
+        folder = RunFolder(tmp_path / f"{best}-{losses[0]}", {})
+        (row,) = study.run([Training("soft", Member(0, Noise("gaussian", 20.0)))], fold, folder)
+        tested[best, losses] = row["loss"]
+        assert [record["validation_loss"] for record in read_metrics(folder.path)] == list(losses)
+    assert tested[True, (2.0, 1.0)] == tested[False, (1.0, 2.0)]
+    assert tested[True, (1.0, 2.0)] != tested[False, (1.0, 2.0)]
 
 
 def test_rules_make_networks():
-    assert build("none", 3, (1,)).shrinkage is None
-    assert build("firm", 3, (1,)).threshold_rule == "firm"
-    assert build("soft", 3, (1,), shared=True).shrinkage == "channel_shared"
+    assert build("none", 3, units=(1,)).shrinkage is None
+    assert build("firm", 3, units=(1,)).threshold_rule == "firm"
+    assert build("soft", 3, shared=True, units=(1,)).shrinkage == "channel_shared"
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,17 @@
 
 import dataclasses
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
 
-from drsn_jax.studies import trials
-from drsn_jax.studies.comparison import NO_NOISE, Comparison, NoiseCondition, noise_conditions
-from drsn_jax.studies.comparison_results import TRIAL
-from drsn_jax.studies.comparison_tables import BASELINE
+from drsn_jax.functional.noise import Noise
+from drsn_jax.studies.baseline import BASELINE
+from drsn_jax.studies.comparison import Comparison, noises
+from drsn_jax.studies.comparison_results import TRIAL, Trial
 from drsn_jax.studies.runs import RunFolder, read_metrics
+from drsn_jax.studies.training_config import TrainingConfig
+from drsn_jax.studies.trials import Result, Trainer
 from drsn_jax.training.progress import Diverged
 
 RECORDINGS = ("r0", "r1", "r2")
@@ -21,19 +22,28 @@ TRIALS = 2 * 2 * 2  # networks (one, and the spectrum) × levels × seeds
 INF = float("inf")
 
 
+CONFIG = TrainingConfig(epochs=2, batch_size=8)
+
+
 @pytest.fixture(scope="module")
 def comparison():
     """Compiled once for all tests."""
     return Comparison(
         networks=("resnet",),
         classes=("a", "b", "c"),
-        conditions=noise_conditions(("gaussian",), (-5.0, 5.0)),
+        noises=noises(("gaussian",), (-5.0, 5.0)),
         seeds=(0, 1),
         protocol="by hand",
-        epochs=2,
-        batch_size=8,
-        units=(1, 1, 1),
+        config=CONFIG,
+        size={"widths": (3, 4), "units": (1, 1)},
     )
+
+
+def changed(comparison, **fields):
+    """A comparison with other fields and the compiled trainers of this one."""
+    other = dataclasses.replace(comparison, **fields)
+    other.trainer = comparison.trainer
+    return other
 
 
 @pytest.fixture(scope="module")
@@ -86,14 +96,14 @@ def test_the_tables_agree(done):
         confusion = [r for r in folder.rows("confusion") if keys([r]) == [key]]
         by_recording = [r for r in folder.rows("by_recording") if keys([r]) == [key]]
         hits = sum(int(r["windows"]) for r in confusion if r["true"] == r["predicted"])
-        assert sum(int(r["windows"]) for r in confusion) == len(FOLD.test)
+        assert sum(int(r["windows"]) for r in confusion) == len(FOLD.test.windows)
         assert [r["recording"] for r in by_recording] == list(RECORDINGS)
         assert [int(r["windows"]) for r in by_recording] == [4, 4, 4]
         assert sum(int(r["correct"]) for r in by_recording) == hits
-        assert float(row["test_accuracy"]) == pytest.approx(hits / len(FOLD.test), abs=1e-6)
+        assert float(row["test_accuracy"]) == pytest.approx(hits / len(FOLD.test.windows), abs=1e-6)
         for name in "abc":
             of_class = sum(int(r["windows"]) for r in confusion if r["true"] == name)
-            assert of_class == np.sum(FOLD.test_labels == "abc".index(name))
+            assert of_class == np.sum(FOLD.test.labels == "abc".index(name))
 
 
 def test_every_epoch_is_logged(done):
@@ -131,8 +141,8 @@ def test_a_run_that_is_done_trains_nothing(comparison, done, monkeypatch):
     def refuse(*arguments, **options):
         raise AssertionError("a trial was made again")
 
-    monkeypatch.setattr(trials.Trainer, "run", refuse)
-    monkeypatch.setattr(Comparison, "_baseline", refuse)
+    monkeypatch.setattr(Trainer, "run", refuse)
+    monkeypatch.setattr(comparison.baseline, "run", refuse)
     assert run(comparison, RunFolder(folder.path, {})) == []
     assert {file.name: file.read_bytes() for file in folder.path.iterdir()} == before
 
@@ -196,7 +206,7 @@ def test_a_training_in_progress_is_continued(comparison, done, tmp_path, after):
         if len(told) == after:
             raise Stop
 
-    often = dataclasses.replace(comparison, checkpoint_seconds=0.0)
+    often = changed(comparison, checkpoint_seconds=0.0)
     with pytest.raises(Stop):
         list(often.run(FOLD, folder, RECORDINGS, stop))
     (kept,) = (folder.path / "checkpoints").iterdir()
@@ -212,8 +222,7 @@ def test_a_checkpoint_that_stayed_behind_is_removed(comparison, done, tmp_path):
     """Killed between the row of a result and the removal."""
     folder = RunFolder(tmp_path / "run", {})
     run(comparison, folder)
-    trial = {**folder.rows("results")[1], "snr_db": -5.0}
-    left = comparison._checkpoints(folder, trial)
+    left = comparison.checkpoints(folder, Trial("resnet", Noise("gaussian", -5.0), "by hand", "0", 0))
     left.save(1, {"x": np.ones(1)}, {})
     assert run(comparison, folder) == []
     assert not (folder.path / "checkpoints").exists()
@@ -221,9 +230,11 @@ def test_a_checkpoint_that_stayed_behind_is_removed(comparison, done, tmp_path):
 
 def test_trials_have_checkpoints_of_their_own(comparison, tmp_path):
     folder = RunFolder(tmp_path / "run", {})
-    trial = dict(zip(TRIAL, ("resnet", "gaussian", -5.0, "test on 3 hp", "3 hp", 0), strict=True))
-    others = [{**trial, name: value} for name, value in zip(TRIAL, ("senet", "pink", 5.0, "x", "3_hp", 1), strict=True)]
-    folders = {comparison._checkpoints(folder, t).folder for t in (trial, *others)}
+    trial = Trial("resnet", Noise("gaussian", -5.0), "test on 3 hp", "3 hp", 0)
+    others = {"network": "senet", "noise": Noise("pink", -5.0), "protocol": "x", "fold": "3_hp", "seed": 1}
+    others = [dataclasses.replace(trial, **{name: value}) for name, value in others.items()]
+    others.append(dataclasses.replace(trial, noise=Noise("gaussian", 5.0)))
+    folders = {comparison.checkpoints(folder, one).folder for one in (trial, *others)}
     assert len(folders) == 7
     assert {path.parent for path in folders} == {folder.path / "checkpoints"}
 
@@ -235,34 +246,34 @@ def test_without_checkpoints_a_training_begins_anew(comparison, tmp_path):
         raise Stop
 
     with pytest.raises(Stop):
-        list(dataclasses.replace(comparison, checkpoint_seconds=None).run(FOLD, folder, RECORDINGS, stop))
+        list(changed(comparison, checkpoint_seconds=None).run(FOLD, folder, RECORDINGS, stop))
     assert not (folder.path / "checkpoints").exists()
 
 
 def test_a_training_that_diverges_has_no_row_and_the_others_go_on(comparison, done, tmp_path, monkeypatch):
-    usual = trials.Trainer.run
+    usual = Trainer.run
 
     def explode(self, data, *, seed, **options):
-        if seed == 0 and data.snr_db == 5.0:
+        if seed == 0 and data.noise.snr_db == 5.0:
             raise Diverged("the loss became nan in step 3", step=3)
         return usual(self, data, seed=seed, **options)
 
-    one = dataclasses.replace(comparison)
+    one = changed(comparison)
     with monkeypatch.context() as patch:
-        patch.setattr(trials.Trainer, "run", explode)
+        patch.setattr(Trainer, "run", explode)
         folder = RunFolder(tmp_path / "run", {})
         assert len(run(one, folder)) == TRIALS - 1
     assert one.diverged == [("resnet, gaussian 5 dB, fold 0, seed 0", "the loss became nan in step 3")]
     assert one.missing(folder, 1) == 1
     # what is missing is made by the next run
-    assert len(run(dataclasses.replace(comparison), folder)) == 1
+    assert len(run(changed(comparison), folder)) == 1
     assert sorted(files(folder)["results"].splitlines()) == sorted(files(done[0])["results"].splitlines())
 
 
 def test_validation_is_logged_and_the_best_is_tested(comparison, tmp_path):
-    windows, labels = tiny.tones(9, 4)
-    fold = FOLD._replace(validation=windows, validation_labels=labels)
-    best = dataclasses.replace(comparison, best=True, conditions=comparison.conditions[:1], seeds=(0,))
+    fold = FOLD._replace(validation=tiny.side(9, 4))
+    config = dataclasses.replace(CONFIG, test_network="best")
+    best = dataclasses.replace(comparison, config=config, noises=comparison.noises[:1], seeds=(0,))
     folder = RunFolder(tmp_path / "run", {})
     rows = run(best, folder, fold=fold)
     records = read_metrics(folder.path)
@@ -271,12 +282,7 @@ def test_validation_is_logged_and_the_best_is_tested(comparison, tmp_path):
     assert all(0 <= record["validation_accuracy"] <= 1 for record in records)
 
 
-def test_options_reach_the_networks(comparison):
-    changed = dataclasses.replace(comparison, dtype="bfloat16", steps_per_call=4, patience=3, best=True)
-    trainer = changed.trainer("drsn_cw", "gaussian", 24)
-    assert trainer.network.dtype == jnp.bfloat16
-    assert (trainer._steps_per_call, trainer._patience, trainer._best) == (4, 3, True)
-    assert comparison.trainer("resnet", "gaussian", 24).network.dtype == jnp.float32
+RESULT = Result(7, np.eye(3, dtype=int), np.eye(3, dtype=int), FOLD.test.labels, 1.0)
 
 
 # --- what is compared
@@ -284,28 +290,23 @@ def test_options_reach_the_networks(comparison):
 
 def test_every_network_meets_the_same_windows(comparison, tmp_path, monkeypatch):
     seen = {"resnet": [], BASELINE: []}
-    result = trials.Result(np.eye(3, dtype=int), np.eye(3, dtype=int), FOLD.test_labels, 1.0)
-    monkeypatch.setattr(trials.Trainer, "run", lambda self, data, **options: seen["resnet"].append(data) or result)
-    monkeypatch.setattr(trials.Trainer, "parameters", 7)
-    monkeypatch.setattr(Comparison, "_baseline", lambda self, data: seen[BASELINE].append(data) or (5, result))
+    monkeypatch.setattr(Trainer, "run", lambda self, data, **options: seen["resnet"].append(data) or RESULT)
+    monkeypatch.setattr(comparison.baseline, "run", lambda data, **options: seen[BASELINE].append(data) or RESULT)
     run(comparison, RunFolder(tmp_path / "run", {}))
     assert len(seen["resnet"]) == len(seen[BASELINE]) == 4
     for one, other in zip(*seen.values(), strict=True):
-        np.testing.assert_array_equal(one.test, other.test)
+        np.testing.assert_array_equal(one.test.windows, other.test.windows)
         np.testing.assert_array_equal(one.train_noisy, other.train_noisy)
-    assert len({data.test.tobytes() for data in seen["resnet"]}) == 4
+    assert len({data.test.windows.tobytes() for data in seen["resnet"]}) == 4
 
 
-def test_levels_share_a_trainer_and_kinds_only_with_fixed_noise(comparison):
-    trainer = comparison.trainer("resnet", "gaussian", 24)
-    assert comparison.trainer("resnet", "gaussian", 24) is trainer
-    assert comparison.trainer("resnet", "pink", 24) is not trainer
-    assert comparison.trainer("resnet", "gaussian", 48) is not trainer
-    assert comparison.trainer("drsn_cw", "gaussian", 24) is not trainer
-    assert comparison.trainer("resnet", NO_NOISE, 24).noise is None
-    fixed = Comparison(("resnet",), ("a", "b", "c"), [], (0,), "", fixed_noise=True)
-    assert fixed.trainer("resnet", "gaussian", 24) is fixed.trainer("resnet", "pink", 24)
-    assert fixed.trainer("resnet", "gaussian", 24).noise is None
+def test_noises_and_seeds_share_a_trainer(comparison):
+    trainer = comparison.trainer("resnet", 24)
+    assert comparison.trainer("resnet", 24) is trainer
+    assert comparison.trainer("resnet", 48) is not trainer
+    assert comparison.trainer("drsn_cw", 24) is not trainer
+    assert trainer.config is CONFIG
+    assert trainer.network.widths == (3, 4)
 
 
 def test_an_estimate_names_every_network(comparison):
@@ -314,24 +315,25 @@ def test_an_estimate_names_every_network(comparison):
     assert seconds > 0
 
 
-def test_conditions():
-    assert noise_conditions(("gaussian", "pink"), (-5.0, INF)) == [
-        NoiseCondition("gaussian", -5.0),
-        NoiseCondition(NO_NOISE, INF),
-        NoiseCondition("pink", -5.0),
-    ]
+def test_noises():
+    assert noises(("gaussian", "pink"), (-5.0, INF)) == [Noise("gaussian", -5.0), Noise(), Noise("pink", -5.0)]
 
 
 def test_trials_are_counted(comparison):
     assert comparison.trials == 4
 
 
-def test_a_condition_without_noise_is_known_again(tmp_path, monkeypatch):
+def test_no_noise_is_known_again(tmp_path):
     """An SNR of inf goes into tables and comes back as the same key."""
-    result = trials.Result(np.eye(3, dtype=int), np.eye(3, dtype=int), FOLD.test_labels, 1.0)
-    monkeypatch.setattr(Comparison, "_baseline", lambda self, data: (5, result))
-    clean = Comparison((), ("a", "b", "c"), [NoiseCondition(NO_NOISE, INF)], (0,), "", batch_size=8)
+
+    class Baseline:
+        collective = False
+
+        def run(self, data, **options):
+            return RESULT
+
+    clean = Comparison((), ("a", "b", "c"), [Noise()], (0,), "", baseline=Baseline())
     folder = RunFolder(tmp_path / "run", {})
     assert len(run(clean, folder)) == 1
     assert run(clean, folder) == []
-    assert folder.rows("results")[0]["snr_db"] == "inf"
+    assert (folder.rows("results")[0]["noise"], folder.rows("results")[0]["snr_db"]) == ("none", "inf")

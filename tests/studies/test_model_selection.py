@@ -7,14 +7,17 @@ import tiny
 
 from drsn_jax.diagnosis.bundle import load
 from drsn_jax.evaluation.metrics import cross_entropy, expected_calibration_error, softmax
-from drsn_jax.studies.comparison import Comparison, noise_conditions
-from drsn_jax.studies.model_selection import Keeper
+from drsn_jax.functional.noise import Noise
+from drsn_jax.studies.comparison import Comparison
+from drsn_jax.studies.comparison_results import Trial
+from drsn_jax.studies.model_selection import BestModel
 from drsn_jax.studies.runs import RunFolder
+from drsn_jax.studies.training_config import TrainingConfig
 from drsn_jax.studies.trial_data import with_noise
 from drsn_jax.studies.trials import Result
 
-WINDOWS, LABELS = tiny.tones(12, 4)
-FOLD = tiny.fold()._replace(validation=WINDOWS, validation_labels=LABELS)
+FOLD = tiny.fold()._replace(validation=tiny.side(12, 4))
+LABELS = FOLD.validation.labels
 FACTS = {
     "classes": ("a", "b", "c"),
     "window_length": tiny.LENGTH,
@@ -22,55 +25,56 @@ FACTS = {
     "sampling_rate": 100.0,
     "channel": "",
     "channels": 1,
-    "standardise": True,
 }
-TRIAL = {"network": "drsn_cw", "noise": "gaussian", "snr_db": 5.0, "protocol": "x", "fold": "0", "seed": 0}
+GAUSSIAN = Noise("gaussian", 5.0)
+TRIAL = Trial("drsn_cw", GAUSSIAN, "x", "0", 0)
+NETWORK = tiny.network.clone(standardise=True)
 
 
 @pytest.fixture
-def keeper(tmp_path):
-    return Keeper(tmp_path / "model", FACTS)
+def best_model(tmp_path):
+    return BestModel(tmp_path / "model", FACTS)
 
 
-def offer(keeper, sharpness, seed=0, validation=True):
+def offer(best_model, sharpness, seed=0, validation=True):
     """A network whose validation logits are right, the more clearly the higher ``sharpness``."""
-    data = with_noise(FOLD, seed=0, snr_db=5.0, kind="gaussian")
+    data = with_noise(FOLD, seed=0, noise=GAUSSIAN)
     variables = tiny.network.init(jax.random.key(seed), np.zeros((1, tiny.LENGTH, 1)), train=False)
     logits = sharpness * np.eye(3)[LABELS] if validation else np.empty((0, 3))
-    result = Result(np.eye(3), np.eye(3), np.zeros(12, int), 1.0, 7, variables, logits)
-    tests = [data, with_noise(FOLD, seed=0, snr_db=float("inf"), kind="gaussian")]
-    return keeper.offer(TRIAL, tiny.network, data, FOLD, result, lambda: tests), variables
+    result = Result(9, np.eye(3), np.eye(3), np.zeros(12, int), 1.0, 7, NETWORK, variables, logits)
+    tests = [data, with_noise(FOLD, seed=0, noise=Noise())]
+    return best_model.offer(TRIAL, data, FOLD, result, lambda: tests), variables
 
 
-def test_the_lowest_validation_loss_is_kept(keeper):
-    assert offer(keeper, 1.0, seed=0)[0]
-    better, variables = offer(keeper, 2.0, seed=1)
+def test_the_lowest_validation_loss_is_kept(best_model):
+    assert offer(best_model, 1.0, seed=0)[0]
+    better, variables = offer(best_model, 2.0, seed=1)
     assert better
     for sharpness in (1.5, 2.0):  # a tie keeps the first
-        assert not offer(keeper, sharpness, seed=2)[0]
-    kept = load(keeper.folder)
+        assert not offer(best_model, sharpness, seed=2)[0]
+    kept = load(best_model.folder)
     tiny.assert_equal(kept.variables, jax.tree.map(np.asarray, variables))
     assert kept.training["validation_loss"] == pytest.approx(cross_entropy(2 * np.eye(3), np.arange(3)))
     assert (kept.training["network"], kept.training["snr_db"], kept.training["epoch"]) == ("drsn_cw", "5.0", 7)
 
 
-def test_the_kept_network_is_measured_on_the_test_windows_under_every_noise(keeper):
-    offer(keeper, 1.0)
-    kept = load(keeper.folder)
+def test_the_kept_network_is_measured_on_the_test_windows_under_every_noise(best_model):
+    offer(best_model, 1.0)
+    kept = load(best_model.folder)
     assert [(entry["noise"], entry["snr_db"]) for entry in kept.accuracy] == [("gaussian", 5.0), ("none", "inf")]
-    noisy = with_noise(FOLD, seed=0, snr_db=5.0, kind="gaussian").test
-    for entry, windows in zip(kept.accuracy, (noisy, FOLD.test), strict=True):
-        assert entry["accuracy"] == np.mean(kept.logits(windows).argmax(1) == FOLD.test_labels)
-    error = expected_calibration_error(softmax(kept.logits(noisy), kept.temperature), FOLD.test_labels)
+    noisy = with_noise(FOLD, seed=0, noise=GAUSSIAN).test.windows
+    for entry, windows in zip(kept.accuracy, (noisy, FOLD.test.windows), strict=True):
+        assert entry["accuracy"] == np.mean(kept.logits(windows).argmax(1) == FOLD.test.labels)
+    error = expected_calibration_error(softmax(kept.logits(noisy), kept.temperature), FOLD.test.labels)
     assert kept.training["calibration_error"] == pytest.approx(error)
     assert kept.rms_range is not None
     low, high = kept.rms_range
     assert 0.6 < low < high < 0.8  # tones of amplitude 1
 
 
-def test_without_validation_windows_nothing_is_kept(keeper):
-    assert not offer(keeper, 1.0, validation=False)[0]
-    assert not keeper.folder.exists()
+def test_without_validation_windows_nothing_is_kept(best_model):
+    assert not offer(best_model, 1.0, validation=False)[0]
+    assert not best_model.folder.exists()
 
 
 def test_a_comparison_keeps_one_of_its_networks(tmp_path):
@@ -79,13 +83,12 @@ def test_a_comparison_keeps_one_of_its_networks(tmp_path):
     comparison = Comparison(
         networks=("resnet", "drsn_cw"),
         classes=("a", "b", "c"),
-        conditions=noise_conditions(("gaussian",), (5.0,)),
+        noises=[GAUSSIAN],
         seeds=(0,),
         protocol="by hand",
-        epochs=2,
-        batch_size=8,
-        units=(1, 1, 1),
-        keeper=Keeper(folder.path / "model", FACTS),
+        config=TrainingConfig(epochs=2, batch_size=8),
+        size={"widths": (3, 4), "units": (1, 1)},
+        best_model=BestModel(folder.path / "model", FACTS),
     )
     rows = list(comparison.run(FOLD, folder, ("r0", "r1", "r2"), lambda network, epoch: None))
     kept = load(folder.path / "model")

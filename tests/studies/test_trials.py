@@ -3,14 +3,17 @@
 import functools
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
 
 from drsn_jax.core.distributed import choose_devices
 from drsn_jax.evaluation.metrics import confusion_matrix
-from drsn_jax.functional.noise import add_noise, measure_snr_db
+from drsn_jax.functional.noise import Noise, add_noise, measure_snr_db
 from drsn_jax.nn.networks import parameter_count
+from drsn_jax.studies import trials
+from drsn_jax.studies.training_config import TrainingConfig
 from drsn_jax.studies.trial_data import standardised, with_noise
 from drsn_jax.studies.trials import Trainer
 from drsn_jax.training.checkpoints import Checkpoints
@@ -19,29 +22,51 @@ from drsn_jax.training.steps import KeyPurpose
 
 FOLD = tiny.fold(train=24, test=13)
 EPOCHS, BATCH_SIZE = 3, 8
-make = functools.partial(Trainer, tiny.network, examples=24, epochs=EPOCHS, batch_size=BATCH_SIZE)
-noisy_data = functools.cache(lambda seed=0, snr_db=5.0: with_noise(FOLD, seed=seed, snr_db=snr_db, kind="gaussian"))
+GAUSSIAN = Noise("gaussian", 5.0)
+
+
+@functools.cache
+def noisy_data(seed=0, noise=GAUSSIAN):
+    return with_noise(FOLD, seed=seed, noise=noise)
+
+
+def make(*, devices=(), init_from=None, examples=24, **config):
+    config = TrainingConfig(**{"epochs": EPOCHS, "batch_size": BATCH_SIZE, **config})
+    return Trainer(tiny.network, config, examples=examples, devices=devices, init_from=init_from)
 
 
 @pytest.fixture(scope="module")
 def fresh():
+    """A trainer that draws new noise in every step."""
     return make()
 
 
 @pytest.fixture(scope="module")
 def fixed():
-    return make(noise=None)
+    """A trainer whose noise was added once."""
+    return make(fixed_noise=True)
 
 
-def run(trainer, data, seed=0):
-    """The result, the losses and the last parameters."""
+def run(trainer, data, seed=0, **options):
+    """The result, the losses and the last confusion and parameters."""
     epochs = []
 
     def note(epoch, confusion):
         epochs.append((epoch.loss, confusion, jax.device_get(epoch.state.params)))
 
-    result = trainer.run(data, seed=seed, on_epoch=note)
+    result = trainer.run(data, seed=seed, on_epoch=note, **options)
     return result, np.array([loss for loss, _, _ in epochs]), epochs[-1][1:]
+
+
+@pytest.fixture(scope="module")
+def usual(fresh):
+    """What the trainer of most tests makes of the data of most tests."""
+    return run(fresh, noisy_data())
+
+
+def epochs_of(trainer, data, **options):
+    records = []
+    return trainer.run(data, seed=0, on_epoch=lambda epoch, confusion: records.append((epoch, confusion)), **options), records
 
 
 # --- noise
@@ -49,22 +74,22 @@ def run(trainer, data, seed=0):
 
 @pytest.mark.parametrize("kind", ["gaussian", "laplacian", "pink"])
 def test_both_sides_have_the_asked_snr(kind):
-    data = with_noise(FOLD, seed=3, snr_db=-4.0, kind=kind)
-    for clean, noisy in ((FOLD.train, data.train_noisy), (FOLD.test, data.test)):
+    data = with_noise(FOLD, seed=3, noise=Noise(kind, -4.0))
+    for clean, noisy in ((FOLD.train.windows, data.train_noisy), (FOLD.test.windows, data.test.windows)):
         assert noisy.shape == clean.shape
         assert noisy.dtype == np.float32
         np.testing.assert_allclose(jax.vmap(measure_snr_db)(clean, noisy - clean), -4, atol=0.01)
-    assert data.snr_db == -4
-    np.testing.assert_array_equal(data.train, FOLD.train)
-    np.testing.assert_array_equal(data.train_labels, FOLD.train_labels)
-    np.testing.assert_array_equal(data.test_labels, FOLD.test_labels)
+    assert data.noise == data.train_noise == Noise(kind, -4.0)
+    np.testing.assert_array_equal(data.train.windows, FOLD.train.windows)
+    np.testing.assert_array_equal(data.train.labels, FOLD.train.labels)
+    np.testing.assert_array_equal(data.test.labels, FOLD.test.labels)
 
 
 def test_the_keys_of_the_noise_are_told_apart_by_purpose():
     data, root = noisy_data(3), jax.random.key(3)
     for purpose, clean, noisy in (
-        (KeyPurpose.TRAIN_NOISE, FOLD.train, data.train_noisy),
-        (KeyPurpose.TEST_NOISE, FOLD.test, data.test),
+        (KeyPurpose.TRAIN_NOISE, FOLD.train.windows, data.train_noisy),
+        (KeyPurpose.TEST_NOISE, FOLD.test.windows, data.test.windows),
     ):
         for i in (0, 7):
             key = jax.random.fold_in(jax.random.fold_in(root, purpose), i)
@@ -73,44 +98,63 @@ def test_the_keys_of_the_noise_are_told_apart_by_purpose():
 
 def test_noise_is_decided_by_the_seed():
     """So every network meets the same."""
-    again = with_noise(FOLD, seed=0, snr_db=5.0, kind="gaussian")
+    again = with_noise(FOLD, seed=0, noise=GAUSSIAN)
     np.testing.assert_array_equal(again.train_noisy, noisy_data().train_noisy)
-    np.testing.assert_array_equal(again.test, noisy_data().test)
+    np.testing.assert_array_equal(again.test.windows, noisy_data().test.windows)
     assert not np.allclose(noisy_data(1).train_noisy, noisy_data().train_noisy)
-    assert not np.allclose(noisy_data(1).test, noisy_data().test)
+    assert not np.allclose(noisy_data(1).test.windows, noisy_data().test.windows)
 
 
-def test_an_infinite_snr_adds_nothing():
-    data = with_noise(FOLD, seed=0, snr_db=float("inf"), kind="gaussian")
-    np.testing.assert_array_equal(data.train_noisy, FOLD.train)
-    np.testing.assert_array_equal(data.test, FOLD.test)
+def test_no_noise_adds_nothing():
+    data = with_noise(FOLD, seed=0, noise=Noise("gaussian", float("inf")))
+    np.testing.assert_array_equal(data.train_noisy, FOLD.train.windows)
+    np.testing.assert_array_equal(data.test.windows, FOLD.test.windows)
 
 
 def test_standardised():
-    found = standardised(3 * FOLD.test + 1)
-    np.testing.assert_allclose(found.mean(1), 0, atol=1e-5)
-    np.testing.assert_allclose(found.std(1), 1, atol=1e-5)
+    scaled = standardised(3 * FOLD.test.windows + 1)
+    np.testing.assert_allclose(scaled.mean(1), 0, atol=1e-5)
+    np.testing.assert_allclose(scaled.std(1), 1, atol=1e-5)
+
+
+def test_levels_of_the_training_are_drawn_from_the_range():
+    """Of training and validation; the test keeps the level of the trial."""
+    fold = FOLD._replace(validation=tiny.side(40, 7))
+    noise, wide = Noise("gaussian", 2.0), Noise("gaussian", (-6.0, 6.0))
+    data = with_noise(fold, seed=3, noise=noise, train_noise=wide)
+    np.testing.assert_array_equal(data.test.windows, with_noise(fold, seed=3, noise=noise).test.windows)
+    for clean, noisy in ((fold.validation.windows, data.validation.windows), (FOLD.train.windows, data.train_noisy)):
+        levels = np.asarray(jax.vmap(measure_snr_db)(clean, noisy - clean))
+        assert -6.1 < levels.min() < -2
+        assert 2 < levels.max() < 6.1
+
+
+def test_the_noise_of_the_training_follows_from_the_options():
+    wide = TrainingConfig(train_snr_db=(-5.0, 5.0))
+    assert wide.train_noise(Noise("pink", 0.0)) == Noise("pink", (-5.0, 5.0))
+    assert wide.train_noise(Noise()) == Noise()
+    assert TrainingConfig().train_noise(GAUSSIAN) == GAUSSIAN
 
 
 # --- training
 
 
-def test_a_result_fits_its_data(fresh):
+def test_a_result_fits_its_data(fresh, usual):
     data = noisy_data()
-    result, losses, (last_confusion, params) = run(fresh, data)
+    result, losses, (last_confusion, params) = usual
     assert len(losses) == EPOCHS
     assert losses[-1] < losses[0]
     assert result.predicted.shape == (13,)
-    np.testing.assert_array_equal(result.test_confusion, confusion_matrix(data.test_labels, result.predicted, 3))
+    np.testing.assert_array_equal(result.test_confusion, confusion_matrix(data.test.labels, result.predicted, 3))
     np.testing.assert_array_equal(result.test_confusion, last_confusion)
-    np.testing.assert_array_equal(result.train_confusion.sum(1), np.bincount(data.train_labels))
+    np.testing.assert_array_equal(result.train_confusion.sum(1), np.bincount(data.train.labels))
     assert result.seconds > 0
-    assert fresh.parameters == parameter_count(params)
+    assert result.parameters == parameter_count(params)
     assert fresh.steps == EPOCHS * 3
 
 
-def test_equal_seeds_give_equal_bytes_and_others_do_not(fresh):
-    first, losses, (_, params) = run(fresh, noisy_data())
+def test_equal_seeds_give_equal_bytes_and_others_do_not(fresh, usual):
+    first, losses, (_, params) = usual
     second, same, (_, again) = run(fresh, noisy_data())
     tiny.assert_equal(params, again)
     np.testing.assert_array_equal(losses, same)
@@ -118,59 +162,64 @@ def test_equal_seeds_give_equal_bytes_and_others_do_not(fresh):
     assert not np.array_equal(run(fresh, noisy_data(), seed=1)[1], losses)
 
 
-def test_two_devices_give_the_result_of_one(fresh):
-    """To float32, over nine steps of training; the noise included."""
-    result, losses, (_, params) = run(fresh, noisy_data())
-    double, double_losses, (_, double_params) = run(make(devices=choose_devices(2)), noisy_data())
+def test_two_devices_give_the_result_of_one(usual, fresh, validated):
+    """To float32, over nine steps of training; the noise and the validation included."""
+    trainer = make(devices=choose_devices(2))
+    result, losses, (_, params) = usual
+    double, double_losses, (_, double_params) = run(trainer, noisy_data())
     np.testing.assert_allclose(double_losses, losses, rtol=1e-3)
     tiny.assert_close(double_params, params, 1e-3)
     np.testing.assert_array_equal(double.test_confusion, result.test_confusion)
     np.testing.assert_array_equal(double.train_confusion, result.train_confusion)
+    _, one = epochs_of(fresh, validated)
+    _, two = epochs_of(trainer, validated)
+    for (epoch, _), (other, _) in zip(one, two, strict=True):
+        assert other.validation_loss == pytest.approx(epoch.validation_loss, rel=1e-3)
+        assert other.validation_accuracy == epoch.validation_accuracy
 
 
-def test_fresh_noise_trains_on_clean_windows(fresh):
-    data = noisy_data()
-    _, losses, _ = run(fresh, data)
+def test_fresh_noise_trains_on_clean_windows(fresh, usual):
+    data, (_, losses, _) = noisy_data(), usual
     _, with_other_draw, _ = run(fresh, data._replace(train_noisy=np.zeros_like(data.train_noisy)))
     np.testing.assert_array_equal(losses, with_other_draw)
-    _, more_noise, _ = run(fresh, data._replace(snr_db=-10.0))
+    _, more_noise, _ = run(fresh, data._replace(train_noise=Noise("gaussian", -10.0)))
     assert np.all(more_noise[-1] > losses[-1])
 
 
 def test_fixed_noise_trains_on_the_one_draw(fixed):
     data = noisy_data()
     _, losses, _ = run(fixed, data)
-    _, other_level, _ = run(fixed, data._replace(train=np.full_like(data.train, np.nan), snr_db=-10.0))
+    nothing = data.train._replace(windows=np.full_like(data.train.windows, np.nan))
+    _, other_level, _ = run(fixed, data._replace(train=nothing, train_noise=Noise("gaussian", -10.0)))
     np.testing.assert_array_equal(losses, other_level)
     _, other_draw, _ = run(fixed, data._replace(train_noisy=noisy_data(1).train_noisy))
     assert not np.array_equal(losses, other_draw)
 
 
-def test_training_accuracy_is_that_on_the_fixed_draw(fresh):
+def test_training_accuracy_is_that_on_the_fixed_draw(fresh, usual):
     data = noisy_data()
-    usual, swapped = (run(fresh, d)[0] for d in (data, data._replace(train_noisy=data.train_noisy[::-1])))
-    labels = data.train_labels
+    swapped = run(fresh, data._replace(train_noisy=data.train_noisy[::-1]))[0]
+    labels = data.train.labels
     assert not np.array_equal(labels, labels[::-1])
-    assert not np.array_equal(usual.train_confusion, swapped.train_confusion)
-    np.testing.assert_array_equal(usual.predicted, swapped.predicted)
+    assert not np.array_equal(usual[0].train_confusion, swapped.train_confusion)
+    np.testing.assert_array_equal(usual[0].predicted, swapped.predicted)
 
 
-def test_all_levels_and_seeds_share_one_compilation(fresh):
-    run(fresh, noisy_data())
+def test_all_levels_and_seeds_share_one_compilation(fresh, usual):
     with tiny.compilations() as names:
-        run(fresh, noisy_data(1, -5.0), seed=1)
-        run(fresh, noisy_data()._replace(snr_db=float("inf")), seed=2)
+        run(fresh, noisy_data(1, Noise("gaussian", -5.0)), seed=1)
+        run(fresh, noisy_data()._replace(train_noise=Noise("gaussian", 100.0)), seed=2)
     assert not [name for name in names if "train_step" in name or "(step)" in name], names
 
 
-def test_a_probe_compiles_everything():
-    trainer = make(noise="laplacian")
+def test_a_probe_compiles_everything(fresh):
+    """Of another form of noise too: no noise, which needs a program of its own."""
+    clean = noisy_data(0, Noise())
     with tiny.compilations() as before:
-        assert trainer.probe(noisy_data()) > 0
+        assert fresh.probe(clean) > 0
     assert [name for name in before if "train_step" in name]
-    assert trainer.parameters > 0
     with tiny.compilations() as after:
-        run(trainer, noisy_data())
+        run(fresh, clean)
     assert not [name for name in after if "train_step" in name or "(step)" in name], after
 
 
@@ -179,7 +228,7 @@ def test_a_probe_that_diverges_stops_nothing():
     trainer = make(learning_rate=1e30)
     assert np.isnan(trainer.probe(noisy_data()))
     with pytest.raises(Diverged, match=r"step \d \(epoch 1\)"):
-        run(make(learning_rate=1e30), noisy_data())
+        run(trainer, noisy_data())
 
 
 def test_devices_that_do_not_divide_the_batch_are_refused():
@@ -187,13 +236,15 @@ def test_devices_that_do_not_divide_the_batch_are_refused():
         make(devices=choose_devices(3))
 
 
-def test_a_trial_needs_an_epoch(fixed):
-    fixed.epochs = 0
-    try:
-        with pytest.raises(ValueError, match="at least one epoch and one step a call, got 0 and 1"):
-            fixed.run(noisy_data(), seed=0)
-    finally:
-        fixed.epochs = EPOCHS
+def test_a_trial_needs_an_epoch():
+    with pytest.raises(ValueError, match="needs at least one step, got total_steps=0"):
+        make(epochs=0).run(noisy_data(), seed=0)
+
+
+def test_the_network_computes_as_the_options_say():
+    trainer = make(dtype="bfloat16", standardise=False)
+    assert (trainer.network.dtype, trainer.network.standardise) == (jnp.bfloat16, False)
+    assert make().network.standardise
 
 
 # --- validation, checkpoints, accelerators
@@ -201,68 +252,50 @@ def test_a_trial_needs_an_epoch(fixed):
 
 @pytest.fixture(scope="module")
 def validated():
-    """A trial with validation windows, and what it ends with."""
-    windows, labels = tiny.tones(8, 7)
-    data = with_noise(FOLD._replace(validation=windows, validation_labels=labels), seed=0, snr_db=5.0, kind="gaussian")
-    return data, windows
-
-
-def epochs_of(trainer, data, **options):
-    records = []
-    return trainer.run(data, seed=0, on_epoch=lambda epoch, confusion: records.append((epoch, confusion)), **options), records
+    """A trial with validation windows."""
+    return with_noise(FOLD._replace(validation=tiny.side(8, 7)), seed=0, noise=GAUSSIAN)
 
 
 def test_validation_windows_have_their_own_noise(validated):
-    data, clean = validated
-    np.testing.assert_allclose(jax.vmap(measure_snr_db)(clean, data.validation - clean), 5, atol=0.01)
-    np.testing.assert_array_equal(data.test, noisy_data().test)
+    clean, noisy = tiny.side(8, 7).windows, validated.validation.windows
+    np.testing.assert_allclose(jax.vmap(measure_snr_db)(clean, noisy - clean), 5, atol=0.01)
+    np.testing.assert_array_equal(validated.test.windows, noisy_data().test.windows)
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(0), KeyPurpose.VALIDATION_NOISE), 1)
-    np.testing.assert_allclose(data.validation[1], add_noise(key, clean[1], 5.0), atol=1e-6)
+    np.testing.assert_allclose(noisy[1], add_noise(key, clean[1], 5.0), atol=1e-6)
 
 
-def test_the_last_network_is_tested_and_validation_only_looked_at(fresh, validated):
-    data, _ = validated
-    result, records = epochs_of(fresh, data)
-    plain, _, _ = run(fresh, noisy_data())
-    np.testing.assert_array_equal(result.predicted, plain.predicted)
+def test_the_last_network_is_tested_and_validation_only_looked_at(fresh, usual, validated):
+    result, records = epochs_of(fresh, validated)
+    np.testing.assert_array_equal(result.predicted, usual[0].predicted)
     assert result.epoch == EPOCHS
+    assert result.validation_logits.shape == (8, 3)
     for epoch, _ in records:
-        logits = fresh.network.apply(epoch.best_state.variables, standardised(data.validation), train=False)
-        assert logits.shape == (8, 3)
         assert 0 <= epoch.validation_accuracy <= 1
         assert epoch.validation_loss > 0
 
 
+def with_losses(monkeypatch, *losses):
+    """Validation losses that are made up: that of the probe, and one for each epoch."""
+    values = iter(losses)
+    monkeypatch.setattr(trials, "evaluate", lambda *_, **__: {"loss": next(values), "correct": 0, "count": 1})
+
+
 def test_the_best_network_is_tested_where_it_is_asked_for(validated, monkeypatch):
-    """The validation losses are made up, so that the second of three epochs is the best."""
-    data, _ = validated
-    trainer = make(best=True)
-    losses = iter([1.0, *[3.0, 1.0, 2.0]])  # the first is of the probe
-    monkeypatch.setattr(trainer, "_validate", lambda data, state: {"loss": next(losses), "correct": 0, "count": 1})
-    result, records = epochs_of(trainer, data)
+    with_losses(monkeypatch, 1.0, 3.0, 1.0, 2.0)
+    result, records = epochs_of(make(test_network="best"), validated)
     assert result.epoch == 2
     np.testing.assert_array_equal(result.test_confusion, records[1][1])
     assert not np.array_equal(records[1][1], records[2][1])
 
 
 def test_patience_ends_a_training(validated, monkeypatch):
-    trainer = make(patience=1)
-    losses = iter([1.0, *[3.0, 3.5, 2.0]])
-    monkeypatch.setattr(trainer, "_validate", lambda data, state: {"loss": next(losses), "correct": 0, "count": 1})
-    result, records = epochs_of(trainer, validated[0])
+    with_losses(monkeypatch, 1.0, 3.0, 3.5, 2.0)
+    result, records = epochs_of(make(patience=1), validated)
     assert len(records) == result.epoch == 2
 
 
-def test_validation_on_two_devices(fresh, validated):
-    _, one = epochs_of(fresh, validated[0])
-    _, two = epochs_of(make(devices=choose_devices(2)), validated[0])
-    for (epoch, _), (other, _) in zip(one, two, strict=True):
-        assert other.validation_loss == pytest.approx(epoch.validation_loss, rel=1e-3)
-        assert other.validation_accuracy == epoch.validation_accuracy
-
-
-def test_several_steps_in_one_call_give_the_same_trial(fresh):
-    result, losses, _ = run(fresh, noisy_data())
+def test_several_steps_in_one_call_give_the_same_trial(usual):
+    result, losses, _ = usual
     trainer = make(steps_per_call=2)
     assert trainer.probe(noisy_data()) > 0
     with tiny.compilations() as names:  # three steps an epoch: calls of two and of one, both compiled by the probe
@@ -272,9 +305,9 @@ def test_several_steps_in_one_call_give_the_same_trial(fresh):
     np.testing.assert_array_equal(other.test_confusion, result.test_confusion)
 
 
-def test_a_trial_goes_on_from_its_checkpoints(fresh, tmp_path):
+def test_a_trial_goes_on_from_its_checkpoints(fresh, usual, tmp_path):
     """Stopped after the second epoch; the seconds of both parts add up."""
-    whole, losses, (_, params) = run(fresh, noisy_data())
+    whole, losses, (_, params) = usual
 
     class Stop(Exception):
         pass
@@ -294,36 +327,38 @@ def test_a_trial_goes_on_from_its_checkpoints(fresh, tmp_path):
 
 
 def scaled(data, factor):
-    return data._replace(train=factor * data.train, train_noisy=factor * data.train_noisy, test=factor * data.test)
+    sides = {name: getattr(data, name)._replace(windows=factor * getattr(data, name).windows) for name in ("train", "test")}
+    return data._replace(**sides, train_noisy=factor * data.train_noisy)
 
 
-def test_standardised_windows_have_no_scale(fresh):
-    (one, losses, _), (other, again, _) = run(fresh, noisy_data()), run(fresh, scaled(noisy_data(), 8))
+def test_standardised_windows_have_no_scale(fresh, usual):
+    (one, losses, _), (other, again, _) = usual, run(fresh, scaled(noisy_data(), 8))
     np.testing.assert_allclose(again, losses, rtol=1e-4)
     np.testing.assert_array_equal(other.predicted, one.predicted)
 
 
 def test_raw_windows_have_one(fixed):
-    raw = make(noise=None, standardise=False)
+    raw = make(fixed_noise=True, standardise=False)
     _, losses, _ = run(raw, noisy_data())
     assert not np.allclose(run(raw, scaled(noisy_data(), 8))[1], losses, rtol=1e-3)
     assert not np.allclose(run(fixed, noisy_data())[1], losses, rtol=1e-3)
 
 
-# --- from a trained network, and at mixed levels
+# --- from a trained network
 
 
 @pytest.fixture(scope="module")
 def trained():
     """Parameters and statistics after another training, of a network with another number of classes."""
     network = tiny.network.clone(classes=5)
-    return network.init(jax.random.key(8), np.zeros((1, tiny.LENGTH, 1)), train=False)
+    init = jax.jit(functools.partial(network.init, train=False))
+    return init(jax.random.key(8), np.zeros((1, tiny.LENGTH, 1)))
 
 
 def first_epoch(trainer):
-    found = []
-    trainer.run(noisy_data(), seed=0, on_epoch=lambda epoch, _: found.append(jax.device_get(epoch.state)))
-    return found[0]
+    states = []
+    trainer.run(noisy_data(), seed=0, on_epoch=lambda epoch, _: states.append(jax.device_get(epoch.state)))
+    return states[0]
 
 
 def body(params):
@@ -331,45 +366,23 @@ def body(params):
 
 
 def test_a_frozen_body_stays_and_its_statistics_follow_the_data(trained):
-    state = first_epoch(make(start=trained, body_rate=0.0))
-    tiny.assert_equal(body(state.params), jax.device_get(body(trained["params"])))
+    """And a trial does not use up what it starts from."""
+    before = jax.device_get(trained)
+    trainer = make(init_from=trained, body_rate=0.0)
+    state = first_epoch(trainer)
+    tiny.assert_equal(body(state.params), body(before["params"]))
     assert state.params["classifier"]["kernel"].shape[-1] == tiny.CLASSES
-    fresh = first_epoch(make(learning_rate=1e-30))
-    assert not np.allclose(state.params["classifier"]["kernel"], fresh.params["classifier"]["kernel"], atol=1e-4)
+    begun = jax.device_get(trainer._create(noisy_data(), 0))
+    assert not np.allclose(state.params["classifier"]["kernel"], begun.params["classifier"]["kernel"], atol=1e-4)
     for old, new in zip(tiny.leaves(trained["batch_stats"]), tiny.leaves(state.batch_stats), strict=True):
         assert not np.array_equal(old, new)
+    tiny.assert_equal(jax.device_get(trained), before)
 
 
 def test_a_body_learns_at_its_share_of_the_rate(trained):
     """One step: what it changes is the share of what a whole rate would change."""
     moved = []
     for rate in (0.5, 1.0):
-        trainer = Trainer(tiny.network, examples=24, epochs=1, batch_size=24, start=trained, body_rate=rate)
+        trainer = make(init_from=trained, body_rate=rate, epochs=1, batch_size=24)
         moved.append(jax.tree.map(np.subtract, body(first_epoch(trainer).params), jax.device_get(body(trained["params"]))))
     tiny.assert_close(jax.tree.map(lambda leaf: 2 * leaf, moved[0]), moved[1], 1e-5)
-
-
-def test_a_trial_does_not_use_up_what_it_starts_from(trained):
-    before = jax.device_get(trained)
-    trainer = make(start=trained)
-    for _ in range(2):
-        run(trainer, noisy_data())
-    tiny.assert_equal(jax.device_get(trained), before)
-
-
-def test_levels_of_the_training_are_drawn_from_the_range():
-    """Of training and validation; the test keeps the level of the trial."""
-    windows, labels = tiny.tones(40, 7)
-    fold = FOLD._replace(validation=windows, validation_labels=labels)
-    data = with_noise(fold, seed=3, snr_db=2.0, kind="gaussian", train_snr_db=(-6.0, 6.0))
-    np.testing.assert_array_equal(data.test, with_noise(fold, seed=3, snr_db=2.0, kind="gaussian").test)
-    for clean, noisy in ((windows, data.validation), (FOLD.train, data.train_noisy)):
-        levels = np.asarray(jax.vmap(measure_snr_db)(clean, noisy - clean))
-        assert -6.1 < levels.min() < -2
-        assert 2 < levels.max() < 6.1
-
-
-def test_a_training_at_mixed_levels_is_another_one(fresh):
-    _, losses, _ = run(fresh, noisy_data())
-    _, mixed, _ = run(make(train_snr_db=(-20.0, -10.0)), noisy_data())
-    assert np.all(mixed > losses)

@@ -19,13 +19,14 @@ from drsn_jax.training.checkpoints import CheckpointError, Checkpoints
 from drsn_jax.training.ensembles import Ensemble
 from drsn_jax.training.loop import fit
 from drsn_jax.training.members import Member
-from drsn_jax.training.steps import KeyPurpose, create_state, make_eval_step, make_train_step, paper_optimizer
+from drsn_jax.training.optimizers import paper_optimizer
+from drsn_jax.training.steps import KeyPurpose, create_state, make_eval_step, make_train_step
 
 WINDOWS, LABELS = tiny.tones(20, 1)
 UNSEEN = tiny.tones(11, 2)
 EPOCHS, BATCH = 3, 8
 MEMBERS = (Member(0, Noise("gaussian", 0.0)), Member(1, Noise("pink", (-5.0, 5.0)), 0.05), Member(5, Noise()))
-network = drsn_cw(classes=tiny.CLASSES, widths=(3,), units=(1,), view="plain")
+network = drsn_cw(classes=tiny.CLASSES, widths=(3,), units=(1,), implementation="modules")
 
 
 @functools.cache
@@ -68,7 +69,7 @@ def alone(member):
     return list(fit(step, state, batches, epochs=EPOCHS, validate=validate))
 
 
-@pytest.mark.parametrize("how", [{"order": "vmap"}, {"order": "map"}, {"order": "unroll"}, {"devices": 2}, {"devices": 3}], ids=str)
+@pytest.mark.parametrize("how", [*({"order": order} for order in ("vmap", "map", "unroll")), {"devices": 2}], ids=str)
 def test_a_member_is_what_it_would_be_alone(how):
     """In parameters, losses and validation. Two devices are filled up with a fourth member."""
     epochs = whole(**how)

@@ -6,7 +6,6 @@ from 1. Several, joined by ``+``, become the channels of one signal; an empty on
 
 import contextlib
 import fnmatch
-import importlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
+from drsn_jax.core.errors import UserError, optional
+
 DEFLATE = 1100  # deflate, which these formats compress with, makes data up to 1032 times smaller
 
 
-class RecordingError(ValueError):
+class RecordingError(UserError):
     """Something is wrong with the user's files: what was found, where, and what to do, in one line."""
 
     def __init__(self, message: str) -> None:
@@ -152,7 +153,4 @@ def numbered(count: int, channel: str, where: str) -> list[int]:
 
 def library(name: str) -> Any:
     """A library that is only needed for some formats."""
-    try:
-        return importlib.import_module(name)
-    except (ImportError, OSError) as error:
-        raise ImportError(f"reading this kind of file needs {name.split('.')[0]}: pip install 'drsn-jax[experiments]'") from error
+    return optional(name, "reading this kind of file")

@@ -24,14 +24,8 @@ from drsn_jax.data.formats.channels import (
 
 # of version 5: the codes of classes of arrays that hold no numbers, and the bytes of a sample by its code
 CLASSES = {1: "cell", 2: "struct", 3: "object", 4: "char", 5: "sparse", 16: "function", 17: "opaque"}
-
-
 ITEMSIZES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8}
-
-
 MATRIX, COMPRESSED, OPAQUE = 14, 15, 17
-
-
 # of version 7.3
 NUMBERS = (b"double", b"single", *(f"{sign}int{bits}".encode() for sign in ("", "u") for bits in (8, 16, 32, 64)))
 

@@ -11,8 +11,6 @@ import numpy as np
 from drsn_jax.data.formats.channels import RecordingError, Signal, damage, in_memory, pick
 
 TEXT_SAMPLE = 1 << 16  # characters from which the layout of a text file is told
-
-
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 
 

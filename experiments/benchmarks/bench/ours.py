@@ -11,7 +11,8 @@ from bench.given import STEPS
 from drsn_jax.core import runtime
 from drsn_jax.core.distributed import choose_devices, pmap_predict, replicate
 from drsn_jax.nn.networks import Implementation, Network, for_platform
-from drsn_jax.training.steps import create_state, make_predict_step, make_train_step, paper_optimizer
+from drsn_jax.training.optimizers import paper_optimizer
+from drsn_jax.training.steps import create_state, make_predict_step, make_train_step
 
 
 class OurSide:
@@ -44,13 +45,14 @@ class OurSide:
         else:
             step = make_predict_step(network)
             if case.batch == 1:  # as ``Bundle`` answers one window: weights are constants of the program
-                weights, self._state, self._windows = self._state, None, windows
+                weights, self._state, self._windows = self._state.variables, None, windows
                 self._call = jax.jit(lambda _, windows: step(weights, windows))
             elif devices is None:
-                self._call, self._windows = jax.jit(step), jax.device_put(windows)
+                self._call, self._state, self._windows = jax.jit(step), self._state.variables, jax.device_put(windows)
             else:
                 cores = choose_devices(devices)
-                self._call, self._state, self._windows = pmap_predict(step, cores), replicate(self._state, cores), windows
+                variables = replicate(self._state.variables, cores)
+                self._call, self._state, self._windows = pmap_predict(step, cores), variables, windows
             self.step = self._infer
 
     def _train(self) -> np.ndarray:

@@ -1,0 +1,52 @@
+"""The paper's optimiser and learning rate, and how much of it the body of a fine-tuned network gets."""
+
+from typing import Any
+
+import jax
+import optax
+
+from drsn_jax.core.errors import UserError
+
+
+def paper_optimizer(
+    total_steps: int,
+    learning_rate: float = 0.1,
+    *,
+    momentum: float = 0.9,
+    weight_decay: float = 1e-4,
+) -> optax.GradientTransformation:
+    """Return stochastic gradient descent as in the paper::
+
+        g ← gradient + weight_decay · w      (convolution and FC kernels only)
+        v ← momentum · v + g;   w ← w - rate · v
+
+    with the rate ``learning_rate``, a tenth of it after 40 % of ``total_steps`` and a hundredth after 80 %.
+
+    Raises ValueError if ``total_steps`` is not positive. Source: Zhao et al. 2020, section IV.
+    """
+    decay = optax.add_decayed_weights(weight_decay, mask=kernels)
+    return optax.chain(decay, optax.sgd(paper_schedule(total_steps, learning_rate), momentum=momentum))
+
+
+def paper_schedule(total_steps: int, learning_rate: float = 0.1) -> optax.Schedule:
+    """Return the learning rate of ``paper_optimizer`` as a function of the steps made; errors and source as there."""
+    if total_steps < 1:
+        raise UserError(f"the schedule needs at least one step, got total_steps={total_steps}")
+    # never before the first step
+    drops = {max(1, round(total_steps * share)): 0.1 for share in (0.4, 0.8)}
+    return optax.piecewise_constant_schedule(learning_rate, drops)
+
+
+def scale_body(rate: float) -> optax.GradientTransformation:
+    """Multiply the updates of all parameters but the classifier's by ``rate``, for fine-tuning: 0 freezes the body (its batch
+    statistics still follow the data). Chain it behind an optimizer."""
+
+    def scale(updates: Any, _: Any = None) -> Any:
+        return jax.tree.map_with_path(lambda path, u: u if path[0].key == "classifier" else rate * u, updates)
+
+    return optax.stateless(scale)
+
+
+def kernels(params: Any) -> Any:
+    """Return a tree like ``params``: True at the kernels of convolutions and FC layers, False at biases, scales and offsets."""
+    return jax.tree.map_with_path(lambda path, _: path[-1].key == "kernel", params)

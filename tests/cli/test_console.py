@@ -1,0 +1,122 @@
+"""How a command ends: a sentence for what the user can mend, a traceback and a request to report for faults of the program."""
+
+import importlib
+import sys
+from typing import Any
+
+import jax
+import pytest
+
+from drsn_jax.cli import console
+from drsn_jax.core.distributed import JobError
+from drsn_jax.core.errors import MissingExtra, UserError, optional
+from drsn_jax.data.formats.channels import RecordingError
+from drsn_jax.diagnosis.description import BundleError
+from drsn_jax.training.checkpoints import CheckpointError
+from drsn_jax.training.progress import Diverged
+
+
+def leave(main, **options) -> Any:
+    """Run ``main`` as a script; returns what the process is left with."""
+    with pytest.raises(SystemExit) as left:
+        console.run(main, **options)
+    return left.value.code
+
+
+def raising(error):
+    def main():
+        raise error
+
+    return main
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (UserError("--seed is 1"), "--seed is 1"),
+        (RecordingError("a.mat is empty"), "a.mat is empty"),
+        (BundleError("no model"), "no model"),
+        (CheckpointError("of another network"), "of another network"),
+        (JobError("no job"), "no job"),
+        (MissingExtra("a plot needs matplotlib"), "a plot needs matplotlib"),
+        (FileNotFoundError(2, "No such file", "a.csv"), "[Errno 2] No such file: 'a.csv'"),
+        (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
+        (Diverged("the loss is not finite", 3), "the loss is not finite"),
+        (ArithmeticError("2 of 3 trainings stopped"), "2 of 3 trainings stopped"),
+        (MemoryError("Unable to allocate 9 GiB"), "there is not enough memory (Unable to allocate 9 GiB): take fewer or shorter"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else "",
+)
+def test_what_the_user_can_mend_is_one_sentence(error, sentence):
+    code = leave(raising(error))
+    assert code.startswith(f"error: {sentence}")
+    assert "\n" not in code
+
+
+def jax_shapes():
+    jax.numpy.matmul(jax.numpy.zeros((2, 3)), jax.numpy.zeros((2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("main", "name"),
+    [
+        (raising(ValueError("planted")), "ValueError"),
+        (raising(TypeError("planted")), "TypeError"),
+        (raising(RuntimeError("planted")), "RuntimeError"),
+        (raising(KeyError("planted")), "KeyError"),
+        (lambda: 1 / 0, "ZeroDivisionError"),
+        (jax_shapes, "TypeError"),
+        (raising(ImportError("cannot import name", name="jax")), "ImportError"),
+    ],
+)
+def test_a_fault_of_the_program_keeps_its_traceback(main, name):
+    first, *lines = leave(main).splitlines()
+    assert first.startswith(f"fault: {name} inside the program")
+    assert "report" in first
+    for part in (f"Python {sys.version.split()[0]}", f"jax {jax.__version__}", "drsn-jax "):
+        assert part in first
+    assert lines[0] == "Traceback (most recent call last):"
+    assert any("test_console.py" in line for line in lines)
+    assert any(line.startswith((f"{name}:", f"jax.errors.{name}:")) for line in lines)
+
+
+def test_the_traceback_of_a_sentence_is_shown_on_request(monkeypatch, capsys):
+    for value, shown in (("1", True), ("0", False), ("", False)):
+        monkeypatch.setenv("DRSN_JAX_TRACEBACK", value)
+        assert leave(raising(UserError("planted"))) == "error: planted"
+        assert ("Traceback (most recent call last):" in capsys.readouterr().err) == shown
+
+
+def test_an_interruption_and_a_closed_pipe(monkeypatch):
+    assert leave(raising(KeyboardInterrupt()), interrupted="interrupted") == "interrupted"
+    monkeypatch.setattr(sys, "stdout", sys.stdout)
+    assert leave(raising(BrokenPipeError())) is None
+    sys.stdout.close()
+
+
+@pytest.mark.parametrize(
+    ("module", "package", "extra"),
+    [
+        ("matplotlib", "matplotlib", "experiments"),
+        ("sklearn", "scikit-learn", "experiments"),
+        ("bearing_datasets", "bearing-datasets", "datasets"),
+    ],
+)
+def test_a_package_that_is_missing_is_named_with_its_extra(monkeypatch, module, package, extra):
+    monkeypatch.setitem(sys.modules, module, None)
+    code = leave(lambda: importlib.import_module(module))
+    assert code == f"error: this command needs {package}: pip install 'drsn-jax[{extra}]'"
+    with pytest.raises(MissingExtra, match=rf"^a plot needs {package}: pip install 'drsn-jax\[{extra}\]'") as caught:
+        optional(module, "a plot")
+    assert isinstance(caught.value, UserError)
+    assert isinstance(caught.value, ImportError)
+
+
+def test_a_broken_dependency_is_a_fault(monkeypatch, tmp_path):
+    """A package that is there and lacks one of its own modules is not mended by an extra."""
+    (tmp_path / "scipy").mkdir()
+    (tmp_path / "scipy" / "__init__.py").write_text("import scipy._gone\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    for name in [name for name in sys.modules if name.partition(".")[0] == "scipy"]:
+        monkeypatch.delitem(sys.modules, name)
+    assert leave(lambda: importlib.import_module("scipy")).startswith("fault: ModuleNotFoundError")
