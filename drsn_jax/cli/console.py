@@ -126,7 +126,7 @@ class ProgressBar:
         from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
 
-        self.console = Console()
+        self.console: Any = Console()
         self._bar: Any = None
         if self.console.is_terminal and distributed.is_main_process():
             columns = (
