@@ -1,5 +1,7 @@
 """Deep Residual Shrinkage Networks in JAX and Flax: recognise signals in heavy noise."""
 
+import importlib.metadata
+
 from drsn_jax import data as data
 from drsn_jax import diagnosis as diagnosis
 from drsn_jax import evaluation as evaluation
@@ -50,4 +52,7 @@ from drsn_jax.training import paper_optimizer as paper_optimizer
 from drsn_jax.training import paper_schedule as paper_schedule
 from drsn_jax.training import repeat_step as repeat_step
 
-__version__ = "0.1.0"
+try:
+    __version__ = importlib.metadata.version("drsn-jax")
+except importlib.metadata.PackageNotFoundError:  # a checkout that is not installed
+    __version__ = "unknown"

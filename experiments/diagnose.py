@@ -2,9 +2,10 @@
 
     python experiments/diagnose.py MODEL FILE...
 
-MODEL is the folder that fault_diagnosis.py wrote (runs/.../model). For every file: the class, its probability, the share of
-windows that agree, the next classes, and warnings where the file is unlike the training data. A class is named only where the
-network is sure. With - as the file, raw float32 samples come from standard input and a line is printed for every window:
+MODEL is the folder of a network that was trained and kept by python experiments/fault_diagnosis.py (runs/.../model). For every
+file: the class, its probability, the share of windows that agree, the next classes, and warnings where the file is unlike the
+training data. A class is named only where the network is sure. With - as the file, raw float32 samples come from standard input
+and a line is printed for every window:
 
     arecord -f FLOAT_LE -r 12000 -c 1 -t raw | python experiments/diagnose.py MODEL -
 

@@ -26,7 +26,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from drsn_jax.cli import checks, console, data_options, run_options
+from drsn_jax.cli import checks, commands, console, data_options, run_options
 from drsn_jax.core import distributed
 from drsn_jax.core.distributed import choose_devices
 from drsn_jax.core.errors import UserError
@@ -62,7 +62,7 @@ class Options(data_options.DataOptions, TrainingConfig):
     seeds: int = 1
     """How many seeds: --seed, --seed + 1, …"""
     start: Annotated[Path | None, tyro.conf.arg(name="from")] = None
-    """Fine-tune the network in this folder, which fault_diagnosis.py kept, with a new classifier."""
+    """Fine-tune the network in this folder, which an earlier run kept, with a new classifier."""
 
 
 PRESETS = {
@@ -176,7 +176,8 @@ def main() -> None:
     if distributed.is_main_process():
         report(out, tsne_iterations=250 if options.dry_run else 1000)
         if (out / "model").is_dir():
-            console.say(f"the best network on the validation windows is kept: python experiments/diagnose.py {out}/model FILE")
+            ask = commands.as_typed("python experiments/diagnose.py")
+            console.say(f"the best network on the validation windows is kept: {ask} {out}/model FILE")
         else:
             console.say("no network is kept: with --validation 0.2 the best on held-out windows would be")
         console.say(f"everything is in {out}; it took {console.duration(time.perf_counter() - start)}")

@@ -14,7 +14,7 @@ from drsn_jax.data.drivetrain import SAMPLING_RATE, drivetrain_recordings
 from drsn_jax.data.public import read_public
 from drsn_jax.data.recordings import Recording, read_folder, read_recordings
 from drsn_jax.data.resampling import resample
-from drsn_jax.data.splits import strictest_split
+from drsn_jax.data.split_choice import strictest_split
 from drsn_jax.data.windows import Fold, few_windows, make_folds
 
 SplitKind = Literal["condition", "group", "recording", "time", "random-windows"]

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 import jax
 
-from drsn_jax.cli import checks
+from drsn_jax.cli import checks, commands
 from drsn_jax.cli.console import say
 from drsn_jax.core import distributed, runtime
 from drsn_jax.core.errors import UserError
@@ -119,11 +119,12 @@ def parse(
     """
     import tyro
 
+    prog, description = commands.program(), commands.as_typed(description or "")
     if presets is None:
-        return tyro.cli(options, args=arguments, description=description)
+        return tyro.cli(options, args=arguments, description=description, prog=prog)
     first = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--preset", default=next(iter(presets)))
     name = first.parse_known_args(arguments)[0].preset
     # an unknown name is left to the full parser, which says what there is
     default = presets.get(name, next(iter(presets.values())))
-    return tyro.cli(options, args=arguments, default=default, description=description)
+    return tyro.cli(options, args=arguments, default=default, description=description, prog=prog)

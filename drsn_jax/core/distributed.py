@@ -1,9 +1,9 @@
-"""The same step on several devices: ``pmap`` over shards of the batch, the state one and the same on all of them.
+"""The same step on several devices: ``pmap`` over shards of the batch, with equal copies of the state on all devices.
 
-With several processes (``initialize``) the map spans the devices of all of them. Each process holds its own copies of the state,
-on its own devices, and feeds them their shards; collectives inside the step keep the copies equal. Process 0 alone reads
-checkpoints and writes files; what it found out reaches the others by ``broadcast_from_main``. Without ``initialize`` there is one
-process and all of that is trivial. JAX does the work (``jax.pmap``, ``jax.distributed``); this is the only module that calls it.
+With several processes (``initialize``) the map spans the devices of all processes. Each process holds copies of the state on its
+own devices and feeds them their shards of the batch. Collectives inside the step keep the copies equal. Process 0 alone reads
+checkpoints and writes files; the other processes learn its results by ``broadcast_from_main``. Without ``initialize`` there is
+one process and nothing to exchange. JAX does the work (``jax.pmap``, ``jax.distributed``); no other module calls these two.
 """
 
 import socket
@@ -22,7 +22,7 @@ Device = Any  # jax.Device, which type checkers do not take for a type
 
 
 def choose_devices(count: int | None = None) -> list[Device]:
-    """The first ``count`` local devices, or all; ValueError where there are fewer."""
+    """Return the first ``count`` local devices, or all of them without a count; raise ValueError if there are fewer."""
     devices = jax.local_devices()
     if count is None:
         return devices
@@ -35,9 +35,9 @@ def choose_devices(count: int | None = None) -> list[Device]:
 
 
 def shares(devices: Sequence[Device]) -> tuple[int, list[int]]:
-    """Into how many shards a batch is cut, and which of them are those of this process.
+    """Return into how many shards a batch is cut, and the numbers of the shards that belong to this process.
 
-    ``devices`` are those of this process; ValueError where it has more of them and is not alone.
+    ``devices`` are devices of this process. In a job of several processes they must be all that it has; ValueError otherwise.
     """
     if jax.process_count() == 1:
         return len(devices), list(range(len(devices)))
@@ -52,11 +52,12 @@ def shares(devices: Sequence[Device]) -> tuple[int, list[int]]:
 def pmap_step(
     step: Callable[..., Any], devices: Sequence[Device], *, donate: bool = True, arguments: int = 0
 ) -> Callable[..., Any]:
-    """``step``, made with ``axis_name=AXIS_NAME``, over ``devices``; ``arguments`` more may follow the batch, the same on all.
+    """Map ``step``, ``(state, batch, ...) -> (state, metrics)``, over ``devices``; it was made with ``axis_name=AXIS_NAME``.
 
-    The state goes in and comes out without a device axis: place it once with ``replicate``. The batch has one: ``shard``.
-    With ``donate`` the state given is used up (training); evaluation keeps it. With several processes ``devices`` are those
-    of this one, and the map is over those of all.
+    The state goes in and comes out without a device axis: place it once with ``replicate``. The batch has a device axis in front:
+    cut it with ``shard``. After the batch ``arguments`` further arguments may follow, the same on all devices. With ``donate``
+    the state that is handed in is used up, as in training. With several processes ``devices`` are those of this process, and the
+    map is over the devices of all processes.
     """
     return jax.pmap(
         step,
@@ -69,20 +70,25 @@ def pmap_step(
 
 
 def pmap_evaluate(step: Callable[..., Any], devices: Sequence[Device]) -> Callable[[Any, Any], Any]:
-    """Map an evaluation ``(variables, batch) -> metrics``, made with ``axis_name=AXIS_NAME``, over ``devices``, or over those of
-    all processes. The variables are placed by ``replicate``, the batch is cut by ``shard``."""
+    """Map an evaluation ``(variables, batch) -> metrics`` over ``devices``; it was made with ``axis_name=AXIS_NAME``.
+
+    Place the variables with ``replicate`` and cut the batch with ``shard``. With several processes the map is over the devices of
+    all processes.
+    """
     chosen = list(devices) if jax.process_count() == 1 else None
     return jax.pmap(step, axis_name=AXIS_NAME, in_axes=(None, 0), out_axes=None, devices=chosen)
 
 
 def pmap_parts(step: Callable[..., Any], devices: Sequence[Device], in_axes: Sequence[int | None], **options: Any) -> Any:
-    """Map a function whose parts need nothing of each other over ``devices``: the members of an ensemble, the cells of a grid.
-    ``in_axes`` is 0 for an argument with an axis of devices in front, None for one that all share."""
+    """Map a function over ``devices`` where the devices exchange nothing: members of an ensemble, cells of a grid.
+
+    ``in_axes`` has an entry for each argument: 0 if the argument has an axis of devices in front, None if all devices share it.
+    """
     return jax.pmap(step, AXIS_NAME, in_axes=tuple(in_axes), devices=list(devices), **options)
 
 
 def pmap_predict(step: Callable[[Any, Any], jax.Array], devices: Sequence[Device]) -> Callable[[Any, Any], jax.Array]:
-    """Map ``(variables, windows) -> logits`` over ``devices``, the variables placed by ``replicate``; ValueError as ``shard``."""
+    """Map ``(variables, windows) -> logits`` over ``devices``, with variables placed by ``replicate``; errors as ``shard``."""
     mapped = jax.pmap(step, axis_name=AXIS_NAME, in_axes=(None, 0), devices=list(devices))
 
     def predict(variables: Any, windows: Any) -> jax.Array:
@@ -93,19 +99,19 @@ def pmap_predict(step: Callable[[Any, Any], jax.Array], devices: Sequence[Device
 
 
 def replicate(tree: Any, devices: Sequence[Device]) -> Any:
-    """Copies of the arrays of ``tree`` on every device, placed as ``pmap_step`` leaves them: placed otherwise, it compiles
-    twice."""
-    # copies also where the array is already, or the donating step would use up the original
+    """Copy the arrays of ``tree`` to every device, placed as ``pmap_step`` leaves them. Placed in another way, they would make
+    the step compile twice."""
+    # copied also on the device where the array lies already: a step that donates its state would use up the original
     tree = jax.tree.map(lambda leaf: leaf.copy() if isinstance(leaf, jax.Array) else leaf, tree)
     mesh = Mesh(np.asarray(devices), (AXIS_NAME,))
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()), may_alias=False)
 
 
 def shard(batch: Mapping[str, Any], count: int) -> dict[str, Any]:
-    """A batch as ``(count, batch / count, ...)``, example i of the batch on device ``i // (batch / count)``.
+    """Cut a batch into ``(count, batch / count, ...)``: example i of the batch goes to device ``i // (batch / count)``.
 
-    Raises ValueError where ``count`` does not divide the batch: an example more on one device would weigh differently in
-    the batch statistics. In evaluation pad with weight 0, as ``prediction.evaluate`` does.
+    Raises ValueError if ``count`` does not divide the batch, because on a device with one example more each example would weigh
+    less in the batch statistics. In evaluation pad the batch with examples of weight 0, as ``prediction.evaluate`` does.
     """
 
     def split(array: Any) -> Any:
@@ -120,8 +126,8 @@ def shard(batch: Mapping[str, Any], count: int) -> dict[str, Any]:
 
 
 def place_on(devices: Sequence[Device]) -> Callable[[Mapping[str, Any]], dict[str, Any]]:
-    """What ``evaluate`` does with a batch before a ``pmap_step`` over ``devices``: of the whole batch, which every process
-    gives, each keeps its own shards."""
+    """Return the ``place`` argument of ``prediction.evaluate`` for several devices. It cuts the batch, which every process holds
+    whole, into shards and keeps those of this process."""
     count, mine = shares(devices)
     if count == len(mine):
         return lambda batch: shard(batch, count)
@@ -142,16 +148,16 @@ def initialize(
     """Join the job; call it before anything else touches a device.
 
     Args:
-      coordinator: ``HOST:PORT`` of process 0, which listens there; None leaves all three to what JAX detects (SLURM, Open MPI,
-        Kubernetes, Cloud TPU).
-      processes: how many there are.
-      process_id: which one this is, from 0.
-      heartbeat_seconds: after so long without a sign of life of one process the others end.
+      coordinator: ``HOST:PORT`` of process 0, which listens there; with None JAX detects this and the next two by itself (under
+        SLURM, Open MPI, Kubernetes, Cloud TPU).
+      processes: the number of processes in the job.
+      process_id: the number of this process, from 0.
+      heartbeat_seconds: the time after which the other processes end if one of them gives no sign of life.
 
     Raises:
       ValueError: for arguments that do not fit together.
-      JobError: where the job is not detected, the port is taken, or JAX has a device already. Where the others do not come within
-        five minutes, JAX itself ends the process.
+      JobError: if the job is not detected, the port is taken, or JAX has touched a device already. If the other processes do not
+        come within five minutes, JAX itself ends this process.
     """
     if coordinator is not None:
         host, _, port = coordinator.rpartition(":")
@@ -175,15 +181,15 @@ def initialize(
 
 
 def is_main_process() -> bool:
-    """Whether this process writes the files."""
+    """Return whether this process is process 0, which alone writes files."""
     return jax.process_index() == 0
 
 
 def broadcast_from_main(make: Callable[[], bytes]) -> bytes:
-    """What ``make`` returns on process 0, on every process; it is called there alone.
+    """Call ``make`` on process 0 alone and return its result on every process.
 
-    A ValueError or OSError of ``make`` is raised on process 0 and reaches the others as a UserError. All processes must call
-    this at the same point of their programs.
+    If ``make`` raises ValueError or OSError, that is raised on process 0, and a UserError on the other processes. All processes
+    must call this function at the same point of their programs.
     """
     if jax.process_count() == 1:
         return make()
@@ -204,7 +210,8 @@ def broadcast_from_main(make: Callable[[], bytes]) -> bytes:
 
 
 def gather_from_all(content: bytes) -> list[bytes]:
-    """What each process gives, in their order, on every process; all must call it at the same point of their programs."""
+    """Return on every process the ``content`` that each process handed in, in the order of the processes. All processes must call
+    this function at the same point of their programs."""
     if jax.process_count() == 1:
         return [content]
     lengths = np.asarray(multihost_utils.process_allgather(np.int32(len(content))))
@@ -215,7 +222,7 @@ def gather_from_all(content: bytes) -> list[bytes]:
 
 
 def _require_free(port: int) -> None:
-    """JobError if a port is taken: JAX would crash."""
+    """Raise JobError if a port is taken, on which JAX would crash."""
     family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
     with socket.socket(family) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

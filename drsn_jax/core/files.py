@@ -1,4 +1,4 @@
-"""Files that are whole or not there."""
+"""Files that are written as a whole or not at all, and lock files."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:
-    """Write ``content`` (text as UTF-8) so that ``path`` holds the old content or the new one, never a part of it."""
+    """Write ``content`` (text as UTF-8) so that ``path`` holds the old content or the new one at any time, never a part."""
     path = Path(path)
     data = content.encode() if isinstance(content, str) else content
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -17,7 +17,7 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        # mkstemp makes files that only their owner reads
+        # mkstemp makes files that only their owner can read
         os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
@@ -28,8 +28,11 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
 
 @contextlib.contextmanager
 def exclusive(path: str | os.PathLike[str]) -> Iterator[bool]:
-    """Hold the lock file ``path``, as one process can at a time; gives whether it was free. True where the system or the file
-    system has no such locks. The system lets go of it when the process ends, however it ends."""
+    """Hold the lock file ``path``, which only one process can hold at a time, and yield whether it was free.
+
+    Yields True if the operating system or the file system has no such locks. The system releases the lock when the process ends,
+    however it ends.
+    """
     try:
         import fcntl
     except ImportError:
@@ -53,7 +56,7 @@ def _umask() -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the renaming itself lasting, where the system lets a folder be opened."""
+    """Write the renaming itself to disk, where the system lets a folder be opened."""
     if not hasattr(os, "O_DIRECTORY"):
         return
     handle = os.open(folder, os.O_DIRECTORY)

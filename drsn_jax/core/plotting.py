@@ -1,10 +1,10 @@
-"""What every figure of the package has in common; needs matplotlib (extra ``experiments``)."""
+"""Colours and helpers that all figures of the package share; they need matplotlib (extra ``experiments``)."""
 
 import os
 from pathlib import Path
 from typing import Any
 
-# Okabe & Ito: told apart also with red-green blindness
+# the palette of Okabe & Ito, whose colours can be told apart with red-green blindness too
 COLOURS = {
     "convnet": "#999999",
     "resnet": "#E69F00",
@@ -16,14 +16,14 @@ COLOURS = {
 
 
 def printable(name: str) -> str:
-    """A name of a file as it can be drawn: no bytes that are no characters, not endlessly long."""
+    """Return a file name as it can be drawn: bytes that are no characters are replaced, more than 80 characters shortened."""
     name = os.fsencode(name).decode(errors="replace")
     return name if len(name) <= 80 else f"{name[:50]} … {name[-25:]}"
 
 
 def subplots(rows: int, columns: int, **options: Any) -> tuple[Any, list[Any]]:
-    """A figure and its panels, row by row; options as in matplotlib."""
-    # not pyplot: it keeps global state and may ask for a display
+    """Make a figure and return it with its panels, row by row; ``options`` are those of matplotlib's ``subplots``."""
+    # not pyplot, which keeps global state and may ask for a display
     from matplotlib.figure import Figure
 
     figure = Figure(layout="constrained", figsize=options.pop("figsize"))
@@ -31,10 +31,10 @@ def subplots(rows: int, columns: int, **options: Any) -> tuple[Any, list[Any]]:
 
 
 def save_figure(figure: Any, file: Path) -> Path:
-    """Write a figure; returns its file."""
+    """Write a figure into ``file`` and return ``file``."""
     from matplotlib.text import Text
 
-    for text in figure.findobj(Text):  # names of classes and files may hold what would be read as formulas
+    for text in figure.findobj(Text):  # a "$" in the name of a class or file would be read as a formula
         text.set_parse_math(False)
     figure.savefig(file, dpi=130)
     return file

@@ -1,6 +1,6 @@
-"""What a script asks of its machine before JAX starts: kept memory, CPU cores as devices, a compilation cache.
+"""The setting of the process before JAX starts: memory that is kept, CPU cores as devices, a compilation cache.
 
-Nothing here happens on import; a script calls ``prepare`` first.
+Importing this module changes nothing; a script calls ``prepare`` before anything else.
 """
 
 import ctypes
@@ -13,7 +13,7 @@ from pathlib import Path
 
 import jax
 
-# of a training step of the paper's DRSN-CW, batch 128, on two cores, over memory that glibc keeps
+# how many times as fast tcmalloc makes a training step of the paper's DRSN-CW (batch 128, two cores), where glibc keeps memory
 TCMALLOC_GAIN = 1.1
 YNNPACK = "--xla_cpu_experimental_ynn_fusion_type"
 # <malloc.h> of glibc
@@ -32,19 +32,20 @@ def prepare(
     """Set up the process; call it before anything else touches JAX.
 
     Args:
-      devices: how many devices the CPU shows itself as; None leaves it as it is. As many as ``cores()`` suit work without
-        collectives (inference by ``distributed.pmap_predict``): two threads gain less on one batch than two devices on its
-        halves.
-      memory: keep freed memory in the process (``keep_memory``); a call on a CPU then returns when it is done.
+      devices: how many devices JAX sees in the CPU; None leaves the number as it is. ``cores()`` devices suit work without
+        collectives (inference by ``distributed.pmap_predict``): two threads on one batch gain less than two devices that take
+        half of it each.
+      memory: keep freed memory in the process (``keep_memory``); a call on a CPU then returns only when it is done.
       cache: keep compiled programs in the user's cache folder (``cache_folder``) for the next start.
-      ynnpack: leave sums and products on a CPU to this library, as jaxlib does by itself. Without it XLA fuses sums and keeps
-        less for them: a training step of the paper's DRSN-CW takes 0.85 of the time, one of eight times as many channels 1.15.
-      dry_run: compile quickly instead of well, for programs that run a few steps.
-      deterministic: XLA chooses operations whose results repeat bit by bit on a GPU too (on a CPU they do anyway, with the same
-        number of threads).
+      ynnpack: leave sums and products on a CPU to the library YNNPACK, as jaxlib does by default. Without it XLA fuses sums and
+        stores fewer arrays for them: a training step of the paper's DRSN-CW then takes 0.85 of the time, and one of a network
+        with eight times as many channels 1.15 of it.
+      dry_run: compile quickly instead of well, for programs that run only a few steps.
+      deterministic: let XLA choose operations whose results repeat bit by bit on a GPU too. (On a CPU they do anyway, with the
+        same number of threads.)
     """
     flags = []
-    # a flag that XLA does not know ends the process, so it is set for versions that were seen to know it
+    # a flag that XLA does not know ends the process, so it is set only for versions that are known to accept it
     if not ynnpack and (0, 10) <= jax.__version_info__[:2] <= (0, 12) and YNNPACK not in os.environ.get("XLA_FLAGS", ""):
         flags += [f"{YNNPACK}="]
     if dry_run:
@@ -80,12 +81,13 @@ class CompilationCount:
 
 
 def keep_memory() -> bool:
-    """Tell glibc not to hand memory back to the kernel; returns whether it could be told.
+    """Tell glibc not to hand freed memory back to the kernel; return whether that was possible.
 
-    XLA takes and frees one large buffer for every step; mapped anew each time, it costs 10,000 page faults at batch 128 and
-    87,000 at 1,024. Kept, it costs none if the thread of Python takes it, in whose arena alone it fits: so ``prepare`` makes
-    calls on a CPU synchronous. One arena for all threads would keep it as well, and make them wait for each other: in a process
-    that has compiled something, whose arena is full of small pieces, a step then takes 1.4 to 2 times as long.
+    XLA takes and frees one large buffer for every step. A buffer that is mapped anew each time costs 10,000 page faults at batch
+    128 and 87,000 at batch 1,024. A buffer that is kept costs none, but it fits only into the arena of the main thread, which
+    runs Python. Therefore ``prepare`` makes calls on a CPU synchronous, so that this thread takes the buffer. One arena for all
+    threads would keep the buffer as well, but the threads would wait for each other: in a process that has compiled something,
+    whose arena is full of small pieces, a step then takes 1.4 to 2 times as long.
     """
     if sys.platform != "linux" or platform.libc_ver()[0] != "glibc":
         return False
@@ -96,12 +98,12 @@ def keep_memory() -> bool:
 
 
 def cores() -> int:
-    """How many cores this process may use."""
+    """Return the number of CPU cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def spare_tcmalloc() -> str | None:
-    """The path of tcmalloc where it is installed and not in use, so that a script may name it; None elsewhere."""
+    """Return the path of tcmalloc if it is installed but not in use, so that a script can recommend it; None otherwise."""
     maps = Path("/proc/self/maps")
     if sys.platform != "linux" or (maps.exists() and "tcmalloc" in maps.read_text()):
         return None
@@ -112,7 +114,7 @@ def spare_tcmalloc() -> str | None:
 
 
 def cache_folder() -> Path:
-    """Where compiled programs are kept: ``$XDG_CACHE_HOME/drsn_jax``, by default ``~/.cache/drsn_jax``."""
+    """Return the folder of compiled programs: ``$XDG_CACHE_HOME/drsn_jax``, by default ``~/.cache/drsn_jax``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "drsn_jax"
 
 
@@ -120,7 +122,7 @@ PACKAGES = ("drsn-jax", "jax", "jaxlib", "flax", "optax", "chex", "numpy", "scip
 
 
 def versions() -> dict[str, str]:
-    """The versions of the packages that decide results."""
+    """Return the versions of the packages on which results depend, of those that are installed."""
     return {name: version for name in PACKAGES if (version := _version(name))}
 
 

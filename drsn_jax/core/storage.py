@@ -1,7 +1,8 @@
-"""Arrays in memory, or in files where they would fill it: both are ``numpy.ndarray`` and give the same results to rounding.
+"""Arrays that lie in memory, or in a file if they would fill memory.
 
-The files are temporary, without a name where the system allows it (they lie in ``tempfile.gettempdir()``, see ``TMPDIR``), and
-gone when the array is.
+Both are ``numpy.ndarray`` and give the same results but for rounding. The files are temporary: they lie in
+``tempfile.gettempdir()`` (set ``TMPDIR`` to choose another folder), have no name where the system allows that, and are deleted
+with their array.
 """
 
 import collections
@@ -15,14 +16,14 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-SHARE = 1 / 16  # of the machine's memory, that one array may take; a run has several
-UNKNOWN = 2**31  # bytes, where a system does not tell its memory
-BLOCK = 2**24  # bytes that are worked on at a time
+SHARE = 1 / 16  # share of the machine's memory that one array may take; a run has several arrays
+UNKNOWN = 2**31  # bytes of memory to assume if the system does not tell
+BLOCK = 2**24  # bytes of an array in a file that are worked on at a time
 
 
 @functools.cache
 def limit() -> int:
-    """The bytes beyond which an array goes into a file."""
+    """Return the size in bytes beyond which an array goes into a file."""
     try:
         return int(SHARE * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, ValueError, OSError):
@@ -30,9 +31,9 @@ def limit() -> int:
 
 
 def store(parts: Iterable[np.ndarray], shape: tuple[int, ...], dtype: np.typing.DTypeLike, *, to_file: bool) -> np.ndarray:
-    """The parts, one after another along the first axis, as an array of ``shape``: in memory or, read-only, in a file.
+    """Join the parts along the first axis to an array of ``shape``, in memory or (with ``to_file``) read-only in a file.
 
-    Raises OSError where the disk is full, ValueError for parts that do not make up the shape.
+    Raises OSError if the disk is full, ValueError if the parts do not make up the shape.
     """
     dtype = np.dtype(dtype)
     rows = 0
@@ -45,7 +46,7 @@ def store(parts: Iterable[np.ndarray], shape: tuple[int, ...], dtype: np.typing.
         with tempfile.TemporaryFile() as file:
             try:
                 for part in parts:
-                    # not through the map: where the disk is full, that would kill the process
+                    # not written through the memory map, which kills the process if the disk is full
                     file.write(np.ascontiguousarray(part, dtype).data)
                     rows += len(part)
                 file.flush()
@@ -61,19 +62,22 @@ def store(parts: Iterable[np.ndarray], shape: tuple[int, ...], dtype: np.typing.
 
 
 def in_file(array: np.ndarray) -> bool:
-    """Whether an array lies in a file."""
+    """Return whether an array lies in a file."""
     return isinstance(array, np.memmap)
 
 
 def blocks(length: int, row_bytes: int) -> list[tuple[int, int]]:
-    """``(start, stop)`` of stretches of ``length`` rows that are worked on at a time."""
+    """Cut ``length`` rows of ``row_bytes`` bytes each into stretches ``(start, stop)`` of about ``BLOCK`` bytes."""
     step = max(1, BLOCK // max(1, row_bytes))
     return [(start, min(start + step, length)) for start in range(0, length, step)]
 
 
 def in_parts(function: Callable[..., np.ndarray], first: np.ndarray, *others: np.ndarray) -> np.ndarray:
-    """``function(first, *others)``, which works row by row: of an array that lies in a file in parts, and into a file again where
-    the result is as large."""
+    """Return ``function(first, *others)`` for a function that works row by row.
+
+    If ``first`` lies in a file, the function is applied to parts of the arrays, and the result lies in a file too if it is larger
+    than ``limit()``.
+    """
     if not in_file(first) or len(first) == 0:
         return function(first, *others)
     stretches = blocks(len(first), first[:1].nbytes)
@@ -84,12 +88,13 @@ def in_parts(function: Callable[..., np.ndarray], first: np.ndarray, *others: np
     return store(itertools.chain([head], parts), shape, head.dtype, to_file=size > limit())
 
 
-PREFETCH = 2  # batches that are ready before they are asked for
+PREFETCH = 2  # batches that are made before they are asked for
 Item = TypeVar("Item")
 
 
 def prefetch(items: Iterator[Item], count: int) -> Generator[Item, None, None]:
-    """The same items, ``count`` of them made by a thread before they are asked for; errors arrive in their place."""
+    """Yield the items of an iterator, of which a thread makes ``count`` before they are asked for. An error of the iterator is
+    raised at the place of its item."""
     if count == 0:
         yield from items
         return

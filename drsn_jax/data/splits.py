@@ -1,4 +1,19 @@
-"""Splits that keep one recording, condition, part or stretch of time on one side."""
+"""Splits of recordings into segments to train on and segments to test on.
+
+A split names segments, and ``windows`` cuts windows inside them. So training and testing may use different strides, and no
+sample is ever on both sides. Which split answers which question:
+
+- by condition: does the network work under a speed or load that it was not trained on?
+- by group: does it work on a physical part that it was not trained on? This is the question of most users, and the hardest.
+- by recording: does it work on a new recording of the same parts under the same conditions?
+- by time: does it work on a later stretch of the same recordings? Use it where there is one recording of each class; it is
+  easier than it sounds.
+- random windows: none of these, because windows of one recording are on both sides. It is here only to compare with published
+  figures that were made so.
+
+``split_choice`` chooses among them. A split that tests on one k-th of the data is one of k folds:
+``folds_by_time(recordings, 4, gap)[-1]`` tests on the last quarter.
+"""
 
 import math
 from collections.abc import Sequence
@@ -20,24 +35,14 @@ class Segment(NamedTuple):
 
 
 class Split(NamedTuple):
-    """What to train on and what to test on."""
+    """The segments to train on and those to test on."""
 
     train: list[Segment]
     test: list[Segment]
 
 
-def require_windows(recordings: Sequence[Recording], segments: Sequence[Segment], length: int) -> None:
-    """ValueError for a recording of which all segments are shorter than a window: a class must not vanish unseen."""
-    without = {s.recording for s in segments} - {s.recording for s in segments if s.stop - s.start >= length}
-    if without:
-        raise UserError(
-            f"no segment of {title(recordings, min(without))} is as long as a window of {length} samples: "
-            "choose shorter windows or another number of folds"
-        )
-
-
 def split_by_condition(recordings: Sequence[Recording], test_condition: str) -> Split:
-    """Test on one condition, train on all others.
+    """Test on one condition and train on all others.
 
     Raises:
       ValueError: for a condition that no recording has, or a class that is not on both sides.
@@ -52,12 +57,12 @@ def split_by_condition(recordings: Sequence[Recording], test_condition: str) -> 
 
 
 def folds_by_condition(recordings: Sequence[Recording]) -> list[Split]:
-    """One split for each condition, in order of first appearance; errors as ``split_by_condition``."""
+    """Make one split for each condition, in order of first appearance. Raises as ``split_by_condition``."""
     return [split_by_condition(recordings, c) for c in dict.fromkeys(r.condition for r in recordings)]
 
 
 def folds_by_group(recordings: Sequence[Recording], folds: int) -> list[Split]:
-    """The groups (physical parts) of each class dealt to the folds in turn, a group's recordings together.
+    """Deal the groups (physical parts) of each class to the folds in turn; the recordings of a group stay together.
 
     Raises:
       ValueError: for fewer than two folds, a recording without a group, fewer groups of a class than folds,
@@ -77,7 +82,7 @@ def folds_by_group(recordings: Sequence[Recording], folds: int) -> list[Split]:
 
 
 def folds_by_recording(recordings: Sequence[Recording], folds: int) -> list[Split]:
-    """The recordings of each class, condition by condition, dealt to the folds in turn.
+    """Deal the recordings of each class to the folds in turn, condition by condition.
 
     With as many recordings of a class and condition as folds, each fold tests on one of them.
 
@@ -92,7 +97,7 @@ def folds_by_recording(recordings: Sequence[Recording], folds: int) -> list[Spli
 
 
 def folds_by_time(recordings: Sequence[Recording], folds: int, gap: int) -> list[Split]:
-    """Every recording cut into ``folds`` equal stretches: fold k tests on the k-th and trains on the rest.
+    """Cut every recording into ``folds`` equal stretches: fold k tests on the k-th stretch and trains on the rest.
 
     Args:
       recordings: all recordings.
@@ -124,7 +129,7 @@ def folds_by_time(recordings: Sequence[Recording], folds: int, gap: int) -> list
 
 
 def random_window_folds(labels: ArrayLike, folds: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Random windows of each class on either side, only to compare with figures that were made so.
+    """Deal the windows of each class to the folds at random, only to compare with figures that were made so.
 
     **This leaks**: windows of one recording, overlapping ones too, are on both sides, so that a network is
     rewarded for knowing the recording.
@@ -151,7 +156,73 @@ def random_window_folds(labels: ArrayLike, folds: int, seed: int) -> list[tuple[
     return [(np.flatnonzero(fold != k), np.flatnonzero(fold == k)) for k in range(folds)]
 
 
+def require_windows(recordings: Sequence[Recording], segments: Sequence[Segment], length: int) -> None:
+    """Raise ValueError for a recording of which all segments are shorter than a window of ``length`` samples.
+
+    Otherwise a class could vanish from one side without anybody seeing it.
+    """
+    without = {s.recording for s in segments} - {s.recording for s in segments if s.stop - s.start >= length}
+    if without:
+        raise UserError(
+            f"no segment of {title(recordings, min(without))} is as long as a window of {length} samples: "
+            "choose shorter windows or another number of folds"
+        )
+
+
+def hold_out(segments: Sequence[Segment], share: float, window_length: int) -> tuple[list[Segment], list[Segment]]:
+    """Hold the end of every training recording out for validation.
+
+    The validation segment is the end of the longest segment of a recording, so long that whole windows make up ``share`` of
+    the recording's segments. The window's length before it goes to neither side. A share of 0 holds out nothing.
+
+    The validation windows come from the same recordings as the training windows. So they say when to stop training, and not
+    how good the network will be elsewhere.
+
+    Returns:
+      The segments that are left to train on, and the validation segments.
+    """
+    if share == 0:
+        return list(segments), []
+    train, held_out = [], []
+    for recording in dict.fromkeys(s.recording for s in segments):
+        own = [s for s in segments if s.recording == recording]
+        longest = max(own, key=lambda s: s.stop - s.start)
+        wanted = math.ceil(share * sum(s.stop - s.start for s in own) / window_length) * window_length
+        start = longest.stop - wanted
+        held_out.append(Segment(recording, max(start, longest.start), longest.stop))
+        train += [s for s in own if s is not longest]
+        if start - window_length > longest.start:
+            train.append(Segment(recording, longest.start, start - window_length))
+        elif len(own) == 1:  # nothing is left: ``require_windows`` refuses an empty segment
+            train.append(Segment(recording, longest.start, longest.start))
+    return train, held_out
+
+
+def hold_out_windows(train: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Hold a random share of the training windows out for validation, as ``random_window_folds`` splits windows.
+
+    Args:
+      train: ``(n,)``, the indices of the training windows.
+      share: of the windows; 0 holds out nothing.
+      seed: of the shuffle.
+
+    Returns:
+      The indices that are left to train on and those of the validation windows, ascending.
+
+    Raises:
+      ValueError: for a share that leaves no windows to train on.
+    """
+    if not share:
+        return train, train[:0]
+    shuffled = np.random.default_rng(seed).permutation(train)
+    count = math.ceil(share * len(train))
+    if count >= len(train):
+        raise UserError(f"a validation share of {share} leaves no windows to train on: choose a smaller one")
+    return np.sort(shuffled[count:]), np.sort(shuffled[:count])
+
+
 def _enough(folds: int, count: int, what: str) -> None:
+    """Raise ValueError for fewer than two folds, or fewer things to deal than folds."""
     if folds < 2:
         raise UserError(f"a split needs 2 folds or more, got {folds}")
     if count < folds:
@@ -159,7 +230,7 @@ def _enough(folds: int, count: int, what: str) -> None:
 
 
 def _split(recordings: Sequence[Recording], test: Sequence[bool], what: str) -> Split:
-    """Whole recordings on either side, and every class on both."""
+    """Put whole recordings on either side. Raises ValueError for a class that is not on both sides, naming ``what`` was split."""
     split = Split([], [])
     for i, (recording, is_test) in enumerate(zip(recordings, test, strict=True)):
         (split.test if is_test else split.train).append(Segment(i, 0, len(recording.signal)))
@@ -168,76 +239,3 @@ def _split(recordings: Sequence[Recording], test: Sequence[bool], what: str) -> 
             if not any(recordings[s.recording].label == name for s in segments):
                 raise UserError(f"{what}: the class {name!r} has no recording to {side} on")
     return split
-
-
-SPLITS = ("condition", "group", "recording", "time", "random-windows")
-
-
-class Choice(NamedTuple):
-    """A split that recordings allow.
-
-    Fields:
-      split: one of ``SPLITS``.
-      folds: how many.
-      notice: for the user: what is on one side only, and why nothing stricter is.
-    """
-
-    split: str
-    folds: int
-    notice: str
-
-
-def strictest_split(recordings: Sequence[Recording], folds: int) -> Choice:
-    """The first of the splits by group, condition, recording and time that these recordings allow, in fewer folds than asked for
-    rather than less strict.
-
-    Raises ValueError for fewer than two folds.
-    """
-    if folds < 2:
-        raise UserError(f"a split needs 2 folds or more, got {folds}")
-    makers = {"group": folds_by_group, "condition": lambda all_of, _: folds_by_condition(all_of), "recording": folds_by_recording}
-    refused: list[str] = []
-    for split, make in makers.items():
-        why = ""
-        for count in range(folds, 1, -1):
-            try:
-                make(recordings, count)
-            except ValueError as error:
-                why = str(error)
-            else:
-                return Choice(split, count, _notice(split, refused, f" ({count} folds, not {folds})" if count < folds else ""))
-        refused.append(f"by {split}: {why}")
-    return Choice("time", folds, _notice("time", refused, ""))
-
-
-def _notice(split: str, refused: Sequence[str], fewer: str) -> str:
-    if not refused:
-        return f"the split is by group{fewer}: no physical part is on both sides"
-    return (
-        f"the split is by {split}{fewer}, because no stricter one is possible ({'; '.join(refused)}): the same physical parts "
-        "are or may be on both sides, so the accuracy does not tell how a part will do that was not trained on"
-    )
-
-
-def hold_out(segments: Sequence[Segment], share: float, window_length: int) -> tuple[list[Segment], list[Segment]]:
-    """Training segments and validation segments: the end of the longest segment of each recording, so long that whole windows
-    make up ``share`` of the recording's segments, and a window's length before it goes to neither side.
-
-    Of the same recordings as the training, so it says when to stop and not how good the network will be elsewhere. A share of 0
-    holds out nothing.
-    """
-    if share == 0:
-        return list(segments), []
-    train, apart = [], []
-    for recording in dict.fromkeys(s.recording for s in segments):
-        own = [s for s in segments if s.recording == recording]
-        longest = max(own, key=lambda s: s.stop - s.start)
-        wanted = math.ceil(share * sum(s.stop - s.start for s in own) / window_length) * window_length
-        start = longest.stop - wanted
-        apart.append(Segment(recording, max(start, longest.start), longest.stop))
-        train += [s for s in own if s is not longest]
-        if start - window_length > longest.start:
-            train.append(Segment(recording, longest.start, start - window_length))
-        elif len(own) == 1:  # nothing is left: an empty side, which ``require_windows`` names
-            train.append(Segment(recording, longest.start, longest.start))
-    return train, apart

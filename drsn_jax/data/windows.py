@@ -1,19 +1,12 @@
-"""Windows of recordings, and splits that keep one recording, condition, part or stretch of time on one side.
+"""Windows of recordings: cut from segments, and gathered into the sides of a fold.
 
-A split names segments of recordings, and windows are cut inside the segments, so that training and testing
-may use different strides and no sample is ever on both sides. Which split answers which question:
-
-- by condition: does it work under a speed or load that it was not trained on?
-- by group: does it work on a part that it was not trained on? The question of most users, and the hardest.
-- by recording: on a new recording of the same parts under the same conditions?
-- by time: on a later stretch of the same recordings? For one recording a class, and easier than it sounds.
-
-One split with the test share 1/k is one of k folds: ``folds_by_time(recordings, 4, gap)[-1]`` tests on the
-last quarter.
+``cut_windows`` cuts windows as recorded. ``make_folds`` splits recordings (see ``splits``, which says what question each split
+answers) and cuts every side into windows without their mean.
 """
 
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,18 +17,8 @@ from numpy.lib.stride_tricks import sliding_window_view
 from drsn_jax.core.errors import UserError
 from drsn_jax.core.storage import blocks, in_parts, limit, store
 from drsn_jax.data.recordings import Recording, check_recordings, class_names, title
-from drsn_jax.data.splits import (
-    SPLITS,
-    Segment,
-    folds_by_condition,
-    folds_by_group,
-    folds_by_recording,
-    folds_by_time,
-    hold_out,
-    random_window_folds,
-    require_windows,
-    split_by_condition,
-)
+from drsn_jax.data.split_choice import named_splits
+from drsn_jax.data.splits import Segment, hold_out, hold_out_windows, random_window_folds, require_windows
 from drsn_jax.functional import signals
 
 
@@ -65,21 +48,35 @@ def cut_windows(
     stride: int,
     classes: Sequence[str] | None = None,
 ) -> Windows:
-    """Windows of ``length`` samples at every ``stride`` samples of each segment, as recorded.
+    """Cut windows of ``length`` samples at every ``stride`` samples of each segment, as recorded.
 
-    Nothing is removed or scaled. What is left at the end of a segment is dropped, and a segment shorter than
+    Nothing is removed or scaled. Samples that are left at the end of a segment are dropped, and a segment shorter than
     a window gives none.
 
     Args:
-      recordings: all recordings, of one number of channels; ``check_recordings`` sees to it.
+      recordings: all recordings; they have the same number of channels, as ``check_recordings`` makes sure.
       segments: one side of a split.
-      length: in samples.
+      length: of a window, in samples.
       stride: from one window to the next, in samples; less than ``length`` makes windows overlap.
       classes: the names of the classes; by default those of all the recordings in order of first appearance.
 
     Raises:
       ValueError: for a length or stride below 1, no segments, one that reaches beyond its recording, a label
         that is not among the classes, or a recording of which all segments are shorter than a window.
+
+    Example::
+
+        >>> ramp = np.arange(10, dtype=np.float32)[:, None]
+        >>> recording = Recording(ramp, label="healthy", sampling_rate=100.0)
+        >>> cut = cut_windows([recording], [Segment(recording=0, start=0, stop=10)], length=4, stride=3)
+        >>> cut.windows.shape
+        (3, 4, 1)
+        >>> cut.windows[:, :, 0]
+        array([[0., 1., 2., 3.],
+               [3., 4., 5., 6.],
+               [6., 7., 8., 9.]], dtype=float32)
+        >>> cut.starts
+        array([0, 3, 6])
     """
     if length < 1 or stride < 1:
         raise ValueError(f"length and stride are at least 1 sample, got {length} and {stride}")
@@ -164,13 +161,15 @@ def make_folds(
     validation: float = 0.0,
     seed: int = 0,
 ) -> list[Callable[[], Fold]]:
-    """The folds of a split, each cut into windows when it is called for, because a paper-size one takes 240 MB.
+    """Split recordings, and return for each fold a function that cuts it into windows when it is called.
+
+    The windows are cut that late because those of one fold of the paper's size take 240 MB. All errors are raised at once.
 
     Args:
       recordings: all recordings.
-      split: one of ``SPLITS``; ``"random-windows"`` leaks (see ``random_window_folds``).
-      window_length, train_stride: in samples; test windows do not overlap.
-      folds: how many, but for the split by condition, which has one for each condition.
+      split: one of ``split_choice.SPLITS``; ``"random-windows"`` leaks (see ``random_window_folds``).
+      window_length, train_stride: in samples; test windows and validation windows do not overlap.
+      folds: how many; the split by condition has one fold for each condition instead.
       test_condition: the only condition to test on, with the split by condition.
       validation: the share of every training recording that is held out at its end (see ``hold_out``); with random windows, of
         the training windows.
@@ -181,39 +180,23 @@ def make_folds(
       ValueError: for an unknown split or one that these recordings do not allow, or a share that is not from 0 to below 1.
     """
     if not 0 <= validation < 1:
-        raise ValueError(f"the share of validation is from 0 to below 1, got {validation}")
+        raise UserError(f"the share of validation is from 0 to below 1, got {validation}")
     check_recordings(recordings, window_length)
-    match split:
-        case "condition" if test_condition is not None:
-            names, splits = [test_condition], [split_by_condition(recordings, test_condition)]
-        case "condition":
-            names = list(dict.fromkeys(r.condition for r in recordings))
-            splits = folds_by_condition(recordings)
-        case "group":
-            splits = folds_by_group(recordings, folds)
-        case "recording":
-            splits = folds_by_recording(recordings, folds)
-        case "time":
-            # a window's length between the sides: neighbours resemble each other
-            splits = folds_by_time(recordings, folds, gap=window_length)
-        case "random-windows":
-            return _random_windows(recordings, folds, window_length, train_stride, validation, seed)
-        case _:
-            raise ValueError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
-    held = [hold_out(one.train, validation, window_length) for one in splits]
-    for one, (train, apart) in zip(splits, held, strict=True):  # now, and not when the folds before it are done
-        for segments in (train, apart, one.test):
+    if split == "random-windows":
+        return _random_folds(recordings, folds, window_length, train_stride, validation, seed)
+    cutters: list[Callable[[], Fold]] = []
+    # a window's length between the sides of the split by time: neighbours resemble each other
+    for name, sides in named_splits(recordings, split, folds, gap=window_length, test_condition=test_condition):
+        train, held_out = hold_out(sides.train, validation, window_length)
+        for segments in (train, held_out, sides.test):  # now, and not when the folds before it are done
             require_windows(recordings, segments, window_length)
-    if split != "condition":  # numbered where they have no name
-        names = [str(number) for number in range(len(splits))]
-    return [
-        _cutter(name, recordings, one.test, *sides, window_length, train_stride)
-        for name, one, sides in zip(names, splits, held, strict=True)
-    ]
+        sides_of_fold = {"train": train, "test": sides.test, "validation": held_out}
+        cutters.append(functools.partial(_cut_fold, name, recordings, sides_of_fold, window_length, train_stride))
+    return cutters
 
 
 def few_windows(fold: Fold, per_class: int, seed: int) -> Fold:
-    """The fold with at most ``per_class`` training windows of each class, chosen at random by ``seed``; its other sides stay."""
+    """Keep at most ``per_class`` training windows of each class, chosen at random by ``seed``; the other sides stay."""
     labels = fold.train.labels
     shuffled = np.random.default_rng(seed).permutation(len(labels))
     kept = np.concatenate([shuffled[labels[shuffled] == c][:per_class] for c in np.unique(labels)])
@@ -221,59 +204,46 @@ def few_windows(fold: Fold, per_class: int, seed: int) -> Fold:
 
 
 def remove_means(windows: np.ndarray) -> np.ndarray:
-    """``signals.remove_mean`` of every window of ``(n, *positions, channels)``."""
+    """Apply ``signals.remove_mean`` to every window of ``(n, *positions, channels)``."""
     return in_parts(lambda part: np.asarray(_remove_means(part)), windows)
 
 
 _remove_means = jax.jit(jax.vmap(signals.remove_mean))
 
 
-def _cutter(
-    name: str,
-    recordings: Sequence[Recording],
-    test: list[Segment],
-    train: list[Segment],
-    validation: list[Segment],
-    length: int,
-    stride: int,
-) -> Callable[[], Fold]:
-    def cut() -> Fold:
-        return Fold(
-            name,
-            train=_cut(recordings, train, length, stride),
-            test=_cut(recordings, test, length, length),
-            validation=_cut(recordings, validation, length, length),
-        )
-
-    return cut
+def _cut_fold(
+    name: str, recordings: Sequence[Recording], sides: Mapping[str, Sequence[Segment]], length: int, train_stride: int
+) -> Fold:
+    """Cut the segments of the sides ``train``, ``test`` and ``validation`` into windows of ``length`` samples."""
+    return Fold(
+        name,
+        train=_cut_side(recordings, sides["train"], length, train_stride),
+        test=_cut_side(recordings, sides["test"], length, length),
+        validation=_cut_side(recordings, sides["validation"], length, length),
+    )
 
 
-def _cut(recordings: Sequence[Recording], segments: list[Segment], length: int, stride: int) -> Side:
+def _cut_side(recordings: Sequence[Recording], segments: Sequence[Segment], length: int, stride: int) -> Side:
     if not segments:
         return Side(np.empty((0, length, 1), np.float32), np.empty(0, np.int32), np.empty(0, np.int32))
-    windows = cut_windows(recordings, segments, length, stride)
-    return Side(remove_means(windows.windows), windows.labels, windows.recordings)
+    cut = cut_windows(recordings, segments, length, stride)
+    return Side(remove_means(cut.windows), cut.labels, cut.recordings)
 
 
-def _random_windows(
+def _random_folds(
     recordings: Sequence[Recording], folds: int, length: int, stride: int, validation: float, seed: int
 ) -> list[Callable[[], Fold]]:
+    """Cut whole recordings into windows, and deal these to the folds at random."""
     whole = [Segment(i, 0, len(recording.signal)) for i, recording in enumerate(recordings)]
-    every = cut_windows(recordings, whole, length, stride)
-    all_windows = Side(remove_means(every.windows), every.labels, every.recordings)
+    all_windows = _cut_side(recordings, whole, length, stride)
+    selectors: list[Callable[[], Fold]] = []
+    for number, (train, test) in enumerate(random_window_folds(all_windows.labels, folds, seed)):
+        train, held_out = hold_out_windows(train, validation, seed)
+        # each fold is a copy of the windows, so it is made when it is called for
+        selectors.append(functools.partial(_select_fold, str(number), all_windows, train=train, test=test, validation=held_out))
+    return selectors
 
-    def taker(name: str, train: np.ndarray, test: np.ndarray) -> Callable[[], Fold]:
-        apart = train[:0]
-        if validation:
-            shuffled = np.random.default_rng(seed).permutation(train)
-            count = math.ceil(validation * len(train))
-            train, apart = np.sort(shuffled[count:]), np.sort(shuffled[:count])
-            if not len(train):
-                raise UserError(f"a validation share of {validation} leaves no windows to train on: choose a smaller one")
 
-        def cut() -> Fold:  # only now, for each fold is a copy of the windows
-            return Fold(name, all_windows.select(train), all_windows.select(test), all_windows.select(apart))
-
-        return cut
-
-    return [taker(str(i), *sides) for i, sides in enumerate(random_window_folds(every.labels, folds, seed))]
+def _select_fold(name: str, windows: Side, *, train: np.ndarray, test: np.ndarray, validation: np.ndarray) -> Fold:
+    """Make a fold from all windows and the indices of each side."""
+    return Fold(name, windows.select(train), windows.select(test), windows.select(validation))

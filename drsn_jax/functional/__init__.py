@@ -1,4 +1,11 @@
-"""Pure functions: thresholding, noise, and what is done to a window before a network sees it."""
+"""Pure functions on arrays, which know nothing of networks or data sets.
+
+- ``thresholding``: the rules of thresholding. Another rule: a function ``(x, threshold) -> y`` and its entry in
+  ``thresholding.THRESHOLD_RULES``.
+- ``noise``: noise at an exact signal-to-noise ratio. Another kind of noise: a generator ``(key, shape, dtype) -> noise`` and its
+  entry in ``noise._MAKERS``.
+- ``signals``: the preparation of a window before a network sees it. Another preparation: a function ``window -> window``.
+"""
 
 from drsn_jax.functional.noise import NOISE_KINDS as NOISE_KINDS
 from drsn_jax.functional.noise import Noise as Noise

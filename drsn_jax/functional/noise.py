@@ -1,7 +1,7 @@
 """Noise at an exact signal-to-noise ratio, as a pure function that maps over keys, windows and levels.
 
-A window is ``(*positions, channels)``; its power is the mean square over all axes, so remove its mean before if that is
-no signal. ``SNR = 10·log10(mean signal power / mean noise power)`` in dB holds for every window exactly, not on average.
+A window is ``(*positions, channels)``. Its power is the mean square over all axes; remove its mean first if the mean is not part
+of the signal. ``SNR = 10·log10(mean signal power / mean noise power)`` in dB holds exactly for every window, not on average.
 """
 
 import dataclasses
@@ -18,8 +18,8 @@ from jax.typing import ArrayLike
 from drsn_jax.core.arrays import as_window
 from drsn_jax.core.errors import UserError
 
-NO_NOISE = "none"  # the kind that adds nothing, whose SNR is infinite
-LIMIT_DB = 100.0  # beyond it float32 holds the signal or the noise alone
+NO_NOISE = "none"  # the kind of noise that adds nothing and whose SNR is infinite
+LIMIT_DB = 100.0  # beyond this SNR, or below its negative, float32 holds only the signal or only the noise
 
 
 @jax.tree_util.register_pytree_node_class
@@ -27,7 +27,7 @@ LIMIT_DB = 100.0  # beyond it float32 holds the signal or the noise alone
 class Noise:
     """Noise of one kind, at one SNR or at an SNR that is drawn anew for every window.
 
-    Calling it adds the noise to a window, so a training step takes it as it is; as text it is its name in messages::
+    Calling it adds the noise to a window, so it can be handed to a training step as it is. Its text is its name in messages::
 
         >>> import jax
         >>> pink = Noise("pink", -5.0)
@@ -37,15 +37,15 @@ class Noise:
         pink -5 dB, gaussian -5..5 dB, no noise
 
     It is a pytree: the SNR is data and the kind is static. A compiled function that takes it as an argument is compiled once for
-    all SNRs of a kind, and once more for ranges. No noise is one value, however it is written: ``Noise()``, ``Noise("none")``
-    and ``Noise("pink", math.inf)`` are equal.
+    all SNRs of a kind, and once more for all ranges of that kind. The absence of noise is one value, however it is written:
+    ``Noise()``, ``Noise("none")`` and ``Noise("pink", math.inf)`` are equal.
 
     Fields:
       kind: one of ``NOISE_KINDS``, or ``"none"``.
       snr_db: the signal-to-noise ratio in dB, from -100 to 100, or ``inf`` for no noise; a pair ``(low, high)`` is a range, from
         which the SNR of each window is drawn uniformly.
 
-    Raises ValueError for an unknown kind, an SNR that is not in these limits, and a range that does not rise.
+    Raises ValueError for an unknown kind, an SNR outside these limits, and a range whose ``low`` is not below ``high``.
     """
 
     kind: str = NO_NOISE
@@ -56,7 +56,7 @@ class Noise:
         if kind != NO_NOISE:
             noise_maker(kind)
         if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(snr_db)):
-            return  # inside a compiled function there is no number to look at
+            return  # inside a compiled function there are no numbers to check
         if isinstance(snr_db, tuple | list):
             if len(snr_db) != 2 or not all(map(_is_level, snr_db)) or not snr_db[0] < snr_db[1]:
                 raise UserError(f"a range of SNRs is (low, high) with -100 <= low < high <= 100 dB, got {snr_db}")
@@ -97,12 +97,12 @@ class Noise:
         return add_noise(key, window, self.snr_db, self.kind)
 
     def tree_flatten(self) -> tuple[tuple[Any], str]:
-        """Return the SNR as data and the kind as what is static, for JAX."""
+        """Return the SNR, which is data, and the kind, which is static, as JAX asks for them."""
         return (self.snr_db,), self.kind
 
     @classmethod
     def tree_unflatten(cls, kind: str, children: tuple[Any]) -> "Noise":
-        """Rebuild it, unchecked: JAX puts placeholders where the numbers were."""
+        """Rebuild a noise without checks, because JAX may put placeholders in the place of the numbers."""
         noise = object.__new__(cls)
         object.__setattr__(noise, "kind", kind)
         object.__setattr__(noise, "snr_db", children[0])
@@ -120,23 +120,23 @@ def _is_level(snr_db: Any) -> bool:
 
 
 def add_noise(key: jax.Array, window: ArrayLike, snr_db: ArrayLike, kind: str = "gaussian") -> jax.Array:
-    """The window with noise of the asked kind, scaled to exactly the asked SNR::
+    """Add noise of a kind to one window, scaled to exactly the SNR that is asked for::
 
         noisy = window + noise · sqrt(mean(window²) / mean(noise²)) · 10^(-snr_db / 20)
 
     Args:
       key: a JAX random key.
-      window: ``(*positions, channels)``; integers become floats. Several windows: ``jax.vmap`` over it and the keys.
-      snr_db: signal-to-noise ratio in dB, a scalar (may be traced); ``inf`` adds nothing.
-      kind: ``"gaussian"``, ``"laplacian"`` (both white) or ``"pink"`` (power ∝ 1/f over the position axes, without
-        the zero frequency, channels independent).
+      window: ``(*positions, channels)``; integers become floats. Several windows: ``jax.vmap`` over keys and windows.
+      snr_db: signal-to-noise ratio in dB, a scalar, which may be traced; ``inf`` adds nothing.
+      kind: ``"gaussian"``, ``"laplacian"`` (both white) or ``"pink"`` (power ∝ 1/f over the position axes, nothing at the
+        frequency zero, channels independent).
 
     Returns:
       An array of the window's shape and dtype. A silent window comes back unchanged.
 
     Raises:
-      ValueError: for an unknown kind, a window without positions, an ``snr_db`` that is no scalar, or pink noise on a single
-        position.
+      ValueError: for an unknown kind, a window without positions or samples, an ``snr_db`` that is not a scalar, and for pink
+        noise on a window with a single position.
       TypeError: for a complex window.
     """
     window = as_window(window)
@@ -153,15 +153,18 @@ def add_noise(key: jax.Array, window: ArrayLike, snr_db: ArrayLike, kind: str = 
 
 
 def example_keys(key: jax.Array, count: int, first: ArrayLike = 0) -> jax.Array:
-    """The keys ``fold_in(key, i)`` of the ``count`` examples from number ``first`` (may be traced)."""
+    """Return the keys ``fold_in(key, i)`` of ``count`` examples, i from ``first`` on (which may be traced)."""
     return jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(count))
 
 
 def add_noise_once(
     key: jax.Array, windows: ArrayLike, snr_db: ArrayLike, kind: str = "gaussian", *, first: ArrayLike = 0
 ) -> jax.Array:
-    """Noise that stays: window i of ``(n, *positions, channels)`` gets ``add_noise`` with the key ``fold_in(key, first + i)``;
-    ``snr_db`` is one number or one for each window."""
+    """Add noise that stays the same in every call with the same key.
+
+    Window i of ``(n, *positions, channels)`` gets ``add_noise`` with the key ``fold_in(key, first + i)``. ``snr_db`` is one
+    number, or an array with one number for each window. Errors as ``add_noise``.
+    """
     windows, snr_db = jnp.asarray(windows), jnp.asarray(snr_db)
     keys = example_keys(key, len(windows), first)
     return jax.vmap(functools.partial(add_noise, kind=kind), (0, 0, 0 if snr_db.ndim else None))(keys, windows, snr_db)
@@ -170,34 +173,42 @@ def add_noise_once(
 def add_mixed_noise(
     key: jax.Array, window: ArrayLike, low_db: ArrayLike, high_db: ArrayLike, kind: str = "gaussian"
 ) -> jax.Array:
-    """``add_noise`` at an SNR drawn uniformly from ``low_db`` to ``high_db``: for a network that is to meet any of them."""
+    """Add noise to one window at an SNR that is drawn uniformly from ``low_db`` to ``high_db``.
+
+    It is for training a network that must cope with any SNR of that range. Shapes and errors as ``add_noise``.
+    """
     level_key, noise_key = jax.random.split(key)
     return add_noise(noise_key, window, jax.random.uniform(level_key, minval=low_db, maxval=high_db), kind)
 
 
 def measure_snr_db(signal: ArrayLike, noise: ArrayLike) -> jax.Array:
-    """The SNR in dB of a signal and a noise, mean powers taken over all axes: ``inf`` without noise, ``-inf`` without
-    signal, NaN without both."""
+    """Return the SNR in dB of a signal and a noise, with mean powers over all axes.
+
+    It is ``inf`` if the noise is zero, ``-inf`` if the signal is zero, and NaN if both are.
+    """
     signal, noise = jnp.asarray(signal), jnp.asarray(noise)
     return 20 * (jnp.log10(_root_mean_square(signal)) - jnp.log10(_root_mean_square(noise)))
 
 
 def noise_maker(kind: str) -> Callable[..., jax.Array]:
-    """The generator ``(key, shape, dtype) -> noise`` of a kind, of no particular scale."""
+    """Return the generator ``(key, shape, dtype) -> noise`` of a kind, whose noise has no particular scale.
+
+    Raises ValueError for an unknown kind.
+    """
     if kind not in _MAKERS:
         raise UserError(f"unknown kind of noise {kind!r}: choose one of {', '.join(_MAKERS)}")
     return _MAKERS[kind]
 
 
 def _root_mean_square(x: jax.Array) -> jax.Array:
-    # divided by the peak first, so that squares neither overflow nor vanish
+    # x is divided by its peak first, so that the squares neither overflow nor vanish
     peak = jnp.max(jnp.abs(x))
     peak = jnp.where(peak == 0, 1, peak)
     return peak * jnp.sqrt(jnp.mean(jnp.square(x / peak)))
 
 
 def _pink(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array:
-    """White noise filtered by ``1/sqrt(f)``, f the radial frequency over the position axes (Kasdin, Proc. IEEE 83(5), 1995)."""
+    """Filter white noise by ``1/sqrt(f)``, f the radial frequency over the position axes (Kasdin, Proc. IEEE 83(5), 1995)."""
     positions = shape[:-1]
     if math.prod(positions) == 1:
         raise ValueError(f"pink noise needs more than one position, got a window of the shape {shape}")

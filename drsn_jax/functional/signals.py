@@ -1,7 +1,7 @@
-"""What is done to a window before a network sees it.
+"""The preparation of a window before a network sees it.
 
-A window is ``(*positions, channels)``; several windows: ``jax.vmap``. Integers become floats, other dtypes
-stay, and sums are made in at least float32.
+A window is ``(*positions, channels)``; map over several windows with ``jax.vmap``. Integers become floats, other dtypes stay, and
+sums are computed in at least float32.
 """
 
 import jax
@@ -12,7 +12,7 @@ from drsn_jax.core.arrays import as_window
 
 
 def remove_mean(window: ArrayLike) -> jax.Array:
-    """The window without each channel's mean over the positions; a constant channel becomes exactly zero.
+    """Remove from each channel its mean over the positions; a constant channel becomes exactly zero.
 
     Raises:
       ValueError: for a window without positions or samples.
@@ -22,16 +22,16 @@ def remove_mean(window: ArrayLike) -> jax.Array:
 
 
 def standardise(window: ArrayLike) -> jax.Array:
-    """Each channel with mean 0 and variance 1 over its positions::
+    """Scale each channel to mean 0 and variance 1 over the positions::
 
         y_c = (x_c - mean x_c) / sqrt(mean (x_c - mean x_c)²)
 
-    A constant channel becomes zeros, and so does its gradient. Raises ValueError as ``remove_mean``.
+    A constant channel becomes zero, and its gradient is zero. Raises ValueError as ``remove_mean``.
     """
     window = as_window(window)
     centred = _centre(window)
     axes = _positions(window)
-    # divided by the peak first, so that squares neither overflow nor vanish; it drops out of the gradient too
+    # divided by the peak first, so that the squares neither overflow nor vanish; the peak cancels out, in the gradient too
     peak = jax.lax.stop_gradient(jnp.max(jnp.abs(centred), axes))
     constant = peak == 0
     scaled = centred / jnp.where(constant, 1, peak)
@@ -49,6 +49,6 @@ def _positions(window: jax.Array) -> tuple[int, ...]:
 
 def _centre(window: jax.Array) -> jax.Array:
     wide = _wide(window)
-    # the rounded mean of a constant may differ from it, its first sample does not
+    # the first sample goes first: of a constant channel nothing is left then, while its rounded mean may differ from it
     wide = wide - jax.lax.stop_gradient(wide[(0,) * (window.ndim - 1)])
     return wide - jnp.mean(wide, _positions(window))

@@ -1,4 +1,4 @@
-"""Thresholding: what is small becomes zero, what is large is kept.
+"""Rules of thresholding: small values become zero, large ones are kept or shrunk.
 
 Every rule takes ``(x, threshold)``, arrays that broadcast against each other, for example features
 ``(batch, length, channels)`` and thresholds ``(batch, 1, channels)``, and returns their common shape in the dtype
@@ -21,6 +21,15 @@ def soft_threshold(x: ArrayLike, threshold: ArrayLike) -> jax.Array:
 
     The derivatives at the kinks are those of the paper: 0 at ``|x| = τ``, also for ``x = τ = 0``.
 
+    A single threshold, and one threshold for each sample and channel of a batch::
+
+        >>> import jax.numpy as jnp
+        >>> soft_threshold(jnp.array([-3.0, -0.5, 1.0, 2.0]), 1.0).tolist()
+        [-2.0, 0.0, 0.0, 1.0]
+        >>> features, thresholds = jnp.ones((8, 2048, 4)), jnp.full((8, 1, 4), 0.25)
+        >>> soft_threshold(features, thresholds).shape
+        (8, 2048, 4)
+
     Args:
       x: real features of any shape.
       threshold: τ ≥ 0, of a shape that broadcasts with ``x``.
@@ -35,13 +44,18 @@ def soft_threshold(x: ArrayLike, threshold: ArrayLike) -> jax.Array:
 
 
 def hard_threshold(x: ArrayLike, threshold: ArrayLike) -> jax.Array:
-    """Keep ``x`` where ``|x| > τ``, else 0. Its derivative for τ is 0 almost everywhere, so τ cannot be learned through it."""
+    """Keep ``x`` where ``|x| > τ``, and set it to 0 elsewhere.
+
+    The derivative with respect to τ is 0 almost everywhere, so τ cannot be learned through this rule.
+    """
     x, threshold = _promote(x, threshold)
     return jnp.where(jnp.abs(x) <= threshold, 0, x + 0 * threshold)
 
 
 def garrote_threshold(x: ArrayLike, threshold: ArrayLike) -> jax.Array:
-    """Non-negative garrote: ``x - τ²/x`` where ``|x| > τ``, else 0: the bias τ of the soft rule fades for large ``x``.
+    """Apply the non-negative garrote: ``x - τ²/x`` where ``|x| > τ``, and 0 elsewhere.
+
+    The soft rule shrinks every large ``x`` by τ; here the shrinkage fades for large ``x``.
 
     Source: Gao, "Wavelet shrinkage denoising using the non-negative garrote", J. Comput. Graph. Stat. 7(4), 1998.
     """
@@ -49,7 +63,9 @@ def garrote_threshold(x: ArrayLike, threshold: ArrayLike) -> jax.Array:
 
 
 def firm_threshold(x: ArrayLike, threshold: ArrayLike) -> jax.Array:
-    """Firm rule: 0 up to τ, ``2·sign(x)·(|x| - τ)`` up to 2τ, ``x`` beyond: continuous, and without bias for large ``x``.
+    """Apply the firm rule: 0 where ``|x| ≤ τ``, ``2·sign(x)·(|x| - τ)`` where ``τ < |x| ≤ 2τ``, and ``x`` beyond.
+
+    It is continuous and leaves large ``x`` unchanged.
 
     Source: Gao & Bruce, "WaveShrink with firm shrinkage", Statistica Sinica 7, 1997 (upper threshold 2τ).
     """
@@ -71,7 +87,7 @@ THRESHOLD_RULES: dict[str, Callable[[ArrayLike, ArrayLike], jax.Array]] = {
 
 
 def threshold_rule(name: str) -> Callable[[ArrayLike, ArrayLike], jax.Array]:
-    """The rule of that name; ValueError for an unknown one."""
+    """Return the rule of a name in ``THRESHOLD_RULES``; raise ValueError for an unknown name."""
     if name not in THRESHOLD_RULES:
         raise ValueError(f"unknown threshold rule {name!r}: choose one of {', '.join(THRESHOLD_RULES)}")
     return THRESHOLD_RULES[name]
@@ -82,7 +98,7 @@ def _promote(x: ArrayLike, threshold: ArrayLike) -> tuple[jax.Array, jax.Array]:
     if jnp.issubdtype(dtype, jnp.complexfloating):
         raise TypeError(f"thresholding is defined for real numbers, got {dtype}; threshold the magnitude instead")
     if not jnp.issubdtype(dtype, jnp.inexact):
-        dtype = jnp.result_type(x, threshold, float)  # an integer threshold would have no tangent
+        dtype = jnp.result_type(x, threshold, float)  # an integer threshold would have no derivative
     return jnp.asarray(x, dtype), jnp.asarray(threshold, dtype)
 
 
@@ -95,13 +111,13 @@ def _garrote(x, threshold):
 @_garrote.defjvp
 def _garrote_jvp(primals, tangents):
     x_dot, threshold_dot = tangents
-    # written with the ratio, at most 1: the division's own rule has x², which small features do not survive
+    # written with the ratio, which is at most 1: the derivative of the division has x², which underflows for small features
     ratio, kept = _garrote_ratio(*primals)
     return _garrote(*primals), jnp.where(kept, 1 + ratio * ratio, 0) * x_dot - 2 * ratio * threshold_dot
 
 
 def _garrote_ratio(x, threshold):
-    """``τ/x`` where x is kept, else 0, and where that is; NaN counts as kept."""
+    """Return ``τ/x`` where x is kept and 0 elsewhere, and a mask of where x is kept; NaN counts as kept."""
     kept = ~(jnp.abs(x) <= threshold)
     return jnp.where(kept, threshold / jnp.where(kept, x, 1), 0), kept
 
@@ -115,5 +131,5 @@ def _soft_threshold(x, threshold):
 def _soft_threshold_jvp(primals, tangents):
     x_dot, threshold_dot = tangents
     y = _soft_threshold(*primals)
-    sign = jnp.sign(y)  # 0 exactly on the closed interval, NaN for NaN: all that both derivatives need
+    sign = jnp.sign(y)  # 0 exactly on the closed interval and NaN for NaN, so that both derivatives follow from it
     return y, sign * (sign * x_dot - threshold_dot)

@@ -54,7 +54,7 @@ def test_what_the_user_can_mend_is_one_sentence(error, sentence):
 
 
 def jax_shapes():
-    jax.numpy.zeros((2, 3)) @ jax.numpy.zeros((2, 3))
+    jax.numpy.matmul(jax.numpy.zeros((2, 3)), jax.numpy.zeros((2, 3)))
 
 
 @pytest.mark.parametrize(

@@ -85,9 +85,9 @@ def server() -> Iterator[Server]:
         "JAX_PLATFORMS": "cpu",
         "XLA_FLAGS": os.environ["XLA_FLAGS"],
         "JAX_NUM_CPU_DEVICES": "2",
-        "JAX_COMPILATION_CACHE_DIR": jax.config.values["jax_compilation_cache_dir"],
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+        # JAX keeps what process 0 compiles, and none of it serves the other, for which gloo waits 30 seconds and no longer: so
+        # both compile everything
+        "JAX_ENABLE_COMPILATION_CACHE": "false",
     }
     with Server(environment) as running:
         yield running

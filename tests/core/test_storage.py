@@ -82,7 +82,7 @@ def test_memory_is_used_as_long_as_there_is_some(tmp_path, monkeypatch):
     for name in "abc":
         (tmp_path / name).mkdir()
         np.save(tmp_path / name / "x.npy", np.random.default_rng(0).normal(size=1000))
-    monkeypatch.setattr(storage, "limit", lambda: 8500)
+    monkeypatch.setattr("drsn_jax.data.recordings.limit", lambda: 8500)
     found = read_folder(tmp_path, sampling_rate=RATE)
     assert [in_file(r.signal) for r in found] == [False, False, True]
     np.testing.assert_array_equal(found[2].signal, found[0].signal)

@@ -9,7 +9,8 @@ import pytest
 
 from drsn_jax.data.formats.channels import RecordingError
 from drsn_jax.data.recordings import Recording
-from drsn_jax.data.splits import SPLITS, Segment, hold_out, strictest_split
+from drsn_jax.data.split_choice import SPLITS, strictest_split
+from drsn_jax.data.splits import Segment, hold_out
 from drsn_jax.data.windows import few_windows, make_folds, remove_means
 
 LENGTH = 32

@@ -15,7 +15,7 @@ from drsn_jax.cli import data_options
 from drsn_jax.data.formats.channels import RecordingError
 from drsn_jax.data.public import read_public
 from drsn_jax.data.recordings import check_recordings, read_recordings
-from drsn_jax.data.splits import strictest_split
+from drsn_jax.data.split_choice import strictest_split
 from drsn_jax.data.windows import make_folds
 
 package = importlib.import_module("bearing_datasets")

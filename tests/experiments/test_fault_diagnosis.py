@@ -22,7 +22,7 @@ from drsn_jax.cli import console, run_options
 from drsn_jax.diagnosis.bundle import Bundle, load, save
 from drsn_jax.nn.networks import drsn_cs
 from drsn_jax.studies import comparison_figures
-from drsn_jax.studies.comparison import noise_conditions
+from drsn_jax.studies.comparison import noises
 from drsn_jax.studies.runs import read_metrics
 from drsn_jax.studies.trials import Trainer
 from drsn_jax.training.progress import Diverged
@@ -198,14 +198,14 @@ def test_trainings_that_diverge_are_told_at_the_end(call, tmp_path, monkeypatch,
 
 
 def test_all_noise_kinds_and_none():
-    found = noise_conditions(("gaussian", "pink"), (-5.0, float("inf")))
+    found = noises(("gaussian", "pink"), (-5.0, float("inf")))
     assert found == [("gaussian", -5.0), ("none", float("inf")), ("pink", -5.0)]
 
 
 def test_the_papers_preset(script):
     options = run_options.parse(script.Options, "", script.PRESETS, ["--preset", "paper", "--epochs", "3"])
     assert (options.epochs, options.folds, options.all_folds, options.fixed_noise) == (3, 10, True, True)
-    assert len(noise_conditions(options.noise, options.snr_db)) == 33
+    assert len(noises(options.noise, options.snr_db)) == 33
     assert options.snr_db == tuple(range(-5, 6))
     script.check(options)
 
