@@ -238,12 +238,12 @@ def test_tables_of_figures_are_found():
 
 @pytest.mark.parametrize("room", ["functional", "nn", "data", "training", "evaluation", "diagnosis"])
 def test_every_public_name_has_a_line(room):
-    """In the order of the face; a star where the name is also a flat one."""
+    """One line each, in any order, so that a module may move within its room; a star where the name is also a flat one."""
     body = ast.parse((ROOT / "drsn_jax" / room / "__init__.py").read_text()).body
     public = [alias.asname for node in body if isinstance(node, ast.ImportFrom) for alias in node.names]
     (section,) = re.findall(rf"^## drsn_jax\.{room}\n(.*?)(?=^## |\Z)", read("docs/api.md"), re.DOTALL | re.MULTILINE)
     lines = re.findall(r"^\| `(\w+)`( ★)? \| (.+) \|$", section, re.MULTILINE)
-    assert [name for name, _, _ in lines] == public
+    assert sorted(name for name, _, _ in lines) == sorted(public)
     for name, star, _ in lines:
         assert bool(star) == hasattr(drsn_jax, name), name
 
