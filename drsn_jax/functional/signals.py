@@ -49,6 +49,6 @@ def _positions(window: jax.Array) -> tuple[int, ...]:
 
 def _centre(window: jax.Array) -> jax.Array:
     wide = _wide(window)
-    # the first sample goes first: of a constant channel nothing is left then, while its rounded mean may differ from it
+    # the first sample is subtracted first: that makes a constant channel exactly zero, which its rounded mean might not
     wide = wide - jax.lax.stop_gradient(wide[(0,) * (window.ndim - 1)])
     return wide - jnp.mean(wide, _positions(window))

@@ -32,7 +32,7 @@ def paper_schedule(total_steps: int, learning_rate: float = 0.1) -> optax.Schedu
     """Return the learning rate of ``paper_optimizer`` as a function of the steps made; errors and source as there."""
     if total_steps < 1:
         raise UserError(f"the schedule needs at least one step, got total_steps={total_steps}")
-    # at the earliest after the first step, however few there are
+    # the rate drops after the first step at the earliest, however few steps there are
     drops = {max(1, round(total_steps * share)): 0.1 for share in (0.4, 0.8)}
     return optax.piecewise_constant_schedule(learning_rate, drops)
 
