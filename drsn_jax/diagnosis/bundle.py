@@ -33,8 +33,6 @@ from drsn_jax.nn.layers import BatchNorm
 from drsn_jax.nn.networks import Network, for_platform
 
 WEIGHTS = "weights.safetensors"
-
-
 # fields of a network that a description leaves out: the user's own modules, the way it is computed, and Linen's own fields
 NOT_SAVED = ("conv", "norm", "axis_name", "implementation", "platform", "parent", "name")
 FIELDS = tuple(f.name for f in dataclasses.fields(Network) if f.name not in NOT_SAVED)

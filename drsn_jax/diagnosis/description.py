@@ -14,11 +14,7 @@ import numpy as np
 from drsn_jax.core.errors import UserError
 
 FORMAT = 2  # in format 1 the field rms_range was called levels
-
-
 DESCRIPTION = "model.json"
-
-
 CHECKSUM = "sha256"  # the field with the checksum of all other fields
 
 

@@ -10,14 +10,8 @@ from drsn_jax.core.errors import UserError
 from drsn_jax.core.storage import prefetch
 
 SURE_PROBABILITY, SURE_AGREEMENT = 0.8, 0.8  # below one of them a diagnosis is "not sure"
-
-
 RMS_FACTOR = 2.0  # an RMS this many times outside the usual range is unlike the training data
-
-
 FEW = 5  # fewer windows than this are worth a warning
-
-
 PART = 512  # number of windows that are read and computed at a time
 
 

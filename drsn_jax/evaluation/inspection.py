@@ -18,11 +18,7 @@ from drsn_jax.evaluation.prediction import predict
 from drsn_jax.nn.networks import Network
 
 ATTENTION = "attention"  # the name of the shrinkage inside a unit
-
-
 NEAR = 0.02  # an α that is nearer than this to 0 or 1 has collapsed
-
-
 PART = 256  # windows that are computed at a time
 
 

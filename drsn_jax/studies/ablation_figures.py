@@ -13,8 +13,6 @@ from drsn_jax.studies.ablation_plan import NO_RULE, RULES
 from drsn_jax.studies.runs import read_rows, unique
 
 Row = dict[str, str]
-
-
 # the palette of Okabe & Ito with a marker for each: told apart with red-green blindness and without colour too
 STYLES = [
     ("#0072B2", "o"), ("#E69F00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#56B4E9", "v"), ("#D55E00", "P"), ("#999999", "X"),

@@ -7,8 +7,6 @@ Source: Zhao et al., IEEE Trans. Ind. Informatics 16(7), 2020.
 """
 
 LEVELS_DB = tuple(float(level) for level in range(-5, 6))
-
-
 PROTOCOL = "by random-windows"  # the split of the paper; only runs with this split are comparable
 
 # kind of noise → network → accuracy in % at each of LEVELS_DB
