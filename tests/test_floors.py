@@ -76,3 +76,20 @@ def test_faces_only_hand_names_on(room):
     for node in body[1:]:
         assert isinstance(node, ast.ImportFrom)
         assert (node.module or "").startswith(f"drsn_jax.{room}.")
+
+
+def lines(node: ast.FunctionDef | ast.ClassDef) -> int:
+    """The lines of a function or class, without those of its docstring."""
+    first = node.body[0]
+    docstring = ast.get_docstring(node) is not None
+    return (node.end_lineno or 0) - node.lineno + 1 - docstring * ((first.end_lineno or 0) - first.lineno + 1)
+
+
+@pytest.mark.parametrize("file", MODULES, ids=lambda file: str(file.relative_to(PACKAGE).with_suffix("")))
+def test_functions_and_classes_are_short(file):
+    """60 lines a function, 150 a class, docstrings aside."""
+    for node in ast.walk(ast.parse(file.read_text())):
+        if isinstance(node, ast.FunctionDef):
+            assert lines(node) <= 60, node.name
+        elif isinstance(node, ast.ClassDef):
+            assert lines(node) <= 150, node.name

@@ -36,8 +36,9 @@ from drsn_jax.functional.noise import add_noise
 from drsn_jax.studies.runs import RunFolder
 from drsn_jax.training.batches import Batches
 from drsn_jax.training.checkpoints import Checkpoints, encode
-from drsn_jax.training.loop import Epoch, fit
+from drsn_jax.training.loop import fit
 from drsn_jax.training.optimizers import paper_optimizer
+from drsn_jax.training.progress import Epoch
 from drsn_jax.training.steps import create_state, make_eval_step, make_train_step, repeat_step
 
 SCRIPT = Path(__file__).parent.parent / "experiments" / "fault_diagnosis.py"

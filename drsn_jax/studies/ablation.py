@@ -23,7 +23,7 @@ from drsn_jax.studies.ablation_plan import TRAINING_COLUMNS, Training, build
 from drsn_jax.studies.runs import RunFolder
 from drsn_jax.training.checkpoints import Checkpoints
 from drsn_jax.training.ensembles import Ensemble
-from drsn_jax.training.loop import Epoch
+from drsn_jax.training.progress import Epoch
 from drsn_jax.training.steps import KeyPurpose
 
 INSPECTED = 512  # number of test windows on which the thresholds are inspected

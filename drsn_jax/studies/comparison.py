@@ -24,8 +24,7 @@ from drsn_jax.studies.training_config import TrainingConfig
 from drsn_jax.studies.trial_data import TrialData, with_noise
 from drsn_jax.studies.trials import Result, Trainer
 from drsn_jax.training.checkpoints import Checkpoints
-from drsn_jax.training.loop import Epoch
-from drsn_jax.training.progress import Diverged
+from drsn_jax.training.progress import Diverged, Epoch
 
 MOST_FEATURES = 400  # at most so many windows have their pooled features kept; t-SNE takes some seconds for them
 

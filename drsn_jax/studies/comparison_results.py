@@ -13,7 +13,7 @@ from drsn_jax.evaluation.metrics import scores
 from drsn_jax.functional.noise import Noise
 from drsn_jax.studies.runs import RunFolder
 from drsn_jax.studies.trials import Result
-from drsn_jax.training.loop import Epoch
+from drsn_jax.training.progress import Epoch
 
 TRIAL = ("network", "noise", "snr_db", "protocol", "fold", "seed")  # the columns that identify a trial
 _FEATURES = "features_"

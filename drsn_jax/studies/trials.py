@@ -35,9 +35,9 @@ from drsn_jax.studies.training_config import TrainingConfig
 from drsn_jax.studies.trial_data import TrialData
 from drsn_jax.training.batches import Batches, steps_per_epoch
 from drsn_jax.training.checkpoints import Checkpoints
-from drsn_jax.training.loop import Epoch, fit
+from drsn_jax.training.loop import fit
 from drsn_jax.training.optimizers import paper_optimizer, paper_schedule, scale_body
-from drsn_jax.training.progress import Diverged
+from drsn_jax.training.progress import Diverged, Epoch
 from drsn_jax.training.steps import (
     QUICK_COMPILATION,
     KeyPurpose,

@@ -14,12 +14,12 @@ from drsn_jax.training.batches import Batches as Batches
 from drsn_jax.training.checkpoints import CheckpointError as CheckpointError
 from drsn_jax.training.checkpoints import Checkpoints as Checkpoints
 from drsn_jax.training.ensembles import Ensemble as Ensemble
-from drsn_jax.training.loop import Epoch as Epoch
 from drsn_jax.training.loop import fit as fit
 from drsn_jax.training.members import Member as Member
 from drsn_jax.training.optimizers import paper_optimizer as paper_optimizer
 from drsn_jax.training.optimizers import paper_schedule as paper_schedule
 from drsn_jax.training.progress import Diverged as Diverged
+from drsn_jax.training.progress import Epoch as Epoch
 from drsn_jax.training.steps import TrainState as TrainState
 from drsn_jax.training.steps import balanced_class_weights as balanced_class_weights
 from drsn_jax.training.steps import create_state as create_state

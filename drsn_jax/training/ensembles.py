@@ -22,7 +22,7 @@ from drsn_jax.core.errors import UserError
 from drsn_jax.functional.signals import standardise
 from drsn_jax.nn.networks import Network, for_platform
 from drsn_jax.training.checkpoints import Checkpoints
-from drsn_jax.training.loop import Epoch, fit
+from drsn_jax.training.loop import fit
 from drsn_jax.training.members import (
     EnsembleBatches,
     EnsembleState,
@@ -38,6 +38,7 @@ from drsn_jax.training.members import (
     spread,
 )
 from drsn_jax.training.optimizers import paper_optimizer
+from drsn_jax.training.progress import Epoch
 from drsn_jax.training.steps import QUICK_COMPILATION, KeyPurpose, Prepare, create_state
 
 

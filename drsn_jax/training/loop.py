@@ -7,7 +7,7 @@ train a single network or a whole ensemble: ``ensembles.Ensemble`` hands its sta
 import functools
 import time
 from collections.abc import Callable, Generator, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,58 +16,8 @@ import numpy as np
 from drsn_jax.core.errors import UserError
 from drsn_jax.core.runtime import CompilationCount
 from drsn_jax.training.batches import Batches
-from drsn_jax.training.checkpoints import CheckpointError, Checkpoints, place_like
-from drsn_jax.training.progress import Diverged, NotFinite, TrainingProgress, check_state
-
-
-class Epoch(NamedTuple):
-    """The results of one epoch. In the training of an ensemble the numbers are arrays with one value for each member.
-
-    Fields:
-      number: the number of the epoch, from 1.
-      state: the state after the epoch. It may be used until the next epoch is asked for, which reuses its memory.
-      loss, accuracy: means over the windows of the epoch's batches, in training mode.
-      seconds: the time of the epoch's training steps, without validation, checkpoints and calls that compiled.
-      total_seconds: the same for all epochs so far, including those before an interruption.
-      windows_per_second: windows trained on in ``seconds``, a second; NaN if all calls compiled.
-      best_epoch: the epoch with the lowest validation loss so far; without validation this epoch.
-      learning_rate: the rate of the last step; None if ``fit`` was given no schedule.
-      validation_loss, validation_accuracy: means over the validation set; None without one.
-      memory: the most bytes that were in use on the first device so far; None if the device does not tell.
-      best: params and batch_stats after the best epoch, in host memory; None without validation.
-    """
-
-    number: int
-    state: Any
-    loss: Any
-    accuracy: Any
-    seconds: float
-    total_seconds: float
-    windows_per_second: float
-    best_epoch: Any
-    learning_rate: float | None = None
-    validation_loss: Any = None
-    validation_accuracy: Any = None
-    memory: int | None = None
-    best: Any = None
-
-    @property
-    def variables(self) -> Any:
-        """The params and batch_stats after this epoch; for an ensemble they are stacked, ``(members, ...)``."""
-        return self.state.variables
-
-    @property
-    def best_variables(self) -> Any:
-        """The params and batch_stats after the best epoch, placed on the devices of ``state``."""
-        if self.best is None or np.all(self.best_epoch == self.number):
-            return self.variables
-        return jax.tree.map(place_like, self.best, self.variables)
-
-    @property
-    def diverged(self) -> np.ndarray:
-        """For an ensemble, whether each member has stopped because its loss, gradient or a parameter was not finite. Such a
-        member keeps the parameters from before that step."""
-        return self.state.diverged
+from drsn_jax.training.checkpoints import CheckpointError, Checkpoints
+from drsn_jax.training.progress import Diverged, Epoch, NotFinite, TrainingProgress, check_state
 
 
 def fit(
