@@ -197,8 +197,8 @@ def test_no_folder_and_no_model(tmp_path):
 
 
 def test_a_later_version(folder):
-    describe(folder, format=2)
-    refused(folder, "is of format 2, and this version of drsn_jax reads up to 1: install a newer one")
+    describe(folder, format=3)
+    refused(folder, "is of format 3, and this version of drsn_jax reads up to 2: install a newer one")
 
 
 @pytest.mark.parametrize(
