@@ -23,6 +23,7 @@ happen.
 import functools
 import itertools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -108,14 +109,7 @@ def simulate(key: jax.Array, state: ArrayLike, speed: ArrayLike, load: ArrayLike
     swell = of_state(faults.MESH_SWELL) * severity * strength * contact
     lag = of_state(faults.MESH_LAG) * severity * strength * contact / (2 * math.pi)
     turns = faults.RING_TEETH * carrier - lag
-    phasor = jax.lax.complex(_cosine(turns), _cosine(turns - 0.25))
-    path, unequal = between(0.2, 0.5), between(0.8, 1.2, faults.PLANETS)
-    size = jnp.exp(between(-0.5, 0.5, HARMONICS)) / jnp.arange(1, HARMONICS + 1) ** 0.8
-    coefficient = size * jnp.exp(2j * math.pi * between(0, 1, HARMONICS))
-    ways = [unequal[p] * (1 + path * _cosine(carrier + p / faults.PLANETS)) for p in range(faults.PLANETS)]
-    planets = [sum(phasors[p] * ways[p] for p in range(faults.PLANETS)) for phasors in PLANET_PHASOR]
-    harmonics = sum(coefficient[h] * planets[h] * phasor ** (h + 1) for h in range(HARMONICS)).real
-    mesh = (0.8 + 0.4 * load / 18) * _unit_power(harmonics) * jnp.maximum(1 + swell, 0)
+    mesh = (0.8 + 0.4 * load / 18) * _unit_power(_harmonics(between, carrier, turns)) * jnp.maximum(1 + swell, 0)
 
     size, start = between(0.02, 0.2, len(faults.OTHER_TONES)), between(0, 1, len(faults.OTHER_TONES))
     others = sum(size[i] * _cosine(t * sun + start[i]) for i, t in enumerate(faults.OTHER_TONES))
@@ -124,18 +118,25 @@ def simulate(key: jax.Array, state: ArrayLike, speed: ArrayLike, load: ArrayLike
     impact = strength * (1 + 0.2 * random)
     impacts = _impulses(phase, impact) + of_state(faults.SECOND) * _impulses(phase - faults.GAP, impact)
     excitation = jnp.where(of_state(faults.BURSTS) > 0, random * strength * contact, impacts)
-    response = _resonances(
-        length,
-        jnp.asarray(RESONANCES) * between(0.96, 1.04, 3),
-        between(0.02, 0.04, 3),
-        between(0.5, 1.0, 3),
-    )
+    resonances = jnp.asarray(RESONANCES) * between(0.96, 1.04, 3)
+    response = _resonances(length, resonances, between(0.02, 0.04, 3), between(0.5, 1.0, 3))
     fault = of_state(faults.LEVEL) * severity * _unit_power(_filter(excitation, response))
     friction = between(0.1, 0.3) * _unit_power(_filter(rubbing, response))
     sensor = between(0.03, 0.1) * hiss
 
     gain = jnp.exp(between(-1, 1))
     return (gain * (mesh + others + fault + friction + sensor) + between(-1, 1))[:, None]
+
+
+def _harmonics(between: Callable[..., jax.Array], carrier: jax.Array, turns: jax.Array) -> jax.Array:
+    """The harmonics of the first planetary mesh, one copy for each planet; ``between`` draws their sizes, phases and ways."""
+    phasor = jax.lax.complex(_cosine(turns), _cosine(turns - 0.25))
+    path, unequal = between(0.2, 0.5), between(0.8, 1.2, faults.PLANETS)
+    size = jnp.exp(between(-0.5, 0.5, HARMONICS)) / jnp.arange(1, HARMONICS + 1) ** 0.8
+    coefficient = size * jnp.exp(2j * math.pi * between(0, 1, HARMONICS))
+    ways = [unequal[p] * (1 + path * _cosine(carrier + p / faults.PLANETS)) for p in range(faults.PLANETS)]
+    planets = [sum(phasors[p] * ways[p] for p in range(faults.PLANETS)) for phasors in PLANET_PHASOR]
+    return sum(coefficient[h] * planets[h] * phasor ** (h + 1) for h in range(HARMONICS)).real
 
 
 def characteristic_frequency(state: str | int, speed: float) -> float:

@@ -20,7 +20,6 @@ from drsn_jax.core.arrays import check_finite, check_labels
 from drsn_jax.core.distributed import Device, pmap_parts
 from drsn_jax.core.errors import UserError
 from drsn_jax.functional.noise import NOISE_KINDS, Noise, add_noise_once, check_level, example_keys, noise_maker
-from drsn_jax.functional.signals import standardise
 from drsn_jax.nn.networks import Network
 from drsn_jax.training.steps import Prepare, make_eval_step
 
@@ -54,7 +53,7 @@ def noise_grid(
     repeats: int = 1,
     key: jax.Array | None = None,
     *,
-    prepare: Prepare | None = standardise,
+    prepare: Prepare | None = None,
     memory_limit: int | None = None,
     devices: Sequence[Device] | None = None,
 ) -> NoiseGrid:
@@ -71,7 +70,7 @@ def noise_grid(
       snr_db: levels in dB; ``inf`` adds nothing.
       repeats: the number of draws of the noise.
       key: a JAX random key; ``jax.random.key(0)`` if not given.
-      prepare: ``window -> window``, applied after the noise; None for a network that was trained without it.
+      prepare: ``window -> window``, applied after the noise, as in the training; not for a network that standardises itself.
       memory_limit: how many bytes the features of all cells that are computed at once may take on each device. The default is
         256 MiB, on a CPU 16 MiB, which its caches hold (1.3 times as fast for 1,000 windows), and always enough for one window.
       devices: devices over which the cells are spread by ``pmap``; None computes on the default device.

@@ -9,7 +9,6 @@ import numpy as np
 
 from drsn_jax.core.arrays import check_finite, native
 from drsn_jax.evaluation.metrics import softmax
-from drsn_jax.functional.signals import standardise
 from drsn_jax.nn.networks import Network
 from drsn_jax.training.steps import make_predict_step
 
@@ -84,7 +83,7 @@ def ensemble_predict(
     variables: Any,
     windows: np.ndarray,
     *,
-    prepare: Callable[[jax.Array], jax.Array] | None = standardise,
+    prepare: Callable[[jax.Array], jax.Array] | None = None,
     batch_size: int = 128,
 ) -> EnsemblePrediction:
     """Predict windows ``(n, *positions, channels)`` with all members of an ensemble.

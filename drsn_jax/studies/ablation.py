@@ -127,7 +127,6 @@ class Ablation:
             examples=examples,
             epochs=self.epochs,
             batch_size=self.batch_size,
-            prepare=None,
             devices=self.devices if len(trainings) > 1 else None,
         )
 
@@ -175,7 +174,7 @@ class Ablation:
 
     def _test(self, network: Network, variables: Any, fold: Fold) -> NoiseGrid:
         asked = (fold.test.windows, fold.test.labels, self.kinds, self.levels, self.repeats, self._key())
-        return noise_grid(network, variables, *asked, prepare=None, devices=self.devices)
+        return noise_grid(network, variables, *asked, devices=self.devices)
 
     def _key(self) -> jax.Array:
         return jax.random.fold_in(jax.random.key(self.seed), KeyPurpose.TEST_NOISE)

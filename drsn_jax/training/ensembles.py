@@ -19,7 +19,6 @@ import optax
 from drsn_jax.core.arrays import check_labels
 from drsn_jax.core.distributed import Device, pmap_parts, replicate
 from drsn_jax.core.errors import UserError
-from drsn_jax.functional.signals import standardise
 from drsn_jax.nn.networks import Network, for_platform
 from drsn_jax.training.checkpoints import Checkpoints
 from drsn_jax.training.loop import fit
@@ -50,7 +49,7 @@ class Ensemble:
       members: the trainings, at least one.
       examples: the number of training windows.
       epochs, batch_size: those of each training; the schedule of the learning rate is that of ``paper_optimizer``.
-      prepare: ``window -> window``, applied after the noise; None applies nothing.
+      prepare: ``window -> window``, applied after the noise; not needed for a network that standardises its windows itself.
       order: how the members of one device are computed: ``"vmap"`` all at once, ``"map"`` one after another in a loop,
         ``"unroll"`` one after another without a loop (the compilation takes longer by as many times as there are members). The
         default on an accelerator is ``"vmap"``. The caches of a CPU hold the features of one member but not those of all, so the
@@ -69,7 +68,7 @@ class Ensemble:
         examples: int,
         epochs: int,
         batch_size: int = 128,
-        prepare: Prepare | None = standardise,
+        prepare: Prepare | None = None,
         order: Order | None = None,
         devices: Sequence[Device] | None = None,
     ) -> None:

@@ -26,7 +26,6 @@ from drsn_jax.core import runtime
 from drsn_jax.core.errors import UserError
 from drsn_jax.evaluation.noise_grids import noise_grid
 from drsn_jax.functional.noise import NOISE_KINDS, Noise, add_noise_once
-from drsn_jax.functional.signals import standardise
 from drsn_jax.nn.networks import Network, drsn_cw
 from drsn_jax.studies.runs import RunFolder
 from drsn_jax.training.ensembles import Ensemble
@@ -75,7 +74,7 @@ def main() -> None:
         length, units = 256, (1, 1, 1)
     out = options.out or console.default_out("ablation_speed")
     folder = RunFolder(out, {k: v for k, v in dataclasses.asdict(options).items() if k not in ("out", "plain_runtime")})
-    network = drsn_cw(classes=8, units=units)
+    network = drsn_cw(classes=8, units=units, standardise=True)
     rng = np.random.default_rng(0)
     for count in options.windows:
         windows = rng.normal(size=(count, length, 1)).astype(np.float32)
@@ -128,7 +127,7 @@ def grid_ways(
     @functools.partial(jax.jit, static_argnames="kind")
     def cell(variables: Any, data: Any, level: jax.Array, key: jax.Array, kind: str) -> jax.Array:
         batch = {"windows": add_noise_once(key, data[0], level, kind), "labels": data[1], "weights": data[2]}
-        return make_eval_step(network, prepare=standardise)(variables, batch)["confusion"]
+        return make_eval_step(network)(variables, batch)["confusion"]
 
     def loop() -> np.ndarray:
         keys = [jax.random.fold_in(key, r) for r in range(options.repeats)]

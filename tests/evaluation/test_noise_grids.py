@@ -54,7 +54,9 @@ def test_a_grid_is_a_loop_over_its_cells(how):
     """Whole, in chunks of cells, in chunks of windows that do not divide them, over devices that do not divide the cells."""
     if "devices" in how:
         how = {**how, "devices": jax.devices()[: how["devices"]]}
-    grid = noise_grid(tiny.network, trained(), WINDOWS, LABELS, snr_db=LEVELS, repeats=REPEATS, key=KEY, **how)
+    grid = noise_grid(
+        tiny.network, trained(), WINDOWS, LABELS, snr_db=LEVELS, repeats=REPEATS, key=KEY, prepare=standardise, **how
+    )
     confusion, loss = looped()
     np.testing.assert_array_equal(grid.confusion, confusion)
     np.testing.assert_allclose(grid.loss, loss, rtol=1e-4)
@@ -64,7 +66,7 @@ def test_a_grid_is_a_loop_over_its_cells(how):
 
 
 def test_without_noise_all_kinds_and_repeats_agree_and_with_it_they_do_not():
-    grid = noise_grid(tiny.network, trained(), WINDOWS, LABELS, snr_db=LEVELS, repeats=REPEATS, key=KEY)
+    grid = noise_grid(tiny.network, trained(), WINDOWS, LABELS, snr_db=LEVELS, repeats=REPEATS, key=KEY, prepare=standardise)
     assert np.all(grid.confusion[:, -1] == grid.confusion[0, -1, 0])
     assert np.unique(grid.loss[:, 0]).size == 6
     assert grid.accuracy[:, -1].min() > 0.6
@@ -89,7 +91,9 @@ def test_a_grid_is_compiled_once():
 
 def test_a_network_with_a_list_among_its_fields():
     listed = tiny.network.clone(widths=[3, 4])
-    grid = noise_grid(listed, trained(), WINDOWS, LABELS, kinds=("gaussian",), snr_db=LEVELS, repeats=REPEATS, key=KEY)
+    grid = noise_grid(
+        listed, trained(), WINDOWS, LABELS, kinds=("gaussian",), snr_db=LEVELS, repeats=REPEATS, key=KEY, prepare=standardise
+    )
     np.testing.assert_array_equal(grid.confusion[0], looped()[0][0])
 
 

@@ -11,7 +11,6 @@ import tiny
 from drsn_jax.evaluation.metrics import softmax
 from drsn_jax.evaluation.prediction import ensemble_predict
 from drsn_jax.functional.noise import Noise
-from drsn_jax.functional.signals import standardise
 from drsn_jax.nn.networks import drsn_cw
 from drsn_jax.training import ensembles
 from drsn_jax.training.batches import Batches
@@ -26,7 +25,7 @@ WINDOWS, LABELS = tiny.tones(20, 1)
 UNSEEN = tiny.tones(11, 2)
 EPOCHS, BATCH = 3, 8
 MEMBERS = (Member(0, Noise("gaussian", 0.0)), Member(1, Noise("pink", (-5.0, 5.0)), 0.05), Member(5, Noise()))
-network = drsn_cw(classes=tiny.CLASSES, widths=(3,), units=(1,), implementation="modules")
+network = drsn_cw(classes=tiny.CLASSES, widths=(3,), units=(1,), implementation="modules", standardise=True)
 
 
 @functools.cache
@@ -49,8 +48,8 @@ def number(tree, i):
 def alone(member):
     """The epochs of a member that is trained without others, by the plain step."""
     optimizer = paper_optimizer(EPOCHS * 3, member.learning_rate)
-    step = jax.jit(make_train_step(network, optimizer, noise=member.noise, prepare=standardise))
-    look = jax.jit(make_eval_step(network, noise=member.noise, prepare=standardise))
+    step = jax.jit(make_train_step(network, optimizer, noise=member.noise))
+    look = jax.jit(make_eval_step(network, noise=member.noise))
     root = jax.random.key(member.seed)
 
     def validate(state):
@@ -165,9 +164,8 @@ def test_other_members_use_the_compiled_step():
 def test_members_are_asked_together():
     variables = whole(order="vmap")[-1][1]
     answer = ensemble_predict(network, variables, WINDOWS, batch_size=8)
-    prepared = jax.vmap(standardise)(WINDOWS)
     for i in range(3):
-        expected = softmax(np.asarray(jax.jit(functools.partial(network.apply, train=False))(number(variables, i), prepared)))
+        expected = softmax(np.asarray(jax.jit(functools.partial(network.apply, train=False))(number(variables, i), WINDOWS)))
         np.testing.assert_allclose(answer.members[i], expected, atol=1e-5)
     np.testing.assert_allclose(answer.probabilities, answer.members.mean(0))
     assert (answer.disagreement >= 0).all()
