@@ -105,7 +105,7 @@ def rehearse(options: Options) -> Options:
     if out.exists():
         raise UserError(f"{out} exists: choose another --out, nothing is overwritten")
     length, rng = 256, np.random.default_rng(0)
-    network = drsn_cw(classes=2, widths=(4,), units=(1,))
+    network = drsn_cw(classes=2, widths=(4,), units=(1,), standardise=True)
     variables = network.init(jax.random.key(0), np.zeros((1, length, 1)), train=False)
     save(out / "model", Bundle(network, variables, ("healthy", "faulty"), length, 12_800.0, length))
     files = tuple(str(out / f"{name}.npy") for name in ("one", "two"))

@@ -412,7 +412,7 @@ def test_a_network_saved_from_python_is_one_to_start_from(call, tmp_path, capsys
 
     Without validation no network is kept.
     """
-    network = drsn_cs(classes=2, widths=(4,), units=(1,))
+    network = drsn_cs(classes=2, widths=(4,), units=(1,), standardise=True)
     variables = jax.jit(functools.partial(network.init, train=False))(jax.random.key(0), np.zeros((1, 128, 1)))
     save(tmp_path / "model", Bundle(network, variables, ("a", "b"), 128, 12_000.0, 128))
     table = write_machine(tmp_path, labels=("a", "worn"))
