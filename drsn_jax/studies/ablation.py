@@ -1,5 +1,6 @@
 """Networks trained in one noise and tested in others: how the trainings of a plan are run and tested, and their rows written."""
 
+import contextlib
 import functools
 import hashlib
 import io
@@ -91,6 +92,8 @@ class Ablation:
         """
         for missing in missing_by_rule(trainings, folder):
             yield from self._train(missing, fold, folder, on_epoch)
+        with contextlib.suppress(OSError):  # rules with a training that diverged keep theirs
+            (folder.path / "checkpoints").rmdir()
 
     def checkpoints(self, trainings: Sequence[Training], folder: RunFolder) -> Checkpoints:
         """Return the checkpoints of one ensemble, in a folder of its own whose name begins with its rule."""

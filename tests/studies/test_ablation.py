@@ -72,6 +72,7 @@ def run(tmp_path_factory):
     assert list(study.run(trainings, tiny.fold(), folder)) == [], "what is there is not made again"
     assert (folder.path / "results.csv").read_text() == before
     assert list(study.estimate(trainings, tiny.fold(), folder)) == []
+    assert not (folder.path / "checkpoints").exists()
     return folder.path, trainings, rows
 
 
