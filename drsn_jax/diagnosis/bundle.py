@@ -48,7 +48,7 @@ class Bundle:
       classes: the names of the classes.
       window_length, stride: of the training windows, in samples.
       sampling_rate: in Hz.
-      channel: which signals of a file it was trained on (see ``data.channels``), for readers.
+      channel: which signals of a file it was trained on (see ``data.formats.channels``), for readers.
       channels: how many those are.
       standardise: whether windows are scaled to unit variance, after their mean is removed.
       temperature: divides the logits, so that probabilities are calibrated.
