@@ -27,7 +27,7 @@ import tyro
 from drsn_jax.cli import checks, console, run_options
 from drsn_jax.core import runtime
 from drsn_jax.core.errors import UserError
-from drsn_jax.data.formats.channels import Signal
+from drsn_jax.data.formats.common import Signal
 from drsn_jax.data.formats.open_signal import open_signal
 from drsn_jax.data.recordings import agreed_rate
 from drsn_jax.diagnosis.bundle import Bundle, load, save

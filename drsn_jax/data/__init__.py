@@ -1,7 +1,7 @@
 """Data: from recordings in files, public sets and a simulated drivetrain to windows and splits that do not leak."""
 
 from drsn_jax.data.drivetrain import drivetrain_recordings as drivetrain_recordings
-from drsn_jax.data.formats.channels import RecordingError as RecordingError
+from drsn_jax.data.formats.common import RecordingError as RecordingError
 from drsn_jax.data.public import read_public as read_public
 from drsn_jax.data.recordings import Recording as Recording
 from drsn_jax.data.recordings import check_recordings as check_recordings

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 
 from drsn_jax.core.errors import optional
-from drsn_jax.data.formats.channels import RecordingError, as_float32, pick
+from drsn_jax.data.formats.channels import pick
+from drsn_jax.data.formats.common import RecordingError, as_float32
+from drsn_jax.data.public_table import Row, cell_text, check_column, keep_rows
 from drsn_jax.data.recordings import Recording, StrPath, check_samples
-from drsn_jax.data.selection import Row, cell_text, check_column, keep_rows
 
 # what makes up the class, as far as a set has it; the last is left out where it tells no two classes apart
 LABELS = {"cwru": ("fault_type", "fault_severity", "or_position", "fault_location")}

@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 
 from drsn_jax.core.storage import blocks, in_file, limit, store
-from drsn_jax.data.formats.channels import RecordingError
+from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.formats.open_signal import READERS, open_signal
-from drsn_jax.data.listing import COLUMNS, positive, rows_of_folder, rows_of_table
+from drsn_jax.data.recordings_table import COLUMNS, positive, rows_of_folder, rows_of_table
 
 StrPath = str | os.PathLike[str]
 

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 
 from drsn_jax.core.storage import blocks, in_file, store
-from drsn_jax.data.formats.channels import RecordingError, library
+from drsn_jax.data.formats.common import RecordingError, library
 from drsn_jax.data.recordings import Recording, title
 
 TAPS = 10  # of scipy's filter, on either side, in samples of the lower of the two rates

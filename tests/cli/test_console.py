@@ -10,7 +10,7 @@ import pytest
 from drsn_jax.cli import console
 from drsn_jax.core.distributed import JobError
 from drsn_jax.core.errors import MissingExtra, UserError, optional
-from drsn_jax.data.formats.channels import RecordingError
+from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.diagnosis.description import BundleError
 from drsn_jax.training.checkpoints import CheckpointError
 from drsn_jax.training.progress import Diverged

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from drsn_jax.data.formats.channels import RecordingError
+from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.recordings import Recording
 from drsn_jax.data.split_choice import SPLITS, strictest_split
 from drsn_jax.data.splits import Segment, hold_out

@@ -20,7 +20,7 @@ import pytest
 import scipy.io
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_formats import KINDS, PAIR
+from signal_files import KINDS, PAIR
 
 from drsn_jax.data.formats.open_signal import READERS
 
@@ -29,8 +29,8 @@ import gc, json, os, sys, warnings
 from pathlib import Path
 import numpy as np
 import h5py, pyarrow.parquet, scipy.io, soundfile
-from drsn_jax.data.channels import RecordingError
-from drsn_jax.data.formats import open_signal
+from drsn_jax.data.formats.common import RecordingError
+from drsn_jax.data.formats.open_signal import open_signal
 
 warnings.simplefilter("error")
 unraisable = []

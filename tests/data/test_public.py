@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from drsn_jax.cli import data_options
-from drsn_jax.data.formats.channels import RecordingError
+from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.public import read_public
 from drsn_jax.data.recordings import check_recordings, read_recordings
 from drsn_jax.data.split_choice import strictest_split

@@ -10,7 +10,7 @@ import scipy.io
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drsn_jax.data.formats.channels import RecordingError
+from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.recordings import Recording, check_recordings, fingerprint, read_recordings
 
 HEADER = "path,label,sampling_rate,condition,channel,group"

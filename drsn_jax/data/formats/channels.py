@@ -1,50 +1,15 @@
-"""Signals in files, and which of them a channel means.
+"""Which signals of a file a channel means.
 
 A channel is the name of a variable or column, or a pattern for it with ``*`` and ``?``, or, where they have no names, a number
-from 1. Several, joined by ``+``, become the channels of one signal; an empty one takes the only candidate.
+from 1. Several, joined by ``+``, become the channels of one signal. An empty one takes the only candidate.
 """
 
-import contextlib
 import fnmatch
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import numpy as np
-
-from drsn_jax.core.errors import UserError, optional
-
-DEFLATE = 1100  # deflate, which these formats compress with, makes data up to 1032 times smaller
-
-
-class RecordingError(UserError):
-    """Something is wrong with the user's files: what was found, where, and what to do, in one line."""
-
-    def __init__(self, message: str) -> None:
-        # names of files and variables may hold line breaks
-        super().__init__(" ".join(message.splitlines()))
-
-
-@dataclass(frozen=True, eq=False)
-class Signal:
-    """A signal in a file.
-
-    Fields:
-      length: in samples.
-      channels: how many.
-      sampling_rate: in Hz; None where the format holds none.
-      read: ``(start, stop) -> (stop - start, channels)`` float32, an array of the caller's own; sample values as stored, those
-        of audio files from -1 to 1.
-      mapped: the same ``(length, channels)`` as a read-only memory map of the file, where that holds it just so.
-    """
-
-    length: int
-    channels: int
-    sampling_rate: float | None
-    read: Callable[[int, int], np.ndarray]
-    mapped: np.ndarray | None = None
+from drsn_jax.data.formats.common import RecordingError
 
 
 @dataclass(frozen=True)
@@ -109,48 +74,6 @@ def choose(variables: Sequence[Variable], channel: str, where: str) -> list[str]
     return names
 
 
-def check_promise(where: str, promised: int, stored: int) -> None:
-    """RecordingError where so few stored bytes cannot unpack to the promised ones: a damaged header must not fill the memory."""
-    if promised > DEFLATE * stored:
-        raise RecordingError(f"{where} is damaged: it promises {promised} bytes and {stored} are stored, get it again")
-
-
-@contextlib.contextmanager
-def damage(file: Path, kind: str) -> Iterator[None]:
-    """Whatever a library raises over a broken file is one sentence."""
-    try:
-        yield
-    except (RecordingError, ImportError, MemoryError):
-        raise
-    except Exception as error:
-        told = " ".join(str(error).split()) or type(error).__name__
-        raise RecordingError(f"{file} is damaged or no {kind} file, get it again or save it anew: {told[:200]}") from error
-
-
-def in_memory(values: np.ndarray, sampling_rate: float | None = None) -> Signal:
-    return Signal(len(values), values.shape[1], sampling_rate, lambda start, stop: as_float32(values[start:stop]))
-
-
-def columns(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """Arrays of one row or column each as the columns of one."""
-    return np.stack([values.ravel() for values in arrays], 1)
-
-
-def as_float32(values: np.ndarray) -> np.ndarray:
-    """A copy as float32; a number beyond its range becomes infinite, and is found as such."""
-    with np.errstate(over="ignore", invalid="ignore"):
-        return np.array(values, np.float32, order="C")
-
-
-def is_numeric(kind: np.dtype) -> bool:
-    return kind.kind in "iuf" and kind.itemsize <= 8
-
-
 def numbered(count: int, channel: str, where: str) -> list[int]:
     """Which of ``count`` channels without names are meant."""
     return [int(name) - 1 for name in pick([str(i + 1) for i in range(count)], channel, where)]
-
-
-def library(name: str) -> Any:
-    """A library that is only needed for some formats."""
-    return optional(name, "reading this kind of file")

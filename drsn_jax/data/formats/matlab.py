@@ -9,18 +9,8 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from drsn_jax.data.formats.channels import (
-    RecordingError,
-    Signal,
-    Variable,
-    as_float32,
-    check_promise,
-    choose,
-    columns,
-    damage,
-    in_memory,
-    library,
-)
+from drsn_jax.data.formats.channels import Variable, choose
+from drsn_jax.data.formats.common import RecordingError, Signal, as_float32, check_promise, columns, damage, in_memory, library
 
 # of version 5: the codes of classes of arrays that hold no numbers, and the bytes of a sample by its code
 CLASSES = {1: "cell", 2: "struct", 3: "object", 4: "char", 5: "sparse", 16: "function", 17: "opaque"}

@@ -13,19 +13,17 @@ from typing import BinaryIO
 
 import numpy as np
 
-from drsn_jax.data.formats.channels import (
+from drsn_jax.data.formats.channels import Variable, choose, numbered
+from drsn_jax.data.formats.common import (
     RecordingError,
     Signal,
-    Variable,
     as_float32,
     check_promise,
-    choose,
     columns,
     damage,
     in_memory,
     is_numeric,
     library,
-    numbered,
 )
 from drsn_jax.data.formats.matlab import read_mat
 from drsn_jax.data.formats.text import read_text

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from drsn_jax.data.formats.channels import RecordingError, Signal, damage, in_memory, pick
+from drsn_jax.data.formats.channels import pick
+from drsn_jax.data.formats.common import RecordingError, Signal, damage, in_memory
 
 TEXT_SAMPLE = 1 << 16  # characters from which the layout of a text file is told
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")

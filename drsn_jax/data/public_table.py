@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from drsn_jax.data.formats.channels import RecordingError
+from drsn_jax.data.formats.common import RecordingError
 
 Row = dict[str, Any]
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from pathlib import Path
 
-from drsn_jax.data.formats.channels import RecordingError
+from drsn_jax.data.formats.common import RecordingError
 
 COLUMNS = ("path", "label")
 
