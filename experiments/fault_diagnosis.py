@@ -3,7 +3,7 @@
     python experiments/fault_diagnosis.py
 
 compares ConvNet, ResNet, SENet, DRSN-CS and DRSN-CW, and a power spectrum with logistic regression, on a simulated drivetrain
-with Gaussian noise at one SNR. On your own recordings, listed in a table (see recordings/README.md):
+with Gaussian noise at one SNR. On your own recordings, listed in a table (see experiments/recordings/README.md):
 
     python experiments/fault_diagnosis.py --recordings TABLE --folder FOLDER --test-condition "3 hp"
 

@@ -83,7 +83,7 @@ def show_traceback_on_request() -> None:
 
 
 def say(text: str) -> None:
-    """A line for the user, from process 0 alone."""
+    """Print a line for the user, from process 0 alone."""
     if distributed.is_main_process():
         print(text, flush=True)
 
@@ -107,7 +107,7 @@ def default_out(script: str) -> Path:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: ``45 s``, ``3 min 20 s``, ``2 h 05 min``, ``5 days 3 h``."""
+    """Return seconds as people say them: ``45 s``, ``3 min 20 s``, ``2 h 05 min``, ``5 days 3 h``."""
     whole = round(seconds)
     if whole < 60:
         return f"{whole} s"
@@ -149,12 +149,12 @@ class ProgressBar:
             self._bar.stop()
 
     def advance(self, what: str, amount: int = 1) -> None:
-        """``amount`` of the total is done; ``what`` stands beside the bar."""
+        """Move the bar on by ``amount``, in the unit of the total; ``what`` stands beside the bar."""
         if self._bar:
             self._bar.update(self._task, advance=amount, description=what)
 
     def say(self, text: str) -> None:
-        """A line that stays."""
+        """Print a line that stays above the bar."""
         if self._bar:
             self._bar.console.print(text, markup=False, highlight=False)
         else:

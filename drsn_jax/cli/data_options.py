@@ -98,7 +98,7 @@ def check(options: DataOptions) -> None:
 
 
 def shorten(options: Options) -> Options:
-    """The options of a dry run."""
+    """Return the options of a dry run, with short windows and few of them."""
     return dataclasses.replace(
         options,
         folds=2 if options.split != "condition" else options.folds,
@@ -110,12 +110,12 @@ def shorten(options: Options) -> Options:
 
 
 def simulated(options: DataOptions) -> bool:
-    """Whether the recordings are not the user's."""
+    """Return whether the recordings are simulated: neither the user's nor those of a public set."""
     return options.recordings is None and options.dataset is None
 
 
 def read(options: DataOptions) -> list[Recording]:
-    """The recordings to work on: the user's, those of a public set, or simulated ones."""
+    """Return the recordings to work on: the user's, those of a public set, or simulated ones."""
     channel = options.channel or ""
     if options.dataset is not None:
         chosen: dict[str, Any] = {"labels": options.labels, "conditions": options.conditions, "where": options.where}
@@ -132,7 +132,7 @@ def read(options: DataOptions) -> list[Recording]:
 
 
 def settle_split(options: Options, recordings: list[Recording]) -> Options:
-    """The options with the split of a public set decided, where the user leaves it open: the strictest that there is."""
+    """Return the options; where the user leaves the split of a public set open, with the strictest that is possible."""
     if options.dataset is None or options.split is not None or options.test_condition is not None:
         return options
     choice = strictest_split(recordings, options.folds)
@@ -141,7 +141,7 @@ def settle_split(options: Options, recordings: list[Recording]) -> Options:
 
 
 def protocol(options: DataOptions) -> tuple[str, str]:
-    """The kind of split and its name in the tables."""
+    """Return the kind of split and its name in the tables."""
     if options.test_condition is not None:
         return "condition", f"test on {options.test_condition}"
     split = options.split or ("recording" if simulated(options) else "time")
@@ -149,14 +149,14 @@ def protocol(options: DataOptions) -> tuple[str, str]:
 
 
 def train_stride(options: DataOptions) -> int:
-    """From one training window to the next, in samples."""
+    """Return the step from one training window to the next, in samples."""
     # random windows that overlap would be on both sides in part
     whole = simulated(options) or protocol(options)[0] == "random-windows"
     return options.train_stride or (options.window_length if whole else options.window_length // 2)
 
 
 def cut_folds(options: DataOptions, recordings: list[Recording]) -> list[Callable[[], Fold]]:
-    """The folds to run, each cut into windows when it is called for; errors as ``make_folds``."""
+    """Return the folds to run as functions, each of which cuts its fold into windows; errors as ``make_folds``."""
     folds = make_folds(
         recordings,
         protocol(options)[0],

@@ -3,7 +3,7 @@
 It takes the same parameters and statistics as the modules, and its results equal theirs to rounding. ``networks.Network``
 decides when it is used. In evaluation, the second norm of a unit is folded into the unit's first convolution.
 
-Windows per second of DRSN-CW at paper size on two cores (``experiments/benchmarks/throughput.py``; the README has the command)::
+Windows per second of DRSN-CW at paper size on two cores (docs/researcher.md has the command)::
 
                                   modules    blocked    ratio
     training, batch 128               943      2,313    2.5 ×

@@ -145,9 +145,16 @@ def _values(rows: list[dict[str, str]], column: str, **where: str) -> list[float
     return [float(row[column]) for row in rows if all(row[name] == value for name, value in where.items())]
 
 
-# the palette of Okabe & Ito with a marker for each; both repeat after eight classes
+# the palette of Okabe & Ito, and as many markers
 CLASS_COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
 MARKERS = ("o", "s", "^", "v", "D", "P", "X", "*")
+
+
+def _class_style(number: int) -> dict[str, str]:
+    """Return the colour and the marker of a class. The colours repeat after eight classes, each time with the next marker, so
+    that 64 classes can be told apart."""
+    turn, colour = divmod(number, len(CLASS_COLOURS))
+    return {"color": CLASS_COLOURS[colour], "marker": MARKERS[(colour + turn) % len(MARKERS)]}
 
 
 def tsne_figure(folder: str | Path, iterations: int = 1000) -> list[Path]:
@@ -174,8 +181,7 @@ def tsne_figure(folder: str | Path, iterations: int = 1000) -> list[Path]:
         places = tsne(features, iterations)
         for number, name in enumerate(names):
             x, y = places[labels == number].T
-            style = {"color": CLASS_COLOURS[number % len(CLASS_COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
-            panel.scatter(x, y, s=9, linewidth=0, alpha=0.8, label=name, **style)
+            panel.scatter(x, y, s=9, linewidth=0, alpha=0.8, label=name, **_class_style(number))
         panel.set_title(TITLES.get(network, network), fontsize=11)
         panel.set_xticks([])
         panel.set_yticks([])

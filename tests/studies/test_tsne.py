@@ -43,6 +43,15 @@ def test_every_network_has_a_panel_with_all_classes(tmp_path, drawn):
         assert [len(points.get_offsets()) for points in panel.collections] == [10, 10]
 
 
+def test_forty_classes_differ_in_colour_or_marker(tmp_path, drawn, monkeypatch):
+    monkeypatch.setattr(comparison_figures, "tsne", lambda features, iterations: features)
+    write_features(tmp_path, "resnet", np.random.default_rng(0).normal(size=(40, 2)), np.arange(40), [str(i) for i in range(40)])
+    comparison_figures.tsne_figure(tmp_path)
+    (panel,) = drawn["features.png"].axes
+    styles = [(*points.get_facecolor()[0], points.get_paths()[0].vertices.tobytes()) for points in panel.collections]
+    assert len(set(styles)) == len(styles) == 40
+
+
 def test_groups_stay_apart():
     features, labels = groups()
     places = comparison_figures.tsne(features)

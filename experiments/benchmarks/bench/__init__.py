@@ -1,1 +1,1 @@
-"""Speed measured against PyTorch on the same machine, in processes that take turns; see ``experiments/throughput.py``."""
+"""Speed beside PyTorch on the same machine, in processes that take turns; see ``experiments/benchmarks/throughput.py``."""
