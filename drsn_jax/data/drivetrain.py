@@ -37,8 +37,10 @@ from drsn_jax.data.recordings import Recording
 
 SAMPLING_RATE = 12_800
 """Samples a second."""
+
 SPEEDS: tuple[float, ...] = (20.0, 30.0, 40.0)
 """Set speeds of the motor, Hz."""
+
 LOADS: tuple[float, ...] = (1.0, 6.0, 18.0)
 """Torques of the brake, lb·ft."""
 
@@ -46,6 +48,7 @@ HARMONICS = 4
 # (harmonics, planets): equally spaced planets mesh with the ring in phases of their own
 PLANET_PHASE = faults.RING_TEETH / faults.PLANETS * np.outer(np.arange(1, HARMONICS + 1), np.arange(faults.PLANETS))
 PLANET_PHASOR = np.exp(2j * math.pi * PLANET_PHASE).astype(np.complex64)
+
 RESONANCES = (2100.0, 3300.0, 4700.0)  # Hz, the same for every fault
 WALK_STEP = 64  # samples between the nodes of the random walk
 CHUNK = 8  # recordings simulated together; a divisor of the cells, so that each keeps its place in a chunk
@@ -53,10 +56,10 @@ CHUNK = 8  # recordings simulated together; a divisor of the cells, so that each
 
 @functools.partial(jax.jit, static_argnames="length")
 def simulate(key: jax.Array, state: ArrayLike, speed: ArrayLike, load: ArrayLike, length: int = 80 * 2048) -> jax.Array:
-    """One recording; pure, so it maps with ``jax.vmap`` over all arguments but the length.
+    """Simulate one recording. The function is pure, so ``jax.vmap`` maps it over all arguments but the length.
 
     Args:
-      key: a JAX random key: everything that a recording draws.
+      key: a JAX random key, which decides everything that a recording draws.
       state: index into ``STATES``; it may be traced and is not checked.
       speed: set speed of the motor in Hz; the shaft turns up to 3 % slower, the more the higher the load.
       load: torque of the brake in lb·ft.
@@ -70,7 +73,7 @@ def simulate(key: jax.Array, state: ArrayLike, speed: ArrayLike, load: ArrayLike
     """
     if length < 2:
         raise ValueError(f"a recording has at least 2 samples, got length={length}")
-    # drawn together: it is the generators that take the compiler's time
+    # drawn together, because each generator takes the compiler a long time
     uniform_key, walk_key, noise_key = jax.random.split(key, 3)
     draws = iter(jax.random.uniform(uniform_key, (64,), jnp.float32))
     random, rubbing, hiss = jax.random.normal(noise_key, (3, length), jnp.float32)
@@ -140,7 +143,7 @@ def _harmonics(between: Callable[..., jax.Array], carrier: jax.Array, turns: jax
 
 
 def characteristic_frequency(state: str | int, speed: float) -> float:
-    """The frequency in Hz at which a fault acts: a line of the envelope spectrum.
+    """Return the frequency in Hz at which a fault acts: a line of the envelope spectrum.
 
     Ball-pass frequency of the inner or outer race, twice the spin of a ball, and for all faults of the sun
     gear ``planets · (f_sun - f_carrier)``.
@@ -161,10 +164,10 @@ def characteristic_frequency(state: str | int, speed: float) -> float:
 
 
 def drivetrain_recordings(seed: int = 0, *, recordings: int = 5, windows: int = 80, window_length: int = 2048) -> list[Recording]:
-    """Recordings of all 72 cells, 8 states × 3 speeds × 3 loads, in the layout of the paper's data.
+    """Simulate recordings of all 72 cells, 8 states × 3 speeds × 3 loads, in the layout of the paper's data.
 
     Args:
-      seed: of everything random. A recording depends on the seed, its cell, its number and its length, not on
+      seed: decides everything random. A recording depends on the seed, its cell, its number and its length, not on
         how many others are made; with another length it is another signal of the same statistics.
       recordings: number of recordings of every cell, each with a machine and a sensor of its own.
       windows: windows of ``window_length`` samples in a recording.
@@ -187,13 +190,13 @@ def drivetrain_recordings(seed: int = 0, *, recordings: int = 5, windows: int = 
         for chunk in np.arange(len(cells)).reshape(-1, CHUNK):
             arguments = (np.array(column) for column in zip(*(cells[i] for i in chunk), strict=True))
             signals[chunk, number] = _simulate_chunk(root, number, chunk, *arguments, length=length)
-    made = []
+    simulated = []
     for (state, speed, load), of_cell in zip(cells, signals, strict=True):
         condition = f"{speed:g} Hz, {load:g} lb·ft"
         for number, signal in enumerate(of_cell):
             name = f"{STATES[state]}, {condition}, recording {number}"
-            made.append(Recording(signal, STATES[state], SAMPLING_RATE, condition, name=name))
-    return made
+            simulated.append(Recording(signal, STATES[state], SAMPLING_RATE, condition, name=name))
+    return simulated
 
 
 @functools.partial(jax.jit, static_argnames="length")
@@ -203,7 +206,7 @@ def _simulate_chunk(root, number, cells, states, speeds, loads, length):
 
 
 def _cosine(turns: Any) -> jax.Array:
-    # whole turns are taken off first: precise, and quicker than the cosine of a large argument
+    # whole turns are taken off first, because the cosine of a large argument is slower and less precise
     return jnp.cos(2 * math.pi * (turns - jnp.round(turns)))
 
 
@@ -212,13 +215,13 @@ def _unit_power(x: Any) -> jax.Array:
 
 
 def _walk(steps: jax.Array) -> jax.Array:
-    """The running sum of the steps, ``WALK_STEP`` samples each, linear in between."""
+    """Return the running sum of the steps, each of which is spread evenly over ``WALK_STEP`` samples."""
     ramp = jnp.arange(1, WALK_STEP + 1) / WALK_STEP
     return ((jnp.cumsum(steps) - steps)[:, None] + steps[:, None] * ramp).reshape(-1)
 
 
 def _impulses(phase: jax.Array, amplitude: jax.Array) -> jax.Array:
-    """Impulses where the phase passes an integer, each shared between the two samples around that moment."""
+    """Place impulses where the phase passes an integer; each is shared between the two samples around that moment."""
     count = jnp.floor(phase)
     hit = jnp.diff(count, prepend=count[:1]) > 0
     step = jnp.maximum(jnp.diff(phase, prepend=phase[:1]), 1e-6)
@@ -228,7 +231,7 @@ def _impulses(phase: jax.Array, amplitude: jax.Array) -> jax.Array:
 
 
 def _resonances(length: int, frequency: jax.Array, damping: jax.Array, gain: jax.Array) -> jax.Array:
-    """Decaying sinusoids, as a response at the frequencies of a real FFT, peaks at the gains::
+    """Return the frequency response of decaying sinusoids at the frequencies of a real FFT; its peaks are the gains::
 
         H(f) = Σ g · 2iζr / (1 - r² + 2iζr)
 

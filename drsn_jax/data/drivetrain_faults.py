@@ -1,5 +1,6 @@
-"""The kinematics of the simulated drivetrain, and what each health state does: tables with one entry a state,
-so that a state may be a traced integer.
+"""The kinematics of the simulated drivetrain, and tables of what each health state does.
+
+A table has one entry for each state, so that a state may be a traced integer.
 
 Turns are counted per turn of the motor shaft, which carries the bearing and the first sun.
 """
@@ -29,7 +30,6 @@ SECOND_CARRIER = CARRIER * 28 / (28 + 100)
 # tones beside the first mesh: shaft (1 and 2 per turn), second planetary mesh and its double, and both meshes
 # of the fixed-axis gearbox, 90:32 and 76:40 teeth, which the second carrier drives
 OTHER_TONES = tuple(turns * SECOND_CARRIER for turns in (1 / SECOND_CARRIER, 2 / SECOND_CARRIER, 100, 200, 90, 76 * 90 / 32))
-
 # bearing: balls, and diameter of a ball / of the pitch circle, contact angle 0 (Randall & Antoni 2011)
 BALLS, BALL_RATIO = 9, 0.23
 CAGE = (1 - BALL_RATIO) / 2

@@ -1,4 +1,4 @@
-"""Which rows of a table of facts a user's conditions keep, and the cells as text."""
+"""Select rows of the table of a public set by the user's conditions, and write its cells as text."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -8,21 +8,22 @@ import numpy as np
 from drsn_jax.data.formats.common import RecordingError
 
 Row = dict[str, Any]
-
 ALIASES = {"sampling_rate": "fs"}
 
 
 def keep_rows(table: Sequence[Row], where: Sequence[str], columns: Sequence[str], name: str) -> list[Row]:
-    """The rows that conditions keep: ``COLUMN=VALUE`` those with the value, or with any of them where a column comes again, and
-    ``COLUMN!=VALUE`` those without it.
+    """Keep the rows that fulfil all conditions.
+
+    ``COLUMN=VALUE`` keeps the rows with this value. Where a column comes again, the rows with any of its values are kept.
+    ``COLUMN!=VALUE`` leaves out the rows with this value.
 
     Args:
       table: the rows.
       where: the conditions; ``sampling_rate`` stands for ``fs``.
-      columns: which may be asked for.
-      name: of the table, for messages.
+      columns: those that may stand in conditions.
+      name: of the set, for messages.
 
-    Raises RecordingError for what is no condition, a column or value that is not there, and where no row is left.
+    Raises RecordingError for text that is no condition, for a column or value that is not in the table, and where no row is left.
     """
     wanted: dict[str, list[str]] = {}
     unwanted: list[tuple[str, str]] = []
@@ -34,8 +35,8 @@ def keep_rows(table: Sequence[Row], where: Sequence[str], columns: Sequence[str]
             raise RecordingError(f"the condition {condition!r} is not of the form COLUMN=VALUE or COLUMN!=VALUE")
         check_column(column, columns, name)
         if not any(is_value(row[column], value) for row in table):
-            there = list(dict.fromkeys(cell_text(row[column]) for row in table))
-            listed = ", ".join(there[:20]) + (f", … ({len(there)} in all)" if len(there) > 20 else "")
+            values = list(dict.fromkeys(cell_text(row[column]) for row in table))
+            listed = ", ".join(values[:20]) + (f", … ({len(values)} in all)" if len(values) > 20 else "")
             raise RecordingError(f"{name} has no {shown} {value!r}, choose one of {listed}")
         if left.endswith("!"):
             unwanted.append((column, value))
@@ -53,13 +54,13 @@ def keep_rows(table: Sequence[Row], where: Sequence[str], columns: Sequence[str]
 
 
 def check_column(column: str, columns: Sequence[str], name: str) -> None:
-    """RecordingError for a column that is not there."""
+    """Raise RecordingError for a column that is not there."""
     if column not in columns:
         raise RecordingError(f"{name} has no column {column!r}, choose one of {', '.join(columns)}")
 
 
 def is_value(cell: Any, value: str) -> bool:
-    """Whether a cell is what the user wrote: numbers compare as numbers, and true is True."""
+    """Return whether a cell is the value that the user wrote: numbers compare as numbers, and ``true`` is True."""
     if cell_text(cell) == value:
         return True
     if isinstance(cell, bool | np.bool_):
@@ -71,7 +72,7 @@ def is_value(cell: Any, value: str) -> bool:
 
 
 def cell_text(cell: Any) -> str:
-    """A cell as a user would write it: 12000 and not 12000.0."""
+    """Write a cell as a user would: 12000 and not 12000.0."""
     if isinstance(cell, bool | np.bool_):
         return str(bool(cell)).lower()
     return np.format_float_positional(cell, trim="-") if isinstance(cell, float | np.floating) else str(cell)

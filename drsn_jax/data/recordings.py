@@ -1,8 +1,14 @@
 """Recordings of signals from the user's own files, named by a table or by the folders they lie in.
 
-The table is a CSV file (UTF-8, commas) with the columns ``path``, ``label`` and, if wanted, ``sampling_rate`` (Hz; where the file
-holds none), ``channel`` (see ``channels``; where the file holds several), ``condition`` (speed, load, …) and ``group`` (the
-physical part); others are ignored. Without a table: a folder for each class, ``class/file`` or ``class/condition/file``.
+The table is a CSV file (UTF-8, commas) with these columns; others are ignored:
+
+- ``path`` and ``label`` are needed;
+- ``sampling_rate``, in Hz, where a file holds none;
+- ``channel``, where a file holds several signals (see ``formats.channels``);
+- ``condition``, if wanted: speed, load, …;
+- ``group``, if wanted: the physical part.
+
+Without a table there is a folder for each class, ``class/file`` or ``class/condition/file``.
 """
 
 import hashlib
@@ -24,15 +30,15 @@ StrPath = str | os.PathLike[str]
 
 @dataclass(frozen=True, eq=False)
 class Recording:
-    """One uninterrupted signal and what is known about it.
+    """An uninterrupted signal and what is known about it.
 
     Fields:
       signal: ``(length, channels)``, float32.
       label: the class.
       sampling_rate: in Hz.
-      condition: what it was recorded under (speed, load, …).
+      condition: under which it was recorded (speed, load, …).
       group: the physical part, so that one part can be kept on one side of a split.
-      name: for messages and results, usually the file's.
+      name: for messages and results, usually the path of the file.
     """
 
     signal: np.ndarray
@@ -51,7 +57,7 @@ class Recording:
 
 
 def read_recordings(table: StrPath, folder: StrPath | None = None, *, outside: bool = False) -> list[Recording]:
-    """The recordings that a table names, in its order.
+    """Read the recordings that a table names, in its order.
 
     Args:
       table: the CSV file described above.
@@ -73,12 +79,12 @@ def read_recordings(table: StrPath, folder: StrPath | None = None, *, outside: b
 def read_folder(
     folder: StrPath, *, sampling_rate: float | None = None, channel: str = "", outside: bool = False
 ) -> list[Recording]:
-    """The recordings in a folder for each class, ``class/file`` or ``class/condition/file``, in the order of their paths.
+    """Read the recordings in a folder for each class, ``class/file`` or ``class/condition/file``, in the order of their paths.
 
     Args:
       folder: holds the folders of the classes; hidden files are passed over.
       sampling_rate: in Hz, for files that hold none.
-      channel: in every file, see ``channels``; a pattern where the name differs from file to file.
+      channel: the signal in every file, see ``formats.channels``; a pattern where the name differs from file to file.
       outside: whether links may lead out of the folder.
 
     Raises as ``read_recordings``.
@@ -92,7 +98,7 @@ def read_folder(
 
 
 def _read(rows: Iterable[tuple[str, dict[str, str]]], folder: Path, outside: bool) -> list[Recording]:
-    """The recordings of rows with the columns of a table, each with what messages call its place."""
+    """Read the recordings of rows with the columns of a table, each with the name of its place for messages."""
     recordings: list[Recording] = []
     places: dict[Path, str] = {}
     held = 0  # bytes in memory
@@ -131,13 +137,13 @@ def _read(rows: Iterable[tuple[str, dict[str, str]]], folder: Path, outside: boo
 def read_file(
     file: StrPath, channel: str = "", sampling_rate: float | None = None, *, memory: float = math.inf
 ) -> tuple[np.ndarray, float]:
-    """The signal of one file ``(length, channels)`` float32 and its sampling rate in Hz.
+    """Read the signal of one file, ``(length, channels)`` float32, and its sampling rate in Hz.
 
     Args:
       file: of one of the formats in ``open_signal.READERS``.
-      channel: which signal of it, see ``channels``.
-      sampling_rate: for files that hold none; where a file holds another, that is an error.
-      memory: bytes that the signal may take; a larger one is the file itself, memory-mapped, or a temporary one.
+      channel: which signal of the file, see ``formats.channels``.
+      sampling_rate: in Hz, for a file that holds none; a file that holds another rate is refused.
+      memory: bytes that the signal may take. A larger signal is a memory map, of the file itself or of a temporary file.
 
     Raises as ``read_recordings``.
     """
@@ -155,7 +161,10 @@ def read_file(
 
 
 def agreed_rate(where: str, stored: float | None, given: float | None) -> float:
-    """The sampling rate of a file, from what it holds and what the user says; RecordingError without any or for two."""
+    """Return the sampling rate of a file in Hz, which the file holds or the user gives.
+
+    Raises RecordingError without any rate, or where the two differ.
+    """
     rate = stored if stored is not None else given
     if rate is None:
         raise RecordingError(f"{where} holds no sampling rate: give it in Hz")
@@ -165,10 +174,12 @@ def agreed_rate(where: str, stored: float | None, given: float | None) -> float:
 
 
 def check_samples(signal: np.ndarray, where: str) -> np.ndarray:
-    """The signal, ``(length, channels)`` float32, unless it cannot be used: RecordingError for samples that are not finite and
-    for a channel that is constant."""
+    """Return the signal, ``(length, channels)`` float32, if it can be used.
+
+    Raises RecordingError for samples that are not finite and for a channel that is constant.
+    """
     count = signal.shape[1]
-    called = [where if count == 1 else f"{where}, channel {number} of {count}" for number in range(1, count + 1)]
+    titles = [where if count == 1 else f"{where}, channel {number} of {count}" for number in range(1, count + 1)]
     bad, first = np.zeros(count, int), np.full(count, len(signal))
     for start, stop in blocks(len(signal), 4 * count):
         finite = np.isfinite(signal[start:stop])
@@ -177,12 +188,12 @@ def check_samples(signal: np.ndarray, where: str) -> np.ndarray:
             bad += np.sum(~finite, 0)
     for channel in np.flatnonzero(bad):
         raise RecordingError(
-            f"{called[channel]}: sample {first[channel]} is {signal[first[channel], channel]}, not a finite float32 number "
+            f"{titles[channel]}: sample {first[channel]} is {signal[first[channel], channel]}, not a finite float32 number "
             f"({bad[channel]} such in all): cut the recording or leave it out"
         )
     for channel in np.flatnonzero(signal.min(0) == signal.max(0)):
         raise RecordingError(
-            f"{called[channel]} is constant ({signal[0, channel]:g} everywhere, as float32): a dead channel, leave it out"
+            f"{titles[channel]} is constant ({signal[0, channel]:g} everywhere, as float32): a dead channel, leave it out"
         )
     return signal
 
@@ -218,7 +229,7 @@ def check_recordings(recordings: Sequence[Recording], window_length: int) -> Non
 
 
 def fingerprint(recordings: Sequence[Recording]) -> str:
-    """The SHA-256 of all that the recordings hold, in hexadecimal digits."""
+    """Return the SHA-256 of all that the recordings hold, in hexadecimal digits."""
     digest = hashlib.sha256()
     for r in recordings:
         digest.update(repr((r.signal.shape, r.label, r.sampling_rate, r.condition, r.group, r.name)).encode())
@@ -228,10 +239,10 @@ def fingerprint(recordings: Sequence[Recording]) -> str:
 
 
 def title(recordings: Sequence[Recording], index: int) -> str:
-    """What messages call a recording: its name, or its place among the others where it has none."""
+    """Return the title of a recording for messages: its name or, where it has none, its place among the others."""
     return recordings[index].name or f"recording {index}"
 
 
 def class_names(recordings: Sequence[Recording]) -> tuple[str, ...]:
-    """The labels in the order of their first appearance."""
+    """Return the labels in the order of their first appearance."""
     return tuple(dict.fromkeys(r.label for r in recordings))

@@ -1,4 +1,8 @@
-"""Which files hold recordings and what is known of each: the rows of a table, or folders."""
+"""Read the rows of ``recordings.csv``, or make the same rows from folders.
+
+A row is a dictionary of the cells of one file by the names of the columns. The docstring of ``recordings`` lists the columns.
+A new column is read in ``recordings._read``, where the rows become recordings.
+"""
 
 import csv
 import io
@@ -8,11 +12,14 @@ from pathlib import Path
 
 from drsn_jax.data.formats.common import RecordingError
 
-COLUMNS = ("path", "label")
+COLUMNS = ("path", "label")  # that every table has
 
 
 def rows_of_table(table: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """The rows of a table with what messages call their places, blanks around every cell removed."""
+    """Yield the rows of a table, each with the name of its place for messages; blanks around cells are removed.
+
+    Raises RecordingError for a table that is missing or no CSV file, and for a line that does not fit its header.
+    """
     try:
         # spreadsheets put a byte order mark in front
         text = table.read_text(encoding="utf-8-sig")
@@ -46,7 +53,10 @@ def rows_of_table(table: Path) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def rows_of_folder(folder: Path, sampling_rate: float | None, channel: str) -> Iterator[tuple[str, dict[str, str]]]:
-    """The same for files in a folder for each class, ``class/file`` or ``class/condition/file``, in the order of their paths."""
+    """Yield a row for each file ``class/file`` or ``class/condition/file`` of a folder, as ``rows_of_table`` does.
+
+    The rows are in the order of the paths. Raises RecordingError for files and folders in other places.
+    """
     if not folder.is_dir():
         raise RecordingError(f"there is no folder {folder}")
     rate = "" if sampling_rate is None else repr(float(sampling_rate))
@@ -58,7 +68,7 @@ def rows_of_folder(folder: Path, sampling_rate: float | None, channel: str) -> I
 
 
 def _walk(folder: Path, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The parts of the paths of the files in a folder for each class."""
+    """Yield the path of every file of a folder as the names along it, such as ``("class", "condition", "file")``."""
     for entry in sorted(folder.iterdir()):
         parts = (*above, entry.name)
         if entry.name.startswith("."):
@@ -76,6 +86,7 @@ def _walk(folder: Path, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]
 
 
 def positive(text: str) -> float | None:
+    """Return the number that a cell holds, or None where it is not a positive one."""
     try:
         number = float(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Recordings at one sampling rate."""
+"""Resample recordings to one sampling rate."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -15,10 +15,14 @@ TAPS = 10  # of scipy's filter, on either side, in samples of the lower of the t
 
 
 def resample(recordings: Sequence[Recording], sampling_rate: float) -> list[Recording]:
-    """The recordings at one sampling rate in Hz, those of another by polyphase filtering, which keeps what both rates can show.
+    """Return the recordings at one sampling rate in Hz.
 
-    Raises RecordingError for a rate that is not positive or no simple ratio to that of a recording. Needs scipy. Source:
-    ``scipy.signal.resample_poly``.
+    Recordings of another rate pass a polyphase filter. It keeps the frequencies that both rates can show and removes the others.
+    Needs scipy.
+
+    Raises RecordingError for a rate that is not positive, or that is no ratio of small whole numbers to the rate of a recording.
+
+    Source: ``scipy.signal.resample_poly``.
     """
     if not 0 < sampling_rate < math.inf:
         raise RecordingError(f"the sampling rate to resample to is a positive number of Hz, got {sampling_rate}")
@@ -38,10 +42,10 @@ def resample(recordings: Sequence[Recording], sampling_rate: float) -> list[Reco
 
 
 def _stretches(signal: np.ndarray, ratio: Fraction) -> Iterator[np.ndarray]:
-    """The resampled signal in stretches, each filtered with as much on either side as the filter reaches."""
+    """Yield the resampled signal in stretches, each filtered together with the samples that its filter reaches on either side."""
     up, down = ratio.numerator, ratio.denominator
     resample_poly = library("scipy.signal").resample_poly
-    # the mean is taken off meanwhile: else the ends of a signal with an offset would ring
+    # filtered without the mean, because the ends of a signal with an offset would ring
     mean = signal.mean(0, dtype=np.float64)
     margin = down * (math.ceil(TAPS * max(up, down) / up / down) + 1)
     for first, last in blocks(-(-len(signal) // down), 8 * signal.shape[1] * max(up, down)):  # in periods of both rates

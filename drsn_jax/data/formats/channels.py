@@ -14,8 +14,14 @@ from drsn_jax.data.formats.common import RecordingError
 
 @dataclass(frozen=True)
 class Variable:
-    """What a file says of one of its arrays, before it is read: its name, its type in the file's words, whether these are real
-    numbers, and its shape."""
+    """An array of a file, as the file describes it before it is read.
+
+    Fields:
+      name: of the array.
+      kind: its type in the words of the file, for messages.
+      numeric: whether it holds real numbers.
+      shape: of the array.
+    """
 
     name: str
     kind: str
@@ -24,10 +30,12 @@ class Variable:
 
 
 def pick(names: Sequence[str], channel: str, where: str) -> list[str]:
-    """The names that ``channel`` means, in its order.
+    """Return the names that ``channel`` means, in the order of its parts.
 
-    Raises RecordingError where one of its parts fits no name, or several and is none of them exactly, or where nothing is asked
-    for and there is a choice.
+    For example ``pick(["a_x", "a_y", "b"], "b + *_x", "file.csv")`` is ``["b", "a_x"]``.
+
+    Raises RecordingError where a part of ``channel`` fits no name, or is a pattern that fits several names, and where
+    ``channel`` is empty although there are several names.
     """
     listed = ", ".join(name[:100] for name in names[:20]) + (", …" if len(names) > 20 else "")
     if not names:
@@ -38,29 +46,30 @@ def pick(names: Sequence[str], channel: str, where: str) -> list[str]:
         if len(names) > 1:
             raise RecordingError(f"{where} holds {len(names)} signals ({listed}): name the channel")
         return list(names)
-    chosen = []
+    picked = []
     for part in (part.strip() for part in channel.split("+")):
-        found = [name for name in names if name == part] or [name for name in names if fnmatch.fnmatchcase(name, part)]
-        if not found:
+        fitting = [name for name in names if name == part] or [name for name in names if fnmatch.fnmatchcase(name, part)]
+        if not fitting:
             raise RecordingError(f"{where} holds no signal {part!r}, choose one of {listed}")
-        if len(found) > 1:
-            raise RecordingError(f"{where}: {part!r} fits {len(found)} signals ({', '.join(found[:20])}), choose one of them")
-        chosen += found
-    if len(set(chosen)) < len(chosen):
+        if len(fitting) > 1:
+            raise RecordingError(f"{where}: {part!r} fits {len(fitting)} signals ({', '.join(fitting[:20])}), choose one of them")
+        picked += fitting
+    if len(set(picked)) < len(picked):
         raise RecordingError(f"{where}: the channel {channel!r} means the same signal twice")
-    return chosen
+    return picked
 
 
 def choose(variables: Sequence[Variable], channel: str, where: str) -> list[str]:
-    """The names of the variables that ``channel`` means; without it the one that could be a signal (numbers in one row or column,
-    more than one).
+    """Return the names of the variables that ``channel`` means.
 
-    Raises RecordingError as ``pick``, and for what is no signal or differs in length from another.
+    An empty channel takes the only variable that could be a signal: two numbers or more, in one row or column.
+
+    Raises RecordingError as ``pick``, for a variable that is not a signal, and for variables of different lengths.
     """
     signals = [v for v in variables if channel or (v.numeric and math.prod(v.shape) == max(v.shape, default=0) > 1)]
     names = pick([v.name for v in signals], channel, where)
-    found = {v.name: v for v in signals}
-    for variable in (found[name] for name in names):
+    by_name = {v.name: v for v in signals}
+    for variable in (by_name[name] for name in names):
         shape = variable.shape
         if not variable.numeric:
             raise RecordingError(f"{where}: {variable.name} is of type {variable.kind}, expected an array of real numbers")
@@ -68,12 +77,12 @@ def choose(variables: Sequence[Variable], channel: str, where: str) -> list[str]
             raise RecordingError(f"{where}: {variable.name} is empty, expected samples")
         if math.prod(shape) != max(shape, default=0):
             raise RecordingError(f"{where}: {variable.name} has the shape {shape}, expected one signal, (n, 1) or (1, n)")
-    lengths = {name: math.prod(found[name].shape) for name in names}
+    lengths = {name: math.prod(by_name[name].shape) for name in names}
     if len(set(lengths.values())) > 1:
         raise RecordingError(f"{where}: the channels differ in length ({', '.join(f'{k}: {v}' for k, v in lengths.items())})")
     return names
 
 
 def numbered(count: int, channel: str, where: str) -> list[int]:
-    """Which of ``count`` channels without names are meant."""
+    """Return the indices from 0 of the channels that are meant, where a file has ``count`` channels without names."""
     return [int(name) - 1 for name in pick([str(i + 1) for i in range(count)], channel, where)]

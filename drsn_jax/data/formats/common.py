@@ -13,8 +13,8 @@ from drsn_jax.core.errors import UserError, optional
 DEFLATE = 1100  # deflate, which these formats compress with, makes data up to 1032 times smaller
 
 
-class RecordingError(UserError):
-    """Something is wrong with the user's files: what was found, where, and what to do, in one line."""
+class RecordingError(ValueError):
+    """An error in the user's files. Its message is one line: what was found, where, and what to do."""
 
     def __init__(self, message: str) -> None:
         # names of files and variables may hold line breaks
@@ -29,9 +29,9 @@ class Signal:
       length: in samples.
       channels: how many.
       sampling_rate: in Hz; None where the format holds none.
-      read: ``(start, stop) -> (stop - start, channels)`` float32, an array of the caller's own; sample values as stored, those
-        of audio files from -1 to 1.
-      mapped: the same ``(length, channels)`` as a read-only memory map of the file, where that holds it just so.
+      read: ``(start, stop) -> (stop - start, channels)``, float32, an array that the caller may change. The values are as
+        stored; those of audio files are from -1 to 1.
+      mapped: ``(length, channels)``, the whole signal as a read-only memory map, where the file stores it as float32; else None.
     """
 
     length: int
@@ -42,42 +42,50 @@ class Signal:
 
 
 def check_promise(where: str, promised: int, stored: int) -> None:
-    """RecordingError where so few stored bytes cannot unpack to the promised ones: a damaged header must not fill the memory."""
+    """Raise RecordingError where so few stored bytes cannot unpack to the promised ones.
+
+    Otherwise a damaged header could fill the memory.
+    """
     if promised > DEFLATE * stored:
         raise RecordingError(f"{where} is damaged: it promises {promised} bytes and {stored} are stored, get it again")
 
 
 @contextlib.contextmanager
 def damage(file: Path, kind: str) -> Iterator[None]:
-    """Whatever a library raises over a broken file is one sentence."""
+    """Turn whatever a library raises over a broken file into a RecordingError of one sentence."""
     try:
         yield
     except (RecordingError, ImportError, MemoryError):
         raise
     except Exception as error:
-        told = " ".join(str(error).split()) or type(error).__name__
-        raise RecordingError(f"{file} is damaged or no {kind} file, get it again or save it anew: {told[:200]}") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise RecordingError(f"{file} is damaged or no {kind} file, get it again or save it anew: {reason[:200]}") from error
 
 
 def in_memory(values: np.ndarray, sampling_rate: float | None = None) -> Signal:
+    """Return an array ``(length, channels)`` that is in memory as a signal."""
     return Signal(len(values), values.shape[1], sampling_rate, lambda start, stop: as_float32(values[start:stop]))
 
 
 def columns(arrays: Sequence[np.ndarray]) -> np.ndarray:
-    """Arrays of one row or column each as the columns of one."""
+    """Stack arrays of one row or one column each as the columns of one array ``(length, channels)``."""
     return np.stack([values.ravel() for values in arrays], 1)
 
 
 def as_float32(values: np.ndarray) -> np.ndarray:
-    """A copy as float32; a number beyond its range becomes infinite, and is found as such."""
+    """Return a copy as float32. A number beyond the range of float32 becomes infinite, which ``check_samples`` refuses later."""
     with np.errstate(over="ignore", invalid="ignore"):
         return np.array(values, np.float32, order="C")
 
 
 def is_numeric(kind: np.dtype) -> bool:
+    """Return whether samples of this type are real numbers of at most 64 bits."""
     return kind.kind in "iuf" and kind.itemsize <= 8
 
 
 def library(name: str) -> Any:
-    """Import a library that only some formats need; MissingExtra, which names the extra, where it is not installed."""
-    return optional(name, "reading this kind of file")
+    """Import a library that is only needed for some formats. Raises ImportError naming the extra that installs it."""
+    try:
+        return importlib.import_module(name)
+    except (ImportError, OSError) as error:
+        raise ImportError(f"reading this kind of file needs {name.split('.')[0]}: pip install 'drsn-jax[experiments]'") from error

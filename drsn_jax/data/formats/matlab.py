@@ -12,15 +12,17 @@ import numpy as np
 from drsn_jax.data.formats.channels import Variable, choose
 from drsn_jax.data.formats.common import RecordingError, Signal, as_float32, check_promise, columns, damage, in_memory, library
 
-# of version 5: the codes of classes of arrays that hold no numbers, and the bytes of a sample by its code
+# version 5: the codes of the classes of arrays that hold no numbers
 CLASSES = {1: "cell", 2: "struct", 3: "object", 4: "char", 5: "sparse", 16: "function", 17: "opaque"}
+# version 5: the bytes of a sample by the code of its type
 ITEMSIZES = {1: 1, 2: 1, 3: 2, 4: 2, 5: 4, 6: 4, 7: 4, 9: 8, 12: 8, 13: 8}
 MATRIX, COMPRESSED, OPAQUE = 14, 15, 17
-# of version 7.3
+# version 7.3: the classes that hold numbers
 NUMBERS = (b"double", b"single", *(f"{sign}int{bits}".encode() for sign in ("", "u") for bits in (8, 16, 32, 64)))
 
 
 def read_mat(file: Path, channel: str) -> Signal:
+    """Open the variables that ``channel`` means. Raises RecordingError for a damaged file or a variable that is no signal."""
     with open(file, "rb") as opened:
         start = opened.read(520)
         # HDF5 may begin behind a block of MATLAB's own
@@ -30,23 +32,26 @@ def read_mat(file: Path, channel: str) -> Signal:
             order = {b"\x00\x01IM": "<", b"\x01\x00MI": ">"}.get(start[124:128])
             if order is None:
                 raise ValueError("its header is not that of version 5 to 7.3")
-            found = _version_5(file, opened, order)
-            names = choose([variable for variable, _ in found], channel, str(file))
-            places = {variable.name: place for variable, place in found}
+            variables = _version_5(file, opened, order)
+            names = choose([variable for variable, _ in variables], channel, str(file))
+            places = {variable.name: place for variable, place in variables}
             read = library("scipy.io").loadmat
             arrays = []
             for name in names:
                 first, stop = places[name]
                 opened.seek(first)
-                # alone, so that scipy sees only what has been checked: it crashes on some damaged headers
+                # scipy crashes on some damaged headers, so it gets this variable alone, whose header has been checked
                 content = read(io.BytesIO(start[:128] + opened.read(stop - first)), variable_names=[name])
                 arrays.append(content[name])
     return in_memory(columns(arrays))
 
 
 def _version_5(file: Path, opened: BinaryIO, order: str) -> list[tuple[Variable, tuple[int, int]]]:
-    """What each variable is, and where it lies in the file. Source: MAT-File Format, The MathWorks, chapter 1."""
-    found = []
+    """List the variables of a file, each with the first byte and the end of its place in the file.
+
+    Source: MAT-File Format, The MathWorks, chapter 1.
+    """
+    variables = []
     place, size = 128, file.stat().st_size
     while place < size:
         opened.seek(place)
@@ -63,13 +68,13 @@ def _version_5(file: Path, opened: BinaryIO, order: str) -> list[tuple[Variable,
             raise ValueError(f"it holds an element of the kind {kind}")
         variable = _variable(head, order, f"{file}: a variable", count)
         if variable.name:  # without a name: MATLAB's own
-            found.append((variable, (place, stop)))
+            variables.append((variable, (place, stop)))
         place = stop
-    return found
+    return variables
 
 
 def _variable(head: bytes, order: str, where: str, stored: int) -> Variable:
-    """What the first bytes of an array say, and whether the samples are what they promise."""
+    """Describe an array from its first bytes ``head``. Raises an error where its samples are not what these bytes promise."""
     place = 0
 
     def element(*kinds: int) -> tuple[int, bytes, int]:
@@ -107,12 +112,13 @@ def _variable(head: bytes, order: str, where: str, stored: int) -> Variable:
 
 
 def _version_7_3(file: Path, channel: str) -> Signal:
+    """Open variables of an HDF5 file, to be read in parts."""
     h5py = library("h5py")
     with damage(file, "MATLAB"), h5py.File(file, "r") as opened:
-        # no links, which lead to other files; names that begin with # are MATLAB's own
+        # links are left out, because they may lead to other files; names that begin with # are MATLAB's own
         held = [name for name in opened if not name.startswith("#") and type(opened.get(name, getlink=True)) is h5py.HardLink]
-        found = [_described(name, opened[name]) for name in held if isinstance(opened[name], h5py.Dataset)]
-        names = choose(found, channel, str(file))
+        variables = [_described(name, opened[name]) for name in held if isinstance(opened[name], h5py.Dataset)]
+        names = choose(variables, channel, str(file))
         for name in names:
             _check_stored(opened[name], f"{file}: {name}")
         length = opened[names[0]].size
@@ -129,17 +135,19 @@ def _version_7_3(file: Path, channel: str) -> Signal:
 
 
 def _described(name: str, values: Any) -> Variable:
+    """Describe an HDF5 data set as a variable of MATLAB, whose shape is the other way round."""
     if values.shape is None or "MATLAB_empty" in values.attrs:  # then it holds its shape
         return Variable(name, "double", True, (0, 0))
-    told = values.attrs.get("MATLAB_class", b"double")
-    told = told.encode() if isinstance(told, str) else told
-    numeric = values.dtype.kind in "iuf" and values.dtype.itemsize <= 8 and told in NUMBERS
-    kind = told.decode("latin-1") if isinstance(told, bytes) and told not in NUMBERS else str(values.dtype)
+    class_name = values.attrs.get("MATLAB_class", b"double")
+    class_name = class_name.encode() if isinstance(class_name, str) else class_name
+    numeric = values.dtype.kind in "iuf" and values.dtype.itemsize <= 8 and class_name in NUMBERS
+    known = not isinstance(class_name, bytes) or class_name in NUMBERS
+    kind = str(values.dtype) if known else class_name.decode("latin-1")
     return Variable(name, kind, numeric, values.shape[::-1])
 
 
 def _check_stored(values: Any, where: str) -> None:
-    """RecordingError where samples are missing, which HDF5 fills up, or lie in other files."""
+    """Raise RecordingError where samples are missing, which HDF5 would fill up, or lie in other files."""
     if values.external or values.is_virtual:
         raise RecordingError(f"{where} lies in another file: save the numbers themselves")
     stored = values.id.get_storage_size()

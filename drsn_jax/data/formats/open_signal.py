@@ -1,7 +1,7 @@
-"""Files with signals of many kinds, each read by the library that knows it, whole or in parts.
+"""Open a file with a signal by its suffix; the readers of NumPy, audio and Parquet files are here.
 
-Memory-mapped and streamed formats (``.npy``, ``.wav``, ``.flac``, ``.mat`` of version 7.3) are never read whole to be opened;
-the others (``.mat`` up to version 7, ``.npz``, ``.csv``, ``.txt``, ``.parquet``) are.
+Files that are memory-mapped or streamed (``.npy``, ``.wav``, ``.flac``, ``.mat`` of version 7.3) are not read when they are
+opened. The other files (``.mat`` up to version 7, ``.npz``, ``.csv``, ``.txt``, ``.parquet``) are read whole.
 """
 
 import struct
@@ -32,12 +32,13 @@ ARROW_NUMBERS = ("float", "double", "halffloat", *(f"{sign}int{bits}" for sign i
 
 
 def open_signal(file: Path, channel: str = "") -> Signal:
-    """The signal in a file; what it holds is read where the format cannot be read in parts.
+    """Open the signal in a file. The file is read whole where its format cannot be read in parts.
 
     Raises:
       RecordingError: for a file that is missing, of an unknown kind, damaged, or without a usable numeric signal, and for a
-        channel that is not there or not the only one; a single line that says what to do. So does ``read`` for a part that is
-        not there. Samples that are not finite are found by who reads them.
+        channel that is not there or not the only one. The message is one line that says what to do. ``Signal.read`` raises it
+        for a part that is not there. Samples are not checked here; ``recordings.check_samples`` refuses those that are not
+        finite.
       ImportError: without the library for the format, naming the extra.
     """
     suffix = file.suffix.lower()
@@ -83,14 +84,15 @@ def _npy(file: Path, channel: str) -> Signal:
         length, count = values.shape
         if count > length:
             raise RecordingError(f"{file} has the shape {shape}, expected (samples, channels): transpose it")
-        chosen = numbered(count, channel, str(file))
-    beside = chosen == list(range(chosen[0], chosen[0] + len(chosen)))
-    mapped = values[:, chosen[0] : chosen[0] + len(chosen)] if beside and values.dtype == np.float32 else None
-    return Signal(length, len(chosen), None, lambda start, stop: as_float32(values[start:stop, chosen]), mapped)
+        columns_read = numbered(count, channel, str(file))
+    first, end = columns_read[0], columns_read[0] + len(columns_read)
+    adjacent = columns_read == list(range(first, end))
+    mapped = values[:, first:end] if adjacent and values.dtype == np.float32 else None
+    return Signal(length, len(columns_read), None, lambda start, stop: as_float32(values[start:stop, columns_read]), mapped)
 
 
 def _array_header(opened: BinaryIO, where: str) -> tuple[tuple[int, ...], np.dtype]:
-    """The shape and type of a ``.npy`` file, from its header alone."""
+    """Read the shape and type of a ``.npy`` file from its header alone."""
     version = np.lib.format.read_magic(opened)
     if version > (2, 0):
         raise RecordingError(f"{where} is of type structured (version {version}), expected an array of real numbers")
@@ -107,7 +109,7 @@ def _array_header(opened: BinaryIO, where: str) -> tuple[tuple[int, ...], np.dty
 
 def _npz(file: Path, channel: str) -> Signal:
     with damage(file, ".npz"), zipfile.ZipFile(file) as archive:
-        found = []
+        members = []
         for member in archive.infolist():
             name = member.filename.removesuffix(".npy")
             if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -119,16 +121,16 @@ def _npz(file: Path, channel: str) -> Signal:
                 if not channel:
                     continue
                 shape, kind = (), np.dtype(object)
-            found.append((member, kind, Variable(name, str(kind), is_numeric(kind), shape)))
-        names = choose([variable for _, _, variable in found], channel, str(file))
+            members.append((member, kind, Variable(name, str(kind), is_numeric(kind), shape)))
+        names = choose([variable for _, _, variable in members], channel, str(file))
         arrays = []
         for name in names:
-            member, kind, variable = next(entry for entry in found if entry[2].name == name)
+            member, kind, variable = next(entry for entry in members if entry[2].name == name)
             promised = kind.itemsize * max(variable.shape)
             check_promise(f"{file}: {name}", max(promised, member.file_size), member.compress_size)
             with archive.open(member) as opened:
                 arrays.append(np.lib.format.read_array(opened, allow_pickle=False))
-                if opened.read(1):  # at its end the checksum is compared
+                if opened.read(1):  # zipfile compares the checksum when the end is read
                     raise ValueError(f"{name} is longer than its header promises")
     return in_memory(columns(arrays))
 
@@ -145,23 +147,23 @@ def _audio(file: Path, channel: str) -> Signal:
                 raise RecordingError(f"{file} holds {opened.format}, not what its name says: correct its suffix or save it anew")
             if not opened.seekable():
                 raise RecordingError(f"{file} cannot be read in parts: save it as .wav")
-            # libsndfile believes the header
+            # libsndfile believes the header, so the last sample is read
             if length:
                 opened.seek(length - 1)
                 if len(opened.read(1, dtype="float32")) != 1:
                     raise ValueError(f"its header promises {length} samples and they are not there")
-    chosen = numbered(count, channel, str(file))
+    columns_read = numbered(count, channel, str(file))
 
     def read(start: int, stop: int) -> np.ndarray:
         with soundfile.SoundFile(file) as opened:
             opened.seek(start)
-            return as_float32(opened.read(stop - start, dtype="float32", always_2d=True)[:, chosen])
+            return as_float32(opened.read(stop - start, dtype="float32", always_2d=True)[:, columns_read])
 
-    return Signal(length, len(chosen), rate, read)
+    return Signal(length, len(columns_read), rate, read)
 
 
 def _check_wav(file: Path) -> None:
-    """An error where the header promises more than there is: libsndfile takes what there is."""
+    """Raise ValueError where the header promises more than the file holds: libsndfile would read what there is."""
     size, place, wide = file.stat().st_size, 12, 0
     with open(file, "rb") as opened:
         mark, _, kind = struct.unpack("4s4s4s", opened.read(12))
@@ -186,8 +188,8 @@ def _parquet(file: Path, channel: str) -> Signal:
     parquet = library("pyarrow.parquet")
     with damage(file, "Parquet"), parquet.ParquetFile(file, page_checksum_verification=True) as opened:
         rows, fields = opened.metadata.num_rows, list(opened.schema_arrow)
-        found = [Variable(field.name, str(field.type), str(field.type) in ARROW_NUMBERS, (rows,)) for field in fields]
-        names = choose(found, channel, str(file))
+        variables = [Variable(field.name, str(field.type), str(field.type) in ARROW_NUMBERS, (rows,)) for field in fields]
+        names = choose(variables, channel, str(file))
         check_promise(str(file), 8 * rows * len(names), file.stat().st_size)
         table = opened.read(columns=names)
         if table.num_rows != rows:
@@ -195,6 +197,7 @@ def _parquet(file: Path, channel: str) -> Signal:
         return in_memory(columns([table.column(name).to_numpy() for name in names]))
 
 
+# a format is added here; the package's docstring tells the other steps
 READERS: dict[str, Callable[[Path, str], Signal]] = {
     ".mat": read_mat,
     ".npy": _npy,

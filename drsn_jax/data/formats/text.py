@@ -11,36 +11,39 @@ import numpy as np
 from drsn_jax.data.formats.channels import pick
 from drsn_jax.data.formats.common import RecordingError, Signal, damage, in_memory
 
-TEXT_SAMPLE = 1 << 16  # characters from which the layout of a text file is told
+TEXT_SAMPLE = 1 << 16  # characters that are read to find the layout of a text file
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
 
 
 def read_text(file: Path, channel: str) -> Signal:
-    """The columns of a text file that ``channel`` means. Raises RecordingError for a line that does not fit."""
+    """Read the columns of a text file that ``channel`` means. Raises RecordingError for a line that does not fit."""
     with damage(file, "UTF-8 text"):
         names, separator, skip = text_layout(file)
-        chosen = [names.index(name) for name in pick(names, channel, str(file))]
+        indices = [names.index(name) for name in pick(names, channel, str(file))]
         try:
-            # all columns, so that a line with more or fewer is found
+            # all columns are read, so that a line with more or fewer columns is refused
             values = np.loadtxt(
                 file, delimiter=separator, skiprows=skip, ndmin=2, comments=None, quotechar='"', encoding="utf-8-sig"
             )
         except ValueError as error:
             if isinstance(error, UnicodeDecodeError):
                 raise
-            told = str(error).split(";")[0].strip(".")
-            comma = ", these are decimal commas" if re.search(rf"'\s*{DECIMAL_COMMA.pattern}\s*'", told) else ""
+            reason = str(error).split(";")[0].strip(".")
+            comma = ", these are decimal commas" if re.search(rf"'\s*{DECIMAL_COMMA.pattern}\s*'", reason) else ""
             raise RecordingError(
-                f"{file}: {told[:200]}{comma}: expected numbers with a decimal point in {len(names)} columns"
+                f"{file}: {reason[:200]}{comma}: expected numbers with a decimal point in {len(names)} columns"
             ) from error
         if values.shape[1] != len(names):
             raise RecordingError(f"{file} holds {values.shape[1]} columns, expected {len(names)} ({', '.join(names[:20])})")
-    return in_memory(values[:, chosen])
+    return in_memory(values[:, indices])
 
 
 def text_layout(file: Path) -> tuple[list[str], str | None, int]:
-    """The names of the columns of a text file (numbers from 1 without a header), what separates them (None is blanks), and the
-    number of lines before the first sample.
+    """Find the layout of a text file.
+
+    Returns:
+      The names of the columns (numbers from 1 without a header), the separator (None for blanks), and the number of lines
+      before the first sample.
 
     Raises RecordingError where no line holds numbers, two columns have one name, or commas could be decimal ones.
     """
@@ -53,7 +56,7 @@ def text_layout(file: Path) -> tuple[list[str], str | None, int]:
         if opened.read(1) and len(lines) == 1:
             raise RecordingError(f"{file}: its first line is longer than {TEXT_SAMPLE} characters, expected one for each sample")
         if len(sample) == TEXT_SAMPLE:
-            lines.pop()  # may be cut
+            lines.pop()  # the last line may be cut
     if "\0" in sample:
         raise RecordingError(f"{file} holds null bytes, which are no text: save it as text in UTF-8")
     header: tuple[str | None, list[str]] = None, []
@@ -64,7 +67,7 @@ def text_layout(file: Path) -> tuple[list[str], str | None, int]:
         if cells and all(map(_is_number, cells)):
             names = header[1] if header[0] == separator and len(header[1]) == len(cells) else []
             if not names and len(cells) == 1 and header[1]:
-                names = [before]  # of one column, which may have blanks in its name
+                names = [before]  # the name of a single column may have blanks in it
             if len(set(names)) < len(names):
                 raise RecordingError(f"{file}, line {number}: two columns have one name ({', '.join(names[:20])}), rename one")
             if not names and separator == ",":
@@ -84,13 +87,14 @@ def text_layout(file: Path) -> tuple[list[str], str | None, int]:
 
 
 def _cells(line: str, separator: str | None) -> list[str]:
+    """Split a line into cells without the blanks around them."""
     line = line.lstrip("#% ")  # a header may be a comment
     cells = next(csv.reader([line], delimiter=separator), []) if separator else line.split()
     return [cell.strip() for cell in cells]
 
 
 def _check_commas(file: Path, rows: Sequence[list[str]]) -> None:
-    """RecordingError where no header says that commas part columns and they could as well be decimal ones."""
+    """Raise RecordingError for rows without a header whose commas may separate columns or be decimal commas."""
     if any("." in cell for row in rows for cell in row):
         return
     for left in range(len(rows[0]) - 1):
