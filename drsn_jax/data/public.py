@@ -103,11 +103,8 @@ def read_public(
 
 
 def _package() -> Any:
-    """Import the package ``bearing_datasets``. Raises ImportError naming the extra that installs it."""
-    try:
-        return importlib.import_module("bearing_datasets")
-    except (ImportError, OSError) as error:
-        raise ImportError("public sets need the package bearing-datasets: pip install 'drsn-jax[datasets]'") from error
+    """Import the package ``bearing_datasets``. Raises MissingExtra, which names the extra that installs it."""
+    return optional("bearing_datasets", "reading a public set")
 
 
 def _root(package: Any, root: StrPath | None) -> Path:

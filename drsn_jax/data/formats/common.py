@@ -13,7 +13,7 @@ from drsn_jax.core.errors import UserError, optional
 DEFLATE = 1100  # deflate, which these formats compress with, makes data up to 1032 times smaller
 
 
-class RecordingError(ValueError):
+class RecordingError(UserError):
     """An error in the user's files. Its message is one line: what was found, where, and what to do."""
 
     def __init__(self, message: str) -> None:
@@ -84,8 +84,5 @@ def is_numeric(kind: np.dtype) -> bool:
 
 
 def library(name: str) -> Any:
-    """Import a library that is only needed for some formats. Raises ImportError naming the extra that installs it."""
-    try:
-        return importlib.import_module(name)
-    except (ImportError, OSError) as error:
-        raise ImportError(f"reading this kind of file needs {name.split('.')[0]}: pip install 'drsn-jax[experiments]'") from error
+    """Import a library that is needed for some formats only. Raises MissingExtra, which names the extra that installs it."""
+    return optional(name, "reading this kind of file")
