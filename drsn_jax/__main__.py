@@ -15,7 +15,7 @@ def main() -> None:
     program = "python -m drsn_jax" if Path(sys.argv[0]).name == "__main__.py" else "drsn-jax"
     name, *rest = sys.argv[1:] or ["--help"]
     if name in ("-h", "--help"):
-        print(_help(program))
+        console.run(lambda: console.say(_help(program)))
     elif name == "--version":
         print(f"drsn-jax {drsn_jax.__version__}")
     elif name not in commands.COMMANDS:

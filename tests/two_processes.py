@@ -30,6 +30,7 @@ import tiny
 from drsn_jax.cli import console
 from drsn_jax.core import distributed, runtime
 from drsn_jax.core.distributed import AXIS_NAME, Device, choose_devices, place_on, pmap_evaluate, pmap_step, replicate, shares
+from drsn_jax.core.errors import UserError
 from drsn_jax.evaluation.prediction import evaluate
 from drsn_jax.functional import signals
 from drsn_jax.functional.noise import add_noise
@@ -229,7 +230,7 @@ def _failures_reach_the_others() -> None:
         if distributed.is_main_process():
             assert raised is error
         else:
-            assert type(raised) is ValueError
+            assert type(raised) is UserError
             assert str(raised) == f"process 0 stopped: {error}"
     # and the processes are still together
     assert distributed.broadcast_from_main(lambda: b"on") == b"on"
