@@ -31,6 +31,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
+from drsn_jax.core.errors import UserError
 from drsn_jax.data import drivetrain_faults as faults
 from drsn_jax.data.drivetrain_faults import STATES
 from drsn_jax.data.recordings import Recording
@@ -72,7 +73,7 @@ def simulate(key: jax.Array, state: ArrayLike, speed: ArrayLike, load: ArrayLike
       ValueError: for a length below 2.
     """
     if length < 2:
-        raise ValueError(f"a recording has at least 2 samples, got length={length}")
+        raise UserError(f"a recording has at least 2 samples, got length={length}")
     # drawn together, because each generator takes the compiler a long time
     uniform_key, walk_key, noise_key = jax.random.split(key, 3)
     draws = iter(jax.random.uniform(uniform_key, (64,), jnp.float32))
@@ -156,10 +157,10 @@ def characteristic_frequency(state: str | int, speed: float) -> float:
       ValueError: for an unknown state, and for ``"healthy"``, which has none.
     """
     if state not in STATES and state not in range(len(STATES)):
-        raise ValueError(f"unknown state {state!r}: choose one of {', '.join(STATES)}, or an index from 0")
+        raise UserError(f"unknown state {state!r}: choose one of {', '.join(STATES)}, or an index from 0")
     index = STATES.index(state) if isinstance(state, str) else int(state)
     if index == 0:
-        raise ValueError("a healthy drivetrain has no characteristic frequency: ask for one of the faults")
+        raise UserError("a healthy drivetrain has no characteristic frequency: ask for one of the faults")
     return float(faults.RATE[index]) * speed
 
 
@@ -181,7 +182,7 @@ def drivetrain_recordings(seed: int = 0, *, recordings: int = 5, windows: int = 
       ValueError: for a count below 1.
     """
     if min(recordings, windows, window_length) < 1:
-        raise ValueError(f"counts start at 1, got {recordings=}, {windows=}, {window_length=}")
+        raise UserError(f"counts start at 1, got {recordings=}, {windows=}, {window_length=}")
     length = windows * window_length
     cells = [(state, speed, load) for state in range(len(STATES)) for speed in SPEEDS for load in LOADS]
     root = jax.random.key(seed)

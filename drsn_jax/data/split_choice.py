@@ -46,7 +46,7 @@ def named_splits(
         case "time":
             splits = folds_by_time(recordings, folds, gap)
         case _:
-            raise ValueError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
+            raise UserError(f"unknown split {split!r}: choose one of {', '.join(SPLITS)}")
     return [(str(number), segments) for number, segments in enumerate(splits)]
 
 

@@ -79,18 +79,18 @@ def cut_windows(
         array([0, 3, 6])
     """
     if length < 1 or stride < 1:
-        raise ValueError(f"length and stride are at least 1 sample, got {length} and {stride}")
+        raise UserError(f"length and stride are at least 1 sample, got {length} and {stride}")
     if not segments:
-        raise ValueError("there are no segments to cut windows from")
+        raise UserError("there are no segments to cut windows from")
     classes = class_names(recordings) if classes is None else tuple(classes)
     numbers = {name: i for i, name in enumerate(classes)}
     views, labels, indices, starts = [], [], [], []
     for index, start, stop in segments:
         recording = recordings[index]
         if recording.label not in numbers:
-            raise ValueError(f"{title(recordings, index)} is labelled {recording.label!r}, expected one of {classes}")
+            raise UserError(f"{title(recordings, index)} is labelled {recording.label!r}, expected one of {classes}")
         if not 0 <= start < stop <= len(recording.signal):
-            raise ValueError(
+            raise UserError(
                 f"the segment [{start}, {stop}) is not within the {len(recording.signal)} samples of {title(recordings, index)}"
             )
         if stop - start < length:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
+from drsn_jax.core.errors import UserError
 from drsn_jax.evaluation.prediction import predict
 from drsn_jax.nn.networks import Network
 
@@ -118,7 +119,7 @@ def pooled_features(network: Network, variables: Any, windows: np.ndarray) -> np
     Raises ValueError if there are no windows.
     """
     if len(windows) == 0:
-        raise ValueError("there are no windows to look at")
+        raise UserError("there are no windows to look at")
     step = _pooled(network)  # pyright: ignore[reportArgumentType]
     return predict(step, variables, windows, min(PART, len(windows)))
 
@@ -153,6 +154,6 @@ def _units(network: Network) -> list[str]:
 
 def _check(network: Network, windows: np.ndarray) -> None:
     if not has_thresholds(network):
-        raise ValueError(f"a network with the shrinkage {network.shrinkage!r} has no thresholds: take drsn_cs or drsn_cw")
+        raise UserError(f"a network with the shrinkage {network.shrinkage!r} has no thresholds: take drsn_cs or drsn_cw")
     if len(windows) == 0:
-        raise ValueError("there are no windows to look at")
+        raise UserError("there are no windows to look at")

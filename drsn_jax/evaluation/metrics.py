@@ -5,6 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from drsn_jax.core.errors import UserError
+
 
 class Scores(NamedTuple):
     """Scores of a classifier, shares between 0 and 1; see ``scores``."""
@@ -101,7 +103,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     from scipy.optimize import minimize_scalar
 
     if len(logits) == 0:
-        raise ValueError("a temperature needs held-out examples")
+        raise UserError("a temperature needs held-out examples")
 
     loss = lambda log_temperature: cross_entropy(logits, labels, float(np.exp(log_temperature)))  # noqa: E731
     optimum: Any = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded")

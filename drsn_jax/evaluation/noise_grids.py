@@ -218,18 +218,18 @@ def _check(
     devices: Sequence[Device] | None,
 ) -> None:
     if not kinds or len(set(kinds)) < len(kinds):
-        raise ValueError(f"a grid has different kinds of noise, at least one, got {list(kinds)}")
+        raise UserError(f"a grid has different kinds of noise, at least one, got {list(kinds)}")
     for kind in kinds:
         noise_maker(kind)
     if not levels:
-        raise ValueError("a grid has at least one level, got no snr_db")
+        raise UserError("a grid has at least one level, got no snr_db")
     for level in levels:
         check_level(level)
     if repeats < 1:
-        raise ValueError(f"a grid has at least one repeat, got {repeats}")
+        raise UserError(f"a grid has at least one repeat, got {repeats}")
     if len(windows) == 0:
-        raise ValueError("a grid needs windows, got none")
+        raise UserError("a grid needs windows, got none")
     check_finite(windows)
     check_labels(labels, len(windows), network.classes)
     if devices is not None and len(devices) == 0:
-        raise ValueError("a grid is spread over at least one device, got none: None takes the default one")
+        raise UserError("a grid is spread over at least one device, got none: None takes the default one")

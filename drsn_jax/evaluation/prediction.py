@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from drsn_jax.core.arrays import check_finite, native
+from drsn_jax.core.errors import UserError
 from drsn_jax.evaluation.metrics import softmax
 from drsn_jax.nn.networks import Network
 from drsn_jax.training.steps import make_predict_step
@@ -35,7 +36,7 @@ def evaluate(
     Raises ValueError if there are no windows.
     """
     if len(windows) == 0:
-        raise ValueError("there are no windows to evaluate on")
+        raise UserError("there are no windows to evaluate on")
     sums = []
     for start in range(0, len(windows), batch_size):
         part, part_labels = windows[start : start + batch_size], labels[start : start + batch_size]
@@ -95,7 +96,7 @@ def ensemble_predict(
     """
     count = len(jax.tree.leaves(variables)[0])
     if count == 0 or len(windows) == 0:
-        raise ValueError(f"an ensemble is asked with members about windows, got {count} and {len(windows)}")
+        raise UserError(f"an ensemble is asked with members about windows, got {count} and {len(windows)}")
     check_finite(windows)
     step = _compiled(network, prepare)  # pyright: ignore[reportArgumentType]
     logits = [predict(step, jax.tree.map(lambda leaf: leaf[i], variables), windows, batch_size) for i in range(count)]  # noqa: B023

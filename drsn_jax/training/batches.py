@@ -64,19 +64,19 @@ class Batches:
         on_device: bool | None = None,
     ) -> None:
         if len(windows) == 0 or len(windows) != len(labels):
-            raise ValueError(f"training needs as many windows as labels, and some: got {len(windows)} and {len(labels)}")
+            raise UserError(f"training needs as many windows as labels, and some: got {len(windows)} and {len(labels)}")
         if not isinstance(batch_size, int | np.integer) or batch_size < 1:
-            raise ValueError(f"a batch has at least one example, got a batch size of {batch_size}")
+            raise UserError(f"a batch has at least one example, got a batch size of {batch_size}")
         if seed < 0:
-            raise ValueError(f"the seed of an order is not negative, got {seed}")
+            raise UserError(f"the seed of an order is not negative, got {seed}")
         if windows.dtype.kind not in "iufb" and windows.dtype != jnp.bfloat16:
-            raise ValueError(f"windows are real numbers, got the type {windows.dtype}")
+            raise UserError(f"windows are real numbers, got the type {windows.dtype}")
         if labels.ndim != 1 or labels.dtype.kind not in "iu" or labels.min() < 0:
-            raise ValueError(f"labels are integers from 0, (n,), got {labels.dtype}{list(labels.shape)} from {labels.min()}")
+            raise UserError(f"labels are integers from 0, (n,), got {labels.dtype}{list(labels.shape)} from {labels.min()}")
         self.windows, self.labels, self.batch_size, self.seed = windows, labels, batch_size, seed
         self.examples, self.steps = len(windows), steps_per_epoch(len(windows), batch_size)
         if devices is not None and not devices:
-            raise ValueError("an empty list of devices was given: give at least one, or None for a step without a map")
+            raise UserError("an empty list of devices was given: give at least one, or None for a step without a map")
         self._devices = list(devices) if devices is not None else None
         self._count, self._mine = (1, [0]) if self._devices is None else shares(self._devices)
         if batch_size % self._count:

@@ -17,6 +17,7 @@ import optax
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
+from drsn_jax.core.errors import UserError
 from drsn_jax.functional.noise import example_keys
 from drsn_jax.nn.networks import Network
 
@@ -119,7 +120,7 @@ def make_train_step(
     # a norm with an axis name cannot run outside the map, so one network does not serve for both
     network = network.clone(axis_name=axis_name)
     if class_weights is not None and len(class_weights) != network.classes:
-        raise ValueError(f"{len(class_weights)} class weights were given for {network.classes} classes")
+        raise UserError(f"{len(class_weights)} class weights were given for {network.classes} classes")
 
     def step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         windows, labels, weights = _unpack(batch, jax.random.fold_in(state.key, state.step), noise, prepare, axis_name)
@@ -181,7 +182,7 @@ def make_eval_step(
 
     def step(variables: Any, batch: Batch, key: jax.Array | None = None) -> Metrics:
         if noise is not None and key is None:
-            raise ValueError("the evaluation adds noise, so it needs a key: step(variables, batch, key)")
+            raise UserError("the evaluation adds noise, so it needs a key: step(variables, batch, key)")
         windows, labels, weights = _unpack(batch, key, noise, prepare, axis_name)
         logits = _apply(network, variables, windows, train=False)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
@@ -216,10 +217,10 @@ def balanced_class_weights(labels: ArrayLike, classes: int) -> list[float]:
     """
     labels = jnp.asarray(labels)
     if jnp.any((labels < 0) | (labels >= classes)):
-        raise ValueError(f"labels are from 0 to {classes - 1}, got {int(jnp.min(labels))} to {int(jnp.max(labels))}")
+        raise UserError(f"labels are from 0 to {classes - 1}, got {int(jnp.min(labels))} to {int(jnp.max(labels))}")
     counts = jnp.bincount(labels, length=classes)
     if jnp.any(counts == 0):
-        raise ValueError(f"class {int(jnp.argmin(counts))} has no examples: it can have no weight")
+        raise UserError(f"class {int(jnp.argmin(counts))} has no examples: it can have no weight")
     return (jnp.sum(counts) / (classes * counts)).tolist()
 
 

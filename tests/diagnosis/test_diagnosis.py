@@ -76,8 +76,8 @@ def test_not_sure_rather_than_guess(levels, sure):
     ("found", "warning"),
     [
         (lambda: ask(1, 1, 1, 1, 1, rate=50.0), "sampled at 50 Hz and the training data at 100 Hz"),
-        (lambda: ask(*[20] * 5), "level of 20 is far from the training data's, 1 to 4"),
-        (lambda: ask(*[0.1] * 5), "level of 0.1 is far"),
+        (lambda: ask(*[20] * 5), "RMS of 20 is far from the training data's, 1 to 4"),
+        (lambda: ask(*[0.1] * 5), "RMS of 0.1 is far"),
         (lambda: ask(0, 0, 0, 0, 0), "silent: a dead channel"),
         (lambda: ask(1, 1), "only 2 windows long"),
         (lambda: ask(1), "only 1 window long"),

@@ -101,7 +101,7 @@ def test_a_network_with_a_list_among_its_fields():
     ("change", "message"),
     [
         ({"snr_db": ()}, "at least one level, got no snr_db"),
-        ({"snr_db": (math.nan,)}, "levels are from -100 to 100 dB, or inf for no noise, got nan"),
+        ({"snr_db": (math.nan,)}, "an SNR is from -100 to 100 dB, or inf for no noise, got nan"),
         ({"snr_db": (-math.inf,)}, "got -inf"),
         ({"kinds": ()}, "different kinds of noise, at least one"),
         ({"kinds": ("gaussian", "gaussian")}, "different kinds"),
