@@ -14,6 +14,7 @@ from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.recordings import Recording, fingerprint, read_file, read_folder
 from drsn_jax.data.resampling import resample
 from drsn_jax.data.windows import few_windows, make_folds
+from drsn_jax.functional.noise import Noise
 from drsn_jax.studies.baseline import spectrum_features
 from drsn_jax.studies.trial_data import standardised, with_noise
 from drsn_jax.training.batches import Batches
@@ -47,7 +48,7 @@ def folder_of(tmp_path: Path) -> Path:
 def sides(folder: Path, rate: float):
     found = resample(read_folder(folder, sampling_rate=RATE, channel="1+2"), rate)
     fold = make_folds(found, "time", window_length=64, train_stride=32, folds=3, validation=0.2)[0]()
-    return found, fold, with_noise(fold, seed=1, snr_db=-3.0, kind="pink", train_snr_db=(-5, 5))
+    return found, fold, with_noise(fold, seed=1, noise=Noise("pink", -3.0), train_noise=Noise("pink", (-5, 5)))
 
 
 @pytest.mark.parametrize("rate", [RATE, 1500.0])

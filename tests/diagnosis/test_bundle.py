@@ -29,7 +29,7 @@ WINDOWS = tiny.tones(9, 3)[0] + 0.5
 def bundle():
     variables = tiny.variables()
     return Bundle(
-        network=tiny.network.clone(implementation=None),
+        network=tiny.network.clone(implementation=None, standardise=True),
         variables=variables,
         classes=CLASSES,
         window_length=tiny.LENGTH,
@@ -118,11 +118,12 @@ def test_over_several_devices_the_answers_are_the_same(bundle):
 def test_probabilities_are_those_of_the_pipeline(bundle):
     """Mean removed, standardised, network, temperature."""
     prepared = np.stack([signals.standardise(signals.remove_mean(window)) for window in WINDOWS])
-    apply = jax.jit(functools.partial(bundle.network.apply, train=False))
+    apply = jax.jit(functools.partial(tiny.network.apply, train=False))
     logits = np.asarray(apply(bundle.variables, prepared))
     np.testing.assert_allclose(bundle.logits(WINDOWS), logits, atol=1e-5)
     np.testing.assert_allclose(bundle.predict_proba(WINDOWS), softmax(logits, 1.7), atol=1e-5)
-    raw = dataclasses.replace(bundle, standardise=False)
+    raw = dataclasses.replace(bundle, network=bundle.network.clone(standardise=False))
+    assert (bundle.standardise, raw.standardise) == (True, False)
     assert not np.allclose(raw.logits(3 * WINDOWS), raw.logits(WINDOWS), atol=1e-3)
     np.testing.assert_allclose(bundle.logits(3 * WINDOWS), logits, atol=1e-4)
 

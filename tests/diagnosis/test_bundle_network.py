@@ -27,10 +27,13 @@ def test_fields_that_make_the_network_are_saved(saved):
     assert load(saved).network == tiny.network.clone(implementation=None, standardise=True)
 
 
-def test_a_description_without_standardise_is_of_a_network_that_does_not(saved):
+@pytest.mark.parametrize("standardise", [True, False])
+def test_the_first_bundles_said_of_themselves_whether_they_standardise(saved, standardise):
+    """And not of their network."""
     file = saved / "model.json"
     facts = json.loads(file.read_text())
     del facts["network"]["standardise"], facts["sha256"]
+    facts["standardise"] = standardise
     facts["sha256"] = description._checksum(facts)
     file.write_text(json.dumps(facts))
-    assert load(saved).network == tiny.network.clone(implementation=None, standardise=False)
+    assert load(saved).network == tiny.network.clone(implementation=None, standardise=standardise)
