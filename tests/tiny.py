@@ -32,7 +32,7 @@ eval_step = jax.jit(make_eval_step(network))
 
 
 @functools.cache
-def _initialised(network: Network, shape: tuple[int, ...], seed: int) -> Any:
+def _initialised(network: Any, shape: tuple[int, ...], seed: int) -> Any:
     init = jax.jit(functools.partial(network.init, train=False), compiler_options=QUICK_COMPILATION)
     return jax.device_get(init(jax.random.key(seed), np.zeros(shape, np.float32)))
 

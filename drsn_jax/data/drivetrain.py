@@ -132,7 +132,7 @@ def simulate(key: jax.Array, state: ArrayLike, speed: ArrayLike, load: ArrayLike
     return (gain * (mesh + others + fault + friction + sensor) + between(-1, 1))[:, None]
 
 
-def _harmonics(between: Callable[..., jax.Array], carrier: jax.Array, turns: jax.Array) -> jax.Array:
+def _harmonics(between: Callable[..., jax.Array], carrier: Any, turns: Any) -> jax.Array:
     """The harmonics of the first planetary mesh, one copy for each planet; ``between`` draws their sizes, phases and ways."""
     phasor = jax.lax.complex(_cosine(turns), _cosine(turns - 0.25))
     path, unequal = between(0.2, 0.5), between(0.8, 1.2, faults.PLANETS)
@@ -140,7 +140,8 @@ def _harmonics(between: Callable[..., jax.Array], carrier: jax.Array, turns: jax
     coefficient = size * jnp.exp(2j * math.pi * between(0, 1, HARMONICS))
     ways = [unequal[p] * (1 + path * _cosine(carrier + p / faults.PLANETS)) for p in range(faults.PLANETS)]
     planets = [sum(phasors[p] * ways[p] for p in range(faults.PLANETS)) for phasors in PLANET_PHASOR]
-    return sum(coefficient[h] * planets[h] * phasor ** (h + 1) for h in range(HARMONICS)).real
+    total: Any = sum(coefficient[h] * planets[h] * phasor ** (h + 1) for h in range(HARMONICS))
+    return total.real
 
 
 def characteristic_frequency(state: str | int, speed: float) -> float:

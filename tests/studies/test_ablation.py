@@ -4,6 +4,7 @@ import csv
 import math
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -27,7 +28,7 @@ SCRIPT = Path(__file__).parents[2] / "experiments" / "noise_ablation.py"
 LEVELS = (-5.0, 5.0, math.inf)
 
 
-SIZE = {"widths": (4, 8), "units": (1, 1)}  # in blocks, so that members are mapped and compiled once
+SIZE: Any = {"widths": (4, 8), "units": (1, 1)}  # in blocks, so that members are mapped and compiled once
 
 
 def names(trainings):

@@ -155,8 +155,8 @@ def new_step(state, count):
 
         return jax.jit(step, donate_argnums=0), state, tiny.batch(8)
     devices = choose_devices(count)
-    step = make_train_step(tiny.network, tiny.optimizer, axis_name=AXIS_NAME)
-    return pmap_step(step, devices), replicate(state, devices), shard(tiny.batch(8), count)
+    of_shard = make_train_step(tiny.network, tiny.optimizer, axis_name=AXIS_NAME)
+    return pmap_step(of_shard, devices), replicate(state, devices), shard(tiny.batch(8), count)
 
 
 @pytest.mark.parametrize("count", [None, 2])

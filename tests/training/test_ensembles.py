@@ -1,5 +1,6 @@
 """Members of an ensemble are what they would be alone, however they are computed, and do not touch each other."""
 
+import dataclasses
 import functools
 import math
 
@@ -144,7 +145,7 @@ def test_a_member_whose_parameters_overflow_has_diverged():
     """Its loss was finite: the update itself carried a parameter beyond float32."""
     state = made(order="vmap").create(WINDOWS)
     params = jax.tree.map(lambda leaf: leaf.at[1].set(math.inf), state.members.params)
-    state = state.replace(members=state.members.replace(params=params))
+    state = dataclasses.replace(state, members=dataclasses.replace(state.members, params=params))
     assert state.diverged.tolist() == [False, True, False]
 
 
