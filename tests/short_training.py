@@ -27,8 +27,8 @@ import numpy as np
 import tiny
 
 import drsn_jax
-from drsn_jax.core import files
 from drsn_jax.evaluation.prediction import evaluate
+from drsn_jax.training import checkpoints
 from drsn_jax.training.batches import Batches
 from drsn_jax.training.checkpoints import Checkpoints
 from drsn_jax.training.loop import fit
@@ -98,7 +98,7 @@ def train(folder: str, seconds: float = 0.0, point: str | None = None, number: i
 
 def die_inside(point: str, number: int) -> None:
     """End this process at ``point`` of the writing of its checkpoint ``number``, from 1."""
-    write, count, rename = files.write_atomically, itertools.count(1), os.replace
+    write, count, rename = checkpoints.write_atomically, itertools.count(1), os.replace
 
     def dying(path: Path, data: bytes) -> None:
         if next(count) == number:
@@ -112,7 +112,7 @@ def die_inside(point: str, number: int) -> None:
                 os.replace = lambda *names: (rename(*names), die())
         write(path, data)
 
-    files.write_atomically = dying
+    checkpoints.write_atomically = dying
 
 
 def soak(folder: str, steps: int, mapped: bool) -> None:

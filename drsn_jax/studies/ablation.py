@@ -68,8 +68,10 @@ class Ablation:
 
         They are measured on a few steps and one test.
         """
-        for missing in missing_by_rule(trainings, folder):
-            ensemble = self._ensemble(missing, len(fold.train.windows))
+        for of_rule, missing in by_rule(trainings, folder):
+            if not missing:
+                continue
+            ensemble = self._ensemble(of_rule, len(fold.train.windows))
             training = ensemble.probe(np.asarray(fold.train.windows), fold.train.labels)
             variables = jax.device_get(jax.tree.map(lambda leaf: leaf[0], ensemble.create(fold.train.windows).variables))
             self._test(ensemble.network, variables, fold)
@@ -90,8 +92,11 @@ class Ablation:
         ``on_epoch(rule, epoch, members)`` is called after every epoch with the number of members. A training that diverges gets
         no rows; its columns are yielded with ``accuracy`` None.
         """
-        for missing in missing_by_rule(trainings, folder):
-            yield from self._train(missing, fold, folder, on_epoch)
+        for of_rule, missing in by_rule(trainings, folder):
+            if missing:
+                yield from self._train(of_rule, missing, fold, folder, on_epoch)
+            if not by_rule(of_rule, folder)[0][1]:
+                self.checkpoints(of_rule, folder).remove()
         with contextlib.suppress(OSError):  # rules with a training that diverged keep theirs
             (folder.path / "checkpoints").rmdir()
 
@@ -136,6 +141,7 @@ class Ablation:
     def _train(
         self,
         trainings: tuple[Training, ...],
+        missing: set[Training],
         fold: Fold,
         folder: RunFolder,
         on_epoch: Callable[[str, Epoch, int], None],
@@ -157,11 +163,9 @@ class Ablation:
         for number, training in enumerate(trainings):
             if diverged[number]:
                 yield {**training.columns, "accuracy": None}
-            else:
+            elif training in missing:
                 own = jax.tree.map(lambda leaf: leaf[number], variables)  # noqa: B023
                 yield self._write(training, ensemble.network, own, fold, folder)
-        if checkpoints is not None and not diverged.any():
-            checkpoints.remove()
 
     def _write(self, training: Training, network: Network, variables: Any, fold: Fold, folder: RunFolder) -> Mapping[str, Any]:
         """Test one network, write its rows and return the row at the lowest level."""
@@ -183,14 +187,13 @@ class Ablation:
         return jax.random.fold_in(jax.random.key(self.seed), KeyPurpose.TEST_NOISE)
 
 
-def missing_by_rule(trainings: Sequence[Training], folder: RunFolder) -> list[tuple[Training, ...]]:
-    """Return the trainings that the folder lacks, grouped by rule."""
+def by_rule(trainings: Sequence[Training], folder: RunFolder) -> list[tuple[tuple[Training, ...], set[Training]]]:
+    """Group the trainings by their rule; return for each rule its trainings, and those among them that the folder lacks."""
     done = {tuple(row[name] for name in TRAINING_COLUMNS) for row in folder.rows("results")}
-    missing: dict[str, list[Training]] = {}
+    rules: dict[str, list[Training]] = {}
     for training in trainings:
-        if training.key not in done:
-            missing.setdefault(training.rule, []).append(training)
-    return [tuple(of_rule) for of_rule in missing.values()]
+        rules.setdefault(training.rule, []).append(training)
+    return [(tuple(of_rule), {training for training in of_rule if training.key not in done}) for of_rule in rules.values()]
 
 
 def epoch_record(training: Training, epoch: Epoch, number: int) -> dict[str, Any]:

@@ -177,7 +177,7 @@ def test_a_training_killed_again_and_again_ends_too(processes, whole, like, tmp_
 # --- memory
 
 
-@short_and_long(("steps", "settled"), (1_500, 500), (20_000, 1_000))
+@short_and_long(("steps", "settled"), (900, 400), (20_000, 1_000))
 @pytest.mark.parametrize("mapped", [False, True], ids=["array", "memory-map"])
 def test_memory_does_not_grow(processes, tmp_path, tell, steps, settled, mapped):
     ended = processes.run("soak", folder=str(tmp_path), steps=steps, mapped=mapped)
@@ -311,7 +311,7 @@ def dry_run(tmp_path_factory) -> tuple[Run, float, Path]:
     return run, seconds, folder / "cache"
 
 
-@short_and_long("kills", 2, 10)
+@short_and_long("kills", 1, 10)
 def test_equal_runs_are_equal_and_so_are_killed_ones(dry_run, tmp_path, tell, kills):
     whole, seconds, cache = dry_run
     rng, began, runs, killed = random.Random(kills), time.monotonic(), 1, 0

@@ -199,6 +199,7 @@ def test_options_that_cannot_be_run(script, monkeypatch, arguments, message):
     assert message in call(script, monkeypatch, *arguments)
 
 
+@pytest.mark.slow  # .ci/run makes the same dry run
 @pytest.mark.process
 def test_a_dry_run_without_pytorch(tmp_path):
     """As a user without it runs the script."""

@@ -25,7 +25,7 @@ from drsn_jax.training.steps import KeyPurpose, create_state, make_eval_step, ma
 WINDOWS, LABELS = tiny.tones(20, 1)
 UNSEEN = tiny.tones(11, 2)
 EPOCHS, BATCH = 3, 8
-MEMBERS = (Member(0, Noise("gaussian", 0.0)), Member(1, Noise("pink", (-5.0, 5.0)), 0.05), Member(5, Noise()))
+MEMBERS = (Member(0, Noise("gaussian", 0.0)), Member(1, Noise("gaussian", (-5.0, 5.0)), 0.05), Member(5, Noise()))
 network = drsn_cw(classes=tiny.CLASSES, widths=(3,), units=(1,), implementation="modules", standardise=True)
 
 
