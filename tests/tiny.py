@@ -39,7 +39,7 @@ def _initialised(network: Any, shape: tuple[int, ...], seed: int) -> Any:
 
 def variables(network: Network = network, shape: tuple[int, ...] = (1, LENGTH, 1), seed: int = 0) -> Any:
     """Return the initial variables of a network for windows of ``shape``, as arrays on the host; compiled once for all tests."""
-    return jax.tree.map(lambda leaf: leaf, _initialised(network, shape, seed))
+    return jax.tree.map(lambda leaf: leaf, _initialised(network, shape, seed))  # pyright: ignore[reportArgumentType]
 
 
 def tones(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
