@@ -69,7 +69,7 @@ class CompilationCount:
     """Counts the programs that JAX compiles, or reads from its cache, while it is entered: ``count`` grows by one for each."""
 
     def __init__(self) -> None:
-        self.count = 0
+        self.count: int = 0
 
     def __enter__(self) -> "CompilationCount":
         jax.monitoring.register_event_duration_secs_listener(self._listen)
