@@ -133,7 +133,7 @@ EMITTERS = " --xla_cpu_use_fusion_emitters=false" if jax.__version_info__[:2] ==
         ({"ynnpack": True, "deterministic": True}, "--given=1 --xla_gpu_deterministic_ops=true"),
         (
             {"ynnpack": True, "dry_run": True},
-            "--given=1 --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true",
+            f"--given=1 --xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true{EMITTERS}",
         ),
     ],
 )
