@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import hashlib
 import io
 import math
 import time
@@ -102,9 +101,8 @@ class Ablation:
 
     def checkpoints(self, trainings: Sequence[Training], folder: RunFolder) -> Checkpoints:
         """Return the checkpoints of one ensemble, in a folder of its own whose name begins with its rule."""
-        number = hashlib.sha256(repr([training.key for training in trainings]).encode()).hexdigest()[:8]
-        seconds = self.checkpoint_seconds or 0.0
-        return Checkpoints(folder.path / "checkpoints" / f"{trainings[0].rule}-{number}", seconds=seconds)
+        keys = [training.key for training in trainings]
+        return Checkpoints(folder.checkpoints_of(trainings[0].rule, keys), seconds=self.checkpoint_seconds or 0.0)
 
     def noisy_windows(self, fold: Fold, count: int, level: float) -> np.ndarray:
         """Return ``count`` evenly spaced test windows with exactly the noise of the first repeat of the test."""

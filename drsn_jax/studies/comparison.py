@@ -2,8 +2,6 @@
 
 import contextlib
 import functools
-import hashlib
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -123,9 +121,7 @@ class Comparison:
 
     def checkpoints(self, folder: RunFolder, trial: Trial) -> Checkpoints:
         """Return the checkpoints of one trial, in a folder of its own whose name says which trial it is."""
-        name = re.sub(r"[^A-Za-z0-9.+-]+", "_", "-".join(trial.key))
-        number = hashlib.sha256(repr(trial.key).encode()).hexdigest()[:8]
-        return Checkpoints(folder.path / "checkpoints" / f"{name}-{number}", seconds=self.checkpoint_seconds or 0.0)
+        return Checkpoints(folder.checkpoints_of("-".join(trial.key), trial.key), seconds=self.checkpoint_seconds or 0.0)
 
     def _trainer(self, network: str, examples: int) -> Trainer:
         """Make the trainer of one network, whose compiled steps all noises and seeds share."""

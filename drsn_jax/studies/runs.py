@@ -6,10 +6,12 @@ by one line with every epoch. Tables (``results.csv``, ``timings.csv`` …) grow
 
 import contextlib
 import csv
+import hashlib
 import io
 import json
 import os
 import platform
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -61,6 +63,11 @@ class RunFolder:
             if is_main_process() and not stack.enter_context(exclusive(self.path / ".lock")):
                 raise UserError(f"another run is at work in {self.path}: wait for its end, or choose another --out")
             yield
+
+    def checkpoints_of(self, name: str, key: Any) -> Path:
+        """Return the folder of the checkpoints of one training: people can read ``name`` in it, and no other ``key`` has it."""
+        number = hashlib.sha256(repr(key).encode()).hexdigest()[:8]
+        return self.path / "checkpoints" / f"{re.sub(r'[^A-Za-z0-9.+-]+', '_', name)}-{number}"
 
     def _begin(self, wanted: Mapping[str, Any]) -> None:
         file = self.path / "config.json"

@@ -20,6 +20,7 @@ from drsn_jax.core.arrays import check_labels
 from drsn_jax.core.distributed import Device, pmap_parts, replicate
 from drsn_jax.core.errors import UserError
 from drsn_jax.nn.networks import Network, for_platform
+from drsn_jax.training.batches import steps_per_epoch
 from drsn_jax.training.checkpoints import Checkpoints
 from drsn_jax.training.loop import fit
 from drsn_jax.training.members import (
@@ -74,7 +75,7 @@ class Ensemble:
     ) -> None:
         _check(members, examples, epochs, batch_size, order, devices)
         self.members, self.epochs, self.batch_size, self.examples = tuple(members), epochs, batch_size, examples
-        self.steps = -(-examples // batch_size)
+        self.steps = steps_per_epoch(examples, batch_size)
         self.devices = None if devices is None else list(devices)
         self.order: Order | None = order
         self._platform = (self.devices or jax.local_devices())[0].platform

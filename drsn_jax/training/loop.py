@@ -79,7 +79,7 @@ def fit(
 
     if progress.record is not None and ended():
         yield training.epoch()
-    with CompilationCount() as training.compilations:
+    with training.compilations:
         while not ended():
             training.train_epoch()
             rate = None if learning_rate is None else float(learning_rate((progress.epoch + 1) * batches.steps - 1))
