@@ -21,12 +21,15 @@ class Variable:
       kind: its type in the words of the file, for messages.
       numeric: whether it holds real numbers.
       shape: of the array.
+      look: what it looks like, where that is no signal (see ``looks.look``): ``"a time axis"``. Empty for a signal, and where
+        its numbers were not looked at.
     """
 
     name: str
     kind: str
     numeric: bool
     shape: tuple[int, ...]
+    look: str = ""
 
 
 def pick(names: Sequence[str], channel: str, where: str) -> list[str]:

@@ -32,6 +32,9 @@ class Signal:
       read: ``(start, stop) -> (stop - start, channels)``, float32, an array that the caller may change. The values are as
         stored; those of audio files are from -1 to 1.
       mapped: ``(length, channels)``, the whole signal as a read-only memory map, where the file stores it as float32; else None.
+      channel: what was taken, as a user names it: ``"X097_DE_time"`` or ``"2 + 3"``. Empty where the file holds one signal
+        without a name.
+      rate_from: where in the file the rate was found, for messages: ``"its variable fs"``. Empty where ``sampling_rate`` is None.
     """
 
     length: int
@@ -39,6 +42,8 @@ class Signal:
     sampling_rate: float | None
     read: Callable[[int, int], np.ndarray]
     mapped: np.ndarray | None = None
+    channel: str = ""
+    rate_from: str = ""
 
 
 def check_promise(where: str, promised: int, stored: int) -> None:
