@@ -71,7 +71,9 @@ def layout_of(network: Any, variables: Mapping[str, Tree], x: jax.Array) -> Layo
         length //= strides
         positions.append(blocked.positions_of(length, width))
     # fields that change no shape are reset, so that networks which differ only in them share one entry of the cache
-    modules = network.clone(parent=None, name=None, implementation="modules", platform=None, standardise=False, axis_name=None)
+    modules = network.clone(
+        parent=None, name=None, classes=1, implementation="modules", platform=None, standardise=False, axis_name=None
+    )
     given = {name: (leaf.shape, leaf.dtype) for name, leaf in named_leaves(variables)}
     if any(given.get(name) != (shape, x.dtype) for name, shape in _variable_shapes(modules, x.shape[1:])):
         return None

@@ -19,7 +19,17 @@ from drsn_jax.nn.blocked import rows_of_a_group, sums_of_rows
 
 Module = Callable[..., nn.Module]
 Padding = str | Sequence[tuple[int, int]]
-he_normal: nn.initializers.Initializer = nn.initializers.he_normal()  # fan-in
+
+
+def _traced_once(initializer: nn.initializers.Initializer) -> nn.initializers.Initializer:
+    """Return an initializer that is traced once for each shape: whenever a module is applied, Flax traces the initializers of
+    all its parameters again to compare their shapes."""
+    return jax.jit(initializer, static_argnums=(1, 2))
+
+
+he_normal: nn.initializers.Initializer = _traced_once(nn.initializers.he_normal())  # fan-in
+zeros: nn.initializers.Initializer = _traced_once(nn.initializers.zeros_init())
+ones: nn.initializers.Initializer = _traced_once(nn.initializers.ones_init())
 
 
 def centred_padding(kernel: Sequence[int]) -> list[tuple[int, int]]:
@@ -60,7 +70,7 @@ def convolution(
 
 def dense(features: int, *, dtype: Any = None, name: str | None = None) -> nn.Dense:
     """Create a fully connected layer with He-normal weights and zero bias."""
-    return nn.Dense(features, kernel_init=he_normal, dtype=dtype, name=name)
+    return nn.Dense(features, kernel_init=he_normal, bias_init=zeros, dtype=dtype, name=name)
 
 
 class BatchNorm(nn.Module):
@@ -95,8 +105,8 @@ class BatchNorm(nn.Module):
         x = as_float(x)
         channels = x.shape[-1]
         wide = jnp.promote_types(x.dtype, jnp.float32)
-        scale = self.param("scale", nn.initializers.ones_init(), (channels,))
-        bias = self.param("bias", nn.initializers.zeros_init(), (channels,))
+        scale = self.param("scale", ones, (channels,))
+        bias = self.param("bias", zeros, (channels,))
         running_mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,), scale.dtype)
         running_var = self.variable("batch_stats", "var", jnp.ones, (channels,), scale.dtype)
 
@@ -169,10 +179,16 @@ def normalisation(norm: Module, *, axis_name: str | None = None, dtype: Any = No
     norm therefore needs neither.
     """
     given = norm.keywords if isinstance(norm, functools.partial) else {}
-    known = inspect.signature(norm).parameters
+    known = _parameters(norm.func if isinstance(norm, functools.partial) else norm)
     offered = {"axis_name": axis_name, "dtype": dtype}
     fields = {field: value for field, value in offered.items() if field in known and field not in given}
     return norm(**fields, name=name)
+
+
+@functools.lru_cache(maxsize=128)
+def _parameters(function: Callable[..., Any]) -> frozenset[str]:
+    """Return the names of the parameters of a function or class. The result is cached: each module that is traced asks for it."""
+    return frozenset(inspect.signature(function).parameters)
 
 
 def normalise(module: nn.Module, x: jax.Array, train: bool) -> jax.Array:
@@ -181,7 +197,7 @@ def normalise(module: nn.Module, x: jax.Array, train: bool) -> jax.Array:
     A norm with running averages (its ``__call__`` has the argument ``use_running_average``) uses them in evaluation. Other norms
     are called with ``x`` alone.
     """
-    if "use_running_average" in inspect.signature(type(module).__call__).parameters:
+    if "use_running_average" in _parameters(type(module).__call__):
         return module(x, use_running_average=not train)
     return module(x)
 
