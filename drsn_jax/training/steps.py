@@ -6,6 +6,7 @@ class). Add them up over batches and divide by ``count`` at the end. Training al
 """
 
 import enum
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -74,18 +75,27 @@ def create_state(network: Network, optimizer: optax.GradientTransformation, key:
     Of ``windows`` ``(batch, *positions, channels)`` only the shape matters; one window is enough.
     """
     shape = (1, *jnp.shape(windows)[1:])
-
-    def create(key: jax.Array) -> TrainState:
-        init_key, noise_key = jax.random.split(key)
-        variables = network.init(init_key, jnp.zeros(shape, jnp.float32), train=False)
-        params = variables["params"]
-        stats = variables.get("batch_stats", {})
-        return TrainState(params, stats, optimizer.init(params), jnp.zeros((), jnp.int32), noise_key)
-
     # inside a transformation such as jit or vmap the caller decides how it is compiled
     if isinstance(key, Tracer):
-        return create(key)
-    return jax.jit(create).lower(key).compile(QUICK_COMPILATION)(key)
+        return _create(network, optimizer, shape, key)
+    try:
+        create = _compiled_create(network, optimizer, shape)
+    except TypeError:  # a field of the user's own cannot be hashed
+        create = jax.jit(functools.partial(_create, network, optimizer, shape), compiler_options=QUICK_COMPILATION)
+    return create(key)
+
+
+@functools.lru_cache(maxsize=32)
+def _compiled_create(network: Network, optimizer: optax.GradientTransformation, shape: tuple[int, ...]) -> Any:
+    """Return ``_create`` as a compiled function of the key alone. Kept, because tracing it takes longer than running it."""
+    return jax.jit(functools.partial(_create, network, optimizer, shape), compiler_options=QUICK_COMPILATION)
+
+
+def _create(network: Network, optimizer: optax.GradientTransformation, shape: tuple[int, ...], key: jax.Array) -> TrainState:
+    init_key, noise_key = jax.random.split(key)
+    variables = network.init(init_key, jnp.zeros(shape, jnp.float32), train=False)
+    params, stats = variables["params"], variables.get("batch_stats", {})
+    return TrainState(params, stats, optimizer.init(params), jnp.zeros((), jnp.int32), noise_key)
 
 
 def make_train_step(
