@@ -38,6 +38,30 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("filterwarnings", "default:Error (reading|writing) persistent compilation cache")
 
 
+# the files that take longest, longest first: begun at the end, one of them would keep a single worker busy after the others
+LONG = (
+    "test_reliability.py",
+    "test_hosts.py",
+    "test_fault_diagnosis.py",
+    "test_ensembles.py",
+    "test_ablation.py",
+    "test_blocked_network.py",
+    "test_networks.py",
+    "test_docs.py",
+    "test_loop.py",
+    "test_trials.py",
+    "test_drivetrain.py",
+    "test_throughput.py",
+    "test_diagnose.py",
+    "test_noise_grids.py",
+    "test_runtime.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
 @pytest.fixture
 def x64() -> Iterator[None]:
     """64-bit arithmetic inside one test."""

@@ -19,6 +19,7 @@ from drsn_jax.data.windows import Fold, few_windows, make_folds
 
 SplitKind = Literal["condition", "group", "recording", "time", "random-windows"]
 Options = TypeVar("Options", bound="DataOptions")
+DRY_WINDOWS = 32  # a dry run takes so many windows from the beginning of each recording
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,8 @@ def read(options: DataOptions) -> list[Recording]:
         found = read_folder(options.recordings, sampling_rate=options.sampling_rate, channel=channel, outside=options.outside)
     else:
         found = read_recordings(options.recordings, options.folder, outside=options.outside)
+    if options.dry_run:
+        found = [dataclasses.replace(r, signal=r.signal[: DRY_WINDOWS * options.window_length]) for r in found]
     return found if options.resample is None else resample(found, options.resample)
 
 

@@ -31,6 +31,7 @@ from drsn_jax.evaluation.prediction import predict
 from drsn_jax.functional import signals
 from drsn_jax.nn.layers import BatchNorm
 from drsn_jax.nn.networks import Network, for_platform
+from drsn_jax.nn.variable_shapes import variable_shapes
 
 WEIGHTS = "weights.safetensors"
 # fields of a network that a description leaves out: the user's own modules, the way it is computed, and Linen's own fields
@@ -206,8 +207,7 @@ def load(path: str | os.PathLike[str]) -> Bundle:
         network = Network(**values)
         own = {f.name for f in dataclasses.fields(Bundle)} - {"network", "variables"}
         facts = {name: description[name] for name in own}
-        shape = jax.ShapeDtypeStruct((1, facts["window_length"], facts["channels"]), jnp.float32)
-        wanted = jax.eval_shape(lambda key, x: network.init(key, x, train=False), jax.random.key(0), shape)
+        wanted = variable_shapes(network, (facts["window_length"], facts["channels"]))
         rms_range = None if facts["rms_range"] is None else tuple(map(float, facts["rms_range"]))
         facts |= {"classes": tuple(facts["classes"]), "rms_range": rms_range}
     except Exception as error:  # a description that was not written by ``save`` can be wrong in any place

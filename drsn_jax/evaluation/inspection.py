@@ -81,17 +81,7 @@ def shrinkages(network: Network, variables: Any, window: np.ndarray) -> list[Shr
     """
     windows = np.asarray(window)[None]
     _check(network, windows)
-
-    def captured(module: Any, _: str) -> bool:
-        return module.name is not None and module.name in (ATTENTION, "conv_2")
-
-    def run(variables: Any, windows: jax.Array) -> Any:
-        _, kept = network.apply(
-            variables, windows, train=False, capture_intermediates=captured, mutable=["intermediates", "thresholds"]
-        )
-        return kept
-
-    kept = jax.device_get(jax.jit(run)(variables, windows))
+    kept = jax.device_get(_captured(network)(variables, windows))  # pyright: ignore[reportArgumentType]
     results = []
     for unit in _units(network):
         inner, sown = kept["intermediates"][unit], kept["thresholds"][unit][ATTENTION]
@@ -137,6 +127,20 @@ def _pooled(network: Any) -> Callable[..., jax.Array]:
 @functools.lru_cache(maxsize=16)
 def _compiled(network: Any) -> Callable[..., Any]:
     return jax.jit(functools.partial(_sown, network))
+
+
+@functools.lru_cache(maxsize=16)
+def _captured(network: Any) -> Callable[..., Any]:
+    def chosen(module: Any, _: str) -> bool:
+        return module.name is not None and module.name in (ATTENTION, "conv_2")
+
+    def run(variables: Any, windows: jax.Array) -> Any:
+        _, kept = network.apply(
+            variables, windows, train=False, capture_intermediates=chosen, mutable=["intermediates", "thresholds"]
+        )
+        return kept
+
+    return jax.jit(run)
 
 
 def _sown(network: Network, variables: Any, windows: jax.Array) -> dict[str, dict[str, jax.Array]]:

@@ -21,6 +21,7 @@ from drsn_jax.core.distributed import Device, pmap_parts
 from drsn_jax.core.errors import UserError
 from drsn_jax.functional.noise import NOISE_KINDS, Noise, add_noise_once, check_level, example_keys, noise_maker
 from drsn_jax.nn.networks import Network
+from drsn_jax.nn.variable_shapes import variable_shapes
 from drsn_jax.training.steps import Prepare, make_eval_step
 
 
@@ -193,7 +194,7 @@ def _bytes_of_a_window(network: Any, window: tuple[int, ...], dtype: Any, prepar
         return step(variables, batch, jax.random.key(0))["loss"]
 
     windows = jax.ShapeDtypeStruct((count, *window), dtype)
-    variables = jax.eval_shape(lambda key, x: network.init(key, x, train=False), jax.random.key(0), windows)
+    variables = variable_shapes(network, window)
     return 6 * max(_sizes(jax.make_jaxpr(loss)(variables, windows).jaxpr)) // count
 
 

@@ -15,7 +15,6 @@ Products of narrow blocks are slow (blocks are narrow where the length has few d
 ``Layout.pays`` therefore asks for 16 to 32 numbers in a block.
 """
 
-import functools
 import itertools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -27,6 +26,7 @@ import jax.numpy as jnp
 from drsn_jax.core.arrays import named_leaves
 from drsn_jax.nn import blocked, blocked_layers
 from drsn_jax.nn.layers import BatchNorm, position_mean, update_running
+from drsn_jax.nn.variable_shapes import variable_shapes
 
 Tree = Mapping[str, Any]
 MIN_WIDTH = 16  # the fewest numbers in a block for which the product is faster
@@ -70,12 +70,9 @@ def layout_of(network: Any, variables: Mapping[str, Tree], x: jax.Array) -> Layo
             return None
         length //= strides
         positions.append(blocked.positions_of(length, width))
-    # fields that change no shape are reset, so that networks which differ only in them share one entry of the cache
-    modules = network.clone(
-        parent=None, name=None, classes=1, implementation="modules", platform=None, standardise=False, axis_name=None
-    )
     given = {name: (leaf.shape, leaf.dtype) for name, leaf in named_leaves(variables)}
-    if any(given.get(name) != (shape, x.dtype) for name, shape in _variable_shapes(modules, x.shape[1:])):
+    wanted = named_leaves(variable_shapes(network, x.shape[1:]))
+    if any(given.get(name) != (leaf.shape, x.dtype) for name, leaf in wanted if not name.startswith("params/classifier/")):
         return None
     return Layout(
         widths=tuple(network.widths),
@@ -105,20 +102,6 @@ def _is_covered(network: Any, x: jax.Array) -> bool:
         or all(before <= after for before, after in itertools.pairwise(network.widths)),
     }
     return all(conditions.values())
-
-
-@functools.lru_cache(maxsize=64)
-def _variable_shapes(network: Any, window: tuple[int, ...]) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    """Return the names and shapes of the variables that the features of a window of this shape depend on.
-
-    The modules' own initialisation is traced to find them, which takes as long as tracing a training step: the result is cached.
-    """
-
-    def initialise(windows: jax.Array) -> Any:
-        return network.init(jax.random.key(0), windows, train=False, method="features")
-
-    variables = jax.eval_shape(initialise, jax.ShapeDtypeStruct((1, *window), jnp.float32))
-    return tuple((name, leaf.shape) for name, leaf in named_leaves(variables))
 
 
 def features(layout: Layout, variables: Mapping[str, Tree], x: jax.Array, train: bool) -> tuple[jax.Array, Tree]:

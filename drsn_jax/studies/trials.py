@@ -39,7 +39,6 @@ from drsn_jax.training.loop import fit
 from drsn_jax.training.optimizers import paper_optimizer, paper_schedule, scale_body
 from drsn_jax.training.progress import Diverged, Epoch
 from drsn_jax.training.steps import (
-    QUICK_COMPILATION,
     KeyPurpose,
     TrainState,
     create_state,
@@ -90,10 +89,21 @@ class Steps(NamedTuple):
     place: Callable[..., Any]
 
 
+@functools.lru_cache(maxsize=8)
+def _optimizer(steps: int, learning_rate: float, body_rate: float | None) -> optax.GradientTransformation:
+    """Return the optimiser of a training of so many steps; one object for equal arguments, so that steps are found again."""
+    optimizer = paper_optimizer(steps, learning_rate)
+    return optimizer if body_rate is None else optax.chain(optimizer, scale_body(body_rate))
+
+
+@functools.lru_cache(maxsize=8)
 def compile_steps(
-    network: Network, optimizer: optax.GradientTransformation, steps_per_call: int, devices: Sequence[Device] | None
+    network: Any, optimizer: optax.GradientTransformation, steps_per_call: int, devices: tuple[Device, ...]
 ) -> Steps:
-    """Make the steps of a network for one device, or spread over ``devices``; they are compiled when they are first called."""
+    """Make the steps of a network for one device, or spread over ``devices``; they are compiled when they are first called.
+
+    They are kept, so that another seed, level or fold of the same size compiles nothing.
+    """
     axis_name = AXIS_NAME if devices else None
 
     def train_step(state: TrainState, batch: Any, noise: Noise) -> Any:
@@ -137,17 +147,15 @@ class Trainer:
         self.config = config
         self.steps = config.epochs * steps_per_epoch(examples, config.batch_size)
         self._init_from = init_from
-        optimizer = paper_optimizer(self.steps, config.learning_rate)
-        if init_from is not None:
-            optimizer = optax.chain(optimizer, scale_body(config.body_rate))
         spread = len(devices) > 1 or jax.process_count() > 1
         self._devices = list(devices or jax.local_devices()) if spread else None
         count = shares(self._devices)[0] if self._devices else 1
         if config.batch_size % count:
             raise UserError(f"{count} devices do not divide the batch size {config.batch_size}: choose a multiple")
         computed = for_platform(self.network, (self._devices or devices or jax.local_devices())[0].platform)
-        self._initialise = jax.jit(functools.partial(create_state, computed, optimizer), compiler_options=QUICK_COMPILATION)
-        self._steps = compile_steps(computed, optimizer, config.steps_per_call, self._devices)
+        optimizer = _optimizer(self.steps, config.learning_rate, None if init_from is None else config.body_rate)
+        self._create_state = functools.partial(create_state, computed, optimizer)
+        self._steps = compile_steps(computed, optimizer, config.steps_per_call, tuple(self._devices or ()))  # pyright: ignore[reportArgumentType]
         self._compiled: set[Any] = set()
 
     def probe(self, data: TrialData, steps: int = 3) -> float:
@@ -203,7 +211,7 @@ class Trainer:
         return Noise() if self.config.fixed_noise else data.train_noise
 
     def _create(self, data: TrialData, seed: int) -> TrainState:
-        state = self._initialise(jax.random.fold_in(jax.random.key(seed), KeyPurpose.TRAINING), data.train.windows[:1])
+        state = self._create_state(jax.random.fold_in(jax.random.key(seed), KeyPurpose.TRAINING), data.train.windows[:1])
         if self._init_from is not None:
             params = {**self._init_from["params"], "classifier": state.params["classifier"]}
             # copies, because the step uses up the arrays that it is given

@@ -16,6 +16,7 @@ from drsn_jax.core.distributed import Device
 from drsn_jax.core.errors import UserError
 from drsn_jax.functional.noise import Noise
 from drsn_jax.nn.networks import Network, blocked_layout
+from drsn_jax.nn.variable_shapes import variable_shapes
 from drsn_jax.training.batches import Batches, epoch_order
 from drsn_jax.training.steps import KeyPurpose, Prepare, TrainState, make_eval_step, make_train_step
 
@@ -202,7 +203,7 @@ def best_order(network: Network, window: tuple[int, ...], platform: str) -> Orde
     if platform != "cpu":
         return "vmap"
     windows: Any = jax.ShapeDtypeStruct((1, *window), jnp.float32)
-    variables = jax.eval_shape(lambda key, x: network.init(key, x, train=False), jax.random.key(0), windows)
+    variables = variable_shapes(network, window)
     return "map" if blocked_layout(network, variables, windows) else "unroll"
 
 

@@ -79,7 +79,7 @@ def create_state(network: Network, optimizer: optax.GradientTransformation, key:
     if isinstance(key, Tracer):
         return _create(network, optimizer, shape, key)
     try:
-        create = _compiled_create(network, optimizer, shape)
+        create = _compiled_create(network, optimizer, shape)  # pyright: ignore[reportArgumentType]
     except TypeError:  # a field of the user's own cannot be hashed
         create = jax.jit(functools.partial(_create, network, optimizer, shape), compiler_options=QUICK_COMPILATION)
     return create(key)

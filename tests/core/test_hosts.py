@@ -38,7 +38,7 @@ NO_HEARTBEAT_SECONDS = 10 * DEADLINE_SECONDS  # where it must not: another cause
 PROGRAM = Path(two_processes.__file__)
 pytestmark = pytest.mark.process
 CLUSTERS = ("JAX_", "XLA_", "SLURM_", "OMPI_", "PMI", "TPU_", "KUBERNETES_", "JOB_COMPLETION_INDEX")
-SHORT = ("--dry-run", "--networks", "drsn_cw", "--validation", 0.2, "--checkpoint-seconds", 0)
+SHORT = ("--dry-run", "--networks", "resnet", "--validation", 0.2, "--checkpoint-seconds", 0)
 
 
 class Process:
@@ -164,11 +164,12 @@ def script() -> Any:
 
 
 @pytest.fixture
-def call(script, monkeypatch):
-    """Run the script in this process, on four devices; returns what it leaves with (None after success)."""
+def call(script, table, monkeypatch):
+    """Run the script in this process, on four devices, without figures; returns what it leaves with (None after success)."""
+    monkeypatch.setattr(script, "report", lambda out, tsne_iterations: None)
 
     def call(*arguments: object) -> Any:
-        given = (SCRIPT, *SHORT, "--devices", 4, *arguments, "--plain-runtime")
+        given = (SCRIPT, *SHORT, "--recordings", table, "--devices", 4, *arguments, "--plain-runtime")
         monkeypatch.setattr(sys, "argv", [str(value) for value in given])
         try:
             console.run(script.main)
@@ -349,10 +350,24 @@ def test_a_process_without_a_sign_of_life_ends_the_other_and_one_goes_on(server,
 
 
 @pytest.fixture(scope="module")
-def run(server, tmp_path_factory):
+def table(tmp_path_factory):
+    """Recordings that are read faster than the simulated ones are made."""
+    folder = tmp_path_factory.mktemp("recordings")
+    lines = ["path,label,sampling_rate,condition,channel"]
+    for number, label in enumerate(("good", "worn")):
+        noise = np.random.default_rng(number).normal(size=(8192, 1))
+        scipy.io.savemat(folder / f"{number}.mat", {"vibration": noise + number * np.sin(np.arange(8192))[:, None]})
+        lines.append(f"{number}.mat,{label},12000,1 hp,vibration")
+    (folder / "recordings.csv").write_text("\n".join(lines))
+    return folder / "recordings.csv"
+
+
+@pytest.fixture(scope="module")
+def run(server, table, tmp_path_factory):
     """A run of the script in two processes: the job and its folder; process 1 was given another."""
     folder = tmp_path_factory.mktemp("run")
-    with job_of_the_script(server, folder, outs=(folder / "out", folder / "not" / "there")) as job:
+    outs = (folder / "out", folder / "not" / "there")
+    with job_of_the_script(server, folder, "--recordings", table, outs=outs) as job:
         assert_success(job)
     return job, folder / "out"
 
@@ -364,7 +379,7 @@ LOSS_TOLERANCE = 1e-4
 
 def assert_same_results(found: Path, expected: Path) -> None:
     """Rows of two runs agree, but for rounding on the way."""
-    tested = sum(int(row["windows"]) for row in rows(expected, "by_recording") if row["network"] == "drsn_cw")
+    tested = sum(int(row["windows"]) for row in rows(expected, "by_recording") if row["network"] == "resnet")
     for one, other in zip(rows(found, "results"), rows(expected, "results"), strict=True):
         assert one.keys() == other.keys()
         for name, value in other.items():
@@ -384,15 +399,17 @@ def test_the_script_in_two_processes_gives_what_it_gives_in_one(run, call, tmp_p
     assert call("--out", tmp_path / "one") is None
     assert not jax.distributed.is_initialized(), "without the options there is no job"
     assert_same_results(out, tmp_path / "one")
-    assert [row["network"] for row in rows(out, "results")] == ["spectrum_logistic", "drsn_cw"]
+    assert [row["network"] for row in rows(out, "results")] == ["spectrum_logistic", "resnet"]
     configs = [json.loads((folder / "config.json").read_text()) for folder in (out, tmp_path / "one")]
     assert configs[0] == configs[1]
     # process 0 tells all, process 1 nothing and writes nowhere
-    assert "| DRSN-CW |" in job[0].out
+    assert "| ResNet |" in job[0].out
     assert "expected time" in job[0].out
     assert job[1].out == ""
     assert not (out.parent / "not").exists()
-    assert sorted(file.name for file in out.iterdir()) == sorted(file.name for file in (tmp_path / "one").iterdir())
+    files = {file.name for file in out.iterdir() if file.suffix != ".png"}
+    assert files == {file.name for file in (tmp_path / "one").iterdir()}
+    assert (out / "accuracy.png").exists()
     assert not (out / "checkpoints").exists()
     # a second run may not work in it at the same time
     with exclusive(out / ".lock") as free:
@@ -406,11 +423,13 @@ def test_the_script_in_two_processes_gives_what_it_gives_in_one(run, call, tmp_p
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_to_the_same_results(server, run, call, tmp_path):
+def test_a_killed_run_goes_on_to_the_same_results(server, run, call, table, tmp_path):
     """Process 0 is killed in the middle of a training; before that, a second run is refused the folder."""
     out, ready = tmp_path / "out", tmp_path / "ready"
     outs = (out, tmp_path / "not" / "there")
-    with job_of_the_script(server, tmp_path / "first", outs=outs, program=(PROGRAM, "paused_script", ready)) as job:
+    with job_of_the_script(
+        server, tmp_path / "first", "--recordings", table, outs=outs, program=(PROGRAM, "paused_script", ready)
+    ) as job:
         wait_until(ready.exists, *job)
         assert f"another run is at work in {out}" in str(call("--out", out))
         job[0].send(signal.SIGKILL)
@@ -420,30 +439,21 @@ def test_a_killed_run_goes_on_to_the_same_results(server, run, call, tmp_path):
     assert [row["network"] for row in rows(out, "results")] == ["spectrum_logistic"]
     assert len(checkpoint_files(out)) == 2
     shutil.copytree(out, tmp_path / "for one")
-    with job_of_the_script(server, tmp_path / "second", outs=outs) as job:
+    with job_of_the_script(server, tmp_path / "second", "--recordings", table, outs=outs) as job:
         assert_success(job)
     for name in ("results", "confusion", "by_recording"):
         assert (out / f"{name}.csv").read_bytes() == (run[1] / f"{name}.csv").read_bytes()
     assert not (out / "checkpoints").exists()
     assert not (tmp_path / "not").exists()
     # and one process goes on from where two were; its windows must be theirs to the last bit, so it compiles as they do
-    alone = Process(server, tmp_path / "alone", SCRIPT, *SHORT, "--devices", 4, "--out", tmp_path / "for one")
+    alone = Process(
+        server, tmp_path / "alone", SCRIPT, *SHORT, "--recordings", table, "--devices", 4, "--out", tmp_path / "for one"
+    )
     try:
         assert alone.code() == 0, alone.err
     finally:
         alone.end()
     assert_same_results(tmp_path / "for one", run[1])
-
-
-@pytest.fixture
-def table(tmp_path):
-    """Recordings that are read faster than the simulated ones are made."""
-    lines = ["path,label,sampling_rate,condition,channel"]
-    for number, label in enumerate(("good", "worn")):
-        scipy.io.savemat(tmp_path / f"{number}.mat", {"vibration": np.random.default_rng(number).normal(size=(8192, 1))})
-        lines.append(f"{number}.mat,{label},12000,1 hp,vibration")
-    (tmp_path / "recordings.csv").write_text("\n".join(lines))
-    return tmp_path / "recordings.csv"
 
 
 def test_a_folder_that_process_0_refuses_ends_both(server, table, tmp_path):

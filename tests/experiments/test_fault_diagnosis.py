@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import dataclasses
 import functools
 import io
 import json
@@ -18,7 +19,7 @@ import pytest
 import scipy.io
 import tiny
 
-from drsn_jax.cli import console, run_options
+from drsn_jax.cli import console, data_options, run_options
 from drsn_jax.diagnosis.bundle import Bundle, load, save
 from drsn_jax.nn.networks import drsn_cs
 from drsn_jax.studies import comparison_figures
@@ -160,21 +161,29 @@ def test_equal_runs_give_equal_results(call, whole, tmp_path):
         assert (whole.out / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
-def test_several_devices_give_a_result(call, tmp_path):
-    table = write_machine(tmp_path)
-    assert call("--recordings", table, *TINY, "--devices", 2, "--out", tmp_path / "run") is None
-    assert len(rows(tmp_path / "run", "results")) == 2
-
-
 def test_validation_and_options_for_accelerators(call, tmp_path):
-    """The best of two networks is tested; steps two at a time in bfloat16, on noise of levels from a range."""
+    """The best of two networks is tested; two devices, steps two at a time in bfloat16, on noise of levels from a range."""
     table, out = write_machine(tmp_path), tmp_path / "run"
-    options = ("--validation", 0.2, "--test-network", "best", "--patience", 2, "--steps-per-call", 2, "--dtype", "bfloat16")
+    options = (
+        "--validation",
+        0.2,
+        "--test-network",
+        "best",
+        "--patience",
+        2,
+        "--steps-per-call",
+        2,
+        "--dtype",
+        "bfloat16",
+        "--devices",
+        2,
+    )
     assert call("--recordings", table, *TINY, *options, "--train-snr-db", -5, 5, "--out", out) is None
     records = read_metrics(out)
     best = min(records, key=lambda record: record["validation_loss"])
     assert float(rows(out, "results")[1]["test_accuracy"]) == best["test_accuracy"]
     assert [record["epoch"] for record in records] == [1, 2]
+    assert json.loads((out / "config.json").read_text())["devices"] == 2
 
 
 def test_trainings_that_diverge_are_told_at_the_end(call, tmp_path, monkeypatch, capsys):
@@ -387,7 +396,7 @@ def test_the_network_that_is_kept_is_named_and_can_be_asked(whole):
     assert kept.diagnose(signal, 12000.0).label in kept.classes
 
 
-def test_fine_tuning_starts_from_a_network_of_another_machine(call, tmp_path):
+def test_fine_tuning_starts_from_a_network_of_another_machine(call, script, tmp_path):
     """Other classes; a frozen body stays as it was; a network of another kind of windows is refused."""
     first, second = tmp_path / "first", tmp_path / "second"
     first.mkdir()
@@ -404,7 +413,12 @@ def test_fine_tuning_starts_from_a_network_of_another_machine(call, tmp_path):
     table.write_text(text.replace("12000", "6000"))
     code = str(call("--recordings", table, *TINY, *start, "--out", tmp_path / "c"))
     assert re.search(r"error: --from .*model was trained otherwise \(sampling rate: 12000.0 there, 6000.0 here\)", code)
-    assert call("--recordings", table, *TINY, *start, "--resample", 12000, "--out", tmp_path / "d") is None
+    # brought to the rate of the first network, they are accepted
+    options = script.Options(recordings=table, start=tmp_path / "a" / "model", networks=("drsn_cw",), window_length=256)
+    with pytest.raises(ValueError, match="trained otherwise"):
+        script.read_start(options, data_options.read(options))
+    options = dataclasses.replace(options, resample=12000.0)
+    assert script.read_start(options, data_options.read(options)).sampling_rate == 12000
 
 
 def test_a_network_saved_from_python_is_one_to_start_from(call, tmp_path, capsys):

@@ -15,7 +15,7 @@ from drsn_jax.nn.networks import parameter_count
 from drsn_jax.studies import trials
 from drsn_jax.studies.training_config import TrainingConfig
 from drsn_jax.studies.trial_data import standardised, with_noise
-from drsn_jax.studies.trials import Trainer
+from drsn_jax.studies.trials import Trainer, compile_steps
 from drsn_jax.training.checkpoints import Checkpoints
 from drsn_jax.training.progress import Diverged
 from drsn_jax.training.steps import KeyPurpose
@@ -212,14 +212,16 @@ def test_all_levels_and_seeds_share_one_compilation(fresh, usual):
     assert not [name for name in names if "train_step" in name or "(step)" in name], names
 
 
-def test_a_probe_compiles_everything(fresh):
+def test_a_probe_compiles_everything():
     """Of another form of noise too: no noise, which needs a program of its own."""
-    clean = noisy_data(0, Noise())
+    compile_steps.cache_clear()  # other tests may have compiled the same steps
+    fresh, clean = make(), noisy_data(0, Noise())
     with tiny.compilations() as before:
         assert fresh.probe(clean) > 0
     assert [name for name in before if "train_step" in name]
     with tiny.compilations() as after:
         run(fresh, clean)
+        run(make(), clean, seed=1)  # another trainer of the same network finds the steps
     assert not [name for name in after if "train_step" in name or "(step)" in name], after
 
 
