@@ -5,14 +5,19 @@ import re
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
+
 from drsn_jax.data.formats.common import RecordingError
+from drsn_jax.data.formats.looks import from_first, steady_step
 
 SAME = 1e-5  # relative: rates that differ by less are one rate that was written with different digits
+SURE = 1e-3  # relative: a time axis whose steps leave more in doubt says no rate
+# "rate" alone is also the name of a shaft's speed in Hz, as in the files of MFPT
+DOUBTFUL_NAME, DOUBTFUL_BELOW = "rate", 1000.0
 RATE_NAMES = frozenset(
     [
         "fs",
         "sr",
-        "rate",
         "samplerate",
         "samplingrate",
         "samplefrequency",
@@ -26,11 +31,11 @@ RATE_NAMES = frozenset(
         "sps",
         "framerate",
         "frequencysampling",
-        "ratehz",
-        "fshz",
-        "srhz",
-        "samplingratehz",
-        "sampleratehz",
+        "samplesperseconds",
+        "samplerates",
+        "samplingrates",
+        "acquisitionrate",
+        "daqrate",
     ]
 )
 STEP_NAMES = frozenset(
@@ -56,46 +61,169 @@ STEP_NAMES = frozenset(
 )
 
 
+HERTZ = {"": 1.0, "hz": 1.0, "khz": 1e3, "mhz": 1e6}
+SECONDS = {"": 1.0, "s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9, "min": 60.0}
+TIME_NAME = re.compile(
+    r"(t|tt|time|times|zeit|zeitachse|temps|tiempo|tempo|czas|sekunden|elapsed|elapsedtime|timestamps?|timestep|seconds|secs?|datetime)"
+    r"|(t|time|x)(vec|vector|axis|array|base|stamps?|values|data)"
+)
+NUMBER = re.compile(r"\s*([-+]?\d+\.?\d*(?:[eE][-+]?\d+)?)\s*([a-zA-Zµμ]*)\s*(?:/s)?\s*")
+
+
 class Rate(NamedTuple):
-    """A sampling rate in Hz that a file mentions, and where: ``Rate(12000.0, "its variable fs")``."""
+    """A sampling rate that a file mentions: ``Rate(12000.0, "its variable fs")``.
+
+    Fields:
+      hertz: the rate in Hz.
+      source: where it is mentioned, for messages.
+      within: how sure it is, relative to the rate; the steps of a rounded time axis leave more open than a number does.
+    """
 
     hertz: float
     source: str
+    within: float = SAME
 
 
 def mentioned(name: str, value: object, source: str) -> Rate | None:
     """Return the rate that a named number means; None for other names and for what is no positive number.
 
     ``name`` is compared without capitals, blanks and underscores: ``sampling_rate``, ``Fs`` and ``SampleRate`` are rates, and
-    ``dt`` or ``wf_increment`` is a step in seconds. A dotted path such as ``bearing.sr`` is known by its last part.
+    ``dt`` or ``wf_increment`` is a step in seconds. A dotted path such as ``bearing.sr`` is known by its last part. A unit may
+    stand behind the name, ``fs [kHz]`` or ``dt_ms``, or behind a number that is text, ``"48 kHz"``.
     """
-    key = re.sub(r"[^a-z]", "", re.split(r"[./]", name.strip())[-1].lower())
-    try:
-        number = float(value)  # type: ignore[arg-type]  # whatever a file holds
-    except (TypeError, ValueError, OverflowError):
-        return None
+    number, unit = _number(value)
     if not (math.isfinite(number) and number > 0):
         return None
-    if key in RATE_NAMES:
-        return Rate(number, source)
-    return Rate(1 / number, source) if key in STEP_NAMES else None
+    key = _key(name)
+    if key == DOUBTFUL_NAME:
+        return Rate(number, source) if number >= DOUBTFUL_BELOW else None
+    for names, units in ((RATE_NAMES, HERTZ), (STEP_NAMES, SECONDS)):
+        for ending in sorted(units, key=len, reverse=True):
+            if key.endswith(ending) and key.removesuffix(ending) in names:
+                scale = units.get(unit.lower(), math.nan) if unit else units[ending]
+                hertz = number * scale if units is HERTZ else 1 / (number * scale)
+                return Rate(hertz, source) if math.isfinite(hertz) else None
+    return None
 
 
-def same(first: float, second: float) -> bool:
-    """Return whether two rates are one that was written with different digits."""
-    return math.isclose(first, second, rel_tol=SAME)
+def _key(name: str) -> str:
+    """Return the last part of a dotted path in small letters alone."""
+    return re.sub(r"[^a-zµμ]", "", re.split(r"[./]", name.strip())[-1].lower())
+
+
+def _number(value: object) -> tuple[float, str]:
+    """Return a number and its unit, which only a text has; NaN for what is no number."""
+    if isinstance(value, bytes):
+        value = value.decode("latin-1")
+    if isinstance(value, str):
+        found = NUMBER.fullmatch(value)
+        return (float(found[1]), found[2]) if found else (math.nan, "")
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.item()
+    try:
+        return float(value), ""  # type: ignore[arg-type]  # whatever a file holds
+    except (TypeError, ValueError, OverflowError):
+        return math.nan, ""
+
+
+def time_unit(name: str) -> float | None:
+    """Return the seconds of one unit of an axis that ``name`` calls a time; None for another name, 0 where no unit is written.
+
+    For example 0.001 for ``Time [ms]`` and ``t_ms``, 1 for ``time (s)`` and ``seconds``, 0 for ``t``.
+    """
+    key = _key(name)
+    if key in ("s", "sec", "secs", "seconds", "sekunden", "elapsedseconds"):
+        return 1.0
+    if key in ("ms", "milliseconds"):
+        return 1e-3
+    for ending in sorted(filter(None, SECONDS), key=len, reverse=True):
+        # a unit stands apart from the name: "times" is no time in seconds
+        if re.search(rf"[^a-zµμ]{ending}[^a-zµμ]*$", name.strip().lower()) and TIME_NAME.fullmatch(key.removesuffix(ending)):
+            return SECONDS[ending]
+    return 0.0 if TIME_NAME.fullmatch(key) else None
+
+
+def may_be_axis(name: str) -> bool:
+    """Return whether an array of this name may be a time axis: its name is a time, a number, or empty."""
+    return not name or name.rpartition(".")[2].isdigit() or time_unit(name) is not None
+
+
+def of_axis(
+    name: str, values: np.ndarray, source: str, *, rows: np.ndarray | None = None, unit: float | None = None
+) -> Rate | None:
+    """Return the rate of a time axis from its steps; None where it is no axis, or its steps are too unsteady to tell a rate.
+
+    The rate is the roundest number that the rounding of the axis allows: times with six digits say 12000 Hz and not 11999.96.
+    An axis of 0, 1, 2, … whose unit is not written counts the samples and says no rate.
+
+    Args:
+      name: of the axis; empty or a number where it has none. An axis with another name, which is no time, has no rate.
+      values: its numbers.
+      source: where they are, for messages.
+      rows: their places in the axis, where only parts of it are given.
+      unit: seconds of one unit, for an axis that is known to be a time; else its name says it.
+    """
+    values = np.asarray(values).ravel()
+    if unit is None and not may_be_axis(name):
+        return None
+    written = unit or time_unit(name)
+    if values.size < 3 or not np.isfinite(values).all():
+        return None
+    begins, coarse = float(values[0]), 2.0**-24 if values.dtype.itemsize <= 4 and values.dtype.kind == "f" else 2.0**-53
+    values = from_first(values)
+    rows = np.arange(values.size) if rows is None else rows
+    step, within = _slope(values, rows, (abs(begins) + abs(values[-1])) * coarse)
+    if step <= 0 or (np.diff(values) < 0).any() or within > SURE or (not written and abs(step - 1) <= within):
+        return None
+    if values.size < 16 and steady_step(values, rows, largest=abs(begins)) is None:
+        return None
+    return Rate(roundest(1 / (step * (written or 1.0)), within), source, max(within, SAME))
+
+
+def _slope(values: np.ndarray, rows: np.ndarray, rounded: float) -> tuple[float, float]:
+    """Fit a line to an axis. Returns its step and how much of it the distances from the line leave in doubt, relative to it.
+
+    ``rounded`` is how far each number may lie from the line by its type alone.
+    """
+    middle = rows - rows.mean()
+    step = float(np.dot(middle, values) / np.dot(middle, middle))
+    if step == 0:
+        return 0.0, math.inf
+    off = values - values.mean() - step * middle
+    # rounding is off now up, now down, and averages out; missing samples shift whole parts of the axis and do not
+    shifted = max(abs(part.mean()) for part in np.array_split(off, 8) if part.size)
+    largest = max(np.abs(off).max(), rounded)
+    return step, float((4 * shifted + 8 * largest / math.sqrt(values.size)) / abs(values[-1]) + 2.0**-48)
+
+
+def roundest(number: float, within: float) -> float:
+    """Return the number with the fewest digits that differs from ``number`` by at most ``within`` of it."""
+    for digits in range(1, 16):
+        rounded = float(f"{number:.{digits}g}")
+        if abs(rounded - number) <= within * abs(number):
+            return rounded
+    return number
+
+
+def same(first: float, second: float, within: float = SAME) -> bool:
+    """Return whether two rates are one that was written with different digits, or derived from rounded times."""
+    return math.isclose(first, second, rel_tol=within)
 
 
 def agreed(rates: Iterable[Rate | None], where: str) -> tuple[float | None, str]:
-    """Return the rate on which all that a file mentions agree, and where it is mentioned first; None and an empty text without
-    any. Raises RecordingError where two differ by more than ``SAME``."""
+    """Return the rate on which all that a file mentions agree, and where it is mentioned; None and an empty text without any.
+
+    The surest one is returned, which is the first where all are numbers. Raises RecordingError where two differ by more than
+    their rounding allows.
+    """
     found = [rate for rate in rates if rate is not None]
     if not found:
         return None, ""
-    for other in found[1:]:
-        if not same(found[0].hertz, other.hertz):
+    surest = min(found, key=lambda rate: rate.within)
+    for other in found:
+        if not same(surest.hertz, other.hertz, other.within):
             raise RecordingError(
-                f"{where} mentions two sampling rates: {found[0].hertz:.9g} Hz by {found[0].source} and {other.hertz:.9g} Hz by "
+                f"{where} mentions two sampling rates: {surest.hertz:.9g} Hz by {surest.source} and {other.hertz:.9g} Hz by "
                 f"{other.source}: correct the file"
             )
-    return found[0]
+    return surest.hertz, surest.source
