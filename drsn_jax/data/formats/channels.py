@@ -16,6 +16,7 @@ from drsn_jax.data.formats.common import RecordingError
 HOW = "name the channel, by --channel NAME or in the column channel of a table"
 AXES = frozenset({"constant", "row numbers", "rising numbers", "a time axis"})  # looks that may lie beside the only signal
 MOST_COLUMNS = 64  # a matrix with more columns holds windows rather than channels
+FEW_COLUMNS = 8  # a matrix with more may hold windows
 LISTED = 20  # names in a message
 
 
@@ -166,7 +167,8 @@ def advice(name: str, shape: tuple[int, ...]) -> str:
     if len(shape) == 2 and min(shape) <= MOST_COLUMNS:
         rows, columns = shape
         if rows >= columns:
-            return f"name its columns, from {name}.1 to {name}.{columns}"
+            windows = ", or give --windows-given if its rows are windows already cut" if columns > FEW_COLUMNS else ""
+            return f"name its columns, from {name}.1 to {name}.{columns}{windows}"
         return "transpose it if its rows are channels, or give --windows-given if they are windows already cut"
     return "it looks like windows already cut, which --windows-given takes as they are"
 
@@ -182,6 +184,8 @@ def _only(variables: Sequence[Variable], where: str) -> str:
     likely = [v for v in candidates if v.look not in AXES]
     if len(likely) == 1 and likely[0].is_row and not likely[0].look:
         return likely[0].name
+    if len(candidates) == 1 and candidates[0].look == "constant" and candidates[0].is_row:
+        return candidates[0].name  # a dead channel, which is refused with its value when it is read
     if not candidates:
         for variable in variables:
             if variable.numeric and math.prod(variable.shape) == 0:
@@ -190,8 +194,9 @@ def _only(variables: Sequence[Variable], where: str) -> str:
     listed = _listed([described(v) for v in candidates])
     for windows in likely:
         if windows.numeric and not windows.is_row and not has_columns(windows.shape):
-            labels = [v.name for v in candidates if v.is_row and math.prod(v.shape) == windows.shape[0]]
-            beside = f", with their labels in {' or '.join(labels)}" if labels else ""
+            rows = windows.shape[0]
+            labels = [v.name for v in candidates if v.is_row and math.prod(v.shape) == rows and v.look in ("", "labels")]
+            beside = f", perhaps with their labels in {' or '.join(labels)}" if labels else ""
             shape = f"{windows.name} has the shape {windows.shape}{beside}"
             held = f" ({listed})" if len(candidates) > 1 else ""
             raise RecordingError(
@@ -206,6 +211,8 @@ def _only(variables: Sequence[Variable], where: str) -> str:
         raise RecordingError(f"{where} holds nothing that looks like a signal ({listed}): if one of them is one, {HOW}")
     unread = next((v for v in candidates if v.holds), None)
     more = f"; {unread.name} cannot be read{_way_out(unread)}" if unread else f", for example {_example(likely)}"
+    wide = next((v.name.rpartition(".")[0] for v in candidates if v.name.endswith(f".{FEW_COLUMNS + 1}")), "")
+    more += f"; if the rows of {wide} are windows already cut, give --windows-given" if wide else ""
     raise RecordingError(f"{where} holds {len(candidates)} signals ({listed}): {HOW}{more}")
 
 

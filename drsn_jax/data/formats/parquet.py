@@ -60,7 +60,7 @@ def _load(file: Path, name: str, rows: int) -> np.ndarray:
     parquet = library("pyarrow.parquet")
     with parquet.ParquetFile(file, page_checksum_verification=True) as opened:
         table = opened.read(columns=[name])
-    if table.num_rows != rows or table.num_columns != 1:
+    if table.num_rows != rows:
         raise ValueError(f"it promises {rows} rows of {name} and holds {table.num_rows}")
     values = table.column(0).to_numpy()
     return values.view(np.int64) if values.dtype.kind in "mM" else values
