@@ -13,7 +13,7 @@ import numpy as np
 from drsn_jax.data.formats.channels import Variable, choose, has_columns
 from drsn_jax.data.formats.common import Signal, as_float32
 from drsn_jax.data.formats.looks import look, parts
-from drsn_jax.data.formats.rates import Rate, agreed, may_be_axis, mentioned, of_axis
+from drsn_jax.data.formats.rates import Rate, may_be_axis, mentioned, of_axis, surest
 
 
 def unread(start: int, stop: int) -> np.ndarray:
@@ -95,15 +95,20 @@ def signal_of(held: Sequence[Held], channel: str, where: str, hints: Iterable[Ra
     length = chosen[0][0].length
     for array, _ in chosen:
         array.check()
-    rate, rate_from = agreed([*hints, *_mentioned(held, chosen), *_axes(held, chosen)], where)
+    rate = surest([*hints, *_mentioned(held, chosen), *_axes(held, chosen)], where) or Rate(0.0, "")
 
     def read(start: int, stop: int) -> np.ndarray:
         # an array of several channels is read once
         read_once = {id(array): array.part(start, stop) for array, _ in chosen}
-        return as_float32(np.stack([read_once[id(array)][:, column] for array, column in chosen], 1))
+        if len(read_once) > 1:
+            return as_float32(np.stack([read_once[id(array)][:, column] for array, column in chosen], 1))
+        (values,) = read_once.values()
+        columns = [column for _, column in chosen]
+        return as_float32(values if columns == [*range(values.shape[1])] else values[:, columns])
 
     only = len(held) == 1 and held[0].bare and held[0].is_row
-    return Signal(length, len(chosen), rate, read, None, "" if only else " + ".join(names), rate_from)
+    channel = "" if only else " + ".join(names)
+    return Signal(length, len(chosen), rate.hertz or None, read, None, channel, rate.source, rate.within)
 
 
 def _variables(held: Sequence[Held], looked: bool) -> tuple[list[Variable], dict[str, tuple[Held, int]]]:

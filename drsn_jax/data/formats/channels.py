@@ -130,8 +130,9 @@ def _fitting(variables: Sequence[Variable], part: str) -> list[str]:
     """Return the names of the variables that a name or a pattern fits best.
 
     A whole name comes before a pattern, a row or column of numbers before anything else, and a path from the file's root before
-    the end of one: ``gs`` finds ``bearing.gs``.
+    the end of one: ``gs`` finds ``bearing.gs``. A sign / before a path of HDF5 is passed over.
     """
+    part = part.removeprefix("/") or part
     rows = [v for v in variables if v.is_row and math.prod(v.shape) > 1]
 
     def by_name(pattern: str) -> Callable[[Variable], bool]:

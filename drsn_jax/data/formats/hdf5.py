@@ -30,11 +30,7 @@ def read_hdf5(file: Path, channel: str) -> Signal:
     h5py = library("h5py")
     matlab = file.suffix.lower() == ".mat"
     with damage(file, "MATLAB" if matlab else "HDF5"), h5py.File(file, "r") as opened:
-        held: list[Held] = []
-        for array in _Tree(file).arrays(opened, "", "." if matlab else "/", (), 0):
-            held.append(array)
-            if len(held) == MOST:
-                break
+        held = [*_Tree(file).arrays(opened, "", "." if matlab else "/", (), 0)]
         return signal_of(held, channel, str(file))
 
 
@@ -45,6 +41,7 @@ class _Tree:
         self.file = file
         self.h5py = library("h5py")
         self.seen: set[int] = set()  # addresses of groups, which may lie in each other
+        self.count = 0  # arrays so far
 
     def arrays(self, group: Any, above: str, separator: str, rates: tuple[Rate, ...], depth: int) -> Iterator[Held]:
         """Yield all arrays in a group, each by its path."""
@@ -82,6 +79,9 @@ class _Tree:
 
     def node(self, item: Any, path: str, rates: tuple[Rate, ...], depth: int) -> Node:
         """Describe a data set, or a struct or cell of MATLAB or Octave."""
+        self.count += 1
+        if self.count > MOST:
+            raise RecordingError(f"{self.file} holds more than {MOST} arrays, expected fewer: save the signals in several files")
         if isinstance(item, self.h5py.Dataset):
             return self.data_set(item, path, rates, depth)
         if self.is_octaves(item):

@@ -88,7 +88,10 @@ def _value(file: Path, lines: _Lines, name: str) -> Node:
         return span(base, limit, step)
     if plain == "string" or plain == "sq_string":
         count = int(lines.field("elements") or 0)
-        texts = [(lines.field("length"), *lines.take(1))[1] for _ in range(count)]
+        texts = []
+        for _ in range(count):
+            lines.field("length")
+            texts += lines.take(1)
         return Held(kind, text=texts[0] if texts else "")
     if "complex" in plain or plain.startswith("bool"):
         list(lines.skip_comments())

@@ -13,17 +13,8 @@ from drsn_jax.data.formats.rates import Rate, mentioned
 NUMBERS = ("float", "double", "halffloat", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}  # of dates
 NO_SIGNALS = (
-    "string",
-    "large_string",
-    "string_view",
-    "bool",
-    "date32",
-    "date64",
-    "time32",
-    "time64",
-    "timestamp",
-    "dictionary",
-    "null",
+    *("string", "large_string", "string_view", "dictionary", "bool", "null"),
+    *("date32", "date64", "time32", "time64", "timestamp", "duration"),
 )
 
 
@@ -40,7 +31,7 @@ def _column(file: Path, opened: Any, field: Any) -> Held:
     """Describe a column."""
     rows, kind = opened.metadata.num_rows, str(field.type)
     numeric = kind in NUMBERS
-    dates = kind.startswith("timestamp")
+    dates = kind.startswith(("timestamp", "duration"))
     load = functools.cache(functools.partial(_load, file, field.name, rows))
     return Held(
         kind,

@@ -107,8 +107,8 @@ def mentioned(name: str, value: object, source: str) -> Rate | None:
 
 
 def _key(name: str) -> str:
-    """Return the last part of a dotted path in small letters alone."""
-    return re.sub(r"[^a-zµμ]", "", re.split(r"[./]", name.strip())[-1].lower())
+    """Return the last part of a dotted path in small letters and digits alone: ``fs1`` and ``fs2`` are of two channels."""
+    return re.sub(r"[^a-zµμ0-9]", "", re.split(r"[./]", name.strip())[-1].lower())
 
 
 def _number(value: object) -> tuple[float, str]:
@@ -211,19 +211,25 @@ def same(first: float, second: float, within: float = SAME) -> bool:
 
 
 def agreed(rates: Iterable[Rate | None], where: str) -> tuple[float | None, str]:
-    """Return the rate on which all that a file mentions agree, and where it is mentioned; None and an empty text without any.
+    """Return the rate on which all that a file mentions agree, and where it is mentioned, see ``surest``; None and an empty
+    text without any."""
+    rate = surest(rates, where)
+    return (None, "") if rate is None else (rate.hertz, rate.source)
 
-    The surest one is returned, which is the first where all are numbers. Raises RecordingError where two differ by more than
-    their rounding allows.
+
+def surest(rates: Iterable[Rate | None], where: str) -> Rate | None:
+    """Return the surest of the rates that a file mentions, which is the first where all are numbers; None without any.
+
+    Raises RecordingError where two differ by more than their rounding allows.
     """
     found = [rate for rate in rates if rate is not None]
     if not found:
-        return None, ""
-    surest = min(found, key=lambda rate: rate.within)
+        return None
+    best = min(found, key=lambda rate: rate.within)
     for other in found:
-        if not same(surest.hertz, other.hertz, other.within):
+        if not same(best.hertz, other.hertz, other.within):
             raise RecordingError(
-                f"{where} mentions two sampling rates: {surest.hertz:.9g} Hz by {surest.source} and {other.hertz:.9g} Hz by "
+                f"{where} mentions two sampling rates: {best.hertz:.9g} Hz by {best.source} and {other.hertz:.9g} Hz by "
                 f"{other.source}: correct the file"
             )
-    return surest.hertz, surest.source
+    return best

@@ -5,6 +5,7 @@ A field of a struct is ``bearing.gs``, one of the second element of an array of 
 name stands for the element: ``X.Y.vibration_1``; ``X.Y(2).Data`` is then its second name.
 """
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -32,13 +33,8 @@ Node = Held | Struct | Cell
 
 
 def named(path: str, node: Node) -> list[Held]:
-    """Return all arrays within a variable named ``path``, each by its own path."""
-    found: list[Held] = []
-    for array in _named(path, node):
-        found.append(array)
-        if len(found) == MOST:
-            break
-    return found
+    """Return the arrays within a variable named ``path``, each by its own path; at most the first ``MOST``."""
+    return [*itertools.islice(_named(path, node), MOST)]
 
 
 def _named(path: str, node: Node) -> Iterator[Held]:
