@@ -46,6 +46,12 @@ def write_hdf5(file, **options):
             opened["run/a"], opened["run/b"] = PAIR.T
 
 
+def write_hdf5_of(file, **arrays):
+    with h5py.File(file, "w") as opened:
+        for name, value in arrays.items():
+            opened[name] = value
+
+
 def write_text(file, separator, header, quote=""):
     lines = [separator.join(f"{quote}{value!r}{quote}" for value in row) for row in PAIR.astype(np.float64).tolist()]
     file.write_text("\n".join([separator.join("ab")] * header + lines) + "\n", encoding="utf-8")

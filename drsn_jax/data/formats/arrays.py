@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from drsn_jax.data.formats.channels import Variable, choose, has_columns
-from drsn_jax.data.formats.common import Signal, as_float32
+from drsn_jax.data.formats.common import RecordingError, Signal, as_float32
 from drsn_jax.data.formats.looks import look, parts
-from drsn_jax.data.formats.rates import Rate, may_be_axis, mentioned, of_axis, surest
+from drsn_jax.data.formats.rates import Rate, jump, may_be_axis, mentioned, of_axis, surest
 
 
 def unread(start: int, stop: int) -> np.ndarray:
@@ -95,7 +95,7 @@ def signal_of(held: Sequence[Held], channel: str, where: str, hints: Iterable[Ra
     length = chosen[0][0].length
     for array, _ in chosen:
         array.check()
-    rate = surest([*hints, *_mentioned(held, chosen), *_axes(held, chosen)], where) or Rate(0.0, "")
+    rate = surest([*hints, *_mentioned(held, chosen), *_axes(held, chosen, where)], where) or Rate(0.0, "")
 
     def read(start: int, stop: int) -> np.ndarray:
         # an array of several channels is read once
@@ -165,8 +165,11 @@ def _mentioned(held: Sequence[Held], chosen: Sequence[tuple[Held, int]]) -> list
     return rates
 
 
-def _axes(held: Sequence[Held], chosen: Sequence[tuple[Held, int]]) -> list[Rate | None]:
-    """Return the rates of the time axes that are as long as the chosen signal."""
+def _axes(held: Sequence[Held], chosen: Sequence[tuple[Held, int]], where: str) -> list[Rate | None]:
+    """Return the rates of the time axes that are as long as the chosen signal.
+
+    Raises RecordingError for one that jumps.
+    """
     rates: list[Rate | None] = []
     tops = {_top(one.name) for one, _ in chosen}
     for array in held:
@@ -176,13 +179,17 @@ def _axes(held: Sequence[Held], chosen: Sequence[tuple[Held, int]]) -> list[Rate
         if not _beside(array, chosen) and _top(array.name) not in tops:
             continue
         for column in range(array.shape[1] if matrix else 1):
-            names = [f"{name}.{column + 1}" if matrix else name for name in (array.name, array.alias)]
+            names = [f"{name}.{column + 1}" if matrix else name for name in (array.name, array.alias) if name]
             name = next((n for n in names if may_be_axis(n)), None)
             if name is None and array.unit is None and not array.bare:
                 continue
             if any(array is one and column == k for one, k in chosen):
                 continue
             rows, values = array.sample(column)
+            if name and (row := jump(name, values, rows)) is not None:
+                raise RecordingError(
+                    f"{where}: its {name} jumps before sample {row}, so samples are missing: cut the recording there"
+                )
             source = f"the steps of its {f'column {column + 1}' if array.bare else names[0]}"
             rates.append(of_axis(name or "", values, source, rows=rows, unit=array.unit))
     return rates

@@ -136,11 +136,11 @@ class _Tree:
             )
         if not _real(kind):
             return Held(str(kind), shape, holds=kind.kind in "cOV" and item.size > 1)
-        named_time = time_unit(path) is not None
-        unit = SECONDS.get(_word(item.attrs.get("units", ""))) if named_time else None
+        word = _word(item.attrs.get("units", ""))
+        unit = SECONDS.get(word) if word and time_unit(path) is not None else None
         turned = bool(matlab)
         part = functools.partial(_part, self.file, item.name, turned=turned)
-        return Held(str(kind), shape[::-1] if turned else shape, part, numeric=True, hints=hints, check=check, unit=unit or None)
+        return Held(str(kind), shape[::-1] if turned else shape, part, numeric=True, hints=hints, check=check, unit=unit)
 
     def octave(self, group: Any, path: str, rates: tuple[Rate, ...], depth: int) -> Node:
         """Describe a variable of Octave."""

@@ -11,6 +11,7 @@ from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.formats.looks import from_first, steady_step
 
 SAME = 1e-5  # relative: rates that differ by less are one rate that was written with different digits
+JUMP = 10.0  # steps of a time axis that are so many times as long as the others are a gap
 SURE = 1e-3  # relative: a time axis whose steps leave more in doubt says no rate
 # "rate" alone is also the name of a shaft's speed in Hz, as in the files of MFPT
 DOUBTFUL_NAME, DOUBTFUL_BELOW = "rate", 1000.0
@@ -178,6 +179,23 @@ def of_axis(
     if values.size < 16 and steady_step(values, rows, largest=abs(begins)) is None:
         return None
     return Rate(roundest(1 / (step * (written or 1.0)), within), source, max(within, SAME))
+
+
+def jump(name: str, values: np.ndarray, rows: np.ndarray) -> int | None:
+    """Return the row of a time axis before which samples are missing; None where it has no such place or is no axis.
+
+    Samples are missing where a step is far longer than the others, which are of about one length.
+    """
+    if time_unit(name) is None or values.size < 16 or not np.isfinite(values).all():
+        return None
+    values = from_first(np.asarray(values).ravel())
+    steps = np.diff(values)
+    if (steps < 0).any() or not (steps > 0).any():
+        return None
+    steps = np.where(np.diff(rows) == 1, steps, 0.0)
+    usual = max(float(np.median(steps)), float(steps[steps > 0].min()))  # a rounded axis may rise at some rows only
+    last = int(np.argmax(steps))
+    return int(rows[last + 1]) if steps[last] > JUMP * usual and np.count_nonzero(steps > 2 * usual) < steps.size / 10 else None
 
 
 def _slope(values: np.ndarray, rows: np.ndarray, rounded: float) -> tuple[float, float]:
