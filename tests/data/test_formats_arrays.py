@@ -209,6 +209,7 @@ def test_valid_files_are_read_as_they_were_written(tmp_path_factory, names, kind
         assert signal.channel == channel
         assert signal.sampling_rate == (pytest.approx(hertz, rel=1e-9) if rate else None)
     if len(truth) == 1:
-        np.testing.assert_array_equal(whole(file)[:, 0], *truth.values())
+        (values,) = truth.values()
+        np.testing.assert_array_equal(whole(file)[:, 0], values)
     else:
         refused(file, *truth)

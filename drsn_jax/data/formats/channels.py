@@ -117,7 +117,8 @@ def _by_parts(
     for part in (part.strip() for part in channel.split("+")):
         found = fitting(part)
         if not found:
-            raise RecordingError(f"{where} holds no signal {part!r}, choose one of {_listed(offered or names)}")
+            inside = [name for name in names if part and name.startswith(tuple(f"{part}{sign}" for sign in "./({"))]
+            raise RecordingError(f"{where} holds no signal {part!r}, choose one of {_listed(inside or offered or names)}")
         if len(found) > 1:
             raise RecordingError(f"{where}: {part!r} fits {len(found)} signals ({_listed(found)}), choose one of them")
         picked += found
