@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from signal_files import refused, whole, write_hdf5_of, write_v7_3
 
+from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.formats.open_signal import open_signal
+from drsn_jax.data.formats.parquet import arrays_of
 
 RNG = np.random.default_rng(0)
 N = 600
@@ -106,7 +108,11 @@ def test_a_time_in_the_first_column(write):
     file = write(data=np.stack([T, X], 1))
     np.testing.assert_array_equal(whole(file)[:, 0], X.astype(np.float32))
     signal = open_signal(file)
-    assert (signal.channel, signal.sampling_rate, signal.rate_from) == ("data.2", 12000, "the steps of its data.1")
+    assert (signal.channel, signal.sampling_rate, signal.rate_from) == (
+        "data.2",
+        12000,
+        "the steps of its data.1, read as seconds",
+    )
 
 
 def test_npy_of_columns(tmp_path):
@@ -114,7 +120,7 @@ def test_npy_of_columns(tmp_path):
     np.save(file, np.stack([T, X, Y], 1))
     refused(file, "3 signals (1 [600, a time axis], 2 [600], 3 [600])", "for example 2")
     signal = open_signal(file, "3")
-    assert (signal.sampling_rate, signal.rate_from) == (12000, "the steps of its column 1")
+    assert (signal.sampling_rate, signal.rate_from) == (12000, "the steps of its column 1, read as seconds")
     np.save(file, X)
     assert (open_signal(file).channel, open_signal(file, "1").channel) == ("", "")
     np.save(file, T)
@@ -130,7 +136,7 @@ def test_npy_of_columns(tmp_path):
         ({"Fs": np.array([[25600.0]])}, 25600, "its Fs"),
         ({"sampling_rate": 97656.25}, 97656.25, "its sampling_rate"),
         ({"dt": 1 / 51200}, 51200, "its dt"),
-        ({"t": T}, 12000, "the steps of its t"),
+        ({"t": T}, 12000, "the steps of its t, read as seconds"),
         ({"time_ms": 1000 * T}, 12000, "the steps of its time_ms"),
         ({"t": T, "fs": 12000.01}, 12000.01, "its fs"),
         ({"angle": T}, None, ""),
@@ -170,6 +176,12 @@ def test_parquet_with_notes_index_and_waveforms(tmp_path):
     pq.write_table(pa.table({"rpm": 1790 + X, "waveform": pa.array(list(RNG.standard_normal((N, 8))))}), file)
     refused(file, "waveform cannot be read: it holds a waveform in each row")
     refused(file, "a waveform in each row", channel="waveform")
+    held = arrays_of(file)
+    assert (held["rpm"].shape, held["waveform"].shape) == ((N,), (N, 8))
+    ragged = tmp_path / "ragged.parquet"
+    pq.write_table(pa.table({"waveform": pa.array([[1.0], [1.0, 2.0]])}), ragged)
+    with pytest.raises(RecordingError, match="waveform have from 1 to 2 samples"):
+        arrays_of(ragged)
     # who asks for the speeds gets them
     assert whole(file, "rpm").shape == (N, 1)
 

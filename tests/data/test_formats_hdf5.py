@@ -27,7 +27,7 @@ def test_data_sets_by_their_paths(file):
     for channel in (f"run1{sign}acc", f"*1{sign}acc"):
         np.testing.assert_array_equal(whole(file, channel)[:, 0], X.astype(np.float32))
     signal = open_signal(file, f"run1{sign}acc")
-    assert (signal.sampling_rate, signal.rate_from) == (51200, f"the steps of its run1{sign}t")
+    assert (signal.sampling_rate, signal.rate_from) == (51200, f"the steps of its run1{sign}t, read as seconds")
     assert open_signal(file, f"run2{sign}acc").sampling_rate is None
     refused(file, "'acc' fits 2 signals", channel="acc")
 
@@ -120,7 +120,7 @@ def test_octave_hdf5(file):
         octave(opened, "who", "string", np.array([[b"m"], [b"e"]]))
         octave(opened, "on", "bool", np.float64(1))
     signal = open_signal(file)
-    assert (signal.channel, signal.sampling_rate, signal.rate_from) == ("x", 8000, "the steps of its t")
+    assert (signal.channel, signal.sampling_rate, signal.rate_from) == ("x", 8000, "the steps of its t, read as seconds")
     np.testing.assert_array_equal(whole(file)[:, 0], X.astype(np.float32))
     with h5py.File(file, "a") as opened:
         octave(

@@ -118,6 +118,19 @@ def test_axes_that_tell_no_rate():
     assert of_axis("", T * 1000, "", unit=1e-3) == (12000.0, "", 1e-5)
 
 
+def test_axes_whose_unit_is_not_written():
+    epoch = 1_700_000_000 + np.arange(3000) / 8000
+    for unit in (1, 1e3, 1e6, 1e9):
+        found = of_axis("timestamp", epoch * unit if unit == 1 else np.round(epoch * unit).astype(np.int64), "here")
+        assert found is not None
+        assert same(found.hertz, 8000, found.within)
+    assert of_axis("t", T, "its t") == (12000.0, "its t, read as seconds", 1e-5)
+    assert of_axis("3", T, "") is not None
+    assert of_axis("3", T * 1000, "") is None  # 12 Hz: perhaps an angle
+    assert of_axis("t", T / 86400, "") is None  # days
+    assert of_axis("t", np.arange(3000) * 83, "") is None
+
+
 def test_gaps_in_a_time_axis():
     rows = np.arange(3000)
     gap = T + 0.5 * (rows >= 1700)

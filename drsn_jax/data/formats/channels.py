@@ -221,7 +221,7 @@ def _only(variables: Sequence[Variable], where: str) -> str:
 def _way_out(variable: Variable) -> str:
     """Return how to save the numbers of a variable that cannot be read."""
     if "list" in variable.kind:
-        return ": it holds a waveform in each row, save each row as a file of its own, with its label in a table"
+        return ": it holds a waveform in each row, which --windows-given takes as windows"
     return {
         "table": ": save its columns as arrays, for example x = T.x",
         "timetable": ": save its columns as arrays, for example x = T.x",

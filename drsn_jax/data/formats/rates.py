@@ -62,6 +62,9 @@ STEP_NAMES = frozenset(
 )
 
 
+SLOWEST = 100.0  # Hz: an axis without a name may be something else than a time in seconds if slower
+FASTEST = 2e6  # Hz: no vibration is sampled faster, so the unit of such an axis is in doubt
+EPOCHS = {1e9: 1.0, 1e12: 1e-3, 1e15: 1e-6, 1e18: 1e-9}  # seconds of one unit, by the size of a time since 1970 in that unit
 HERTZ = {"": 1.0, "hz": 1.0, "khz": 1e3, "mhz": 1e6}
 SECONDS = {"": 1.0, "s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9, "min": 60.0}
 TIME_NAME = re.compile(
@@ -155,7 +158,7 @@ def of_axis(
     """Return the rate of a time axis from its steps; None where it is no axis, or its steps are too unsteady to tell a rate.
 
     The rate is the roundest number that the rounding of the axis allows: times with six digits say 12000 Hz and not 11999.96.
-    An axis of 0, 1, 2, … whose unit is not written counts the samples and says no rate.
+    Whole numbers whose unit is not written count samples, or something else, and say no rate, except times since 1970.
 
     Args:
       name: of the axis; empty or a number where it has none. An axis with another name, which is no time, has no rate.
@@ -167,18 +170,24 @@ def of_axis(
     values = np.asarray(values).ravel()
     if unit is None and not may_be_axis(name):
         return None
-    written = unit or time_unit(name)
     if values.size < 3 or not np.isfinite(values).all():
         return None
     begins, coarse = float(values[0]), 2.0**-24 if values.dtype.itemsize <= 4 and values.dtype.kind == "f" else 2.0**-53
+    known = unit or time_unit(name) or next((EPOCHS[size] for size in EPOCHS if size <= begins < 4 * size), 0.0)
+    if not known and (values == np.round(values)).all():
+        return None  # it counts samples, or something else than seconds
     values = from_first(values)
     rows = np.arange(values.size) if rows is None else rows
     step, within = _slope(values, rows, (abs(begins) + abs(values[-1])) * coarse)
-    if step <= 0 or (np.diff(values) < 0).any() or within > SURE or (not written and abs(step - 1) <= within):
+    if step <= 0 or (np.diff(values) < 0).any() or within > SURE:
         return None
     if values.size < 16 and steady_step(values, rows, largest=abs(begins)) is None:
         return None
-    return Rate(roundest(1 / (step * (written or 1.0)), within), source, max(within, SAME))
+    hertz = 1 / (step * (known or 1.0))
+    slowest = SLOWEST if unit is None and time_unit(name) is None else 0.0
+    if not slowest <= hertz <= (math.inf if known else FASTEST):
+        return None
+    return Rate(roundest(hertz, within), source if known else f"{source}, read as seconds", max(within, SAME))
 
 
 def jump(name: str, values: np.ndarray, rows: np.ndarray) -> int | None:
