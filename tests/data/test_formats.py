@@ -113,7 +113,7 @@ def test_scalars_words_and_empty_arrays_beside_the_only_signal(tmp_path):
     np.savez(tmp_path / "objects.npz", x=signal, objects=np.array([{}, 1], object))
     refused(tmp_path / "objects.npz", "objects is of type object", channel="objects")
     refused(tmp_path / "objects.npz", "objects cannot be read")  # and may hold the signals
-    refused(tmp_path / "v5.mat", "no signal 's', choose one of x", channel="s")
+    refused(tmp_path / "v5.mat", "no signal 's', choose one of s.q", channel="s")
 
 
 @pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8", ">i2", ">f4", ">i8"])

@@ -38,6 +38,7 @@ class Held:
       hints: rates that attributes of the array mention.
       unit: seconds of one unit, for dates.
       check: raises an error where numbers are missing that the file promises.
+      fresh: whether ``part`` returns arrays that nobody else holds.
       bare: whether the columns are named by their numbers alone, because the file holds nothing else.
     """
 
@@ -52,6 +53,7 @@ class Held:
     hints: tuple[Rate, ...] = ()
     unit: float | None = None
     check: Callable[[], None] = lambda: None
+    fresh: bool = False
     bare: bool = False
 
     @property
@@ -104,6 +106,8 @@ def signal_of(held: Sequence[Held], channel: str, where: str, hints: Iterable[Ra
             return as_float32(np.stack([read_once[id(array)][:, column] for array, column in chosen], 1))
         (values,) = read_once.values()
         columns = [column for _, column in chosen]
+        if chosen[0][0].fresh and values.shape[1] == 1 and values.dtype == np.float32 and values.flags.c_contiguous:
+            return values
         return as_float32(values if columns == [*range(values.shape[1])] else values[:, columns])
 
     only = len(held) == 1 and held[0].bare and held[0].is_row

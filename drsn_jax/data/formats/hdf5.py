@@ -140,7 +140,9 @@ class _Tree:
         unit = SECONDS.get(word) if word and time_unit(path) is not None else None
         turned = bool(matlab)
         part = functools.partial(_part, self.file, item.name, turned=turned)
-        return Held(str(kind), shape[::-1] if turned else shape, part, numeric=True, hints=hints, check=check, unit=unit)
+        return Held(
+            str(kind), shape[::-1] if turned else shape, part, numeric=True, hints=hints, check=check, unit=unit, fresh=True
+        )
 
     def octave(self, group: Any, path: str, rates: tuple[Rate, ...], depth: int) -> Node:
         """Describe a variable of Octave."""

@@ -33,7 +33,7 @@ HEAD = 4096  # bytes that hold the header of an array
 class Elements:
     """The elements in a piece of a file, one after another; ``place`` is where the next one begins."""
 
-    def __init__(self, content: bytes, order: str, place: int = 0) -> None:
+    def __init__(self, content: bytes | memoryview, order: str, place: int = 0) -> None:
         self.content, self.order, self.place = content, order, place
 
     def tag(self) -> tuple[int, int, int]:
@@ -52,7 +52,7 @@ class Elements:
     def bytes(self, *kinds: int) -> bytes:
         """Return the content of the next element, which must be of one of these kinds."""
         kind, begin, count = self.tag()
-        content = self.content[begin : begin + count]
+        content = bytes(self.content[begin : begin + count])
         if kind not in kinds:
             raise ValueError(f"a header with the kind {kind}")
         if len(content) != count:
@@ -74,7 +74,7 @@ def arrays(file: Path, opened: BinaryIO, order: str) -> list[Held]:
         if stop > size:
             raise RecordingError(f"{file} is damaged: its header promises {stop} bytes and it holds {size}, get it again")
         head = opened.read(min(count, HEAD))
-        read: Callable[[], bytes] = functools.partial(_read, file, place + 8, count)
+        read: Callable[[], bytes | memoryview] = functools.partial(_read, file, place + 8, count)
         begin = place + 8
         if kind == COMPRESSED:
             head = zlib.decompressobj().decompress(head, HEAD)
@@ -100,7 +100,7 @@ def _read(file: Path, begin: int, count: int) -> bytes:
         return opened.read(count)
 
 
-def _unpacked(file: Path, begin: int, count: int, promised: int) -> bytes:
+def _unpacked(file: Path, begin: int, count: int, promised: int) -> memoryview:
     """Unpack a variable and return it without its tag. Raises an error where it is shorter or longer than its tag says."""
     check_promise(f"{file}: a variable", promised, count)
     unpack = zlib.decompressobj()
@@ -109,13 +109,13 @@ def _unpacked(file: Path, begin: int, count: int, promised: int) -> bytes:
     unpack.decompress(unpack.unconsumed_tail, 64)
     if len(content) < promised + 8 or not unpack.eof:
         raise ValueError(f"a variable unpacks to {len(content)} bytes, and its header promises {promised + 8}")
-    return content[8:]
+    return memoryview(content)[8:]
 
 
 class Samples:
     """Where the numbers of a variable lie: in the file from the byte ``begin``, or, without it, in what ``read`` returns."""
 
-    def __init__(self, file: Path, begin: int | None, read: Callable[[], bytes]) -> None:
+    def __init__(self, file: Path, begin: int | None, read: Callable[[], bytes | memoryview]) -> None:
         self.file, self.begin, self.read = file, begin, read
 
     def part(self, kind: np.dtype, begin: int, shape: tuple[int, int], start: int, stop: int) -> np.ndarray:
@@ -210,5 +210,5 @@ def _text(elements: Elements) -> str:
     kind, begin, count = elements.tag()
     order = {"<": "-le", ">": "-be"}[elements.order]
     coding = TEXTS.get(kind, "latin-1")
-    content = elements.content[begin : begin + min(count, 1000)]
+    content = bytes(elements.content[begin : begin + min(count, 1000)])
     return content.decode(coding + (order if coding in ("utf-16", "utf-32") else ""), "replace")
