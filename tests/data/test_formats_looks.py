@@ -126,7 +126,8 @@ def test_axes_whose_unit_is_not_written():
         assert same(found.hertz, 8000, found.within)
     assert of_axis("t", T, "its t") == (12000.0, "its t, read as seconds", 1e-5)
     assert of_axis("3", T, "") is not None
-    assert of_axis("3", T * 1000, "") is None  # 12 Hz: perhaps an angle
+    assert of_axis("3", T * 1000, "") is None  # perhaps an angle
+    assert of_axis("t", T * 1000, "") is None  # milliseconds
     assert of_axis("t", T / 86400, "") is None  # days
     assert of_axis("t", np.arange(3000) * 83, "") is None
 

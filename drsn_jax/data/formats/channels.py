@@ -158,6 +158,8 @@ def _check(variable: Variable, where: str) -> None:
         raise RecordingError(f"{where}: {name} is of type {variable.kind}, expected an array of real numbers{_way_out(variable)}")
     if math.prod(shape) == 0:
         raise RecordingError(f"{where}: {name} is empty, expected samples")
+    if shape == ():
+        raise RecordingError(f"{where}: {name} has the shape (), a single number, expected samples")
     if not variable.is_row:
         raise RecordingError(
             f"{where}: {name} has the shape {shape}, expected one signal, (n, 1) or (1, n): {advice(name, shape)}"
@@ -220,6 +222,8 @@ def _only(variables: Sequence[Variable], where: str) -> str:
 
 def _way_out(variable: Variable) -> str:
     """Return how to save the numbers of a variable that cannot be read."""
+    if "list of" in variable.kind:
+        return ": save each of its waveforms as an array"
     if "list" in variable.kind:
         return ": it holds a waveform in each row, which --windows-given takes as windows"
     return {

@@ -113,7 +113,7 @@ class _Tree:
             return Held("double", (0, 0), numeric=True)
         if self.h5py.check_ref_dtype(kind) is self.h5py.Reference:
             return Cell(self.referred(item, path, rates, depth)) if matlab == b"cell" else Held("references")
-        if matlab == b"char" or (kind.kind in "SO" and item.size == 1):
+        if matlab == b"char" or kind.kind == "S" or self.h5py.check_string_dtype(kind):
             return Held("char", text=_text(item) if item.size <= 1000 else "")
         where = f"{self.file}: {path}"
         check = functools.partial(_check_stored, item, where)
@@ -134,6 +134,8 @@ class _Tree:
                     }
                 ]
             )
+        if self.h5py.check_vlen_dtype(kind):
+            return Held(f"list of {self.h5py.check_vlen_dtype(kind)}", shape, holds=True)
         if not _real(kind):
             return Held(str(kind), shape, holds=kind.kind in "cOV" and item.size > 1)
         word = _word(item.attrs.get("units", ""))

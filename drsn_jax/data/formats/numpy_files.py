@@ -2,6 +2,7 @@
 
 import functools
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -20,12 +21,14 @@ def read_npy(file: Path, channel: str) -> Signal:
     with damage(file, ".npy"), np.errstate(over="raise"):
         with open(file, "rb") as opened:
             shape, kind = _array_header(opened, str(file))
-        if not is_numeric(kind):
+        if not is_numeric(kind) and not (kind.names and len(shape) == 1):
             raise RecordingError(f"{file} is of type {kind}, expected real numbers")
         if 0 in shape:
             raise RecordingError(f"{file} has the shape {shape}: it is empty, expected samples")
         values = np.lib.format.open_memmap(file, mode="r")
-        if values.ndim == 1 or (values.ndim == 2 and 1 in shape):
+        if kind.names:
+            return signal_of([of_array(values[name], name=name) for name in kind.names], channel, str(file))
+        if values.ndim and values.size == max(shape):
             values = values.reshape(-1, 1)
         elif not has_columns(shape):
             raise RecordingError(
@@ -42,11 +45,12 @@ def read_npy(file: Path, channel: str) -> Signal:
 def read_npz(file: Path, channel: str) -> Signal:
     """Read the arrays of an archive that ``channel`` means. Raises RecordingError for a damaged file or another array."""
     with damage(file, ".npz"), zipfile.ZipFile(file) as archive:
-        return signal_of([_member(file, archive, member) for member in archive.infolist()], channel, str(file))
+        held = [array for member in archive.infolist() for array in _member(file, archive, member)]
+        return signal_of(held, channel, str(file))
 
 
-def _member(file: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> Held:
-    """Describe an array of an archive by its header."""
+def _member(file: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> list[Held]:
+    """Describe an array of an archive by its header, and a table of named columns by each of them."""
     name = member.filename.removesuffix(".npy")
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise RecordingError(f"{file}: {name} is compressed in an unusual way, save it by numpy.savez_compressed")
@@ -54,18 +58,27 @@ def _member(file: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> He
         with archive.open(member) as opened:
             shape, kind = _array_header(opened, f"{file}: {name}")  # pyright: ignore[reportArgumentType]
     except RecordingError:
-        return Held("object", name=name, holds=True)
+        return [Held("object", name=name, holds=True)]
     except ValueError:  # another kind of file in the archive
         if member.filename.endswith(".npy"):
             raise
-        return Held("another kind of file", name=name)
+        return [Held("another kind of file", name=name)]
     if kind.kind in "US":
-        return Held(
-            str(kind), name=name, text=str(_load(file, member).item())[:100] if shape == () and kind.itemsize < 4000 else ""
-        )
-    unit = SECONDS.get(np.datetime_data(kind)[0]) if kind.kind in "mM" else None
-    step = np.datetime_data(kind)[1] if unit else 1
+        text = str(_load(file, member).item())[:100] if shape == () and kind.itemsize < 4000 else ""
+        return [Held(str(kind), name=name, text=text)]
     load = functools.cache(functools.partial(_load, file, member))
+    check = functools.partial(_check_promise, file, name, member, shape, kind)
+    columns = kind.names if kind.names and len(shape) == 1 else ()
+    if not columns:
+        return [_described(name, shape, kind, load, check)]
+    return [_described(f"{name}.{c}", shape, kind[c], functools.partial(_field, load, c), check) for c in columns]
+
+
+def _described(
+    name: str, shape: tuple[int, ...], kind: np.dtype, load: Callable[[], np.ndarray], check: Callable[[], None]
+) -> Held:
+    """Describe an array of an archive, or a column of a table."""
+    of_dates, count = np.datetime_data(kind) if kind.kind in "mM" else ("", 1)
     return Held(
         str(kind),
         shape,
@@ -73,14 +86,19 @@ def _member(file: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> He
         numeric=is_numeric(kind),
         name=name,
         holds=kind.kind in "cOV" and shape != (),
-        unit=unit * step if unit else None,
-        check=functools.partial(_check_promise, file, name, member, shape, kind),
+        unit=SECONDS[of_dates] * count if of_dates in SECONDS else None,
+        check=check,
     )
+
+
+def _field(load: Callable[[], np.ndarray], name: str) -> np.ndarray:
+    """Return a column of a table."""
+    return load()[name]
 
 
 def _rows(values: np.ndarray) -> np.ndarray:
     """Return an array with the rows that ``Held.part`` returns, dates as whole numbers."""
-    values = values.view(np.int64) if values.dtype.kind in "mM" else values
+    values = values.astype(np.int64) if values.dtype.kind in "mM" else values
     return values.reshape(-1, 1) if values.ndim < 2 or values.size == max(values.shape) else values
 
 

@@ -62,8 +62,8 @@ STEP_NAMES = frozenset(
 )
 
 
-SLOWEST = 100.0  # Hz: an axis without a name may be something else than a time in seconds if slower
-FASTEST = 2e6  # Hz: no vibration is sampled faster, so the unit of such an axis is in doubt
+# Hz: no vibration is sampled slower or faster, so the unit of a time axis that says so and does not write its unit is in doubt
+SLOWEST, FASTEST = 100.0, 2e6
 EPOCHS = {1e9: 1.0, 1e12: 1e-3, 1e15: 1e-6, 1e18: 1e-9}  # seconds of one unit, by the size of a time since 1970 in that unit
 HERTZ = {"": 1.0, "hz": 1.0, "khz": 1e3, "mhz": 1e6}
 SECONDS = {"": 1.0, "s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9, "min": 60.0}
@@ -184,8 +184,7 @@ def of_axis(
     if values.size < 16 and steady_step(values, rows, largest=abs(begins)) is None:
         return None
     hertz = 1 / (step * (known or 1.0))
-    slowest = SLOWEST if unit is None and time_unit(name) is None else 0.0
-    if not slowest <= hertz <= (math.inf if known else FASTEST):
+    if not (known or SLOWEST <= hertz <= FASTEST):
         return None
     return Rate(roundest(hertz, within), source if known else f"{source}, read as seconds", max(within, SAME))
 
