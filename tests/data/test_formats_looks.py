@@ -57,6 +57,9 @@ def test_looks(values, seen):
         ("wf_increment", 1.953125e-05, 51200),
         ("rate", 48000, 48000),
         ("rate", 25, None),  # the speed of MFPT's shaft
+        ("Ts", 1 / 48000, 48000),
+        ("Ts", 20, None),
+        ("sampling rate in Hz", 8000, 8000),
         ("fs1", 48000, None),
         ("rpm", 1790, None),
         ("fs", -1, None),

@@ -1,10 +1,13 @@
 """MATLAB files: version 4 and 5 to 7 by parsers of our own, version 7.3 (HDF5) by h5py, in parts."""
 
+import re
 from pathlib import Path
 
-from drsn_jax.data.formats import hdf5, matlab4, matlab5, octave
+from drsn_jax.data.formats import hdf5, matlab4, matlab5, modelica, octave
 from drsn_jax.data.formats.arrays import signal_of
-from drsn_jax.data.formats.common import Signal, damage
+from drsn_jax.data.formats.common import RecordingError, Signal, damage
+
+TEXT = re.compile(rb"[\s\d.eE+-]{8,}")  # numbers alone
 
 
 def read_mat(file: Path, channel: str) -> Signal:
@@ -21,5 +24,10 @@ def read_mat(file: Path, channel: str) -> Signal:
             if order is not None:
                 return signal_of(matlab5.arrays(file, opened, order), channel, str(file))
             if matlab4.order_of(start):
-                return signal_of(matlab4.arrays(file), channel, str(file))
+                held = matlab4.arrays(file)
+                return signal_of(modelica.variables(held) if modelica.is_result(held) else held, channel, str(file))
+            if start.startswith(b"Octave-1-"):
+                raise RecordingError(f"{file} is in Octave's own binary format, which is not read: save it by save -v7 in Octave")
+            if TEXT.fullmatch(start):
+                raise RecordingError(f"{file} is text, as save -ascii writes it, and no MATLAB file: name it .txt")
             raise ValueError("its header is not that of version 4 to 7.3")

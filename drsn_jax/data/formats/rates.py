@@ -13,11 +13,17 @@ from drsn_jax.data.formats.looks import from_first, steady_step
 SAME = 1e-5  # relative: rates that differ by less are one rate that was written with different digits
 JUMP = 10.0  # steps of a time axis that are so many times as long as the others are a gap
 SURE = 1e-3  # relative: a time axis whose steps leave more in doubt says no rate
-# "rate" alone is also the name of a shaft's speed in Hz, as in the files of MFPT
-DOUBTFUL_NAME, DOUBTFUL_BELOW = "rate", 1000.0
+# names that mean something else where the rate would be lower: the speed of a shaft in Hz, as in the files of MFPT, and any time
+DOUBTFUL = {"rate": 1000.0, "ts": 100.0}
 RATE_NAMES = frozenset(
     [
         "fs",
+        "rate",
+        "srate",
+        "fsamp",
+        "samprate",
+        "abtastrate",
+        "abtastfrequenz",
         "sr",
         "samplerate",
         "samplingrate",
@@ -42,6 +48,7 @@ RATE_NAMES = frozenset(
 STEP_NAMES = frozenset(
     [
         "dt",
+        "ts",
         "deltat",
         "timestep",
         "sampletime",
@@ -99,14 +106,13 @@ def mentioned(name: str, value: object, source: str) -> Rate | None:
     if not (math.isfinite(number) and number > 0):
         return None
     key = _key(name)
-    if key == DOUBTFUL_NAME:
-        return Rate(number, source) if number >= DOUBTFUL_BELOW else None
     for names, units in ((RATE_NAMES, HERTZ), (STEP_NAMES, SECONDS)):
         for ending in sorted(units, key=len, reverse=True):
-            if key.endswith(ending) and key.removesuffix(ending) in names:
+            base = key.removesuffix(ending).removesuffix("in" if ending else "")
+            if key.endswith(ending) and base in names:
                 scale = units.get(unit.lower(), math.nan) if unit else units[ending]
                 hertz = number * scale if units is HERTZ else 1 / (number * scale)
-                return Rate(hertz, source) if math.isfinite(hertz) else None
+                return Rate(hertz, source) if DOUBTFUL.get(base, 0.0) <= hertz < math.inf else None
     return None
 
 
