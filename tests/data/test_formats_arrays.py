@@ -136,6 +136,7 @@ def test_npy_of_columns(tmp_path):
         ({"Fs": np.array([[25600.0]])}, 25600, "its Fs"),
         ({"sampling_rate": 97656.25}, 97656.25, "its sampling_rate"),
         ({"dt": 1 / 51200}, 51200, "its dt"),
+        ({"Ts": 1 / 51200}, 51200, "its Ts"),
         ({"t": T}, 12000, "the steps of its t, read as seconds"),
         ({"time_ms": 1000 * T}, 12000, "the steps of its time_ms"),
         ({"t": T, "fs": 12000.01}, 12000.01, "its fs"),

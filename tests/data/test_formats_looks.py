@@ -5,9 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drsn_jax.data.formats.axes import jump, of_axis, time_unit
 from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.formats.looks import look
-from drsn_jax.data.formats.rates import agreed, jump, mentioned, of_axis, same, surest, time_unit
+from drsn_jax.data.formats.rates import agreed, mentioned, same, surest
 
 RNG = np.random.default_rng(0)
 NOISE = RNG.standard_normal(3000)

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from drsn_jax.data.formats.axes import jump, may_be_axis, of_axis
 from drsn_jax.data.formats.channels import Variable, choose, has_columns
 from drsn_jax.data.formats.common import RecordingError, Signal, as_float32
 from drsn_jax.data.formats.looks import look, parts
-from drsn_jax.data.formats.rates import Rate, jump, may_be_axis, mentioned, of_axis, surest
+from drsn_jax.data.formats.rates import Rate, may_mention, mentioned, surest
 
 
 def unread(start: int, stop: int) -> np.ndarray:
@@ -159,7 +160,7 @@ def _mentioned(held: Sequence[Held], chosen: Sequence[tuple[Held, int]]) -> list
     """Return the rates that attributes of the chosen arrays, and numbers or texts beside them, mention by their names."""
     rates: list[Rate | None] = [hint for array, _ in chosen for hint in array.hints]
     for array in held:
-        if any(array is one for one, _ in chosen) or not _beside(array, chosen) or not mentioned(array.name, 1e4, ""):
+        if any(array is one for one, _ in chosen) or not _beside(array, chosen) or not may_mention(array.name):
             continue
         value: object = array.text
         if array.numeric and array.is_row:

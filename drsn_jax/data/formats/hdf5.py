@@ -14,8 +14,11 @@ from typing import Any
 import numpy as np
 
 from drsn_jax.data.formats.arrays import Held, signal_of
-from drsn_jax.data.formats.common import RecordingError, Signal, check_promise, damage, library
-from drsn_jax.data.formats.rates import SECONDS, Rate, mentioned, time_unit
+from drsn_jax.data.formats.axes import time_unit
+from drsn_jax.data.formats.common import RecordingError, Signal, damage, library
+from drsn_jax.data.formats.hdf5_samples import check_stored
+from drsn_jax.data.formats.hdf5_samples import part as part_of
+from drsn_jax.data.formats.rates import SECONDS, Rate, may_mention, mentioned
 from drsn_jax.data.formats.structs import MOST, Cell, Node, Struct, named
 
 MARK = b"\x89HDF\r\n\x1a\n"
@@ -103,7 +106,7 @@ class _Tree:
         """Describe what the references of a data set lead to."""
         if depth > DEEPEST or item.size > MOST:
             raise RecordingError(f"{self.file}: {path} lists {item.size} arrays, expected at most {MOST}")
-        _check_stored(item, f"{self.file}: {path}")
+        check_stored(item, f"{self.file}: {path}")
         return [self.node(item.file[reference], path, rates, depth + 1) for reference in item[()].ravel() if reference]
 
     def data_set(self, item: Any, path: str, rates: tuple[Rate, ...], depth: int) -> Node:
@@ -116,13 +119,13 @@ class _Tree:
         if matlab == b"char" or kind.kind == "S" or self.h5py.check_string_dtype(kind):
             return Held("char", text=_text(item) if item.size <= 1000 else "")
         where = f"{self.file}: {path}"
-        check = functools.partial(_check_stored, item, where)
+        check = functools.partial(check_stored, item, where)
         if matlab and matlab not in NUMBERS:
             word = matlab.decode("latin-1")
             return Held(word, shape[::-1], holds=word not in NO_SIGNALS)
         hints = (*_hints(item, path), *rates)
         if kind.names and len(shape) == 1 and kind.kind == "V":  # a table, each column of which is a field
-            read = functools.partial(_part, self.file, item.name)
+            read = functools.partial(part_of, self.file, item.name)
             fields = {name: kind[name] for name in kind.names}
             return Struct(
                 [
@@ -141,7 +144,7 @@ class _Tree:
         word = _word(item.attrs.get("units", ""))
         unit = SECONDS.get(word) if word and time_unit(path) is not None else None
         turned = bool(matlab)
-        part = functools.partial(_part, self.file, item.name, turned=turned)
+        part = functools.partial(part_of, self.file, item.name, turned=turned)
         return Held(
             str(kind), shape[::-1] if turned else shape, part, numeric=True, hints=hints, check=check, unit=unit, fresh=True
         )
@@ -159,8 +162,8 @@ class _Tree:
             return span(base, limit, step)
         if "bool" in kind or not _real(value.dtype) or value.shape is None:
             return Held(kind, holds="complex" in kind)
-        part = functools.partial(_part, self.file, value.name, turned=True)
-        check = functools.partial(_check_stored, value, f"{self.file}: {path}")
+        part = functools.partial(part_of, self.file, value.name, turned=True)
+        check = functools.partial(check_stored, value, f"{self.file}: {path}")
         return Held(kind, value.shape[::-1], part, numeric=True, hints=rates, check=check)
 
 
@@ -171,46 +174,9 @@ def span(base: float, limit: float, step: float) -> Held:
     return Held("range", (1, count), lambda start, stop: (base + step * np.arange(start, stop))[:, None], numeric=True)
 
 
-def _part(file: Path, name: str, start: int, stop: int, field: str = "", turned: bool = False) -> np.ndarray:
-    """Read rows of a data set as ``Held.part`` does, scaled as its attributes say."""
-    with library("h5py").File(file, "r") as opened:
-        values = opened[name]
-        scale, offset, fill = (_scalar(values.attrs, key) for key in ("scale_factor", "add_offset", "_FillValue"))
-        shape = values.shape
-        if field:
-            read = values.fields(field)[start:stop][:, None]
-        elif values.size == max(shape, default=0) or not shape:
-            along = tuple(slice(start, stop) if size == values.size else slice(None) for size in shape)
-            read = np.asarray(values[along]).reshape(-1, 1)
-        else:
-            read = values[..., start:stop].T if turned else values[start:stop]
-    missing = None if fill is None else read == fill
-    if scale is not None or offset is not None or (missing is not None and missing.any()):
-        read = read.astype(np.float64) * (1.0 if scale is None else scale) + (offset or 0.0)
-        if missing is not None:
-            read[missing] = np.nan  # refused later, with its place
-    return read
-
-
-def _check_stored(values: Any, where: str) -> None:
-    """Raise RecordingError where samples are missing, which HDF5 would fill up, or lie in other files."""
-    if values.external or values.is_virtual:
-        raise RecordingError(f"{where} lies in another file: save the numbers themselves")
-    stored = values.id.get_storage_size()
-    if values.chunks is None:
-        promised = values.nbytes
-        if stored < promised:
-            raise RecordingError(f"{where} is damaged: it promises {promised} bytes and {stored} are stored, get it again")
-        return
-    check_promise(where, max(values.nbytes, math.prod(values.chunks) * values.dtype.itemsize), stored)
-    expected = math.prod(-(-size // chunk) for size, chunk in zip(values.shape, values.chunks, strict=True))
-    if (present := values.id.get_num_chunks()) != expected:
-        raise RecordingError(f"{where} is damaged: it promises {expected} chunks and holds {present}, get it again")
-
-
 def _hints(item: Any, path: str) -> list[Rate]:
     """Return the rates that the attributes of a data set or group mention."""
-    named_so = [name for name in item.attrs if mentioned(name, 1e4, "")]
+    named_so = [name for name in item.attrs if may_mention(name)]
     rates = [mentioned(name, item.attrs[name], f"the attribute {name} of {path.rstrip('./')}") for name in named_so]
     return [rate for rate in rates if rate is not None]
 
@@ -242,16 +208,6 @@ def _word(value: Any) -> str:
     if isinstance(value, np.ndarray) and value.size == 1:
         value = value.item()
     return value.decode("utf-8", "replace") if isinstance(value, bytes) else value if isinstance(value, str) else ""
-
-
-def _scalar(attributes: Any, name: str) -> float | None:
-    """Return the number in an attribute; None where there is none."""
-    if name not in attributes:
-        return None
-    value = np.asarray(attributes[name])
-    if value.dtype.kind not in "iuf" or value.size != 1:
-        raise ValueError(f"its attribute {name} is no number")
-    return value.item()
 
 
 def _number(name: str) -> int:

@@ -1,8 +1,8 @@
 """Open a file with a signal by its suffix; the reader of audio files is here.
 
-Files that are memory-mapped or streamed (``.npy``, ``.wav``, ``.flac``, ``.mat`` of version 7.3,
-``.h5``) are not read when they are
-opened. The other files (``.mat`` up to version 7, ``.npz``, ``.csv``, ``.txt``, ``.parquet``) are read whole.
+Files that are memory-mapped or streamed (``.npy``, ``.wav``, ``.flac``, ``.h5``, ``.mat`` that is not packed) are read in parts;
+at most some parts of them are looked at when they are opened. The other files (``.mat`` of version 7, ``.npz``, ``.csv``,
+``.txt``, ``.parquet``) are read whole.
 """
 
 import struct
