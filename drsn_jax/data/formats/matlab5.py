@@ -118,6 +118,11 @@ class Samples:
     def __init__(self, file: Path, begin: int | None, read: Callable[[], bytes | memoryview]) -> None:
         self.file, self.begin, self.read = file, begin, read
 
+    def check(self) -> None:
+        """Unpack a variable that is packed. Raises an error where it is damaged."""
+        if self.begin is None:
+            self.read()
+
     def part(self, kind: np.dtype, begin: int, shape: tuple[int, int], start: int, stop: int) -> np.ndarray:
         """Read rows of an array ``shape`` whose columns lie one after another from the byte ``begin`` of the variable."""
         rows, columns = shape
@@ -135,7 +140,15 @@ def _name(head: bytes, order: str) -> tuple[str, int]:
     code = struct.unpack_from(order + "I", elements.bytes(6))[0] & 0xFF
     if code != OPAQUE:  # which has no dimensions
         elements.bytes(5, 6)
-    return elements.bytes(1, 16).decode("latin-1"), code
+    return _word(elements.bytes(1, 16)), code
+
+
+def _word(content: bytes) -> str:
+    """Return a name, which MATLAB writes in its own code page or in UTF-8."""
+    try:
+        return content.decode()
+    except UnicodeDecodeError:
+        return content.decode("latin-1")
 
 
 def _node(elements: Elements, where: str, stored: int, samples: Samples, depth: int) -> Node:
@@ -147,11 +160,11 @@ def _node(elements: Elements, where: str, stored: int, samples: Samples, depth: 
     flags = struct.unpack_from(order + "I", elements.bytes(6))[0]
     code = flags & 0xFF
     if code == OPAQUE:
-        names = [elements.bytes(1, 16).decode("latin-1") for _ in range(3)]
+        names = [_word(elements.bytes(1, 16)) for _ in range(3)]
         return Held(names[2] or CLASSES[code], holds=names[2] != "string")
     sizes = elements.bytes(5, 6)
     shape = struct.unpack(f"{order}{len(sizes) // 4}i", sizes)
-    name = elements.bytes(1, 16).decode("latin-1")
+    name = _word(elements.bytes(1, 16))
     if code in (CELL, STRUCT, OBJECT):
         if depth > DEEPEST or min(shape, default=0) < 0:
             raise ValueError(f"{name} has the shape {shape} or lies too deep")
@@ -170,7 +183,7 @@ def _node(elements: Elements, where: str, stored: int, samples: Samples, depth: 
     check_promise(f"{where} {name}", count, stored)
     vector = math.prod(shape) == max(shape)
     flat = (math.prod(shape), 1) if vector else (shape[0], math.prod(shape[1:]))
-    return Held(kind, shape, functools.partial(samples.part, kind_read, begin, flat), numeric=True)
+    return Held(kind, shape, functools.partial(samples.part, kind_read, begin, flat), numeric=True, check=samples.check)
 
 
 def _nest(elements: Elements, code: int, count: int, rest: tuple[str, int, Samples, int]) -> Node:
@@ -178,13 +191,14 @@ def _nest(elements: Elements, code: int, count: int, rest: tuple[str, int, Sampl
     fields = [""]
     kind = CLASSES[code]
     if code == OBJECT:
-        kind = elements.bytes(1, 16).decode("latin-1") or kind
+        kind = _word(elements.bytes(1, 16)) or kind
     if code != CELL:
         width = struct.unpack_from(elements.order + "I", elements.bytes(5, 6))[0]
         names = elements.bytes(1, 16)
         if width == 0 and names:
             raise ValueError("names of fields without a length")
-        fields = [names[i : i + width].split(b"\0")[0].decode("latin-1") for i in range(0, len(names), width or 1)]
+        fields = [_word(names[i : i + width].split(b"\0")[0]) for i in range(0, len(names), width or 1)]
+        fields = [f"_{k}_{field}" if field in fields[:k] else field for k, field in enumerate(fields)]
     if count * len(fields) > len(elements.content) // 8:  # each has a tag of 8 bytes
         raise ValueError(f"{count} elements of a {kind} in {len(elements.content)} bytes")
     read: list[dict[str, Node]] = []
