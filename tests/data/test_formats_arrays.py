@@ -115,6 +115,14 @@ def test_a_time_in_the_first_column(write):
     )
 
 
+def test_numbers_that_float32_cannot_hold_are_there_as_they_are_stored(write):
+    values = np.stack([1e8 + X, 1e8 - Y], 1)
+    signal = open_signal(write(data=values, single=Z.astype(np.float32)), "data.2+data.1")
+    assert signal.wide is not None
+    np.testing.assert_array_equal(signal.wide(10, 90), values[10:90, ::-1])
+    assert open_signal(write(x=X.astype(np.float32))).wide is None
+
+
 def test_npy_of_columns(tmp_path):
     file = tmp_path / "a.npy"
     np.save(file, np.stack([T, X, Y], 1))

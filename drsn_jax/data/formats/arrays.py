@@ -100,20 +100,28 @@ def signal_of(held: Sequence[Held], channel: str, where: str, hints: Iterable[Ra
         array.check()
     rate = surest([*hints, *_mentioned(held, chosen), *_axes(held, chosen, where)], where) or Rate(0.0, "")
 
-    def read(start: int, stop: int) -> np.ndarray:
-        # an array of several channels is read once
-        read_once = {id(array): array.part(start, stop) for array, _ in chosen}
-        if len(read_once) > 1:
-            return as_float32(np.stack([read_once[id(array)][:, column] for array, column in chosen], 1))
-        (values,) = read_once.values()
-        columns = [column for _, column in chosen]
-        if chosen[0][0].fresh and values.shape[1] == 1 and values.dtype == np.float32 and values.flags.c_contiguous:
-            return values
-        return as_float32(values if columns == [*range(values.shape[1])] else values[:, columns])
+    arrays = list({id(array): array for array, _ in chosen}.values())
+    columns = [column for _, column in chosen]
 
+    def wide(start: int, stop: int) -> np.ndarray:
+        # an array of several channels is read once
+        read_once = {id(array): array.part(start, stop) for array in arrays}
+        if len(arrays) > 1:
+            return np.stack([read_once[id(array)][:, column] for array, column in chosen], 1)
+        (values,) = read_once.values()
+        return values if columns == [*range(values.shape[1])] else values[:, columns]
+
+    def read(start: int, stop: int) -> np.ndarray:
+        values = wide(start, stop)
+        own = len(arrays) == 1 and arrays[0].fresh and values.dtype == np.float32 and values.flags.c_contiguous
+        return values if own else as_float32(values)
+
+    rounded = not all(np.can_cast(array.part(0, 1).dtype, np.float32) for array in arrays)
     only = len(held) == 1 and held[0].bare and held[0].is_row
     channel = "" if only else " + ".join(names)
-    return Signal(length, len(chosen), rate.hertz or None, read, None, channel, rate.source, rate.within)
+    return Signal(
+        length, len(chosen), rate.hertz or None, read, None, channel, rate.source, rate.within, wide if rounded else None
+    )
 
 
 def _variables(held: Sequence[Held], looked: bool) -> tuple[list[Variable], dict[str, tuple[Held, int]]]:
