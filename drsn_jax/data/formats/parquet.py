@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from drsn_jax.data.formats.arrays import Held, signal_of
-from drsn_jax.data.formats.common import RecordingError, Signal, check_promise, damage, library
+from drsn_jax.data.formats.common import Signal, check_promise, damage, library
 from drsn_jax.data.formats.rates import Rate, mentioned
 
 NUMBERS = ("float", "double", "halffloat", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
@@ -25,29 +25,6 @@ def read_parquet(file: Path, channel: str) -> Signal:
         schema = opened.schema_arrow
         held = [_column(file, opened, field) for field in schema]
         return signal_of(held, channel, str(file), _hints(schema.metadata, "the file"))
-
-
-def arrays_of(file: Path) -> dict[str, np.ndarray]:
-    """Return the columns of a file by their names, those with a waveform in each row as matrices ``(rows, length)``.
-
-    Raises RecordingError for a damaged file and for waveforms of different lengths.
-    """
-    parquet = library("pyarrow.parquet")
-    with damage(file, "Parquet"), parquet.ParquetFile(file, page_checksum_verification=True) as opened:
-        table = opened.read()
-    arrays = {}
-    for name, column in zip(table.column_names, table.columns, strict=True):
-        values = column.to_numpy()
-        if "list" in str(column.type):
-            lengths = sorted({len(row) if row is not None else 0 for row in values})
-            if len(lengths) > 1:
-                raise RecordingError(
-                    f"{file}: the waveforms in {name} have from {lengths[0]} to {lengths[-1]} samples, expected one length: cut "
-                    "them, or save each as a file of its own"
-                )
-            values = np.stack(values) if len(values) else np.zeros((0, 0))
-        arrays[name] = values
-    return arrays
 
 
 def _column(file: Path, opened: Any, field: Any) -> Held:
