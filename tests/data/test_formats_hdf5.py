@@ -64,6 +64,16 @@ def test_scaled_numbers(file):
     refused(file, "its attribute scale_factor is no number")
 
 
+def test_the_unit_of_a_time_in_an_attribute(file):
+    with h5py.File(file, "w") as opened:
+        opened["x"], opened["time"] = X, np.arange(N)
+        opened["time"].attrs["units"] = "ms since 2024-02-03 04:05:06"
+    assert open_signal(file).sampling_rate == 1000
+    with h5py.File(file, "a") as opened:
+        opened["time"].attrs["units"] = "revolutions"
+    assert open_signal(file).sampling_rate is None
+
+
 def test_tables_of_named_columns(tmp_path):
     file = tmp_path / "a.h5"
     with h5py.File(file, "w") as opened:
@@ -119,6 +129,8 @@ def test_octave_hdf5(file):
         octave(opened, "t", "range", span)
         octave(opened, "who", "string", np.array([[b"m"], [b"e"]]))
         octave(opened, "on", "bool", np.float64(1))
+        octave(opened, "none", "matrix", np.array([0, 5], np.int32))
+        opened["none"].attrs["OCTAVE_EMPTY_MATRIX"] = np.uint8(1)
     signal = open_signal(file)
     assert (signal.channel, signal.sampling_rate, signal.rate_from) == ("x", 8000, "the steps of its t, read as seconds")
     np.testing.assert_array_equal(whole(file)[:, 0], X.astype(np.float32))

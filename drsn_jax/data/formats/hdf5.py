@@ -124,25 +124,18 @@ class _Tree:
             word = matlab.decode("latin-1")
             return Held(word, shape[::-1], holds=word not in NO_SIGNALS)
         hints = (*_hints(item, path), *rates)
-        if kind.names and len(shape) == 1 and kind.kind == "V":  # a table, each column of which is a field
-            read = functools.partial(part_of, self.file, item.name)
-            fields = {name: kind[name] for name in kind.names}
-            return Struct(
-                [
-                    {
-                        name: Held(
-                            str(field), shape, functools.partial(read, field=name), numeric=_real(field), hints=hints, check=check
-                        )
-                        for name, field in fields.items()
-                    }
-                ]
-            )
+        if kind.names and len(shape) == 1 and kind.kind == "V":  # a table of named columns
+            columns = {}
+            for name in kind.names:
+                part = functools.partial(part_of, self.file, item.name, field=name)
+                columns[name] = Held(str(kind[name]), shape, part, numeric=_real(kind[name]), hints=hints, check=check)
+            return Struct([columns])
         if self.h5py.check_vlen_dtype(kind):
             return Held(f"list of {self.h5py.check_vlen_dtype(kind)}", shape, holds=True)
         if not _real(kind):
             return Held(str(kind), shape, holds=kind.kind in "cOV" and item.size > 1)
-        word = _word(item.attrs.get("units", ""))
-        unit = SECONDS.get(word) if word and time_unit(path) is not None else None
+        words = _word(item.attrs.get("units", "")).split()  # perhaps "seconds since 2024-02-03"
+        unit = SECONDS.get(words[0]) if words and time_unit(path) is not None else None
         turned = bool(matlab)
         part = functools.partial(part_of, self.file, item.name, turned=turned)
         return Held(
@@ -155,6 +148,8 @@ class _Tree:
         if isinstance(value, self.h5py.Group):
             members = {name: self.node(member, path, rates, depth + 1) for name, member in self.members(value, depth)}
             return Cell([members[name] for name in sorted(members, key=_number)]) if kind == "cell" else Struct([members])
+        if "OCTAVE_EMPTY_MATRIX" in group.attrs or "OCTAVE_EMPTY_MATRIX" in value.attrs:  # then it holds its shape
+            return Held(kind, (0, 0), numeric=True)
         if "string" in kind:
             return Held("char", text=_text(value))
         if "range" in kind and value.dtype.names:
