@@ -117,8 +117,10 @@ def _by_parts(
     for part in (part.strip() for part in channel.split("+")):
         found = fitting(part)
         if not found:
-            inside = [name for name in names if part and name.startswith(tuple(f"{part}{sign}" for sign in "./({"))]
-            raise RecordingError(f"{where} holds no signal {part!r}, choose one of {_listed(inside or offered or names)}")
+            paths = tuple(f"{part}{sign}" for sign in "./({") if part else ()
+            inside = [[name for name in among if name.startswith(paths)] for among in (offered, names)]
+            shown = next(filter(None, (*inside, offered)), names)
+            raise RecordingError(f"{where} holds no signal {part!r}, choose one of {_listed(shown)}")
         if len(found) > 1:
             raise RecordingError(f"{where}: {part!r} fits {len(found)} signals ({_listed(found)}), choose one of them")
         picked += found
