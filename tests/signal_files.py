@@ -38,6 +38,29 @@ def write_chunked(file, **variables):
             opened.create_dataset(name, data=value, chunks=(1, 64), compression="gzip")
 
 
+def write_hdf5(file, **options):
+    with h5py.File(file, "w") as opened:
+        if options:
+            opened.create_dataset("x", data=PAIR, compression="gzip", **options)
+        else:
+            opened["run/a"], opened["run/b"] = PAIR.T
+
+
+def write_hdf5_of(file, **arrays):
+    with h5py.File(file, "w") as opened:
+        for name, value in arrays.items():
+            opened[name] = value
+
+
+def write_octave(file):
+    """Octave's own text."""
+    text = "# Created by Octave 8.4.0, Tue Mar 12 10:00:00 2024 UTC <me@here>\n"
+    for name, values in a_and_b(PAIR.astype(np.float64)).items():
+        rows = "".join(f" {value!r}\n" for value in values.ravel().tolist())
+        text += f"# name: {name}\n# type: matrix\n# rows: {len(values)}\n# columns: 1\n{rows}\n\n"
+    file.write_text(text)
+
+
 def write_text(file, separator, header, quote=""):
     lines = [separator.join(f"{quote}{value!r}{quote}" for value in row) for row in PAIR.astype(np.float64).tolist()]
     file.write_text("\n".join([separator.join("ab")] * header + lines) + "\n", encoding="utf-8")
@@ -59,10 +82,17 @@ KINDS = {
     "v7.3": (lambda f: write_v7_3(f, **rows()), ".mat", "a", "b"),
     "v7.3 columns": (lambda f: write_v7_3(f, **a_and_b(PAIR.astype(np.float64))), ".mat", "a", "b"),
     "v7.3 chunks": (lambda f: write_chunked(f, **rows()), ".mat", "a", "b"),
+    "v4": (lambda f: scipy.io.savemat(f, a_and_b(), format="4"), ".mat", "a", "b"),
+    "v7.3 matrix": (lambda f: write_v7_3(f, x=PAIR.T), ".mat", "x.1", "x.2"),
+    "v7 struct": (lambda f: scipy.io.savemat(f, {"s": a_and_b()}, do_compression=True), ".mat", "s.a", "s.b"),
+    "octave": (lambda f: write_octave(f), ".mat", "a", "b"),
+    "hdf5": (lambda f: write_hdf5(f), ".h5", "run/a", "run/b"),
+    "hdf5 matrix": (lambda f: write_hdf5(f, chunks=(100, 2), shuffle=True), ".hdf5", "x.1", "x.2"),
     "npy": (lambda f: np.save(f, PAIR), ".npy", "1", "2"),
     "npy Fortran": (lambda f: np.save(f, np.asfortranarray(PAIR)), ".npy", "1", "2"),
     "npy big-endian": (lambda f: np.save(f, PAIR.astype(">f8")), ".npy", "1", "2"),
     "npz": (lambda f: np.savez(f, **a_and_b()), ".npz", "a", "b"),
+    "npz matrix": (lambda f: np.savez(f, x=PAIR), ".npz", "x.1", "x.2"),
     "npz packed": (lambda f: np.savez_compressed(f, **rows()), ".npz", "a", "b"),
     "csv": (lambda f: write_text(f, ",", True), ".csv", "a", "b"),
     "csv without header": (lambda f: write_text(f, ",", False), ".csv", "1", "2"),

@@ -151,6 +151,9 @@ def whole(tmp_path_factory):
     contents["npz inner"] = (folder / "a.npy").read_bytes()
     scipy.io.savemat(folder / "a.mat", {"a": PAIR[:, :1]})
     contents["v7 inner"] = (folder / "a.mat").read_bytes()
+    cell = np.array([PAIR[:, :1], "text", PAIR[:, 1:]], object)
+    scipy.io.savemat(folder / "a.mat", {"s": {"a": PAIR[:, :1], "c": cell, "fs": 8000.0}})
+    contents["v7 inner struct"] = (folder / "a.mat").read_bytes()
     return contents.__getitem__
 
 
@@ -210,7 +213,7 @@ def deflated(content: bytes) -> bytes:
 
 
 # what is damaged before it is packed, as what it is read
-INNER = {"npz inner": (zipped, ".npz"), "v7 inner": (deflated, ".mat")}
+INNER = {"npz inner": (zipped, ".npz"), "v7 inner": (deflated, ".mat"), "v7 inner struct": (deflated, ".mat")}
 ALL = [*KINDS, *INNER]
 CHANNELS = st.integers(0, 4)
 DAMAGE = st.one_of(STEPS.map(lambda step: [step]), st.lists(STEPS, min_size=1, max_size=4))
@@ -249,6 +252,7 @@ STARTS = (
     b"PAR1",
     b"MATLAB".ljust(124) + b"\0\x01IM",
     b"\x89HDF\r\n\x1a\n",
+    b"# name: a\n# type: matrix\n",
 )
 
 

@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 from signal_files import PAIR, refused, whole, write_v7_3
 
+from drsn_jax.data.formats.open_signal import open_signal
+
 
 def element(kind, content, order="<"):
     return struct.pack(order + "II", kind, len(content)) + content.ljust(-(-len(content) // 8) * 8, b"\0")
@@ -28,10 +30,10 @@ def matlab(shape=(4, 1), code=6, kind=9, samples=bytes(32), name=b"x", promised=
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_matlab_of_either_byte_order(tmp_path, order):
     (tmp_path / "a.mat").write_bytes(matlab(samples=np.arange(4.0).astype(order + "f8").tobytes(), order=order))
-    np.testing.assert_array_equal(whole(tmp_path / "a.mat")[:, 0], np.arange(4))
+    np.testing.assert_array_equal(whole(tmp_path / "a.mat", "x")[:, 0], np.arange(4))
     # numbers of class double are often stored as smaller ones
     (tmp_path / "a.mat").write_bytes(matlab(samples=np.arange(4).astype(order + "i2").tobytes(), kind=3, order=order))
-    np.testing.assert_array_equal(whole(tmp_path / "a.mat")[:, 0], np.arange(4))
+    np.testing.assert_array_equal(whole(tmp_path / "a.mat", "x")[:, 0], np.arange(4))
 
 
 @pytest.mark.parametrize(
@@ -50,11 +52,11 @@ def test_matlab_of_either_byte_order(tmp_path, order):
         (matlab(code=99), "class 99"),
         (matlab(flags=0x800), "x is of type complex"),
         (matlab(flags=0x200), "x is of type logical"),
-        (matlab() + matlab()[128:], "2 signals (x, x)"),
+        (matlab() + matlab()[128:], "nothing that looks like a signal (x [4 x 1, constant], x [4 x 1, constant])"),
         (matlab() + b"\0\0\0", "damaged"),
         (matlab()[:128], "no numeric signal"),
         (bytes(124) + b"\x00\x01IM" + bytes(64), "damaged"),
-        (struct.pack("<5i", 0, 1000, 1, 0, 2) + b"x\0" + bytes(8000), "not that of version 5"),  # version 4
+        (struct.pack("<5i", 0, 1001, 1, 0, 2) + b"x\0" + bytes(8000), "promises 8030 bytes"),  # version 4
     ],
 )
 def test_matlab_headers_that_are_wrong(tmp_path, content, told):
@@ -98,3 +100,49 @@ def test_matlab_7_3_whose_samples_lie_in_another_file(tmp_path):
     refused(file, "raw lies in another file", channel="raw")
     refused(file, "virtual lies in another file", channel="virtual")
     refused(file, "complex is of type", "real numbers", channel="complex")
+
+
+def letters(words, turned):
+    """Names as the rows, or columns, of a matrix of characters."""
+    longest = max(map(len, words))
+    rows = np.array([[ord(letter) for letter in word.ljust(longest)] for word in words], np.uint8)
+    return rows.T if turned else rows
+
+
+def write_simulation(file, turned):
+    """The result of a simulation of two variables and a parameter, as OpenModelica writes it."""
+    time = np.arange(400) / 2000
+    values = np.stack([time, PAIR[:400, 0], PAIR[:400, 1]])
+    constants = np.array([[0.0, 0.2], [9.81, 9.81]])
+    info = np.array([[0, 2, 2, 2, 1], [1, 2, 3, -2, 2], [0, 0, 0, 0, 0], [-1, -1, -1, -1, -1]], np.int32)
+    kind = "binTrans" if turned else "binNormal"
+    with open(file, "wb") as opened:
+        for name, matrix, code in (
+            ("Aclass", letters(["Atrajectory", "1.1", "", kind], False), 51),
+            ("name", letters(["time", "body.a", "body.v", "minus", "g"], turned), 51),
+            ("dataInfo", info if turned else info.T, 20),
+            ("data_1", constants if turned else constants.T, 0),
+            ("data_2", values if turned else values.T, 0),
+        ):
+            opened.write(struct.pack("<5i", code, *matrix.shape, 0, len(name) + 1) + name.encode() + b"\0")
+            opened.write(np.asarray(matrix).tobytes(order="F"))
+
+
+@pytest.mark.parametrize("turned", [True, False])
+def test_the_result_of_a_simulation(tmp_path, turned):
+    file = tmp_path / "a.mat"
+    write_simulation(file, turned)
+    refused(file, "4 signals (time [400 x 1, a time axis], body.a [400 x 1], body.v [400 x 1], minus [400 x 1])")
+    for channel, values in (("body.a", PAIR[:400, 0]), ("body.v", PAIR[:400, 1]), ("minus", -PAIR[:400, 0])):
+        np.testing.assert_array_equal(whole(file, channel)[:, 0], values)
+        assert open_signal(file, channel).sampling_rate == 2000
+    content = file.read_bytes()
+    file.write_bytes(content[:-900])
+    refused(file, "data_2 promises")
+
+
+def test_files_of_other_programs_are_named(tmp_path):
+    (tmp_path / "a.mat").write_bytes(b"Octave-1-L\0" + bytes(600))
+    refused(tmp_path / "a.mat", "Octave's own binary format", "save -v7")
+    (tmp_path / "a.mat").write_text("  1.5e+00  2.5e+00\n" * 50)
+    refused(tmp_path / "a.mat", "is text, as save -ascii writes it", ".txt")

@@ -4,7 +4,9 @@ import zipfile
 
 import numpy as np
 import pytest
-from signal_files import PAIR, npy_header, refused
+from signal_files import PAIR, npy_header, refused, whole
+
+from drsn_jax.data.formats.open_signal import open_signal
 
 
 def test_objects_are_never_loaded(tmp_path):
@@ -41,8 +43,8 @@ def test_numpy_headers_that_promise_more_than_there_is(tmp_path, shape):
         (np.zeros(9, bool), "type bool"),
         (np.array(["a", "b"]), "type <U1"),
         (np.array([b"a", b"b"]), "type |S1"),
-        (np.zeros(9, [("a", "f8"), ("b", "f8")]), "type [('a', '<f8')"),
-        (np.zeros(9, [("ä", "f8")]), ""),
+        (np.zeros((9, 2), [("a", "f8"), ("b", "f8")]), "type [('a', '<f8')"),
+        (np.zeros((9, 1), [("ä", "f8")]), ""),
         (np.zeros(9, "datetime64[s]"), "type datetime64[s]"),
         (np.zeros(9, np.longdouble), "type float128"),
     ],
@@ -52,8 +54,21 @@ def test_arrays_that_are_no_signal(tmp_path, values, told):
     np.save(tmp_path / "a.npy", values)
     refused(tmp_path / "a.npy", told)
     np.savez(tmp_path / "a.npz", x=values)
-    refused(tmp_path / "a.npz", "no numeric signal")
+    windows = values.ndim > 1 and values.size and values.dtype.kind == "f"
+    refused(tmp_path / "a.npz", ("no single signal" if values.ndim == 3 else "constant") if windows else "no numeric signal")
     refused(tmp_path / "a.npz", "x ", channel="x")
+
+
+def test_tables_of_named_columns(tmp_path):
+    table = np.zeros(len(PAIR), [("t", "f8"), ("acc", "f4"), ("when", "M8[us]"), ("note", "U3")])
+    table["t"], table["acc"] = np.arange(len(PAIR)) / 8000, PAIR[:, 0]
+    np.save(tmp_path / "a.npy", table)
+    np.savez(tmp_path / "a.npz", log=table)
+    for suffix, name in ((".npy", "acc"), (".npz", "log.acc")):
+        file = tmp_path / f"a{suffix}"
+        np.testing.assert_array_equal(whole(file), PAIR[:, :1])
+        signal = open_signal(file)
+        assert (signal.channel, signal.sampling_rate) == (name, 8000)
 
 
 def test_an_archive_whose_checksum_is_wrong(tmp_path):

@@ -4,41 +4,77 @@ import numpy as np
 
 STEADY = 1e-3  # of the step
 FEW = 64  # labels have at most so many different values
+MANY = 8  # so many numbers that rise one after another do not do so by chance
+AT_ONCE = 1 << 16  # numbers in one of the three parts of a long array that are looked at
 
 
-def look(values: np.ndarray) -> str:
-    """Return what the numbers of one row or column look like where that is no signal: ``"constant"``, ``"row numbers"`` (rising
-    by one), ``"a time axis"`` (rising by a steady step), ``"labels"`` (a few whole numbers that stay the same for long). Return
-    an empty text for everything else, and for fewer than three numbers.
+def parts(length: int) -> list[tuple[int, int]]:
+    """Return the parts ``(start, stop)`` of an array that are looked at: all of it, or its beginning, middle and end."""
+    if length <= 3 * AT_ONCE:
+        return [(0, length)]
+    middle = (length - AT_ONCE) // 2
+    return [(0, AT_ONCE), (middle, middle + AT_ONCE), (length - AT_ONCE, length)]
+
+
+def look(values: np.ndarray, rows: np.ndarray | None = None) -> str:
+    """Return what the numbers of one row or column look like where that is no signal, and an empty text for a signal.
+
+    The looks are ``"constant"``, ``"row numbers"`` (rising by one), ``"a time axis"`` (rising by a steady step), ``"rising
+    numbers"`` (never falling, as a counter or the times of unsteady samples), and ``"labels"`` (a few whole numbers that stay the
+    same for long, or come again and again and begin at 0 or 1). Fewer than three numbers have no look.
+
+    Args:
+      values: the numbers.
+      rows: their places in the array, where only parts of it are given.
     """
     values = np.asarray(values).ravel()
     if values.size < 3 or not np.isfinite(values).all():
         return ""
-    values = values.astype(np.float64)
+    begins, whole = float(values[0]), bool(np.all(values == np.round(values)))
+    values = from_first(values)
     if values.min() == values.max():
         return "constant"
-    step = steady_step(values)
+    step = steady_step(values, rows, largest=abs(begins))
     if step is not None:
-        return "row numbers" if abs(step) == 1 and float(values[0]).is_integer() else "a time axis"
-    whole = np.all(values == np.round(values))
-    if whole and len(np.unique(values[:10_000])) <= FEW and np.count_nonzero(np.diff(values)) < values.size / 10:
-        return "labels"
+        return "row numbers" if abs(step) == 1 and begins.is_integer() else "a time axis"
+    changes = np.diff(values)
+    if whole:
+        different = np.unique(values)
+        rare = np.count_nonzero(changes) < values.size / 10
+        again = different[0] + begins in (0, 1) and different[-1] + begins < FEW and 4 * different.size <= values.size
+        if different.size <= FEW and (rare or again):
+            return "labels"
+    if np.count_nonzero(changes) >= MANY - 1 and (np.all(changes >= 0) or np.all(changes <= 0)):
+        return "rising numbers"
     return ""
 
 
-def steady_step(values: np.ndarray) -> float | None:
+def from_first(values: np.ndarray) -> np.ndarray:
+    """Return how far the numbers lie from the first one, as float64. Large whole numbers, such as nanoseconds, lose nothing."""
+    exact = np.longdouble if values.dtype.kind in "iu" and values.dtype.itemsize == 8 else np.float64
+    values = values.astype(exact)
+    return (values - values[0]).astype(np.float64)
+
+
+def steady_step(values: np.ndarray, rows: np.ndarray | None = None, largest: float = 0.0) -> float | None:
     """Return the step of an axis, a row or column that rises or falls by the same amount everywhere; None for another array.
 
     The numbers of an axis are rounded as the file wrote them, so each may be off by what float32 or six written digits lose.
+
+    Args:
+      values: the numbers.
+      rows: their places in the array, where only parts of it are given.
+      largest: a number of the array before a constant was taken from it, which says how coarse float32 is.
     """
     values = np.asarray(values, np.float64).ravel()
     if values.size < 3 or not np.isfinite(values).all():
         return None
-    step = (values[-1] - values[0]) / (values.size - 1)
+    rows = np.arange(values.size) if rows is None else rows
+    step = (values[-1] - values[0]) / (rows[-1] - rows[0])
     if step == 0:
         return None
-    off = np.abs(values - (values[0] + step * np.arange(values.size))).max()
+    off = np.abs(values - (values[0] + step * (rows - rows[0]))).max()
     # a few numbers must lie on the line; in many, those that were rounded to more than a step may lie beside it
     allowed = (STEADY if values.size < 16 else 1.0) * abs(step)
-    rounded = max(abs(values[0]), abs(values[-1])) * 2.0**-22  # by float32
+    rounded = max(largest, abs(values[0]), abs(values[-1])) * 2.0**-22  # by float32
     return float(step) if off <= max(allowed, rounded) and np.all(np.diff(values) * step >= 0) else None

@@ -1,34 +1,24 @@
-"""Open a file with a signal by its suffix; the readers of NumPy, audio and Parquet files are here.
+"""Open a file with a signal by its suffix; the reader of audio files is here.
 
-Files that are memory-mapped or streamed (``.npy``, ``.wav``, ``.flac``, ``.mat`` of version 7.3) are not read when they are
-opened. The other files (``.mat`` up to version 7, ``.npz``, ``.csv``, ``.txt``, ``.parquet``) are read whole.
+Files that are memory-mapped or streamed (``.npy``, ``.wav``, ``.flac``, ``.h5``, ``.mat`` that is not packed) are read in parts;
+at most some parts of them are looked at when they are opened. The other files (``.mat`` of version 7, ``.npz``, ``.csv``,
+``.txt``, ``.parquet``) are read whole.
 """
 
 import struct
-import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
-from drsn_jax.data.formats.channels import Variable, choose, numbered
-from drsn_jax.data.formats.common import (
-    RecordingError,
-    Signal,
-    as_float32,
-    check_promise,
-    columns,
-    damage,
-    in_memory,
-    is_numeric,
-    library,
-)
+from drsn_jax.data.formats.channels import numbered
+from drsn_jax.data.formats.common import RecordingError, Signal, as_float32, damage, library
+from drsn_jax.data.formats.hdf5 import read_hdf5
 from drsn_jax.data.formats.matlab import read_mat
+from drsn_jax.data.formats.numpy_files import read_npy, read_npz
+from drsn_jax.data.formats.parquet import read_parquet
 from drsn_jax.data.formats.text import read_text
-
-ARROW_NUMBERS = ("float", "double", "halffloat", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 
 
 def open_signal(file: Path, channel: str = "") -> Signal:
@@ -66,73 +56,6 @@ def open_signal(file: Path, channel: str = "") -> Signal:
         return values
 
     return replace(signal, read=read)
-
-
-def _npy(file: Path, channel: str) -> Signal:
-    with damage(file, ".npy"), np.errstate(over="raise"):
-        with open(file, "rb") as opened:
-            shape, kind = _array_header(opened, str(file))
-        if not is_numeric(kind):
-            raise RecordingError(f"{file} is of type {kind}, expected real numbers")
-        if 0 in shape:
-            raise RecordingError(f"{file} has the shape {shape}: it is empty, expected samples")
-        values = np.lib.format.open_memmap(file, mode="r")
-        if values.ndim == 1 or (values.ndim == 2 and 1 in shape):
-            values = values.reshape(-1, 1)
-        if values.ndim != 2:
-            raise RecordingError(f"{file} has the shape {shape}, expected (samples,) or (samples, channels)")
-        length, count = values.shape
-        if count > length:
-            raise RecordingError(f"{file} has the shape {shape}, expected (samples, channels): transpose it")
-        columns_read = numbered(count, channel, str(file))
-    first, end = columns_read[0], columns_read[0] + len(columns_read)
-    adjacent = columns_read == list(range(first, end))
-    mapped = values[:, first:end] if adjacent and values.dtype == np.float32 else None
-    return Signal(length, len(columns_read), None, lambda start, stop: as_float32(values[start:stop, columns_read]), mapped)
-
-
-def _array_header(opened: BinaryIO, where: str) -> tuple[tuple[int, ...], np.dtype]:
-    """Read the shape and type of a ``.npy`` file from its header alone."""
-    version = np.lib.format.read_magic(opened)
-    if version > (2, 0):
-        raise RecordingError(f"{where} is of type structured (version {version}), expected an array of real numbers")
-    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, _, kind = header(opened)
-    if kind.hasobject:
-        raise RecordingError(
-            f"{where} holds Python objects, which could run any program and are never loaded: save arrays of numbers"
-        )
-    if min(shape, default=0) < 0:
-        raise ValueError(f"its shape is {shape}")
-    return shape, kind
-
-
-def _npz(file: Path, channel: str) -> Signal:
-    with damage(file, ".npz"), zipfile.ZipFile(file) as archive:
-        members = []
-        for member in archive.infolist():
-            name = member.filename.removesuffix(".npy")
-            if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-                raise RecordingError(f"{file}: {name} is compressed in an unusual way, save it by numpy.savez_compressed")
-            try:
-                with archive.open(member) as opened:
-                    shape, kind = _array_header(opened, f"{file}: {name}")  # pyright: ignore[reportArgumentType]
-            except RecordingError:
-                if not channel:
-                    continue
-                shape, kind = (), np.dtype(object)
-            members.append((member, kind, Variable(name, str(kind), is_numeric(kind), shape)))
-        names = choose([variable for _, _, variable in members], channel, str(file))
-        arrays = []
-        for name in names:
-            member, kind, variable = next(entry for entry in members if entry[2].name == name)
-            promised = kind.itemsize * max(variable.shape)
-            check_promise(f"{file}: {name}", max(promised, member.file_size), member.compress_size)
-            with archive.open(member) as opened:
-                arrays.append(np.lib.format.read_array(opened, allow_pickle=False))
-                if opened.read(1):  # zipfile compares the checksum when the end is read
-                    raise ValueError(f"{name} is longer than its header promises")
-    return in_memory(columns(arrays))
 
 
 def _audio(file: Path, channel: str) -> Signal:
@@ -184,27 +107,16 @@ def _check_wav(file: Path) -> None:
     raise ValueError("it holds no samples")
 
 
-def _parquet(file: Path, channel: str) -> Signal:
-    parquet = library("pyarrow.parquet")
-    with damage(file, "Parquet"), parquet.ParquetFile(file, page_checksum_verification=True) as opened:
-        rows, fields = opened.metadata.num_rows, list(opened.schema_arrow)
-        variables = [Variable(field.name, str(field.type), str(field.type) in ARROW_NUMBERS, (rows,)) for field in fields]
-        names = choose(variables, channel, str(file))
-        check_promise(str(file), 8 * rows * len(names), file.stat().st_size)
-        table = opened.read(columns=names)
-        if table.num_rows != rows:
-            raise ValueError(f"it promises {rows} rows and holds {table.num_rows}")
-        return in_memory(columns([table.column(name).to_numpy() for name in names]))
-
-
 # a format is added here; the package's docstring tells the other steps
 READERS: dict[str, Callable[[Path, str], Signal]] = {
     ".mat": read_mat,
-    ".npy": _npy,
-    ".npz": _npz,
+    ".npy": read_npy,
+    ".npz": read_npz,
     ".csv": read_text,
     ".txt": read_text,
     ".wav": _audio,
     ".flac": _audio,
-    ".parquet": _parquet,
+    ".parquet": read_parquet,
+    ".h5": read_hdf5,
+    ".hdf5": read_hdf5,
 }
