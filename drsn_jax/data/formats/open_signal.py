@@ -88,7 +88,9 @@ def _npy(file: Path, channel: str) -> Signal:
     first, end = columns_read[0], columns_read[0] + len(columns_read)
     adjacent = columns_read == list(range(first, end))
     mapped = values[:, first:end] if adjacent and values.dtype == np.float32 else None
-    return Signal(length, len(columns_read), None, lambda start, stop: as_float32(values[start:stop, columns_read]), mapped)
+    wide = None if np.can_cast(values.dtype, np.float32) else lambda start, stop: values[start:stop, columns_read]
+    read = lambda start, stop: as_float32(values[start:stop, columns_read])  # noqa: E731
+    return Signal(length, len(columns_read), None, read, mapped, wide=wide)
 
 
 def _array_header(opened: BinaryIO, where: str) -> tuple[tuple[int, ...], np.dtype]:
