@@ -1,5 +1,6 @@
 """Checks and conversions of arrays at the beginning of a public function."""
 
+import warnings
 from typing import Any
 
 import jax
@@ -8,6 +9,8 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from drsn_jax.core.errors import UserError
+
+SWAPPED = 4  # so many times as many channels as positions: the axes are swapped
 
 
 def as_float(x: ArrayLike) -> jax.Array:
@@ -41,10 +44,52 @@ def check_finite(windows: ArrayLike) -> None:
         raise UserError(f"{len(bad)} windows hold NaN or infinity, the first of them is number {bad[0]}: leave them out")
 
 
-def check_labels(labels: ArrayLike, count: int, classes: int) -> None:
-    """Raise ValueError unless ``labels`` are ``count`` integers from 0 to ``classes - 1``."""
+def as_windows(windows: Any) -> Any:
+    """Return windows ``(n, *positions, channels)`` as an array that is indexed by position; a list or a table becomes one.
+
+    Raises ValueError where the axes look swapped: for signals ``(n, channels, length)`` with at least ``SWAPPED`` times as many
+    channels as positions, and for images ``(n, channels, height, width)`` with at most four channels. For signals with fewer, but
+    more than positions, there is a warning.
+    """
+    if not isinstance(windows, np.ndarray | jax.Array):
+        windows = np.asarray(windows)
+    shape = windows.shape
+    if len(shape) == 3:
+        swapped, doubtful = shape[2] >= SWAPPED * shape[1], shape[2] > shape[1]
+    else:
+        swapped = doubtful = len(shape) > 3 and shape[1] <= 4 and min(shape[2:]) >= 8
+    if doubtful:
+        found = (
+            f"the windows have the shape {shape}, which looks like (n, channels, *positions): expected (n, *positions, channels)"
+        )
+        if swapped:
+            raise UserError(f"{found}, as numpy.moveaxis(windows, 1, -1) makes it")
+        warnings.warn(f"{found}", stacklevel=3)
+    return windows
+
+
+def as_labels(labels: Any, count: int, classes: int | None = None) -> np.ndarray:
+    """Return labels as an array ``(count,)`` of integers that is indexed by position, also those of a table with its own index.
+
+    Raises ValueError unless they are ``count`` integers from 0, below ``classes`` where it is given.
+    """
     array = np.asarray(labels)
+    if array.dtype == object and all(isinstance(value, int | np.integer) for value in array.flat):
+        array = array.astype(np.int64)  # whole numbers of a table that knows missing ones
     if array.shape != (count,):
-        raise ValueError(f"{count} windows need a label each, an array ({count},), got the shape {array.shape}")
-    if not np.issubdtype(array.dtype, np.integer) or array.min() < 0 or array.max() >= classes:
-        raise ValueError(f"labels are integers from 0 to {classes - 1}, got {array.dtype} from {array.min()} to {array.max()}")
+        raise UserError(f"{count} windows need a label each, an array ({count},), got the shape {array.shape}")
+    if not array.size:
+        return array.astype(np.int64)
+    whole = np.issubdtype(array.dtype, np.integer)
+    if whole and array.min() >= 0 and (classes is None or array.max() < classes):
+        return array
+    values = f"from {array.min()} to {array.max()}" if array.dtype.kind in "iuf" else _some(array)
+    advice = "" if whole else ": numpy.unique(labels, return_inverse=True)[1] numbers them"
+    limit = "0" if classes is None else f"0 to {classes - 1}"
+    raise UserError(f"labels are integers from {limit}, got {array.dtype} {values}{advice}")
+
+
+def _some(array: np.ndarray) -> str:
+    """Return the first values of an array as text."""
+    first = [repr(value) for value in array.ravel()[:3].tolist()]
+    return ", ".join(first) + (", …" if array.size > 3 else "")

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from drsn_jax.core.arrays import check_labels
+from drsn_jax.core.arrays import as_labels, as_windows
 from drsn_jax.core.distributed import Device, pmap_parts, replicate
 from drsn_jax.core.errors import UserError
 from drsn_jax.nn.networks import Network, for_platform
@@ -155,7 +155,7 @@ class Ensemble:
     def _begin(self, windows: np.ndarray, labels: np.ndarray) -> tuple[EnsembleState, EnsembleBatches]:
         if len(windows) != self.examples or len(labels) != self.examples:
             raise UserError(f"the ensemble was made for {self.examples} windows, got {len(windows)} and {len(labels)} labels")
-        check_labels(labels, self.examples, self.network.classes)
+        windows, labels = as_windows(windows), as_labels(labels, self.examples, self.network.classes)
         shared: Any = {"windows": jnp.asarray(windows), "labels": jnp.asarray(labels)}
         shared = shared if self.devices is None else replicate(shared, self.devices)
         shared["noise"] = self._noises()

@@ -17,6 +17,7 @@ import optax
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
+from drsn_jax.core.arrays import as_windows
 from drsn_jax.core.errors import UserError
 from drsn_jax.functional.noise import example_keys
 from drsn_jax.nn.networks import Network
@@ -73,7 +74,7 @@ def create_state(network: Network, optimizer: optax.GradientTransformation, key:
 
     Of ``windows`` ``(batch, *positions, channels)`` only the shape matters; one window is enough.
     """
-    shape = (1, *jnp.shape(windows)[1:])
+    shape = (1, *as_windows(windows).shape[1:])
 
     def create(key: jax.Array) -> TrainState:
         init_key, noise_key = jax.random.split(key)
@@ -235,6 +236,8 @@ def _unpack(
     windows, labels, weights = (jnp.asarray(batch[name]) for name in ("windows", "labels", "weights"))
     chex.assert_rank([labels, weights], 1)
     chex.assert_equal_shape_prefix([windows, labels, weights], 1)
+    # a label that is no class makes the loss NaN, which training stops at; one below 0 would count from the last class back
+    labels = jnp.where(labels < 0, jnp.iinfo(labels.dtype).max, labels)
     if noise is not None:
         assert key is not None
         first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * len(labels)
