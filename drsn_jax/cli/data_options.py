@@ -15,6 +15,7 @@ from drsn_jax.data.public import read_public
 from drsn_jax.data.recordings import Recording, read_folder, read_recordings
 from drsn_jax.data.resampling import resample
 from drsn_jax.data.split_choice import strictest_split
+from drsn_jax.data.summary import common_channel, summary
 from drsn_jax.data.windows import Fold, few_windows, make_folds
 
 SplitKind = Literal["condition", "group", "recording", "time", "random-windows"]
@@ -129,6 +130,22 @@ def read(options: DataOptions) -> list[Recording]:
     else:
         found = read_recordings(options.recordings, options.folder, outside=options.outside)
     return found if options.resample is None else resample(found, options.resample)
+
+
+def tell(options: DataOptions, recordings: list[Recording]) -> None:
+    """Print what was taken from the files, and a summary of their classes; nothing about recordings that are simulated."""
+    if not simulated(options):
+        for line in summary(recordings):
+            console.say(line)
+
+
+def channel(options: DataOptions, recordings: list[Recording]) -> str:
+    """Return the channel of new files that a network trained on these recordings is to be asked about: the option, or what the
+    channels in the table have in common."""
+    # a public set has names of its own for what its files hold
+    if options.dataset is not None:
+        return ""
+    return options.channel or common_channel([r.asked and r.channel for r in recordings])
 
 
 def settle_split(options: Options, recordings: list[Recording]) -> Options:

@@ -44,6 +44,7 @@ class Recording:
       name: for messages and results, usually the path of the file.
       channel: which signal of the file it is, as ``formats.channels`` names it; empty where the file holds one without a name.
       rate_from: where the sampling rate is from: ``"its variable fs"``, ``"the table"``.
+      asked: the channel as the user asked for it, perhaps a pattern; empty where the only signal was taken unasked.
     """
 
     signal: np.ndarray
@@ -54,6 +55,7 @@ class Recording:
     name: str = ""
     channel: str = ""
     rate_from: str = ""
+    asked: str = ""
 
     def __post_init__(self) -> None:
         if self.signal.ndim != 2:
@@ -130,7 +132,8 @@ def _read(rows: Iterable[tuple[str, dict[str, str]]], folder: Path, outside: boo
                 maps += in_file(found.signal)
                 held += 0 if in_file(found.signal) else found.signal.nbytes
             facts = (row["label"], found.sampling_rate, row.get("condition", ""), row.get("group", ""), row["path"])
-            entries.append((found.signal, *facts, found.channel, found.rate_from or rate_from))
+            asked = row.get("channel", "")
+            entries.append((found.signal, *facts, found.channel or asked, found.rate_from or rate_from, asked))
         spooled = iter(spool.arrays())
     return [Recording(next(spooled) if signal is None else signal, *facts) for signal, *facts in entries]
 
