@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
 from drsn_jax.core.arrays import as_labels, as_windows, check_finite, native
 from drsn_jax.core.errors import UserError
@@ -17,8 +18,8 @@ from drsn_jax.training.steps import make_predict_step
 def evaluate(
     step: Callable[[Any, Any], Mapping[str, Any]],
     variables: Any,
-    windows: np.ndarray,
-    labels: np.ndarray,
+    windows: ArrayLike,
+    labels: ArrayLike,
     *,
     batch_size: int = 128,
     place: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,

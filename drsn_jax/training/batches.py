@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from numpy.typing import ArrayLike
 
 from drsn_jax.core.arrays import as_labels, as_windows, native
 from drsn_jax.core.distributed import AXIS_NAME, Device, replicate, shares
@@ -55,15 +56,15 @@ class Batches:
 
     def __init__(
         self,
-        windows: np.ndarray,
-        labels: np.ndarray,
+        windows: ArrayLike,
+        labels: ArrayLike,
         batch_size: int,
         *,
         seed: int = 0,
         devices: Sequence[Device] | None = None,
         on_device: bool | None = None,
     ) -> None:
-        windows = as_windows(windows)
+        windows, labels = as_windows(windows), np.asarray(labels)
         if len(windows) == 0 or len(windows) != len(labels):
             raise UserError(f"training needs as many windows as labels, and some: got {len(windows)} and {len(labels)}")
         if not isinstance(batch_size, int | np.integer) or batch_size < 1:
