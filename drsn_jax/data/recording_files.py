@@ -9,7 +9,7 @@ import numpy as np
 
 from drsn_jax.core.storage import Spool, blocks
 from drsn_jax.data.formats import rates
-from drsn_jax.data.formats.common import RecordingError, Signal
+from drsn_jax.data.formats.common import RecordingError, Signal, in_memory
 from drsn_jax.data.formats.open_signal import open_signal
 
 StrPath = str | os.PathLike[str]
@@ -96,6 +96,11 @@ def read_precisely(opened: Signal, start: int, stop: int) -> np.ndarray:
     wide = opened.wide(start, stop)
     far &= wide.min(0) < wide.max(0)  # a channel that is constant keeps its value
     return subtract(values, wide, wide[:1], far)
+
+
+def as_precise(values: np.ndarray) -> np.ndarray:
+    """Return an array ``(length, channels)`` that is in memory as float32, without an offset as ``read_precisely``."""
+    return read_precisely(in_memory(values), 0, len(values))
 
 
 def subtract(values: np.ndarray, wide: np.ndarray, origin: np.ndarray, far: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ Without a table there is a folder for each class, ``class/file`` or ``class/cond
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from drsn_jax.data.duplicates import refuse_duplicates
 from drsn_jax.data.formats import rates
 from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.formats.open_signal import READERS
+from drsn_jax.data.given_windows import read_given
+from drsn_jax.data.name_pattern import rows_by_pattern
 from drsn_jax.data.recording_files import StrPath, agreed_rate, check_samples, read_file, read_signal
 from drsn_jax.data.recordings_table import COLUMNS, positive, rows_of_folder, rows_of_table
 
@@ -45,6 +47,7 @@ class Recording:
       channel: which signal of the file it is, as ``formats.channels`` names it; empty where the file holds one without a name.
       rate_from: where the sampling rate is from: ``"its variable fs"``, ``"the table"``.
       asked: the channel as the user asked for it, perhaps a pattern; empty where the only signal was taken unasked.
+      unit: so many samples belong together, and a split cuts between them only: the length of windows that were cut before.
     """
 
     signal: np.ndarray
@@ -56,6 +59,7 @@ class Recording:
     channel: str = ""
     rate_from: str = ""
     asked: str = ""
+    unit: int = 1
 
     def __post_init__(self) -> None:
         if self.signal.ndim != 2:
@@ -65,12 +69,15 @@ class Recording:
             )
 
 
-def read_recordings(table: StrPath, folder: StrPath | None = None, *, outside: bool = False) -> list[Recording]:
+def read_recordings(
+    table: StrPath, folder: StrPath | None = None, *, windows: bool = False, outside: bool = False
+) -> list[Recording]:
     """Read the recordings that a table names, in its order.
 
     Args:
       table: the CSV file described above.
       folder: where the paths in the table start; by default the table's own folder.
+      windows: whether the files hold windows already cut, see ``given_windows``.
       outside: whether paths, or links, may lead out of that folder.
 
     Raises:
@@ -79,14 +86,21 @@ def read_recordings(table: StrPath, folder: StrPath | None = None, *, outside: b
       ImportError: without the library for a file's format, which is in the extra ``experiments``.
     """
     table = Path(table)
-    recordings = _read(rows_of_table(table), table.parent if folder is None else Path(folder), outside, "the table")
+    recordings = _read(rows_of_table(table), table.parent if folder is None else Path(folder), outside, "the table", windows)
     if not recordings:
         raise RecordingError(f"{table} names no recordings: add a line for each under the header")
     return recordings
 
 
 def read_folder(
-    folder: StrPath, *, sampling_rate: float | None = None, channel: str = "", outside: bool = False
+    folder: StrPath,
+    *,
+    sampling_rate: float | None = None,
+    channel: str = "",
+    pattern: str = "",
+    windows: bool = False,
+    outside: bool = False,
+    say: Callable[[str], None] = lambda line: None,
 ) -> list[Recording]:
     """Read the recordings in a folder for each class, ``class/file`` or ``class/condition/file``, in the order of their paths.
 
@@ -94,19 +108,28 @@ def read_folder(
       folder: holds the folders of the classes; hidden files are passed over.
       sampling_rate: in Hz, for files that hold none.
       channel: the signal in every file, see ``formats.channels``; a pattern where the name differs from file to file.
+      pattern: how the paths of the files name class and condition, such as ``{label}_{condition}.mat``, instead of folders for
+        them; see ``name_pattern.compile_pattern``.
+      windows: whether the files hold windows already cut, see ``given_windows``.
       outside: whether links may lead out of the folder.
+      say: called with a line for the user about files that are passed over.
 
     Raises as ``read_recordings``.
     """
     folder = Path(folder)
-    rows = rows_of_folder(folder, sampling_rate, channel)
-    recordings = _read(rows, folder, outside, "the rate that was given")
+    if pattern:
+        rows = rows_by_pattern(folder, pattern, sampling_rate, channel, say)
+    else:
+        rows = rows_of_folder(folder, sampling_rate, channel)
+    recordings = _read(rows, folder, outside, "the rate that was given", windows)
     if not recordings:
         raise RecordingError(f"{folder} holds no recordings: expected a folder for each class with files ({', '.join(READERS)})")
     return recordings
 
 
-def _read(rows: Iterable[tuple[str, dict[str, str]]], folder: Path, outside: bool, rate_from: str) -> list[Recording]:
+def _read(
+    rows: Iterable[tuple[str, dict[str, str]]], folder: Path, outside: bool, rate_from: str, windows: bool
+) -> list[Recording]:
     """Read the recordings of rows with the columns of a table, each with the name of its place for messages.
 
     ``rate_from`` says where the rate of a file that holds none comes from.
@@ -124,16 +147,19 @@ def _read(rows: Iterable[tuple[str, dict[str, str]]], folder: Path, outside: boo
                     f"{where}: {file} is in {first.rpartition(', ')[2]} already, keep one line for each file (join its channels "
                     "by +)"
                 )
+            asked = row.get("channel", "")
             try:
-                found = read_signal(file, row.get("channel", ""), rate, spool, memory=limit() - held, maps=MAPS - maps)
+                if windows:
+                    found, unit = read_given(file, asked, rate)
+                else:
+                    found, unit = read_signal(file, asked, rate, spool, memory=limit() - held, maps=MAPS - maps), 1
             except RecordingError as error:
                 raise RecordingError(f"{where}: {error}") from error
             if found.signal is not None:
                 maps += in_file(found.signal)
                 held += 0 if in_file(found.signal) else found.signal.nbytes
             facts = (row["label"], found.sampling_rate, row.get("condition", ""), row.get("group", ""), row["path"])
-            asked = row.get("channel", "")
-            entries.append((found.signal, *facts, found.channel or asked, found.rate_from or rate_from, asked))
+            entries.append((found.signal, *facts, found.channel or asked, found.rate_from or rate_from, asked, unit))
         spooled = iter(spool.arrays())
     return [Recording(next(spooled) if signal is None else signal, *facts) for signal, *facts in entries]
 

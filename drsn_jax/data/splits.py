@@ -114,9 +114,10 @@ def folds_by_time(recordings: Sequence[Recording], folds: int, gap: int) -> list
     splits = [Split([], []) for _ in range(folds)]
     for i, recording in enumerate(recordings):
         length = len(recording.signal)
-        _enough(folds, length, f"samples of {title(recordings, i)}")
+        _enough(folds, length // recording.unit, f"{'samples' if recording.unit == 1 else 'windows'} of {title(recordings, i)}")
         for k, split in enumerate(splits):
-            start, stop = length * k // folds, length * (k + 1) // folds
+            # between the units of the recording, which are samples except for windows that were cut before
+            start, stop = (length // recording.unit * edge // folds * recording.unit for edge in (k, k + 1))
             rest = [Segment(i, a, b) for a, b in ((0, start - gap), (stop + gap, length)) if a < b]
             if not rest:
                 raise UserError(

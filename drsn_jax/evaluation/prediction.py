@@ -18,7 +18,7 @@ from drsn_jax.training.steps import make_predict_step
 def evaluate(
     step: Callable[[Any, Any], Mapping[str, Any]],
     variables: Any,
-    windows: ArrayLike,
+    windows: np.ndarray,
     labels: ArrayLike,
     *,
     batch_size: int = 128,
@@ -39,15 +39,15 @@ def evaluate(
     windows = as_windows(windows)
     if len(windows) == 0:
         raise UserError("there are no windows to evaluate on")
-    labels = as_labels(labels, len(windows))
+    numbers = as_labels(labels, len(windows))
     sums = []
     for start in range(0, len(windows), batch_size):
-        part, part_labels = windows[start : start + batch_size], labels[start : start + batch_size]
+        part, part_labels = windows[start : start + batch_size], numbers[start : start + batch_size]
         weights = (np.arange(batch_size) < len(part)).astype(np.float32)
         batch = {"windows": _pad(part, batch_size), "labels": _pad(part_labels, batch_size), "weights": weights}
         metrics = step(variables, place(batch))
         if not sums and "confusion" in metrics:
-            as_labels(labels, len(windows), metrics["confusion"].shape[-1])
+            as_labels(numbers, len(windows), metrics["confusion"].shape[-1])
         sums.append(metrics)
     return jax.tree.map(lambda *values: np.sum(values, axis=0), *jax.device_get(sums))
 

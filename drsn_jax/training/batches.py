@@ -56,7 +56,7 @@ class Batches:
 
     def __init__(
         self,
-        windows: ArrayLike,
+        windows: np.ndarray,
         labels: ArrayLike,
         batch_size: int,
         *,
@@ -64,17 +64,17 @@ class Batches:
         devices: Sequence[Device] | None = None,
         on_device: bool | None = None,
     ) -> None:
-        windows, labels = as_windows(windows), np.asarray(labels)
-        if len(windows) == 0 or len(windows) != len(labels):
-            raise UserError(f"training needs as many windows as labels, and some: got {len(windows)} and {len(labels)}")
+        windows, given = as_windows(windows), np.asarray(labels)
+        if len(windows) == 0 or len(windows) != len(given):
+            raise UserError(f"training needs as many windows as labels, and some: got {len(windows)} and {len(given)}")
         if not isinstance(batch_size, int | np.integer) or batch_size < 1:
             raise UserError(f"a batch has at least one example, got a batch size of {batch_size}")
         if seed < 0:
             raise UserError(f"the seed of an order is not negative, got {seed}")
         if windows.dtype.kind not in "iufb" and windows.dtype != jnp.bfloat16:
             raise UserError(f"windows are real numbers, got the type {windows.dtype}")
-        labels = as_labels(labels, len(windows))
-        self.windows, self.labels, self.batch_size, self.seed = windows, labels, batch_size, seed
+        self.windows, self.labels = windows, as_labels(given, len(windows))
+        self.batch_size, self.seed = batch_size, seed
         self.examples, self.steps = len(windows), steps_per_epoch(len(windows), batch_size)
         if devices is not None and not devices:
             raise UserError("an empty list of devices was given: give at least one, or None for a step without a map")
@@ -86,7 +86,7 @@ class Batches:
         self._ahead = PREFETCH if home.platform != "cpu" or isinstance(windows, np.memmap) else 0
         self._pick = None
         if on_device if on_device is not None else _fits(home, windows.nbytes):
-            self._pick, self._ahead = _picker(windows, labels, self._devices), 0
+            self._pick, self._ahead = _picker(self.windows, self.labels, self._devices), 0
 
     @property
     def members(self) -> int | None:
