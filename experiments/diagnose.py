@@ -48,6 +48,8 @@ class Options:
     """Which signal of a file; by default what the network was trained on, or the only one."""
     sampling_rate: float | None = None
     """In Hz, for files that do not hold it and for a stream; by default that of the training data, with a warning."""
+    overrule_rate: bool = False
+    """That sampling rate holds where a file says another one."""
     json: bool = False
     """A line of JSON for every file (or window of a stream) instead of text."""
     plot: Path | None = None
@@ -120,9 +122,10 @@ def ask(model: Bundle, options: Options, file: Path) -> tuple[Diagnosis, Signal,
     channel = options.channel if options.channel is not None else model.channel
     signal = open_signal(file, channel)
     assumed = signal.sampling_rate is None and options.sampling_rate is None
-    rate = (
-        model.sampling_rate if assumed else agreed_rate(str(file), signal.sampling_rate, options.sampling_rate, signal.rate_from)
-    )
+    rate = model.sampling_rate
+    if not assumed:
+        told = (signal.sampling_rate, options.sampling_rate, signal.rate_from)
+        rate = agreed_rate(str(file), *told, overrule=options.overrule_rate)
     read = functools.partial(read_precisely, signal)
     start = time.perf_counter()
     found = diagnose_parts(model, signal.length, signal.channels, rate, read)

@@ -38,6 +38,8 @@ class DataOptions(run_options.RunOptions):
     by +."""
     sampling_rate: float | None = None
     """In Hz: for a folder of classes whose files hold none."""
+    overrule_rate: bool = False
+    """The sampling rate that is given, by --sampling-rate or the table, holds where a file says another one."""
     pattern: str | None = None
     """For a folder: how the names of its files tell class and condition, such as {label}_{condition}.mat, instead of folders."""
     windows_given: bool = False
@@ -100,8 +102,9 @@ def check(options: DataOptions) -> None:
         raise UserError("--pattern goes with --recordings FOLDER")
     if options.folder is not None and (options.recordings is None or directory):
         raise UserError("--folder goes with --recordings TABLE")
-    if options.outside and options.recordings is None:
-        raise UserError("--outside goes with --recordings")
+    for name in ("outside", "overrule_rate"):
+        if getattr(options, name) and options.recordings is None:
+            raise UserError(f"{checks.typed(name)} goes with --recordings")
     if options.channel is not None and not directory and options.dataset is None:
         raise UserError("--channel goes with --recordings FOLDER or --dataset; a table has a column for it")
     if options.sampling_rate is not None and not directory:
@@ -154,14 +157,17 @@ def read(options: DataOptions) -> list[Recording]:
             channel=channel,
             pattern=options.pattern or "",
             windows=options.windows_given,
+            overrule_rate=options.overrule_rate,
             outside=options.outside,
             say=console.say,
         )
     elif options.labels:
         (labels,) = options.labels
-        found = read_windows_file(options.recordings, labels, sampling_rate=options.sampling_rate, channel=channel)
+        rate: dict[str, Any] = {"sampling_rate": options.sampling_rate, "overrule_rate": options.overrule_rate}
+        found = read_windows_file(options.recordings, labels, channel=channel, **rate)
     else:
-        found = read_recordings(options.recordings, options.folder, windows=options.windows_given, outside=options.outside)
+        how: dict[str, Any] = {"windows": options.windows_given, "overrule_rate": options.overrule_rate}
+        found = read_recordings(options.recordings, options.folder, outside=options.outside, **how)
     return found if options.resample is None else resample(found, options.resample)
 
 

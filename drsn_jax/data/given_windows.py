@@ -20,24 +20,27 @@ SHORTEST = 8  # samples of a window; an array with shorter rows holds something 
 SUFFIXES = (".npy", ".npz", ".mat", ".h5", ".hdf5", ".csv", ".txt")
 
 
-def read_given(file: Path, channel: str, sampling_rate: float | None) -> tuple[FileSignal, int]:
+def read_given(file: Path, channel: str, sampling_rate: float | None, *, overrule: bool = False) -> tuple[FileSignal, int]:
     """Read the windows of a file as one signal, ``(n · length, channels)`` float32; return it and the length of a window.
 
     Args:
       file: with one of ``SUFFIXES``.
       channel: the name of the array of windows; an empty one takes the only array of that shape.
       sampling_rate: in Hz, for a file that holds none.
+      overrule: as for ``recording_files.agreed_rate``.
 
     Raises RecordingError for a file without such an array, with several, and as ``recording_files.read_file``.
     """
     arrays = arrays_of(file)
     name, windows = _windows(arrays, channel, str(file))
-    rate, rate_from = _rate(arrays, file, sampling_rate)
+    rate, rate_from = _rate(arrays, file, sampling_rate, overrule)
     signal = check_samples(as_precise(windows.reshape(-1, windows.shape[2])), str(file))
     return FileSignal(signal, rate, name, rate_from), windows.shape[1]
 
 
-def read_labelled(file: Path, channel: str, labels: str, sampling_rate: float | None) -> list[tuple[str, FileSignal, int]]:
+def read_labelled(
+    file: Path, channel: str, labels: str, sampling_rate: float | None, *, overrule: bool = False
+) -> list[tuple[str, FileSignal, int]]:
     """Read the windows of a file and their labels, which the array ``labels`` beside them holds.
 
     Returns for each class, in the order of first appearance, its name, its windows as ``read_given`` returns them, and their
@@ -53,7 +56,7 @@ def read_labelled(file: Path, channel: str, labels: str, sampling_rate: float | 
             f"{name}"
         )
     classes = np.array([_name(value) for value in array.ravel().tolist()])
-    rate, rate_from = _rate(arrays, file, sampling_rate)
+    rate, rate_from = _rate(arrays, file, sampling_rate, overrule)
     found = []
     for label in dict.fromkeys(classes.tolist()):
         own = windows[classes == label]
@@ -139,11 +142,12 @@ def _windows(arrays: dict[str, np.ndarray], channel: str, where: str) -> tuple[s
     return name, windows
 
 
-def _rate(arrays: dict[str, np.ndarray], file: Path, given: float | None) -> tuple[float, str]:
-    """Return the sampling rate, and where in the file it was found."""
+def _rate(arrays: dict[str, np.ndarray], file: Path, given: float | None, overrule: bool) -> tuple[float, str]:
+    """Return the sampling rate, and where in the file it was found; an empty text where the user gave it."""
     single = {name: array.item() for name, array in arrays.items() if array.size == 1 and array.dtype.kind in "iuf"}
     stored, source = rates.agreed((rates.mentioned(name, value, f"its {name}") for name, value in single.items()), str(file))
-    return agreed_rate(str(file), stored, given, source), source
+    rate = agreed_rate(str(file), stored, given, source, overrule=overrule)
+    return rate, source if stored is not None and rates.same(rate, stored) else ""
 
 
 def _name(value: object) -> str:

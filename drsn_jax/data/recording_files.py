@@ -55,15 +55,22 @@ def read_file(
 
 
 def read_signal(
-    file: Path, channel: str, sampling_rate: float | None, spool: Spool, *, memory: float = math.inf, maps: int = 1
+    file: Path,
+    channel: str,
+    sampling_rate: float | None,
+    spool: Spool,
+    *,
+    memory: float = math.inf,
+    maps: int = 1,
+    overrule: bool = False,
 ) -> FileSignal:
-    """Read the signal of one file as ``read_file``.
+    """Read the signal of one file as ``read_file``; ``overrule`` as for ``agreed_rate``.
 
     A signal that takes more than ``memory`` bytes becomes a map of the file where its format allows that and ``maps`` is above 0,
     else the next array of ``spool``.
     """
     opened = open_signal(file, channel)
-    rate = agreed_rate(str(file), opened.sampling_rate, sampling_rate, opened.rate_from)
+    rate = agreed_rate(str(file), opened.sampling_rate, sampling_rate, opened.rate_from, overrule=overrule)
     row = 4 * opened.channels
     spooled = False
     if opened.length * row <= memory:
@@ -81,7 +88,8 @@ def read_signal(
             spool.add(parts, shape, np.float32)
             signal = spool.last()
     check_samples(signal, str(file))
-    stored = "" if opened.sampling_rate is None else opened.rate_from or "the file"
+    own = opened.sampling_rate is not None and rates.same(rate, opened.sampling_rate)
+    stored = (opened.rate_from or "the file") if own else ""
     return FileSignal(None if spooled else signal, rate, opened.channel, stored)
 
 
@@ -117,19 +125,25 @@ def coarse(values: np.ndarray) -> np.ndarray:
         return (np.abs(low + high) / 2 > COARSE * (high - low)) & np.isfinite(high - low)
 
 
-def agreed_rate(where: str, stored: float | None, given: float | None, rate_from: str = "") -> float:
+def agreed_rate(where: str, stored: float | None, given: float | None, rate_from: str = "", *, overrule: bool = False) -> float:
     """Return the sampling rate of a file in Hz, which the file holds or the user gives; where both do, that of the user.
 
-    Raises RecordingError without any rate, or where the two differ by more than ``rates.SAME``. ``rate_from`` says where in the
-    file the rate was found.
+    Args:
+      where: the file, for messages.
+      stored, given: in Hz; None where the file holds none, or the user gives none.
+      rate_from: where in the file the rate was found.
+      overrule: whether the user's rate holds although the file holds another, as where its ``fs`` is the speed of a shaft.
+
+    Raises RecordingError without any rate, and unless ``overrule`` where the two differ by more than ``rates.SAME``.
     """
     rate = given if given is not None else stored
     if rate is None:
         raise RecordingError(f"{where} holds no sampling rate: give it in Hz")
-    if stored is not None and given is not None and not rates.same(stored, given):
+    if stored is not None and given is not None and not rates.same(stored, given) and not overrule:
         found = f" (by {rate_from})" if rate_from else ""
         raise RecordingError(
-            f"{where} says that it is sampled at {stored:.9g} Hz, not at {given:.9g} Hz{found}: correct or omit the rate"
+            f"{where} says that it is sampled at {stored:.9g} Hz, not at {given:.9g} Hz{found}: correct or omit the rate, or "
+            "let it overrule the file (--overrule-rate)"
         )
     return rate
 

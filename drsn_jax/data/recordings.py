@@ -70,7 +70,12 @@ class Recording:
 
 
 def read_recordings(
-    table: StrPath, folder: StrPath | None = None, *, windows: bool = False, outside: bool = False
+    table: StrPath,
+    folder: StrPath | None = None,
+    *,
+    windows: bool = False,
+    overrule_rate: bool = False,
+    outside: bool = False,
 ) -> list[Recording]:
     """Read the recordings that a table names, in its order.
 
@@ -78,6 +83,8 @@ def read_recordings(
       table: the CSV file described above.
       folder: where the paths in the table start; by default the table's own folder.
       windows: whether the files hold windows already cut, see ``given_windows``.
+      overrule_rate: whether the sampling rate that is given holds where a file holds another, as where its ``fs`` is the speed of
+        a shaft.
       outside: whether paths, or links, may lead out of that folder.
 
     Raises:
@@ -86,7 +93,9 @@ def read_recordings(
       ImportError: without the library for a file's format, which is in the extra ``experiments``.
     """
     table = Path(table)
-    recordings = _read(rows_of_table(table), table.parent if folder is None else Path(folder), outside, "the table", windows)
+    start = table.parent if folder is None else Path(folder)
+    rows = rows_of_table(table)
+    recordings = _read(rows, start, "the table", outside=outside, windows=windows, overrule=overrule_rate)
     if not recordings:
         raise RecordingError(f"{table} names no recordings: add a line for each under the header")
     return recordings
@@ -99,6 +108,7 @@ def read_folder(
     channel: str = "",
     pattern: str = "",
     windows: bool = False,
+    overrule_rate: bool = False,
     outside: bool = False,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[Recording]:
@@ -111,6 +121,8 @@ def read_folder(
       pattern: how the paths of the files name class and condition, such as ``{label}_{condition}.mat``, instead of folders for
         them; see ``name_pattern.compile_pattern``.
       windows: whether the files hold windows already cut, see ``given_windows``.
+      overrule_rate: whether the sampling rate that is given holds where a file holds another, as where its ``fs`` is the speed of
+        a shaft.
       outside: whether links may lead out of the folder.
       say: called with a line for the user about files that are passed over.
 
@@ -121,14 +133,14 @@ def read_folder(
         rows = rows_by_pattern(folder, pattern, sampling_rate, channel, say)
     else:
         rows = rows_of_folder(folder, sampling_rate, channel)
-    recordings = _read(rows, folder, outside, "the rate that was given", windows)
+    recordings = _read(rows, folder, "the rate that was given", outside=outside, windows=windows, overrule=overrule_rate)
     if not recordings:
         raise RecordingError(f"{folder} holds no recordings: expected a folder for each class with files ({', '.join(READERS)})")
     return recordings
 
 
 def _read(
-    rows: Iterable[tuple[str, dict[str, str]]], folder: Path, outside: bool, rate_from: str, windows: bool
+    rows: Iterable[tuple[str, dict[str, str]]], folder: Path, rate_from: str, *, outside: bool, windows: bool, overrule: bool
 ) -> list[Recording]:
     """Read the recordings of rows with the columns of a table, each with the name of its place for messages.
 
@@ -150,9 +162,10 @@ def _read(
             asked = row.get("channel", "")
             try:
                 if windows:
-                    found, unit = read_given(file, asked, rate)
+                    found, unit = read_given(file, asked, rate, overrule=overrule)
                 else:
-                    found, unit = read_signal(file, asked, rate, spool, memory=limit() - held, maps=MAPS - maps), 1
+                    room = {"memory": limit() - held, "maps": MAPS - maps}
+                    found, unit = read_signal(file, asked, rate, spool, overrule=overrule, **room), 1
             except RecordingError as error:
                 raise RecordingError(f"{where}: {error}") from error
             if found.signal is not None:

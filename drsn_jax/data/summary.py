@@ -13,6 +13,7 @@ from drsn_jax.data.recordings import Recording, class_names, title
 
 ROWS = 40  # a longer table is one row for each class
 SOURCES = 5  # different channels and rates that are listed
+SLOW = 200.0  # Hz: a rate below it may be another number
 APART = 2.0  # a class whose level is so many times above or below that of every other gives itself away
 
 
@@ -146,7 +147,20 @@ def summary(recordings: Sequence[Recording]) -> list[str]:
         rows = [[row[0], *row[2:]] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return [*lines, *(f"warning: {sentence}" for sentence in loud([r.label for r in recordings], level))]
+    told = [*slow(found), *loud([r.label for r in recordings], level)]
+    return [*lines, *(f"warning: {sentence}" for sentence in told)]
+
+
+def slow(found: Sequence[Source]) -> list[str]:
+    """Return a sentence if a rate that a file mentions is so low that it may be the speed of a shaft, which some sets call ``fs``."""
+    low = [source for source in found if source.sampling_rate < SLOW]
+    if not low:
+        return []
+    origin = f" by {low[0].rate_from}" if low[0].rate_from else ""
+    return [
+        f"{low[0].sampling_rate:.9g} Hz{origin} is a low rate for vibration: if it is the speed of a shaft, give the rate by "
+        "--sampling-rate with --overrule-rate"
+    ]
 
 
 def _source(source: Source) -> str:

@@ -5,10 +5,12 @@ import fnmatch
 import numpy as np
 import pytest
 import scipy.io
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drsn_jax.data.recordings import Recording, read_recordings
+from drsn_jax.data.recording_files import agreed_rate
+from drsn_jax.data.recordings import Recording, read_folder, read_recordings
 from drsn_jax.data.summary import common_channel, levels, summary, taken
 
 
@@ -54,6 +56,20 @@ def test_a_class_that_gives_itself_away_by_its_level(level, word):
     assert f" times {word} than those" in warning
     recordings.append(recording("b", seed=9))
     assert not [line for line in summary(recordings) if line.startswith("warning")], "one of them is like the others"
+
+
+def test_a_rate_that_may_be_the_speed_of_a_shaft(tmp_path):
+    """As in a set whose variable fs is that. The rate that is given overrules it where that is asked for."""
+    (tmp_path / "a").mkdir()
+    signal = np.random.default_rng(0).normal(size=(2000, 1)).astype(np.float32)
+    (warning,) = [line for line in summary([Recording(signal, "a", 24.6, rate_from="its fs")]) if line.startswith("warning")]
+    assert warning.startswith("warning: 24.6 Hz by its fs is a low rate for vibration")
+    assert agreed_rate("x.mat", 24.6, 51200.0, "its fs", overrule=True) == 51200.0
+    with pytest.raises(ValueError, match="--overrule-rate"):
+        agreed_rate("x.mat", 24.6, 51200.0, "its fs")
+    soundfile.write(tmp_path / "a" / "x.wav", signal[:, 0] / 8, 8000)
+    (found,) = read_folder(tmp_path, sampling_rate=51200.0, overrule_rate=True)
+    assert (found.sampling_rate, found.rate_from) == (51200.0, "the rate that was given")
 
 
 def test_the_channel_of_a_model():
