@@ -152,7 +152,7 @@ def summary(recordings: Sequence[Recording]) -> list[str]:
 
 
 def slow(found: Sequence[Source]) -> list[str]:
-    """Return a sentence if a rate that a file mentions is so low that it may be the speed of a shaft, which some sets call ``fs``."""
+    """Return a sentence if a rate is so low that it may be the speed of a shaft, which some sets call ``fs``."""
     low = [source for source in found if source.sampling_rate < SLOW]
     if not low:
         return []
