@@ -28,7 +28,8 @@ class DataOptions(run_options.RunOptions):
     """What to train and test on."""
 
     recordings: Path | None = None
-    """A table of recordings (CSV), or a folder with a folder for each class; without it the drivetrain is simulated."""
+    """A table of recordings (CSV), or a folder with a folder for each class; without it the drivetrain is simulated. Its columns,
+    and the formats of files, are listed in docs/formats.md of the repository."""
     folder: Path | None = None
     """Where the files of the table are; by default beside it."""
     outside: bool = False
