@@ -31,6 +31,31 @@ def refuse_duplicates(signals: Sequence[np.ndarray], titles: Sequence[str], labe
                     _refuse(first, second, signals, titles, labels)
 
 
+def refuse_equal_windows(
+    signals: Sequence[np.ndarray], units: Sequence[int], titles: Sequence[str], labels: Sequence[str]
+) -> None:
+    """Raise RecordingError where a window that was cut before occurs twice, in one recording or in two.
+
+    Args:
+      signals: ``(n · unit, channels)`` each, windows one behind the other.
+      units: the length of the windows of each signal; a signal whose unit is 1 has none and is passed over.
+      titles: of the recordings, for the message.
+      labels: their classes.
+    """
+    first: dict[int, tuple[int, int]] = {}
+    for number, (signal, unit) in enumerate(zip(signals, units, strict=True)):
+        for start in range(0, len(signal) if unit > 1 else 0, unit):
+            window = signal[start : start + unit]
+            place = first.setdefault(hash(window.tobytes()), (number, start))
+            other, begin = place
+            if place != (number, start) and np.array_equal(signals[other][begin : begin + unit], window):
+                two = "" if labels[other] == labels[number] else f", with two labels, {labels[other]!r} and {labels[number]!r}"
+                raise RecordingError(
+                    f"window {begin // unit} of {titles[other]} and window {start // unit} of {titles[number]} hold the same "
+                    f"samples{two}: leave one out"
+                )
+
+
 def _beginning(signal: np.ndarray) -> bytes:
     """Return the first samples from where the signal begins to change, and that place; many recordings begin with zeros."""
     changed = 0

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from drsn_jax.core.storage import Spool, blocks, in_file, limit
-from drsn_jax.data.duplicates import refuse_duplicates
+from drsn_jax.data.duplicates import refuse_duplicates, refuse_equal_windows
 from drsn_jax.data.formats import rates
 from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.formats.open_signal import READERS
@@ -231,7 +231,9 @@ def check_recordings(recordings: Sequence[Recording], window_length: int) -> Non
                 "choose shorter windows or leave it out"
             )
     titles = [title(recordings, i) for i in range(len(recordings))]
-    refuse_duplicates([r.signal for r in recordings], titles, [r.label for r in recordings])
+    signals, labels = [r.signal for r in recordings], [r.label for r in recordings]
+    refuse_duplicates(signals, titles, labels)
+    refuse_equal_windows(signals, [r.unit for r in recordings], titles, labels)
 
 
 def fingerprint(recordings: Sequence[Recording]) -> str:

@@ -3,7 +3,7 @@
 import glob
 import itertools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ from drsn_jax.data.recordings import Recording, class_names, title
 ROWS = 40  # a longer table is one row for each class
 SOURCES = 5  # different channels and rates that are listed
 SLOW = 200.0  # Hz: a rate below it may be another number
+CLIPPED, FEW = 1e-3, 8  # share and number of samples that have the highest or the lowest value of a channel
 APART = 2.0  # a class whose level is so many times above or below that of every other gives itself away
 
 
@@ -89,9 +90,13 @@ def levels(recordings: Sequence[Recording]) -> list[float]:
 
 
 def _level(signal: np.ndarray) -> float:
-    parts = blocks(len(signal), 8 * signal.shape[1])
-    mean = sum(signal[a:b].sum(0, dtype=np.float64) for a, b in parts) / len(signal)
-    return float(np.sqrt(sum(np.square(signal[a:b] - mean).sum() for a, b in parts) / signal.size))
+    mean = sum(part.sum(0, dtype=np.float64) for part in _parts(signal)) / len(signal)
+    return float(np.sqrt(sum(np.square(part - mean).sum() for part in _parts(signal)) / signal.size))
+
+
+def _parts(signal: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield a signal in parts, because it may lie in a file that memory cannot hold."""
+    return (signal[start:stop] for start, stop in blocks(len(signal), 8 * signal.shape[1]))
 
 
 def loud(labels: Sequence[str], level: Sequence[float]) -> list[str]:
@@ -147,8 +152,25 @@ def summary(recordings: Sequence[Recording]) -> list[str]:
         rows = [[row[0], *row[2:]] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    told = [*slow(found), *loud([r.label for r in recordings], level)]
+    told = [*slow(found), *clipped(recordings), *loud([r.label for r in recordings], level)]
     return [*lines, *(f"warning: {sentence}" for sentence in told)]
+
+
+def clipped(recordings: Sequence[Recording]) -> list[str]:
+    """Return a sentence if more than ``CLIPPED`` of the samples of a channel have its highest or its lowest value."""
+    shares: dict[str, float] = {}
+    for number, r in enumerate(recordings):
+        low, high = r.signal.min(0), r.signal.max(0)
+        count = sum(((part <= low) | (part >= high)).sum(0) for part in _parts(r.signal))
+        if (share := float(np.max(count / len(r.signal)))) > CLIPPED and np.max(count) > FEW:
+            shares[title(recordings, number)] = share
+    if not shares:
+        return []
+    worst = max(shares, key=shares.__getitem__)
+    others = f" ({len(shares)} recordings are clipped)" if len(shares) > 1 else ""
+    return [
+        f"{100 * shares[worst]:.2g} % of {worst} have its highest or lowest value: it is clipped at the end of a range{others}"
+    ]
 
 
 def slow(found: Sequence[Source]) -> list[str]:

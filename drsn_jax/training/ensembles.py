@@ -122,7 +122,11 @@ class Ensemble:
         as ``loop.fit``. A member whose numbers are no longer finite stops alone, see ``Epoch.diverged``.
         """
         state, batches = self._begin(windows, labels)
-        validate = None if validation is None else functools.partial(self._validate, *validation)
+        validate = None
+        if validation is not None:
+            held_out = as_windows(validation[0])
+            held_out_labels = as_labels(validation[1], len(held_out), self.network.classes)
+            validate = functools.partial(self._validate, held_out, held_out_labels)
         step = self._step(windows.shape[1:])
         return fit(
             step, state, batches, epochs=self.epochs, validate=validate, patience=patience, checkpoints=checkpoints, about=about

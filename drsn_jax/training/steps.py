@@ -13,11 +13,12 @@ import chex
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from drsn_jax.core.arrays import as_windows
+from drsn_jax.core.arrays import as_labels, as_windows
 from drsn_jax.core.errors import UserError
 from drsn_jax.functional.noise import example_keys
 from drsn_jax.nn.networks import Network
@@ -214,12 +215,9 @@ def make_predict_step(network: Network, *, prepare: Prepare | None = None) -> Pr
 def balanced_class_weights(labels: ArrayLike, classes: int) -> list[float]:
     """Return class weights that give every class the same share of the loss: ``n / (classes · n_class)``.
 
-    Raises ValueError for a class without examples and for labels below 0 or from ``classes`` on.
+    Raises ValueError for a class without examples and for labels that are no classes.
     """
-    labels = jnp.asarray(labels)
-    if jnp.any((labels < 0) | (labels >= classes)):
-        raise UserError(f"labels are from 0 to {classes - 1}, got {int(jnp.min(labels))} to {int(jnp.max(labels))}")
-    counts = jnp.bincount(labels, length=classes)
+    counts = jnp.bincount(jnp.asarray(as_labels(labels, np.size(labels), classes)), length=classes)
     if jnp.any(counts == 0):
         raise UserError(f"class {int(jnp.argmin(counts))} has no examples: it can have no weight")
     return (jnp.sum(counts) / (classes * counts)).tolist()

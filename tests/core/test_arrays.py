@@ -16,7 +16,7 @@ from drsn_jax.evaluation.metrics import confusion_matrix, cross_entropy, expecte
 from drsn_jax.evaluation.noise_grids import noise_grid
 from drsn_jax.evaluation.prediction import evaluate, predict
 from drsn_jax.training.batches import Batches
-from drsn_jax.training.steps import create_state
+from drsn_jax.training.steps import balanced_class_weights, create_state
 
 WINDOWS, LABELS = tiny.tones(12)
 
@@ -58,6 +58,7 @@ ENTRIES = {
     "evaluate": lambda labels: evaluate(tiny.eval_step, tiny.variables(), WINDOWS, labels, batch_size=12),
     "noise_grid": lambda labels: noise_grid(tiny.network, tiny.variables(), WINDOWS, labels, ("gaussian",), (0.0,)),
     "confusion_matrix": lambda labels: confusion_matrix(labels, LABELS, 3),
+    "balanced_class_weights": lambda labels: balanced_class_weights(labels, 3),
     "cross_entropy": lambda labels: cross_entropy(np.zeros((12, 3)), labels),
     "expected_calibration_error": lambda labels: expected_calibration_error(np.full((12, 3), 1 / 3), labels),
 }

@@ -7,7 +7,7 @@ import scipy.io
 
 from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.labelled_windows import read_windows_file
-from drsn_jax.data.recordings import read_folder, read_recordings
+from drsn_jax.data.recordings import check_recordings, read_folder, read_recordings
 from drsn_jax.data.windows import make_folds
 
 RNG = np.random.default_rng(0)
@@ -114,3 +114,14 @@ def test_an_object_is_never_loaded(tmp_path):
     np.savez(tmp_path / "set.npz", X=X, y=np.array([{}] * 60, object))
     with pytest.raises(RecordingError, match=r"damaged or no \.npz file.*allow_pickle=False"):
         read_windows_file(tmp_path / "set.npz", "y", sampling_rate=100.0)
+
+
+@pytest.mark.parametrize(
+    ("label", "message"), [(0, "hold the same samples: leave"), (1, "hold the same samples, with two labels, '0' and '1'")]
+)
+def test_a_window_twice(tmp_path, label, message):
+    labels = np.append(Y, label)
+    np.savez(tmp_path / "set.npz", X=np.append(X, X[3:4], axis=0), y=labels)
+    found = read_windows_file(tmp_path / "set.npz", "y", sampling_rate=100.0)
+    with pytest.raises(RecordingError, match=f"window 1 of .*, 0 and window 20 of .*, {label} {message}"):
+        check_recordings(found, 64)

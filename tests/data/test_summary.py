@@ -1,6 +1,7 @@
 """The look at recordings before training: what was taken, how much of each class, and a class that gives itself away."""
 
 import fnmatch
+import re
 
 import numpy as np
 import pytest
@@ -70,6 +71,15 @@ def test_a_rate_that_may_be_the_speed_of_a_shaft(tmp_path):
     soundfile.write(tmp_path / "a" / "x.wav", signal[:, 0] / 8, 8000)
     (found,) = read_folder(tmp_path, sampling_rate=51200.0, overrule_rate=True)
     assert (found.sampling_rate, found.rate_from) == (51200.0, "the rate that was given")
+
+
+def test_a_clipped_recording_is_told():
+    signal = np.random.default_rng(0).normal(size=(4000, 2)).astype(np.float32)
+    signal[:, 1] = np.clip(signal[:, 1], -2, 2)
+    recordings = [Recording(signal, "a", 1000.0, name="x"), Recording(signal[:, ::-1] + 1, "b", 1000.0, name="y")]
+    (warning,) = [line for line in summary(recordings) if line.startswith("warning")]
+    assert re.fullmatch(r"warning: 4\.\d % of x have its highest or lowest value: it is clipped .* \(2 recordings are.*", warning)
+    assert not [line for line in summary([Recording(signal[:, :1], "a", 1000.0)]) if line.startswith("warning")]
 
 
 def test_the_channel_of_a_model():
