@@ -17,7 +17,7 @@ from drsn_jax.data.formats.common import RecordingError, damage, is_numeric, lib
 from drsn_jax.data.recording_files import FileSignal, agreed_rate, as_precise, check_samples
 
 SHORTEST = 8  # samples of a window; an array with shorter rows holds something else
-SUFFIXES = (".npy", ".npz", ".mat", ".h5", ".hdf5", ".csv", ".txt")
+SUFFIXES = (".npy", ".npz", ".mat", ".h5", ".hdf5", ".csv", ".txt", ".parquet")
 
 
 def read_given(file: Path, channel: str, sampling_rate: float | None, *, overrule: bool = False) -> tuple[FileSignal, int]:
@@ -85,6 +85,8 @@ def arrays_of(file: Path) -> dict[str, np.ndarray]:
             with open(file, encoding="utf-8-sig") as opened:
                 separator = next((mark for mark in (";", "\t", ",") if mark in opened.readline()), None)
             return {"": np.loadtxt(file, delimiter=separator, ndmin=2, encoding="utf-8-sig")}
+        if suffix == ".parquet":
+            return _parquet(file)
         with open(file, "rb") as opened:
             hdf5 = b"\x89HDF\r\n\x1a\n" in opened.read(520)
         if not hdf5:
@@ -103,6 +105,24 @@ def _hdf5(file: Path) -> dict[str, np.ndarray]:
 
     with h5py.File(file, "r") as opened:
         opened.visititems(visit)
+    return arrays
+
+
+def _parquet(file: Path) -> dict[str, np.ndarray]:
+    """Return the columns of a Parquet file; a column of lists is an array with a list in each row."""
+    table, arrays = library("pyarrow.parquet").read_table(file), {}
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if "list" not in str(column.type):
+            arrays[name] = column.to_numpy()
+            continue
+        rows = column.to_pylist()
+        lengths = {-1 if row is None else len(row) for row in rows}
+        if len(lengths) > 1:
+            raise RecordingError(
+                f"{file}: the rows of {name} have {min(lengths)} to {max(lengths)} samples, expected windows of one length: save "
+                "each row as a file of its own, with its label in a table"
+            )
+        arrays[name] = np.array(rows)
     return arrays
 
 
@@ -144,7 +164,17 @@ def _windows(arrays: dict[str, np.ndarray], channel: str, where: str) -> tuple[s
 
 def _rate(arrays: dict[str, np.ndarray], file: Path, given: float | None, overrule: bool) -> tuple[float, str]:
     """Return the sampling rate, and where in the file it was found; an empty text where the user gave it."""
-    single = {name: array.item() for name, array in arrays.items() if array.size == 1 and array.dtype.kind in "iuf"}
+    single = {}
+    for name, array in arrays.items():
+        values = array.ravel()
+        if not array.size or array.dtype.kind not in "iuf" or rates.mentioned(name, 1, "") is None:
+            continue
+        single[name] = values[0]  # a number, or a column that repeats it
+        if not overrule and not rates.same(values.min(), values.max()):
+            raise RecordingError(
+                f"{file}: {name} differs from window to window ({values.min():.9g} to {values.max():.9g}): with mixed rates a class "
+                "gives itself away by its rate, so take windows of one rate, or let a rate overrule the file (--overrule-rate)"
+            )
     stored, source = rates.agreed((rates.mentioned(name, value, f"its {name}") for name, value in single.items()), str(file))
     rate = agreed_rate(str(file), stored, given, source, overrule=overrule)
     return rate, source if stored is not None and rates.same(rate, stored) else ""

@@ -2,6 +2,8 @@
 
 import h5py
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import scipy.io
 
@@ -20,13 +22,16 @@ def write(file, **arrays):
         np.savez(file, **arrays)
     elif file.suffix == ".mat":
         scipy.io.savemat(file, arrays)
+    elif file.suffix == ".parquet":
+        columns = {name: np.repeat(array, 60) if array.ndim == 0 else list(array) for name, array in arrays.items()}
+        pq.write_table(pa.table(columns), file)
     else:
         with h5py.File(file, "w") as opened:
             for name, array in arrays.items():
                 opened[name] = array
 
 
-@pytest.mark.parametrize("suffix", ["npz", "mat", "h5"])
+@pytest.mark.parametrize("suffix", ["npz", "mat", "h5", "parquet"])
 def test_windows_and_their_labels(tmp_path, suffix):
     file = tmp_path / f"set.{suffix}"
     write(file, X=X, y=Y, fs=np.array(12800.0))
@@ -125,3 +130,16 @@ def test_a_window_twice(tmp_path, label, message):
     found = read_windows_file(tmp_path / "set.npz", "y", sampling_rate=100.0)
     with pytest.raises(RecordingError, match=f"window 1 of .*, 0 and window 20 of .*, {label} {message}"):
         check_recordings(found, 64)
+
+
+def test_rows_of_different_lengths(tmp_path):
+    pq.write_table(pa.table({"wave": [[1.0] * 64, [2.0] * 60], "rpm": [1.0, 2.0], "label": ["a", "b"]}), tmp_path / "x.parquet")
+    with pytest.raises(RecordingError, match="the rows of wave have 60 to 64 samples, expected windows of one length"):
+        read_windows_file(tmp_path / "x.parquet", "label", sampling_rate=100.0)
+
+
+def test_a_rate_that_changes_from_row_to_row(tmp_path):
+    write(tmp_path / "x.npz", X=X, y=Y, fs=np.arange(60) + 1000.0)
+    with pytest.raises(RecordingError, match="fs differs from window to window .1000 to 1059.: with mixed rates"):
+        read_windows_file(tmp_path / "x.npz", "y", sampling_rate=1000.0)
+    assert len(read_windows_file(tmp_path / "x.npz", "y", sampling_rate=1000.0, overrule_rate=True)) == 3
