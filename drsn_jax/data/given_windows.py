@@ -172,8 +172,8 @@ def _rate(arrays: dict[str, np.ndarray], file: Path, given: float | None, overru
         single[name] = values[0]  # a number, or a column that repeats it
         if not overrule and not rates.same(values.min(), values.max()):
             raise RecordingError(
-                f"{file}: {name} differs from window to window ({values.min():.9g} to {values.max():.9g}): with mixed rates a class "
-                "gives itself away by its rate, so take windows of one rate, or let a rate overrule the file (--overrule-rate)"
+                f"{file}: {name} differs from window to window ({values.min():.9g} to {values.max():.9g}): with mixed rates a "
+                "class gives itself away by its rate, so take windows of one rate, or let a rate overrule the file (--overrule-rate)"
             )
     stored, source = rates.agreed((rates.mentioned(name, value, f"its {name}") for name, value in single.items()), str(file))
     rate = agreed_rate(str(file), stored, given, source, overrule=overrule)

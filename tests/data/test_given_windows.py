@@ -140,6 +140,6 @@ def test_rows_of_different_lengths(tmp_path):
 
 def test_a_rate_that_changes_from_row_to_row(tmp_path):
     write(tmp_path / "x.npz", X=X, y=Y, fs=np.arange(60) + 1000.0)
-    with pytest.raises(RecordingError, match="fs differs from window to window .1000 to 1059.: with mixed rates"):
+    with pytest.raises(RecordingError, match=r"fs differs from window to window .1000 to 1059.: with mixed rates"):
         read_windows_file(tmp_path / "x.npz", "y", sampling_rate=1000.0)
     assert len(read_windows_file(tmp_path / "x.npz", "y", sampling_rate=1000.0, overrule_rate=True)) == 3
