@@ -173,7 +173,7 @@ def _rate(arrays: dict[str, np.ndarray], file: Path, given: float | None, overru
         if not overrule and not rates.same(values.min(), values.max()):
             raise RecordingError(
                 f"{file}: {name} differs from window to window ({values.min():.9g} to {values.max():.9g}): with mixed rates a "
-                "class gives itself away by its rate, so take windows of one rate, or let a rate overrule the file (--overrule-rate)"
+                "class gives itself away, so take windows of one rate, or let a rate overrule the file (--overrule-rate)"
             )
     stored, source = rates.agreed((rates.mentioned(name, value, f"its {name}") for name, value in single.items()), str(file))
     rate = agreed_rate(str(file), stored, given, source, overrule=overrule)
