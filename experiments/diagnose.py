@@ -125,7 +125,7 @@ def ask(model: Bundle, options: Options, file: Path) -> tuple[Diagnosis, Signal,
     rate = model.sampling_rate
     if not assumed:
         told = (signal.sampling_rate, options.sampling_rate, signal.rate_from)
-        rate = agreed_rate(str(file), *told, overrule=options.overrule_rate)
+        rate = agreed_rate(str(file), *told, within=signal.rate_within, overrule=options.overrule_rate)
     read = functools.partial(read_precisely, signal)
     start = time.perf_counter()
     found = diagnose_parts(model, signal.length, signal.channels, rate, read)

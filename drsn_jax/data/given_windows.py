@@ -167,7 +167,7 @@ def _rate(arrays: dict[str, np.ndarray], file: Path, given: float | None, overru
     single = {}
     for name, array in arrays.items():
         values = array.ravel()
-        if not array.size or array.dtype.kind not in "iuf" or rates.mentioned(name, 1, "") is None:
+        if not array.size or array.dtype.kind not in "iuf" or rates.mentioned(name, 1e4, "") is None:
             continue
         single[name] = values[0]  # a number, or a column that repeats it
         if not overrule and not rates.same(values.min(), values.max()):

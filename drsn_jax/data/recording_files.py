@@ -25,12 +25,14 @@ class FileSignal(NamedTuple):
       sampling_rate: in Hz.
       channel: what was taken, as ``formats.common.Signal`` names it.
       rate_from: where in the file the rate was found; empty where the user gave it.
+      rate_within: how sure the rate is, relative to it.
     """
 
     signal: np.ndarray | None
     sampling_rate: float
     channel: str
     rate_from: str
+    rate_within: float = rates.SAME
 
 
 def read_file(
@@ -70,7 +72,9 @@ def read_signal(
     else the next array of ``spool``.
     """
     opened = open_signal(file, channel)
-    rate = agreed_rate(str(file), opened.sampling_rate, sampling_rate, opened.rate_from, overrule=overrule)
+    rate = agreed_rate(
+        str(file), opened.sampling_rate, sampling_rate, opened.rate_from, within=opened.rate_within, overrule=overrule
+    )
     row = 4 * opened.channels
     spooled = False
     if opened.length * row <= memory:
@@ -88,9 +92,9 @@ def read_signal(
             spool.add(parts, shape, np.float32)
             signal = spool.last()
     check_samples(signal, str(file))
-    own = opened.sampling_rate is not None and rates.same(rate, opened.sampling_rate)
-    stored = (opened.rate_from or "the file") if own else ""
-    return FileSignal(None if spooled else signal, rate, opened.channel, stored)
+    stored = (opened.rate_from or "the file") if rate == opened.sampling_rate else ""
+    within = max(rates.SAME, opened.rate_within) if rate == opened.sampling_rate else rates.SAME
+    return FileSignal(None if spooled else signal, rate, opened.channel, stored, within)
 
 
 def read_precisely(opened: Signal, start: int, stop: int) -> np.ndarray:
@@ -125,21 +129,31 @@ def coarse(values: np.ndarray) -> np.ndarray:
         return (np.abs(low + high) / 2 > COARSE * (high - low)) & np.isfinite(high - low)
 
 
-def agreed_rate(where: str, stored: float | None, given: float | None, rate_from: str = "", *, overrule: bool = False) -> float:
+def agreed_rate(
+    where: str,
+    stored: float | None,
+    given: float | None,
+    rate_from: str = "",
+    *,
+    within: float = rates.SAME,
+    overrule: bool = False,
+) -> float:
     """Return the sampling rate of a file in Hz, which the file holds or the user gives; where both do, that of the user.
 
     Args:
       where: the file, for messages.
       stored, given: in Hz; None where the file holds none, or the user gives none.
       rate_from: where in the file the rate was found.
+      within: how far the two may differ, relative to them.
       overrule: whether the user's rate holds although the file holds another, as where its ``fs`` is the speed of a shaft.
 
-    Raises RecordingError without any rate, and unless ``overrule`` where the two differ by more than ``rates.SAME``.
+    Raises RecordingError without any rate, and unless ``overrule`` where the two differ by more than ``within``.
     """
     rate = given if given is not None else stored
     if rate is None:
         raise RecordingError(f"{where} holds no sampling rate: give it in Hz")
-    if stored is not None and given is not None and not rates.same(stored, given) and not overrule:
+    far = stored is not None and given is not None and not math.isclose(stored, given, rel_tol=max(within, rates.SAME))
+    if far and not overrule:
         found = f" (by {rate_from})" if rate_from else ""
         raise RecordingError(
             f"{where} says that it is sampled at {stored:.9g} Hz, not at {given:.9g} Hz{found}: correct or omit the rate, or "

@@ -12,6 +12,7 @@ Without a table there is a folder for each class, ``class/file`` or ``class/cond
 """
 
 import hashlib
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,7 @@ class Recording:
       name: for messages and results, usually the path of the file.
       channel: which signal of the file it is, as ``formats.channels`` names it; empty where the file holds one without a name.
       rate_from: where the sampling rate is from: ``"its variable fs"``, ``"the table"``.
+      rate_within: how sure the sampling rate is, relative to it; a time axis that was rounded leaves more open than a number.
       asked: the channel as the user asked for it, perhaps a pattern; empty where the only signal was taken unasked.
       unit: so many samples belong together, and a split cuts between them only: the length of windows that were cut before.
     """
@@ -58,6 +60,7 @@ class Recording:
     name: str = ""
     channel: str = ""
     rate_from: str = ""
+    rate_within: float = rates.SAME
     asked: str = ""
     unit: int = 1
 
@@ -172,7 +175,9 @@ def _read(
                 maps += in_file(found.signal)
                 held += 0 if in_file(found.signal) else found.signal.nbytes
             facts = (row["label"], found.sampling_rate, row.get("condition", ""), row.get("group", ""), row["path"])
-            entries.append((found.signal, *facts, found.channel or asked, found.rate_from or rate_from, asked, unit))
+            entries.append(
+                (found.signal, *facts, found.channel or asked, found.rate_from or rate_from, found.rate_within, asked, unit)
+            )
         spooled = iter(spool.arrays())
     return [Recording(next(spooled) if signal is None else signal, *facts) for signal, *facts in entries]
 
@@ -209,7 +214,7 @@ def check_recordings(recordings: Sequence[Recording], window_length: int) -> Non
         raise RecordingError(f"found {len(classes)} classes {classes} in {len(recordings)} recordings, expected two or more")
     rate, channels = recordings[0].sampling_rate, recordings[0].signal.shape[1]
     for i, r in enumerate(recordings):
-        if not rates.same(r.sampling_rate, rate):
+        if not math.isclose(r.sampling_rate, rate, rel_tol=max(r.rate_within, recordings[0].rate_within)):
             raise RecordingError(
                 f"{title(recordings, 0)} is sampled at {rate:.9g} Hz and {title(recordings, i)} at "
                 f"{r.sampling_rate:.9g} Hz: with mixed rates a class gives itself away by its rate, "

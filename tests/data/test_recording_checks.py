@@ -1,5 +1,6 @@
 """Recordings that would mislead in silence: rates, copies, swapped axes, small signals on large offsets, more files than fit."""
 
+import dataclasses
 import os
 import re
 
@@ -44,6 +45,14 @@ def test_rates_that_differ_are_refused_in_digits_that_differ(low, high):
             call()
         assert {float(told) for told in re.findall(r"([0-9.]+) Hz", str(caught.value))} == {low, high}
     assert "(by its header)" in str(caught.value)
+
+
+def test_a_rate_from_rounded_times_is_only_as_sure_as_its_digits():
+    recordings = pair(NOISE[:, :1], NOISE[:, 1:], rates=(12000.0, 12003.0))
+    with pytest.raises(RecordingError, match="mixed rates"):
+        check_recordings(recordings, 256)
+    check_recordings([recordings[0], dataclasses.replace(recordings[1], rate_within=1e-3)], 256)
+    assert agreed_rate("x.csv", 12003.0, 12000.0, "its times", within=1e-3) == 12000.0
 
 
 # --- copies

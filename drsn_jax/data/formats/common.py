@@ -39,6 +39,7 @@ class Signal:
       channel: what was taken, as a user names it: ``"X097_DE_time"`` or ``"2 + 3"``. Empty where the file holds one signal
         without a name.
       rate_from: where in the file the rate was found, for messages: ``"its variable fs"``. Empty where ``sampling_rate`` is None.
+      rate_within: how sure the rate is, relative to it. The steps of a time axis that was rounded leave more open than a number.
       wide: as ``read``, with the numbers as they are stored, for types that float32 cannot hold (float64, int32): a small signal
         on a large offset is lost when it is rounded. None where ``read`` loses nothing.
     """
@@ -50,6 +51,7 @@ class Signal:
     mapped: np.ndarray | None = None
     channel: str = ""
     rate_from: str = ""
+    rate_within: float = 1e-5
     wide: Callable[[int, int], np.ndarray] | None = None
 
 
