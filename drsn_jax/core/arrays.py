@@ -11,6 +11,7 @@ from jax.typing import ArrayLike
 from drsn_jax.core.errors import UserError
 
 SWAPPED = 4  # so many times as many channels as positions: the axes are swapped
+COARSE = 64  # an offset so many times the range of the samples leaves them fewer than 17 bits of float32
 
 
 def as_float(x: ArrayLike) -> jax.Array:
@@ -66,6 +67,28 @@ def as_windows(windows: Any) -> Any:
             raise UserError(f"{found}, as numpy.moveaxis(windows, 1, -1) makes it")
         warnings.warn(f"{found}", stacklevel=3)
     return windows
+
+
+def coarse(low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return where the offset of samples from ``low`` to ``high`` is so large against their range that float32 may not tell them
+    apart; element by element."""
+    low, high = low.astype(np.float64), high.astype(np.float64)
+    with np.errstate(invalid="ignore"):  # samples that are not finite are refused elsewhere
+        return (np.abs(low + high) / 2 > COARSE * (high - low)) & np.isfinite(high - low)
+
+
+def rounded(windows: Any) -> np.ndarray:
+    """Return windows ``(n, length, channels)`` as float32. From those whose samples float32 could not tell apart, as 20 counts on
+    2**30 counts, the first sample of each channel is subtracted before they are rounded."""
+    array = np.asarray(windows)
+    if array.dtype.kind not in "iuf" or array.ndim < 2 or array.size == 0 or np.can_cast(array.dtype, np.float32):
+        return np.asarray(array, np.float32)
+    with np.errstate(over="ignore"):
+        far = coarse(array.min(1, keepdims=True), array.max(1, keepdims=True))
+        if not far.any():
+            return array.astype(np.float32)
+        kind = np.int64 if array.dtype.kind in "iu" else np.float64  # int64 holds the difference of large unsigned numbers too
+        return np.where(far, array.astype(kind) - array[:, :1].astype(kind), array).astype(np.float32)
 
 
 def as_labels(labels: Any, count: int, classes: int | None = None) -> np.ndarray:

@@ -7,14 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from drsn_jax.core.arrays import coarse
 from drsn_jax.core.storage import Spool, blocks
 from drsn_jax.data.formats import rates
 from drsn_jax.data.formats.common import RecordingError, Signal, in_memory
 from drsn_jax.data.formats.open_signal import open_signal
 
 StrPath = str | os.PathLike[str]
-# an offset that is so many times the range of the samples leaves them fewer than 17 bits of float32
-COARSE = 64
 
 
 class FileSignal(NamedTuple):
@@ -85,7 +84,7 @@ def read_signal(
         spooled, shape, stretches = True, (opened.length, opened.channels), blocks(opened.length, row)
         spool.add((opened.read(start, stop) for start, stop in stretches), shape, np.float32)
         signal = spool.last()
-        if opened.wide is not None and (far := coarse(signal)).any():
+        if opened.wide is not None and (far := coarse(signal.min(0), signal.max(0))).any():
             wide, origin = opened.wide, opened.wide(0, 1)
             spool.drop_last()
             parts = (subtract(opened.read(start, stop), wide(start, stop), origin, far) for start, stop in stretches)
@@ -103,7 +102,7 @@ def read_precisely(opened: Signal, start: int, stop: int) -> np.ndarray:
     From a channel whose samples float32 could not tell apart its first one here is subtracted before they are rounded.
     """
     values = opened.read(start, stop)
-    if opened.wide is None or start == stop or not (far := coarse(values)).any():
+    if opened.wide is None or start == stop or not (far := coarse(values.min(0), values.max(0))).any():
         return values
     wide = opened.wide(start, stop)
     far &= wide.min(0) < wide.max(0)  # a channel that is constant keeps its value
@@ -120,13 +119,6 @@ def subtract(values: np.ndarray, wide: np.ndarray, origin: np.ndarray, far: np.n
     ``origin`` ``(1, channels)``, as float32."""
     kind = np.int64 if wide.dtype.kind in "iu" else np.float64  # int64 holds the difference also of large unsigned numbers
     return np.where(far, wide.astype(kind) - origin.astype(kind), values).astype(np.float32)
-
-
-def coarse(values: np.ndarray) -> np.ndarray:
-    """Return for each channel whether its offset is so large against its range that float32 may not tell its samples apart."""
-    low, high = values.min(0).astype(np.float64), values.max(0).astype(np.float64)
-    with np.errstate(invalid="ignore"):  # samples that are not finite are refused later
-        return (np.abs(low + high) / 2 > COARSE * (high - low)) & np.isfinite(high - low)
 
 
 def agreed_rate(

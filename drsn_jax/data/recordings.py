@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from drsn_jax.core.arrays import rounded
 from drsn_jax.core.storage import Spool, blocks, in_file, limit
 from drsn_jax.data.duplicates import refuse_duplicates, refuse_equal_windows
 from drsn_jax.data.formats import rates
@@ -39,7 +40,8 @@ class Recording:
     """An uninterrupted signal and what is known about it.
 
     Fields:
-      signal: ``(length, channels)``, float32.
+      signal: ``(length, channels)``, float32. Numbers of another type in memory are converted, without an offset that float32
+        could not hold.
       label: the class.
       sampling_rate: in Hz.
       condition: under which it was recorded (speed, load, …).
@@ -70,6 +72,8 @@ class Recording:
                 f"the signal of {self.name or 'a recording'} has the shape {self.signal.shape}, "
                 "expected (length, channels): give one channel as signal[:, None]"
             )
+        if self.signal.dtype != np.float32 and not in_file(self.signal):
+            object.__setattr__(self, "signal", rounded(self.signal[None])[0])
 
 
 def read_recordings(

@@ -6,6 +6,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from drsn_jax.core.arrays import rounded
 from drsn_jax.core.errors import UserError
 from drsn_jax.core.storage import prefetch
 from drsn_jax.data.formats import rates
@@ -144,7 +145,7 @@ def root_mean_squares(windows: np.ndarray) -> np.ndarray:
 def _parts(read: Callable[[int, int], np.ndarray], count: int, window: int, channels: int) -> Iterator[np.ndarray]:
     for first in range(0, count, PART):
         last = min(first + PART, count)
-        windows = np.asarray(read(first * window, last * window), np.float32).reshape(-1, window, channels)
+        windows = rounded(np.asarray(read(first * window, last * window)).reshape(-1, window, channels))
         finite = np.isfinite(windows)
         if not finite.all():
             sample = first * window + int(np.argmin(finite.all(-1).ravel()))

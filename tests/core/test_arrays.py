@@ -9,7 +9,7 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drsn_jax.core.arrays import as_labels, as_windows
+from drsn_jax.core.arrays import as_labels, as_windows, rounded
 from drsn_jax.core.errors import UserError
 from drsn_jax.evaluation.inspection import pooled_features
 from drsn_jax.evaluation.metrics import confusion_matrix, cross_entropy, expected_calibration_error
@@ -121,6 +121,18 @@ def test_which_axes_look_swapped():
             as_windows(empty(shape))
     with pytest.warns(UserWarning, match=r"shape \(5, 64, 128\), which looks like"):
         as_windows(empty((5, 64, 128)))
+
+
+@pytest.mark.parametrize(("offset", "kind"), [(1e8, np.float64), (-(2.0**40), np.float64), (2**30, np.int32), (2**62, np.uint64)])
+def test_a_large_offset_is_subtracted_before_rounding(offset, kind):
+    small = np.random.default_rng(0).integers(-20, 20, (3, 50, 2))
+    windows = np.array([[[int(offset) + int(v) for v in row] for row in window] for window in small], kind)
+    np.testing.assert_array_equal(rounded(windows), small - small[:, :1])
+    mixed = np.concatenate([windows[..., :1], small[..., 1:].astype(kind) + 500], -1) if kind == np.float64 else None
+    if mixed is not None:
+        np.testing.assert_array_equal(rounded(mixed)[..., 1], small[..., 1] + 500)
+    np.testing.assert_array_equal(rounded(small / 3), (small / 3).astype(np.float32))
+    assert rounded(small.astype(np.int16)).dtype == np.float32
 
 
 def test_one_kind_of_noise_needs_no_list():

@@ -139,6 +139,14 @@ def test_counts_of_a_converter(tmp_path, kind):
     np.testing.assert_array_equal(signal[:, 1], counts[:, 1])
 
 
+def test_a_recording_made_from_python():
+    values = 1e8 + NOISE.astype(np.float64)
+    recording = Recording(values, "a", 100.0)
+    assert recording.signal.dtype == np.float32
+    assert close(recording.signal, values)
+    assert Recording(NOISE, "a", 100.0).signal is NOISE
+
+
 def test_values_that_float32_holds_stay_as_they_are(tmp_path):
     values = 5 + NOISE.astype(np.float64)
     np.save(tmp_path / "x.npy", values)
