@@ -11,69 +11,29 @@ The table is a CSV file (UTF-8, commas) with these columns; others are ignored:
 Without a table there is a folder for each class, ``class/file`` or ``class/condition/file``.
 """
 
-import hashlib
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from drsn_jax.core.arrays import rounded
-from drsn_jax.core.storage import Spool, blocks, in_file, limit
+from drsn_jax.core.storage import Spool, in_file, limit
 from drsn_jax.data.duplicates import refuse_duplicates, refuse_equal_windows
-from drsn_jax.data.formats import rates
 from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.formats.open_signal import READERS
 from drsn_jax.data.given_windows import read_given
 from drsn_jax.data.name_pattern import rows_by_pattern
-from drsn_jax.data.recording_files import StrPath, agreed_rate, check_samples, read_file, read_signal
+from drsn_jax.data.recording import Recording as Recording
+from drsn_jax.data.recording import class_names as class_names
+from drsn_jax.data.recording import fingerprint as fingerprint
+from drsn_jax.data.recording import title as title
+from drsn_jax.data.recording_files import StrPath as StrPath
+from drsn_jax.data.recording_files import agreed_rate as agreed_rate
+from drsn_jax.data.recording_files import check_samples as check_samples
+from drsn_jax.data.recording_files import read_file as read_file
+from drsn_jax.data.recording_files import read_signal
 from drsn_jax.data.recordings_table import COLUMNS, positive, rows_of_folder, rows_of_table
 
-__all__ = ["Recording", "agreed_rate", "check_recordings", "check_samples", "read_file", "read_folder", "read_recordings"]
 MAPS = 64  # files that are mapped in their place at most, because each map keeps a file open
-
-
-@dataclass(frozen=True, eq=False)
-class Recording:
-    """An uninterrupted signal and what is known about it.
-
-    Fields:
-      signal: ``(length, channels)``, float32. Numbers of another type in memory are converted, without an offset that float32
-        could not hold.
-      label: the class.
-      sampling_rate: in Hz.
-      condition: under which it was recorded (speed, load, …).
-      group: the physical part, so that one part can be kept on one side of a split.
-      name: for messages and results, usually the path of the file.
-      channel: which signal of the file it is, as ``formats.channels`` names it; empty where the file holds one without a name.
-      rate_from: where the sampling rate is from: ``"its variable fs"``, ``"the table"``.
-      rate_within: how sure the sampling rate is, relative to it; a time axis that was rounded leaves more open than a number.
-      asked: the channel as the user asked for it, perhaps a pattern; empty where the only signal was taken unasked.
-      unit: so many samples belong together, and a split cuts between them only: the length of windows that were cut before.
-    """
-
-    signal: np.ndarray
-    label: str
-    sampling_rate: float
-    condition: str = ""
-    group: str = ""
-    name: str = ""
-    channel: str = ""
-    rate_from: str = ""
-    rate_within: float = rates.SAME
-    asked: str = ""
-    unit: int = 1
-
-    def __post_init__(self) -> None:
-        if self.signal.ndim != 2:
-            raise RecordingError(
-                f"the signal of {self.name or 'a recording'} has the shape {self.signal.shape}, "
-                "expected (length, channels): give one channel as signal[:, None]"
-            )
-        if self.signal.dtype != np.float32 and not in_file(self.signal):
-            object.__setattr__(self, "signal", rounded(self.signal[None])[0])
 
 
 def read_recordings(
@@ -243,23 +203,3 @@ def check_recordings(recordings: Sequence[Recording], window_length: int) -> Non
     signals, labels = [r.signal for r in recordings], [r.label for r in recordings]
     refuse_duplicates(signals, titles, labels)
     refuse_equal_windows(signals, [r.unit for r in recordings], titles, labels)
-
-
-def fingerprint(recordings: Sequence[Recording]) -> str:
-    """Return the SHA-256 of all that the recordings hold, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    for r in recordings:
-        digest.update(repr((r.signal.shape, r.label, r.sampling_rate, r.condition, r.group, r.name)).encode())
-        for start, stop in blocks(len(r.signal), 4 * r.signal.shape[1]):
-            digest.update(np.ascontiguousarray(r.signal[start:stop]).data)
-    return digest.hexdigest()
-
-
-def title(recordings: Sequence[Recording], index: int) -> str:
-    """Return the title of a recording for messages: its name or, where it has none, its place among the others."""
-    return recordings[index].name or f"recording {index}"
-
-
-def class_names(recordings: Sequence[Recording]) -> tuple[str, ...]:
-    """Return the labels in the order of their first appearance."""
-    return tuple(dict.fromkeys(r.label for r in recordings))
