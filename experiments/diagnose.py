@@ -90,7 +90,7 @@ def main() -> None:
     for file in options.files:
         try:
             found, signal, speed = ask(model, options, Path(file))
-            report(options, file, found, signal, speed)
+            report(options, file, found, signal, speed, unasked=not (options.channel or model.channel))
             if options.plot is not None:
                 picture(model, options.plot, Path(file), found, signal, taken)
         except (UserError, OSError, MemoryError) as error:  # the other files may be well
@@ -155,13 +155,14 @@ def picture(model: Bundle, folder: Path, file: Path, found: Diagnosis, signal: S
     diagnosis_picture(target, model.classes, found, whole, signal.sampling_rate, model.zeros(windows), file.name)
 
 
-def report(options: Options, file: str, found: Diagnosis, signal: Signal, speed: float) -> None:
-    """A line for a file, and one for each warning."""
+def report(options: Options, file: str, found: Diagnosis, signal: Signal, speed: float, *, unasked: bool) -> None:
+    """A line for a file, one for what was taken of it where nobody has asked for a channel, and one for each warning."""
     others = ", ".join(f"{r.label} {100 * r.probability:.1f} %" for r in found.best[1:])
     text = (
         f"{file}: {title(found)}, probability {100 * found.probability:.1f} %, {100 * found.agreement:.0f} % of "
         f"{len(found.starts)} windows agree{f'; then {others}' if others else ''}"
     )
+    taken = [f"  taken: channel {signal.channel}, the only signal"] if unasked and signal.channel else []
     tell(
         options,
         {
@@ -179,7 +180,7 @@ def report(options: Options, file: str, found: Diagnosis, signal: Signal, speed:
             "warnings": list(found.warnings),
             "times_real_time": speed,
         },
-        "\n".join([text, *(f"  warning: {warning}" for warning in found.warnings)]),
+        "\n".join([text, *taken, *(f"  warning: {warning}" for warning in found.warnings)]),
     )
 
 
