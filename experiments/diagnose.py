@@ -13,6 +13,7 @@ An hour at 12.8 kHz takes seconds; a window of a stream is answered in milliseco
 """
 
 import dataclasses
+import functools
 import json
 import sys
 import time
@@ -29,7 +30,7 @@ from drsn_jax.core import runtime
 from drsn_jax.core.errors import UserError
 from drsn_jax.data.formats.common import Signal
 from drsn_jax.data.formats.open_signal import open_signal
-from drsn_jax.data.recordings import agreed_rate
+from drsn_jax.data.recording_files import agreed_rate, read_precisely
 from drsn_jax.diagnosis.bundle import Bundle, load, save
 from drsn_jax.diagnosis.diagnosis import Diagnosis, diagnose_parts, root_mean_squares, summarise
 from drsn_jax.nn.networks import drsn_cw
@@ -47,6 +48,8 @@ class Options:
     """Which signal of a file; by default what the network was trained on, or the only one."""
     sampling_rate: float | None = None
     """In Hz, for files that do not hold it and for a stream; by default that of the training data, with a warning."""
+    overrule_rate: bool = False
+    """That sampling rate holds where a file says another one."""
     json: bool = False
     """A line of JSON for every file (or window of a stream) instead of text."""
     plot: Path | None = None
@@ -87,7 +90,7 @@ def main() -> None:
     for file in options.files:
         try:
             found, signal, speed = ask(model, options, Path(file))
-            report(options, file, found, speed)
+            report(options, file, found, signal, speed, unasked=not (options.channel or model.channel))
             if options.plot is not None:
                 picture(model, options.plot, Path(file), found, signal, taken)
         except (UserError, OSError, MemoryError) as error:  # the other files may be well
@@ -119,14 +122,20 @@ def ask(model: Bundle, options: Options, file: Path) -> tuple[Diagnosis, Signal,
     channel = options.channel if options.channel is not None else model.channel
     signal = open_signal(file, channel)
     assumed = signal.sampling_rate is None and options.sampling_rate is None
-    rate = model.sampling_rate if assumed else agreed_rate(str(file), signal.sampling_rate, options.sampling_rate)
+    rate = model.sampling_rate
+    if not assumed:
+        told = (signal.sampling_rate, options.sampling_rate, signal.rate_from)
+        rate = agreed_rate(str(file), *told, within=signal.rate_within, overrule=options.overrule_rate)
+    read = functools.partial(read_precisely, signal)
     start = time.perf_counter()
-    found = diagnose_parts(model, signal.length, signal.channels, rate, signal.read)
+    found = diagnose_parts(model, signal.length, signal.channels, rate, read)
     speed = signal.length / rate / (time.perf_counter() - start)
     if assumed:
-        warning = f"it holds no sampling rate: {rate:g} Hz, that of the training data, is assumed, --sampling-rate says otherwise"
+        warning = (
+            f"it holds no sampling rate: {rate:.9g} Hz, that of the training data, is assumed, --sampling-rate says otherwise"
+        )
         found = dataclasses.replace(found, warnings=(warning, *found.warnings))
-    return found, dataclasses.replace(signal, sampling_rate=rate), speed
+    return found, dataclasses.replace(signal, sampling_rate=rate, read=read), speed
 
 
 def picture(model: Bundle, folder: Path, file: Path, found: Diagnosis, signal: Signal, taken: set[Path]) -> None:
@@ -146,13 +155,14 @@ def picture(model: Bundle, folder: Path, file: Path, found: Diagnosis, signal: S
     diagnosis_picture(target, model.classes, found, whole, signal.sampling_rate, model.zeros(windows), file.name)
 
 
-def report(options: Options, file: str, found: Diagnosis, speed: float) -> None:
-    """A line for a file, and one for each warning."""
+def report(options: Options, file: str, found: Diagnosis, signal: Signal, speed: float, *, unasked: bool) -> None:
+    """A line for a file, one for what was taken of it where nobody has asked for a channel, and one for each warning."""
     others = ", ".join(f"{r.label} {100 * r.probability:.1f} %" for r in found.best[1:])
     text = (
         f"{file}: {title(found)}, probability {100 * found.probability:.1f} %, {100 * found.agreement:.0f} % of "
         f"{len(found.starts)} windows agree{f'; then {others}' if others else ''}"
     )
+    taken = [f"  taken: channel {signal.channel}, the only signal"] if unasked and signal.channel else []
     tell(
         options,
         {
@@ -164,10 +174,13 @@ def report(options: Options, file: str, found: Diagnosis, speed: float) -> None:
             "entropy": found.entropy,
             "best": [{"class": r.label, "probability": r.probability} for r in found.best],
             "windows": len(found.starts),
+            "channel": signal.channel,
+            "sampling_rate": signal.sampling_rate,
+            "rate_from": signal.rate_from,
             "warnings": list(found.warnings),
             "times_real_time": speed,
         },
-        "\n".join([text, *(f"  warning: {warning}" for warning in found.warnings)]),
+        "\n".join([text, *taken, *(f"  warning: {warning}" for warning in found.warnings)]),
     )
 
 

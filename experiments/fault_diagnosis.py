@@ -30,7 +30,9 @@ from drsn_jax.cli import checks, commands, console, data_options, run_options
 from drsn_jax.core import distributed
 from drsn_jax.core.distributed import choose_devices
 from drsn_jax.core.errors import UserError
+from drsn_jax.data.formats import rates
 from drsn_jax.data.recordings import Recording, class_names, fingerprint
+from drsn_jax.data.summary import taken
 from drsn_jax.data.windows import Fold
 from drsn_jax.diagnosis import bundle
 from drsn_jax.diagnosis.description import read_description
@@ -136,10 +138,10 @@ def compare(options: Options, recordings: list[Recording], origin: bundle.Bundle
             "window_length": options.window_length,
             "stride": data_options.train_stride(options),
             "sampling_rate": recordings[0].sampling_rate,
-            # a public set has names of its own for what its files hold
-            "channel": (options.dataset is None and options.channel) or "",
+            "channel": data_options.channel(options, recordings),
             "channels": recordings[0].signal.shape[1],
         },
+        () if data_options.simulated(options) else taken(recordings),
     )
     return Comparison(
         networks=options.networks if origin is None else (preset_name(origin.network),),
@@ -164,6 +166,7 @@ def main() -> None:
         options = shorten(options)
     start = time.perf_counter()
     recordings = data_options.read(options)
+    data_options.tell(options, recordings)
     options = data_options.settle_split(options, recordings)
     folds = data_options.cut_folds(options, recordings)
     first = folds[0]()
@@ -195,7 +198,11 @@ def read_start(options: Options, recordings: list[Recording]) -> bundle.Bundle:
     found = (options.window_length, recordings[0].sampling_rate, recordings[0].signal.shape[1], options.standardise)
     wanted = (start.window_length, start.sampling_rate, start.channels, start.standardise)
     names = ("window length", "sampling rate", "number of channels", "standardisation")
-    different = [f"{name}: {w} there, {f} here" for name, f, w in zip(names, found, wanted, strict=True) if f != w]
+    different = [
+        f"{name}: {w} there, {f} here"
+        for name, f, w in zip(names, found, wanted, strict=True)
+        if not (rates.same(f, w) if name == "sampling rate" else f == w)
+    ]
     if options.networks not in (Options().networks, (preset_name(start.network),)):
         raise UserError(f"--from {options.start} is of the kind {preset_name(start.network)}: leave out --networks")
     if different:

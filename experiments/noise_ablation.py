@@ -107,6 +107,7 @@ def main() -> None:
     options = shorten(options) if options.dry_run else options
     start = time.perf_counter()
     recordings = data_options.read(options)
+    data_options.tell(options, recordings)
     options = data_options.settle_split(options, recordings)
     fold = data_options.cut_folds(options, recordings)[0]()
     trainings = plan(

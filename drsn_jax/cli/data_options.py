@@ -11,10 +11,12 @@ from typing import Any, Literal, TypeVar, cast
 from drsn_jax.cli import checks, console, run_options
 from drsn_jax.core.errors import UserError
 from drsn_jax.data.drivetrain import SAMPLING_RATE, drivetrain_recordings
+from drsn_jax.data.labelled_windows import read_windows_file
 from drsn_jax.data.public import read_public
-from drsn_jax.data.recordings import Recording, read_folder, read_recordings
+from drsn_jax.data.recordings import Recording, read_folder, read_recordings, title
 from drsn_jax.data.resampling import resample
 from drsn_jax.data.split_choice import strictest_split
+from drsn_jax.data.summary import common_channel, summary
 from drsn_jax.data.windows import Fold, few_windows, make_folds
 
 SplitKind = Literal["condition", "group", "recording", "time", "random-windows"]
@@ -27,7 +29,8 @@ class DataOptions(run_options.RunOptions):
     """What to train and test on."""
 
     recordings: Path | None = None
-    """A table of recordings (CSV), or a folder with a folder for each class; without it the drivetrain is simulated."""
+    """A table of recordings (CSV), or a folder with a folder for each class; without it the drivetrain is simulated. Its columns,
+    and the formats of files, are listed in docs/formats.md of the repository."""
     folder: Path | None = None
     """Where the files of the table are; by default beside it."""
     outside: bool = False
@@ -37,12 +40,19 @@ class DataOptions(run_options.RunOptions):
     by +."""
     sampling_rate: float | None = None
     """In Hz: for a folder of classes whose files hold none."""
+    overrule_rate: bool = False
+    """The sampling rate that is given, by --sampling-rate or the table, holds where a file says another one."""
+    pattern: str | None = None
+    """For a folder: how the names of its files tell class and condition, such as {label}_{condition}.mat, instead of folders."""
+    windows_given: bool = False
+    """The files hold windows already cut, arrays (n, length) or (n, length, channels), which are taken as they are; with --labels
+    NAME, --recordings may name a single file whose array NAME holds the label of each window."""
     dataset: str | None = None
     """Instead of --recordings: a public set by name, such as cwru, that bearing-datasets has built."""
     download: bool = False
     """Let bearing-datasets download and build that set where it is not yet."""
     labels: tuple[str, ...] = ()
-    """With --dataset: the columns of its table that make up the class."""
+    """With --dataset: the columns of its table that make up the class. With --windows-given: the array of the labels."""
     conditions: tuple[str, ...] = ()
     """With --dataset: the columns that make up the condition."""
     where: tuple[str, ...] = ()
@@ -85,17 +95,34 @@ def check(options: DataOptions) -> None:
     if options.dataset is not None and options.recordings is not None:
         raise UserError("--dataset and --recordings exclude each other: give one")
     for name in ("labels", "conditions", "where", "download"):
-        if getattr(options, name) and options.dataset is None:
+        if getattr(options, name) and options.dataset is None and not (name == "labels" and options.windows_given):
             raise UserError(f"--{name} goes with --dataset")
     directory = options.recordings is not None and options.recordings.is_dir()
+    check_windows_given(options, directory)
+    directory = directory or bool(options.windows_given and options.labels)
+    if options.pattern is not None and not directory:
+        raise UserError("--pattern goes with --recordings FOLDER")
     if options.folder is not None and (options.recordings is None or directory):
         raise UserError("--folder goes with --recordings TABLE")
-    if options.outside and options.recordings is None:
-        raise UserError("--outside goes with --recordings")
+    for name in ("outside", "overrule_rate"):
+        if getattr(options, name) and options.recordings is None:
+            raise UserError(f"{checks.typed(name)} goes with --recordings")
     if options.channel is not None and not directory and options.dataset is None:
         raise UserError("--channel goes with --recordings FOLDER or --dataset; a table has a column for it")
     if options.sampling_rate is not None and not directory:
         raise UserError("--sampling-rate goes with --recordings FOLDER; a table has a column for it")
+
+
+def check_windows_given(options: DataOptions, directory: bool) -> None:
+    """Refuse options that do not go with windows already cut; raises UserError."""
+    if not options.windows_given:
+        return
+    if options.recordings is None:
+        raise UserError("--windows-given goes with --recordings")
+    if options.resample is not None:
+        raise UserError("--windows-given takes windows as they are: leave out --resample")
+    if len(options.labels) > 1 or (options.labels and directory):
+        raise UserError("--windows-given with --labels NAME takes one file, --recordings FILE, and the name of one array")
 
 
 def shorten(options: Options) -> Options:
@@ -126,16 +153,57 @@ def read(options: DataOptions) -> list[Recording]:
         longer = 1.0 if options.resample is None else SAMPLING_RATE / options.resample
         found = drivetrain_recordings(windows=math.ceil(options.windows * longer), window_length=options.window_length)
     elif options.recordings.is_dir():
-        found = read_folder(options.recordings, sampling_rate=options.sampling_rate, channel=channel, outside=options.outside)
+        found = read_folder(
+            options.recordings,
+            sampling_rate=options.sampling_rate,
+            channel=channel,
+            pattern=options.pattern or "",
+            windows=options.windows_given,
+            overrule_rate=options.overrule_rate,
+            outside=options.outside,
+            say=console.say,
+        )
+    elif options.labels:
+        (labels,) = options.labels
+        rate: dict[str, Any] = {"sampling_rate": options.sampling_rate, "overrule_rate": options.overrule_rate}
+        found = read_windows_file(options.recordings, labels, channel=channel, **rate)
     else:
-        found = read_recordings(options.recordings, options.folder, outside=options.outside)
+        how: dict[str, Any] = {"windows": options.windows_given, "overrule_rate": options.overrule_rate}
+        found = read_recordings(options.recordings, options.folder, outside=options.outside, **how)
     if options.dry_run:
-        found = [dataclasses.replace(r, signal=r.signal[: DRY_WINDOWS * options.window_length]) for r in found]
+        size = lambda r: DRY_WINDOWS * (r.unit if r.unit > 1 else options.window_length)  # noqa: E731
+        found = [dataclasses.replace(r, signal=r.signal[: size(r)]) for r in found]
     return found if options.resample is None else resample(found, options.resample)
 
 
+def tell(options: DataOptions, recordings: list[Recording]) -> None:
+    """Print what was taken from the files, and a summary of their classes; nothing about recordings that are simulated."""
+    if not simulated(options):
+        for line in summary(recordings):
+            console.say(line)
+
+
+def channel(options: DataOptions, recordings: list[Recording]) -> str:
+    """Return the channel of new files that a network trained on these recordings is to be asked about: the option, or what the
+    channels in the table have in common."""
+    # a public set has names of its own for what its files hold, and an array of windows is no signal
+    if options.dataset is not None or options.windows_given:
+        return ""
+    return options.channel or common_channel([r.asked and r.channel for r in recordings])
+
+
 def settle_split(options: Options, recordings: list[Recording]) -> Options:
-    """Return the options; where the user leaves the split of a public set open, with the strictest that is possible."""
+    """Return the options; where the user leaves the split of a public set open, with the strictest that is possible. Windows that
+    were given set their length and stride. Raises UserError for such windows of different lengths."""
+    if options.windows_given:
+        lengths = {r.unit: title(recordings, number) for number, r in enumerate(recordings)}
+        if len(lengths) > 1:
+            listed = ", ".join(f"{length} samples in {name}" for length, name in lengths.items())
+            raise UserError(f"the windows that are given have different lengths ({listed}): cut them anew, or leave some out")
+        (length,) = lengths
+        count = sum(len(r.signal) for r in recordings) // length
+        console.say(f"{count} windows of {length} samples are taken as they are; those of one file stay in their order")
+        options = dataclasses.replace(options, window_length=length, train_stride=length)
     if options.dataset is None or options.split is not None or options.test_condition is not None:
         return options
     choice = strictest_split(recordings, options.folds)

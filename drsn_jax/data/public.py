@@ -97,6 +97,8 @@ def read_public(
             _one(name, recording, "condition", [_join(row, conditions) for row in rows]),
             "" if groups is None else _group([cell_text(row[groups]) for row in rows]),
             recording,
+            " + ".join(str(row["channel"]) for row in rows),
+            "the set's table",
         )
         for recording, rows in rows_read.items()
     ]

@@ -8,19 +8,23 @@ from fractions import Fraction
 import numpy as np
 
 from drsn_jax.core.storage import blocks, in_file, store
+from drsn_jax.data.formats import rates
 from drsn_jax.data.formats.common import RecordingError, library
 from drsn_jax.data.recordings import Recording, title
 
 TAPS = 10  # of scipy's filter, on either side, in samples of the lower of the two rates
+LARGEST = 20_000  # in the ratio of two rates; the filter has 20 coefficients for each unit of it
+EXACT = 1e-9  # relative: a ratio that is nearer to the quotient of two rates is that quotient
 
 
 def resample(recordings: Sequence[Recording], sampling_rate: float) -> list[Recording]:
     """Return the recordings at one sampling rate in Hz.
 
     Recordings of another rate pass a polyphase filter. It keeps the frequencies that both rates can show and removes the others.
-    Needs scipy.
+    A rate that differs by less than ``rates.SAME`` is not another rate, and the recording stays as it is. Needs scipy.
 
-    Raises RecordingError for a rate that is not positive, or that is no ratio of small whole numbers to the rate of a recording.
+    Raises RecordingError for a rate that is not positive, and where the quotient of two rates is no ratio of whole numbers up to
+    ``LARGEST``.
 
     Source: ``scipy.signal.resample_poly``.
     """
@@ -28,17 +32,35 @@ def resample(recordings: Sequence[Recording], sampling_rate: float) -> list[Reco
         raise RecordingError(f"the sampling rate to resample to is a positive number of Hz, got {sampling_rate}")
     changed = []
     for i, r in enumerate(recordings):
-        ratio = Fraction(sampling_rate / r.sampling_rate).limit_denominator(1000)
-        if ratio == 0 or not math.isclose(float(ratio), sampling_rate / r.sampling_rate, rel_tol=1e-9):
+        ratio = _ratio(sampling_rate, r.sampling_rate)
+        if ratio is None:
             raise RecordingError(
-                f"{title(recordings, i)} at {r.sampling_rate:g} Hz cannot be resampled to {sampling_rate:g} Hz: choose a rate "
-                "with a ratio of small whole numbers to it"
+                f"{title(recordings, i)} at {r.sampling_rate:.9g} Hz cannot be resampled to {sampling_rate:.9g} Hz: choose a "
+                f"rate with a ratio of whole numbers up to {LARGEST} to it"
             )
         if ratio != 1:
             shape = (-(-len(r.signal) * ratio.numerator // ratio.denominator), r.signal.shape[1])
             r = replace(r, signal=store(_stretches(r.signal, ratio), shape, np.float32, to_file=in_file(r.signal)))
         changed.append(replace(r, sampling_rate=sampling_rate))
     return changed
+
+
+def _ratio(new: float, old: float) -> Fraction | None:
+    """Return the quotient of two rates as a ratio of whole numbers; None where these would be larger than ``LARGEST``.
+
+    An exact ratio is preferred: 12,800 to 97,656 Hz is 1600/12207. Where there is none, as for a rate that was measured, a ratio
+    of small numbers within ``rates.SAME`` is returned: 8,000 to 12,000.0048 Hz is 2/3.
+    """
+    if rates.same(new, old):
+        return Fraction(1)
+    quotient = new / old
+    ratio = Fraction(quotient).limit_denominator(LARGEST)
+    if not math.isclose(ratio, quotient, rel_tol=EXACT):
+        limits = (10**digits for digits in range(5))
+        candidates = (Fraction(quotient).limit_denominator(min(limit, LARGEST)) for limit in limits)
+        ratio = next((ratio for ratio in candidates if math.isclose(ratio, quotient, rel_tol=rates.SAME)), ratio)
+    fits = 0 < ratio.numerator <= LARGEST and math.isclose(ratio, quotient, rel_tol=rates.SAME)
+    return ratio if fits else None
 
 
 def _stretches(signal: np.ndarray, ratio: Fraction) -> Iterator[np.ndarray]:

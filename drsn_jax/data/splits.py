@@ -15,7 +15,6 @@ sample is ever on both sides. Which split answers which question:
 ``folds_by_time(recordings, 4, gap)[-1]`` tests on the last quarter.
 """
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -114,9 +113,10 @@ def folds_by_time(recordings: Sequence[Recording], folds: int, gap: int) -> list
     splits = [Split([], []) for _ in range(folds)]
     for i, recording in enumerate(recordings):
         length = len(recording.signal)
-        _enough(folds, length, f"samples of {title(recordings, i)}")
+        _enough(folds, length // recording.unit, f"{'samples' if recording.unit == 1 else 'windows'} of {title(recordings, i)}")
         for k, split in enumerate(splits):
-            start, stop = length * k // folds, length * (k + 1) // folds
+            # between the units of the recording, which are samples except for windows that were cut before
+            start, stop = (length // recording.unit * edge // folds * recording.unit for edge in (k, k + 1))
             rest = [Segment(i, a, b) for a, b in ((0, start - gap), (stop + gap, length)) if a < b]
             if not rest:
                 raise UserError(
@@ -165,60 +165,9 @@ def require_windows(recordings: Sequence[Recording], segments: Sequence[Segment]
     if without:
         raise UserError(
             f"no segment of {title(recordings, min(without))} is as long as a window of {length} samples: "
-            "choose shorter windows or another number of folds"
+            "choose shorter windows (--window-length), another number of folds, or a split that keeps recordings whole (--split "
+            "recording)"
         )
-
-
-def hold_out(segments: Sequence[Segment], share: float, window_length: int) -> tuple[list[Segment], list[Segment]]:
-    """Hold the end of every training recording out for validation.
-
-    The validation segment is the end of the longest segment of a recording, so long that whole windows make up ``share`` of
-    the recording's segments. The window's length before it goes to neither side. A share of 0 holds out nothing.
-
-    The validation windows come from the same recordings as the training windows. So they say when to stop training, and not
-    how good the network will be elsewhere.
-
-    Returns:
-      The segments that are left to train on, and the validation segments.
-    """
-    if share == 0:
-        return list(segments), []
-    train, held_out = [], []
-    for recording in dict.fromkeys(s.recording for s in segments):
-        own = [s for s in segments if s.recording == recording]
-        longest = max(own, key=lambda s: s.stop - s.start)
-        wanted = math.ceil(share * sum(s.stop - s.start for s in own) / window_length) * window_length
-        start = longest.stop - wanted
-        held_out.append(Segment(recording, max(start, longest.start), longest.stop))
-        train += [s for s in own if s is not longest]
-        if start - window_length > longest.start:
-            train.append(Segment(recording, longest.start, start - window_length))
-        elif len(own) == 1:  # nothing is left: ``require_windows`` refuses an empty segment
-            train.append(Segment(recording, longest.start, longest.start))
-    return train, held_out
-
-
-def hold_out_windows(train: np.ndarray, share: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Hold a random share of the training windows out for validation, as ``random_window_folds`` splits windows.
-
-    Args:
-      train: ``(n,)``, the indices of the training windows.
-      share: of the windows; 0 holds out nothing.
-      seed: of the shuffle.
-
-    Returns:
-      The indices that are left to train on and those of the validation windows, ascending.
-
-    Raises:
-      ValueError: for a share that leaves no windows to train on.
-    """
-    if not share:
-        return train, train[:0]
-    shuffled = np.random.default_rng(seed).permutation(train)
-    count = math.ceil(share * len(train))
-    if count >= len(train):
-        raise UserError(f"a validation share of {share} leaves no windows to train on: choose a smaller one")
-    return np.sort(shuffled[count:]), np.sort(shuffled[:count])
 
 
 def _enough(folds: int, count: int, what: str) -> None:

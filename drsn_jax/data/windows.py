@@ -16,9 +16,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from drsn_jax.core.errors import UserError
 from drsn_jax.core.storage import blocks, in_parts, limit, store
+from drsn_jax.data.held_out import hold_out, hold_out_windows
 from drsn_jax.data.recordings import Recording, check_recordings, class_names, title
 from drsn_jax.data.split_choice import named_splits
-from drsn_jax.data.splits import Segment, hold_out, hold_out_windows, random_window_folds, require_windows
+from drsn_jax.data.splits import Segment, random_window_folds, require_windows
 from drsn_jax.functional import signals
 
 
@@ -187,7 +188,7 @@ def make_folds(
     cutters: list[Callable[[], Fold]] = []
     # a window's length between the sides of the split by time: neighbours resemble each other
     for name, sides in named_splits(recordings, split, folds, gap=window_length, test_condition=test_condition):
-        train, held_out = hold_out(sides.train, validation, window_length)
+        train, held_out = hold_out(sides.train, validation, window_length, [r.label for r in recordings])
         for segments in (train, held_out, sides.test):  # now, and not when the folds before it are done
             require_windows(recordings, segments, window_length)
         sides_of_fold = {"train": train, "test": sides.test, "validation": held_out}

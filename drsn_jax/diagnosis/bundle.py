@@ -19,7 +19,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from drsn_jax.core.arrays import named_leaves
+from drsn_jax.core.arrays import named_leaves, rounded
 from drsn_jax.core.distributed import Device, pmap_predict, replicate
 from drsn_jax.core.files import write_atomically
 from drsn_jax.core.runtime import versions
@@ -89,7 +89,7 @@ class Bundle:
         The mean of the windows is removed here, and the network scales them if it was trained so. Raises BundleError for windows
         of another shape.
         """
-        windows = np.asarray(windows, np.float32)
+        windows = rounded(windows)
         if windows.ndim != 3 or windows.shape[1:] != (self.window_length, self.channels):
             raise BundleError(
                 f"the model takes windows of the shape (n, {self.window_length}, {self.channels}), got {windows.shape}"

@@ -6,8 +6,10 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from drsn_jax.core.arrays import rounded
 from drsn_jax.core.errors import UserError
 from drsn_jax.core.storage import prefetch
+from drsn_jax.data.formats import rates
 
 SURE_PROBABILITY, SURE_AGREEMENT = 0.8, 0.8  # below one of them a diagnosis is "not sure"
 RMS_FACTOR = 2.0  # an RMS this many times outside the usual range is unlike the training data
@@ -143,7 +145,7 @@ def root_mean_squares(windows: np.ndarray) -> np.ndarray:
 def _parts(read: Callable[[int, int], np.ndarray], count: int, window: int, channels: int) -> Iterator[np.ndarray]:
     for first in range(0, count, PART):
         last = min(first + PART, count)
-        windows = np.asarray(read(first * window, last * window), np.float32).reshape(-1, window, channels)
+        windows = rounded(np.asarray(read(first * window, last * window)).reshape(-1, window, channels))
         finite = np.isfinite(windows)
         if not finite.all():
             sample = first * window + int(np.argmin(finite.all(-1).ravel()))
@@ -152,10 +154,10 @@ def _parts(read: Callable[[int, int], np.ndarray], count: int, window: int, chan
 
 
 def _warnings(model: Model, rms: np.ndarray, sampling_rate: float, few: int) -> Iterator[str]:
-    if sampling_rate != model.sampling_rate:
+    if not rates.same(sampling_rate, model.sampling_rate):
         yield (
-            f"it is sampled at {sampling_rate:g} Hz and the training data at {model.sampling_rate:g} Hz: the network sees all "
-            "frequencies shifted"
+            f"it is sampled at {sampling_rate:.9g} Hz and the training data at {model.sampling_rate:.9g} Hz: the network sees "
+            "all frequencies shifted"
         )
     usual = float(np.median(rms))
     if usual == 0:

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
+from drsn_jax.core.arrays import as_windows
 from drsn_jax.core.errors import UserError
 from drsn_jax.evaluation.prediction import predict
 from drsn_jax.nn.networks import Network
@@ -67,6 +68,7 @@ def thresholds(network: Network, variables: Any, windows: np.ndarray) -> list[Un
 
     Raises ValueError for a network without thresholds and if there are no windows.
     """
+    windows = as_windows(windows)
     _check(network, windows)
     step = _compiled(network)  # pyright: ignore[reportArgumentType]
     parts = [jax.device_get(step(variables, windows[i : i + PART])) for i in range(0, len(windows), PART)]

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from drsn_jax.core.arrays import as_labels
 from drsn_jax.core.errors import UserError
 
 
@@ -24,7 +25,11 @@ class Interval(NamedTuple):
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Count examples by true class (rows) and predicted class (columns): ``(classes, classes)`` from ``(n,)`` each."""
+    """Count examples by true class (rows) and predicted class (columns): ``(classes, classes)`` from ``(n,)`` each.
+
+    Raises ValueError for labels that are not classes.
+    """
+    labels, predicted = as_labels(labels, len(labels), classes), as_labels(predicted, len(labels), classes)
     counts = np.zeros((classes, classes), np.int64)
     np.add.at(counts, (labels, predicted), 1)
     return counts
@@ -88,6 +93,7 @@ def softmax(logits: np.ndarray, temperature: float = 1.0) -> np.ndarray:
 def cross_entropy(logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0) -> float:
     """Return the mean cross-entropy of ``softmax(logits, temperature)``, for logits ``(n, classes)`` and labels ``(n,)``."""
     scaled = np.asarray(logits, np.float64) / temperature
+    labels = as_labels(labels, *scaled.shape)
     scaled -= scaled.max(1, keepdims=True)
     return float(np.mean(np.log(np.exp(scaled).sum(1)) - scaled[np.arange(len(labels)), labels]))
 
@@ -118,6 +124,7 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bi
 
     Source: Guo et al., ICML 2017, equation 3.
     """
+    labels = as_labels(labels, *np.shape(probabilities))
     confidence, correct = probabilities.max(-1), probabilities.argmax(-1) == labels
     bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
     total = 0.0

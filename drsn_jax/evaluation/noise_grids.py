@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from drsn_jax.core.arrays import check_finite, check_labels
+from drsn_jax.core.arrays import as_labels, as_windows, check_finite
 from drsn_jax.core.distributed import Device, pmap_parts
 from drsn_jax.core.errors import UserError
 from drsn_jax.functional.noise import NOISE_KINDS, Noise, add_noise_once, check_level, example_keys, noise_maker
@@ -80,7 +80,8 @@ def noise_grid(
     windows, windows that are not finite, labels that do not fit, an empty list of devices, and if a single window in a single
     cell does not fit ``memory_limit``.
     """
-    kinds, levels = tuple(kinds), tuple(map(float, snr_db))
+    kinds, levels = (kinds,) if isinstance(kinds, str) else tuple(kinds), tuple(map(float, snr_db))
+    windows, labels = as_windows(windows), np.asarray(labels)
     _check(network, windows, labels, kinds, levels, repeats, devices)
     windows, labels = jnp.asarray(windows), jnp.asarray(labels)
     examples = len(windows)
@@ -231,6 +232,6 @@ def _check(
     if len(windows) == 0:
         raise UserError("a grid needs windows, got none")
     check_finite(windows)
-    check_labels(labels, len(windows), network.classes)
+    as_labels(labels, len(windows), network.classes)
     if devices is not None and len(devices) == 0:
         raise UserError("a grid is spread over at least one device, got none: None takes the default one")

@@ -6,8 +6,9 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from numpy.typing import ArrayLike
 
-from drsn_jax.core.arrays import check_finite, native
+from drsn_jax.core.arrays import as_labels, as_windows, check_finite, native
 from drsn_jax.core.errors import UserError
 from drsn_jax.evaluation.metrics import softmax
 from drsn_jax.nn.networks import Network
@@ -18,7 +19,7 @@ def evaluate(
     step: Callable[[Any, Any], Mapping[str, Any]],
     variables: Any,
     windows: np.ndarray,
-    labels: np.ndarray,
+    labels: ArrayLike,
     *,
     batch_size: int = 128,
     place: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
@@ -33,16 +34,21 @@ def evaluate(
       batch_size: windows of one step; the last batch is padded with windows of weight 0, so that all batches have one shape.
       place: puts a batch where the step expects it; for several devices ``distributed.place_on(devices)``.
 
-    Raises ValueError if there are no windows.
+    Raises ValueError if there are no windows, for swapped axes, and for labels that are not classes.
     """
+    windows = as_windows(windows)
     if len(windows) == 0:
         raise UserError("there are no windows to evaluate on")
+    numbers = as_labels(labels, len(windows))
     sums = []
     for start in range(0, len(windows), batch_size):
-        part, part_labels = windows[start : start + batch_size], labels[start : start + batch_size]
+        part, part_labels = windows[start : start + batch_size], numbers[start : start + batch_size]
         weights = (np.arange(batch_size) < len(part)).astype(np.float32)
         batch = {"windows": _pad(part, batch_size), "labels": _pad(part_labels, batch_size), "weights": weights}
-        sums.append(step(variables, place(batch)))
+        metrics = step(variables, place(batch))
+        if not sums and "confusion" in metrics:
+            as_labels(numbers, len(windows), metrics["confusion"].shape[-1])
+        sums.append(metrics)
     return jax.tree.map(lambda *values: np.sum(values, axis=0), *jax.device_get(sums))
 
 
@@ -52,6 +58,7 @@ def predict(step: Callable[[Any, Any], jax.Array], variables: Any, windows: np.n
     Another ``step``, ``(variables, windows) -> (batch, ...)``, gives another array with a row for each window. The last batch is
     padded with zeros, so that all batches have one shape.
     """
+    windows = as_windows(windows)
     parts = [windows[start : start + batch_size] for start in range(0, len(windows), batch_size)]
     return np.concatenate([np.asarray(step(variables, _pad(part, batch_size)))[: len(part)] for part in parts])
 
@@ -97,6 +104,7 @@ def ensemble_predict(
     count = len(jax.tree.leaves(variables)[0])
     if count == 0 or len(windows) == 0:
         raise UserError(f"an ensemble is asked with members about windows, got {count} and {len(windows)}")
+    windows = as_windows(windows)
     check_finite(windows)
     step = _compiled(network, prepare)  # pyright: ignore[reportArgumentType]
     logits = [predict(step, jax.tree.map(lambda leaf: leaf[i], variables), windows, batch_size) for i in range(count)]  # noqa: B023

@@ -29,10 +29,12 @@ class BestModel:
       folder: the folder of the bundle.
       facts: the fields of ``Bundle`` that are the same for all networks: ``classes``, ``window_length``, ``stride``,
         ``sampling_rate``, ``channel``, ``channels``.
+      recordings: what was taken from which files (``data.summary.taken``), kept among the facts about the training.
     """
 
     folder: Path
     facts: Mapping[str, Any]
+    recordings: Sequence[Mapping[str, Any]] = ()
 
     def offer(self, trial: Trial, data: TrialData, fold: Fold, result: Result, tests: Callable[[], Sequence[TrialData]]) -> bool:
         """Keep a trained network if its validation loss is lower than that of the network kept so far; return whether it is.
@@ -66,7 +68,7 @@ class BestModel:
                     "calibration_error_uncalibrated": expected_calibration_error(softmax(logits), test.test.labels),
                 }
         columns = {**trial.columns, "snr_db": str(trial.noise.snr_db)}
-        training = {**columns, "epoch": result.epoch, "validation_loss": loss, **errors}
+        training = {**columns, "epoch": result.epoch, "validation_loss": loss, **errors, "recordings": list(self.recordings)}
         save(self.folder, dataclasses.replace(bundle, training=training, accuracy=accuracy), overwrite=True)
         return True
 

@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from numpy.typing import ArrayLike
 
-from drsn_jax.core.arrays import native
+from drsn_jax.core.arrays import as_labels, as_windows, native
 from drsn_jax.core.distributed import AXIS_NAME, Device, replicate, shares
 from drsn_jax.core.errors import UserError
 from drsn_jax.core.storage import PREFETCH, prefetch
@@ -39,7 +40,7 @@ class Batches:
 
     Args:
       windows: ``(n, *positions, channels)``, an array or a memory map (``numpy.load(file, mmap_mode="r")``).
-      labels: ``(n,)`` integers.
+      labels: ``(n,)`` integers from 0; those of a table belong to the windows by their position, whatever its index.
       batch_size: examples of one step, on all devices of all processes together.
       seed: decides the order of the examples.
       devices: devices of this process, for a step that ``distributed.pmap_step`` made: batches then have an axis of devices in
@@ -48,32 +49,32 @@ class Batches:
         of its memory; a CPU shares the host's memory anyway.
 
     Raises:
-      ValueError: without examples, if there are not as many labels as windows, for windows that are not real numbers, for labels
-        that are not integers from 0, for a batch size below 1 or a negative seed, and if the number of devices is 0 or does not
-        divide the batch size.
+      ValueError: without examples, if there are not as many labels as windows, for windows that are not real numbers or whose
+        axes are swapped, for labels that are not integers from 0, for a batch size below 1 or a negative seed, and if the number
+        of devices is 0 or does not divide the batch size.
     """
 
     def __init__(
         self,
         windows: np.ndarray,
-        labels: np.ndarray,
+        labels: ArrayLike,
         batch_size: int,
         *,
         seed: int = 0,
         devices: Sequence[Device] | None = None,
         on_device: bool | None = None,
     ) -> None:
-        if len(windows) == 0 or len(windows) != len(labels):
-            raise UserError(f"training needs as many windows as labels, and some: got {len(windows)} and {len(labels)}")
+        windows, given = as_windows(windows), np.asarray(labels)
+        if len(windows) == 0 or len(windows) != len(given):
+            raise UserError(f"training needs as many windows as labels, and some: got {len(windows)} and {len(given)}")
         if not isinstance(batch_size, int | np.integer) or batch_size < 1:
             raise UserError(f"a batch has at least one example, got a batch size of {batch_size}")
         if seed < 0:
             raise UserError(f"the seed of an order is not negative, got {seed}")
         if windows.dtype.kind not in "iufb" and windows.dtype != jnp.bfloat16:
             raise UserError(f"windows are real numbers, got the type {windows.dtype}")
-        if labels.ndim != 1 or labels.dtype.kind not in "iu" or labels.min() < 0:
-            raise UserError(f"labels are integers from 0, (n,), got {labels.dtype}{list(labels.shape)} from {labels.min()}")
-        self.windows, self.labels, self.batch_size, self.seed = windows, labels, batch_size, seed
+        self.windows, self.labels = windows, as_labels(given, len(windows))
+        self.batch_size, self.seed = batch_size, seed
         self.examples, self.steps = len(windows), steps_per_epoch(len(windows), batch_size)
         if devices is not None and not devices:
             raise UserError("an empty list of devices was given: give at least one, or None for a step without a map")
@@ -85,7 +86,7 @@ class Batches:
         self._ahead = PREFETCH if home.platform != "cpu" or isinstance(windows, np.memmap) else 0
         self._pick = None
         if on_device if on_device is not None else _fits(home, windows.nbytes):
-            self._pick, self._ahead = _picker(windows, labels, self._devices), 0
+            self._pick, self._ahead = _picker(self.windows, self.labels, self._devices), 0
 
     @property
     def members(self) -> int | None:

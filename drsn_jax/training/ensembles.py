@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from drsn_jax.core.arrays import check_labels
+from drsn_jax.core.arrays import as_labels, as_windows
 from drsn_jax.core.distributed import Device, pmap_parts, replicate
 from drsn_jax.core.errors import UserError
 from drsn_jax.nn.networks import Network, for_platform
@@ -122,7 +122,11 @@ class Ensemble:
         as ``loop.fit``. A member whose numbers are no longer finite stops alone, see ``Epoch.diverged``.
         """
         state, batches = self._begin(windows, labels)
-        validate = None if validation is None else functools.partial(self._validate, *validation)
+        validate = None
+        if validation is not None:
+            held_out = as_windows(validation[0])
+            held_out_labels = as_labels(validation[1], len(held_out), self.network.classes)
+            validate = functools.partial(self._validate, held_out, held_out_labels)
         step = self._step(windows.shape[1:])
         return fit(
             step, state, batches, epochs=self.epochs, validate=validate, patience=patience, checkpoints=checkpoints, about=about
@@ -155,7 +159,7 @@ class Ensemble:
     def _begin(self, windows: np.ndarray, labels: np.ndarray) -> tuple[EnsembleState, EnsembleBatches]:
         if len(windows) != self.examples or len(labels) != self.examples:
             raise UserError(f"the ensemble was made for {self.examples} windows, got {len(windows)} and {len(labels)} labels")
-        check_labels(labels, self.examples, self.network.classes)
+        windows, labels = as_windows(windows), as_labels(labels, self.examples, self.network.classes)
         shared: Any = {"windows": jnp.asarray(windows), "labels": jnp.asarray(labels)}
         shared = shared if self.devices is None else replicate(shared, self.devices)
         shared["noise"] = self._noises()

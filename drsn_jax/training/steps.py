@@ -14,10 +14,12 @@ import chex
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
+from drsn_jax.core.arrays import as_labels, as_windows
 from drsn_jax.core.errors import UserError
 from drsn_jax.functional.noise import example_keys
 from drsn_jax.nn.networks import Network
@@ -74,7 +76,7 @@ def create_state(network: Network, optimizer: optax.GradientTransformation, key:
 
     Of ``windows`` ``(batch, *positions, channels)`` only the shape matters; one window is enough.
     """
-    shape = (1, *jnp.shape(windows)[1:])
+    shape = (1, *as_windows(windows).shape[1:])
     # inside a transformation such as jit or vmap the caller decides how it is compiled
     if isinstance(key, Tracer):
         return _create(network, optimizer, shape, key)
@@ -223,12 +225,9 @@ def make_predict_step(network: Network, *, prepare: Prepare | None = None) -> Pr
 def balanced_class_weights(labels: ArrayLike, classes: int) -> list[float]:
     """Return class weights that give every class the same share of the loss: ``n / (classes · n_class)``.
 
-    Raises ValueError for a class without examples and for labels below 0 or from ``classes`` on.
+    Raises ValueError for a class without examples and for labels that are no classes.
     """
-    labels = jnp.asarray(labels)
-    if jnp.any((labels < 0) | (labels >= classes)):
-        raise UserError(f"labels are from 0 to {classes - 1}, got {int(jnp.min(labels))} to {int(jnp.max(labels))}")
-    counts = jnp.bincount(labels, length=classes)
+    counts = jnp.bincount(jnp.asarray(as_labels(labels, np.size(labels), classes)), length=classes)
     if jnp.any(counts == 0):
         raise UserError(f"class {int(jnp.argmin(counts))} has no examples: it can have no weight")
     return (jnp.sum(counts) / (classes * counts)).tolist()
@@ -245,6 +244,8 @@ def _unpack(
     windows, labels, weights = (jnp.asarray(batch[name]) for name in ("windows", "labels", "weights"))
     chex.assert_rank([labels, weights], 1)
     chex.assert_equal_shape_prefix([windows, labels, weights], 1)
+    # a label that is no class makes the loss NaN, which training stops at; one below 0 would count from the last class back
+    labels = jnp.where(labels < 0, jnp.iinfo(labels.dtype).max, labels)
     if noise is not None:
         assert key is not None
         first = 0 if axis_name is None else jax.lax.axis_index(axis_name) * len(labels)

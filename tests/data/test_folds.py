@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from drsn_jax.data.formats.common import RecordingError
+from drsn_jax.data.held_out import hold_out
 from drsn_jax.data.recordings import Recording
 from drsn_jax.data.split_choice import SPLITS, strictest_split
-from drsn_jax.data.splits import Segment, hold_out
+from drsn_jax.data.splits import Segment
 from drsn_jax.data.windows import few_windows, make_folds, remove_means
 
 LENGTH = 32
@@ -202,7 +203,7 @@ def test_a_share_that_is_none_is_refused(recordings, split, share):
 def test_a_share_that_leaves_nothing_to_train_on_is_refused(recordings):
     with pytest.raises(ValueError, match=r"share of 0\.9999 leaves no windows to train on"):
         cut(recordings, "random-windows", validation=0.9999)
-    with pytest.raises(ValueError, match="as long as a window of 32 samples: choose shorter windows"):
+    with pytest.raises(ValueError, match=r"as long as a window of 32 samples: choose shorter windows .*--split recording"):
         cut(recordings, "recording", validation=0.95)
 
 
@@ -256,3 +257,30 @@ def test_one_recording_a_class_leaves_a_split_by_time(recordings):
 def test_a_split_has_two_folds(recordings):
     with pytest.raises(ValueError, match="2 folds or more, got 1"):
         strictest_split(recordings, 1)
+
+
+@pytest.mark.parametrize("length", [LENGTH, 2 * LENGTH, 3 * LENGTH - 1])
+def test_short_recordings_are_held_out_whole(length):
+    """Files of one to three windows, as those of a run to failure: a share of each class, and every window on one side."""
+    rng = np.random.default_rng(0)
+    found = [
+        Recording(rng.normal(size=(length, 1)).astype(np.float32), label, 1000.0, name=f"{label}{number}")
+        for label in "ab"
+        for number in range(20)
+    ]
+    for fold in cut(found, "recording", folds=4, validation=0.2):
+        sides = [set(side.recordings.tolist()) for side in (fold.train, fold.test, fold.validation)]
+        assert [len(side) for side in sides] == [24, 10, 6]
+        assert not any(one & other for one, other in itertools.combinations(sides, 2))
+        assert [int(np.sum([found[i].label == "a" for i in side])) for side in sides] == [12, 5, 3]
+
+
+def test_a_class_with_a_single_short_recording_is_told():
+    rng = np.random.default_rng(0)
+    found = [
+        Recording(rng.normal(size=(LENGTH, 1)).astype(np.float32), label, 1000.0, name=f"{label}{number}")
+        for label, count in (("a", 2), ("b", 20))
+        for number in range(count)
+    ]
+    with pytest.raises(ValueError, match=r"no segment of a[01] is as long as a window"):
+        cut(found, "recording", folds=2, validation=0.2)

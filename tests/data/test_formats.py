@@ -132,12 +132,15 @@ def test_every_numeric_type(tmp_path, dtype):
     np.testing.assert_array_equal(whole(tmp_path / "v73.mat"), [[0], [1], [100], [7]])
 
 
-def test_whole_numbers_beyond_float32_are_rounded_once_and_a_constant_is_found(tmp_path):
+def test_whole_numbers_beyond_float32_are_rounded_once_and_their_offset_is_subtracted(tmp_path):
     file = tmp_path / "a.npy"
     values = np.array([2**24 + 1, 2**53 + 1, -(2**62) - 12345, 2**63 - 1])
     np.save(file, values)
     np.testing.assert_array_equal(whole(file)[:, 0], values.astype(np.float32))
-    np.save(file, 2**62 + np.arange(100))  # nanoseconds, say: all alike as float32
+    counts = np.random.default_rng(0).integers(0, 1000, 100)
+    np.save(file, 2**62 + counts)  # all alike as float32, so their offset is subtracted first
+    np.testing.assert_array_equal(read_file(file, "", RATE)[0][:, 0], counts - counts[0])
+    np.save(file, np.full(100, 2**62))
     with pytest.raises(RecordingError, match=r"a\.npy is constant .*as float32"):
         read_file(file, "1", sampling_rate=100)
 

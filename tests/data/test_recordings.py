@@ -1,6 +1,7 @@
 """Recordings from tables and folders: what is read, and one clear sentence for everything that can be wrong."""
 
 import csv
+import itertools
 import sys
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.recordings import Recording, check_recordings, fingerprint, read_recordings
 
 HEADER = "path,label,sampling_rate,condition,channel,group"
+NOISE = (np.random.default_rng((7, number)) for number in itertools.count())
 SIGNAL = np.random.default_rng(0).normal(size=300)
 
 
@@ -39,7 +41,8 @@ def refused(table, *parts, folder=None):
 
 
 def recording(length=100, label="a", rate=100.0, channels=1, name=""):
-    return Recording(np.zeros((length, channels), np.float32), label, rate, name=name)
+    """A recording of noise of its own: two of the same samples are refused."""
+    return Recording(next(NOISE).normal(size=(length, channels)).astype(np.float32), label, rate, name=name)
 
 
 # --- what is read

@@ -52,7 +52,7 @@ def test_an_offset_does_not_ring_at_the_ends():
 
 
 def test_rates_that_do_not_go_together():
-    recordings = [Recording(PAIR, "a", 8000.0, name="x"), Recording(PAIR, "a", 8000.0 * np.pi, name="y")]
+    recordings = [Recording(PAIR, "a", 8000.0, name="x"), Recording(PAIR, "a", 20_011 * 8000.0, name="y")]
     with pytest.raises(RecordingError, match=r"y at .* cannot be resampled to 8000 Hz"):
         resample(recordings, 8000)
     for rate in (0, -1, np.nan, np.inf):
@@ -60,3 +60,31 @@ def test_rates_that_do_not_go_together():
             resample(recordings, rate)
     (same,) = resample(recordings[:1], 8000)
     np.testing.assert_array_equal(same.signal, PAIR)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "up", "down"),
+    [
+        (97656.0, 12800.0, 1600, 12207),
+        (48828.0, 12800.0, 3200, 12207),
+        (97656.25, 12800.0, 2048, 15625),
+        (12000.0048, 8000.0, 2, 3),
+        (51199.869, 12800.0, 1, 4),
+        (8000.0 * np.pi, 8000.0, 113, 355),
+    ],
+)
+def test_rates_as_they_are_measured(old, new, up, down):
+    """scipy's own filter of the exact ratio; of small numbers where a rate was measured."""
+    from scipy.signal import resample_poly
+
+    signal = tone(50, old, 20_000)[:, None]
+    (changed,) = resample([Recording(signal, "a", old)], new)
+    assert changed.sampling_rate == new
+    np.testing.assert_allclose(changed.signal, resample_poly(signal.astype(np.float64), up, down, padtype="mean"), atol=1e-6)
+
+
+@pytest.mark.parametrize(("old", "new"), [(12000.0048, 12000.0), (25600.0, 25600.02), (97656.25, 97656.2)])
+def test_a_rate_written_with_other_digits_is_no_other_rate(old, new):
+    (same,) = resample([Recording(PAIR, "a", old)], new)
+    assert same.signal is PAIR
+    assert same.sampling_rate == new

@@ -1,5 +1,6 @@
 """The script that asks a trained network, as its users run it: files and a stream in, lines out, errors in one sentence."""
 
+import dataclasses
 import io
 import json
 import os
@@ -88,6 +89,22 @@ def test_text_says_not_sure_and_warns(call, model, bundle, tmp_path):
     for line, warning in zip(lines[1:], ("sampled at 4000 Hz", "its RMS of", "only 3 windows"), strict=True):
         assert line.startswith("  warning: ")
         assert warning in line
+
+
+def test_what_was_taken_unasked_is_told(call, script, model, tmp_path, monkeypatch):
+    """With its rate, and where that is from, in the line of JSON."""
+    np.save(tmp_path / "one.npy", tone())
+    usual = script.open_signal
+    facts = {"channel": "vibration", "sampling_rate": float(RATE), "rate_from": "its fs"}
+    monkeypatch.setattr(script, "open_signal", lambda *given: dataclasses.replace(usual(*given), **facts))
+    _, lines = call(model, tmp_path / "one.npy")
+    assert lines[1:] == ["  taken: channel vibration, the only signal"]
+    (line,) = call(model, tmp_path / "one.npy", "--json")[1]
+    assert json.loads(line).items() >= facts.items()
+    _, (line,) = call(model, tmp_path / "one.npy", "--sampling-rate", 2 * RATE)
+    assert "one.npy says that it is sampled at 8000 Hz, not at 16000 Hz (by its fs)" in line
+    _, lines = call(model, tmp_path / "one.npy", "--sampling-rate", 2 * RATE, "--overrule-rate")
+    assert "sampled at 16000 Hz and the training data at 8000 Hz" in lines[-1]
 
 
 def test_files_that_are_broken_do_not_stop_the_others(call, model, tmp_path):

@@ -383,7 +383,54 @@ def test_a_folder_for_each_class_gives_what_a_table_gives(call, whole, tmp_path)
         assert (whole.out / name).read_bytes() == (tmp_path / "folder" / name).read_bytes()
     one, other = (load(out / "model") for out in (whole.out, tmp_path / "folder"))
     tiny.assert_equal(one.variables, other.variables)
-    assert (one.sampling_rate, one.channel, other.channel) == (12000, "", "vib*")
+    assert (one.sampling_rate, one.channel, other.channel) == (12000, "vibration", "vib*")
+
+
+def test_what_was_taken_is_said_and_kept(whole):
+    lines = whole.printed.splitlines()
+    assert lines[0] == "taken: channel vibration of 4 files (0.mat, 1.mat, 2.mat, …), 12000 Hz, by the table"
+    assert lines[1].split() == ["class", "condition", "files", "seconds", "Hz", "level", "(RMS)"]
+    assert lines[2].split()[:6] == ["good", "1", "hp", "1", "0.3413", "12000"]
+    (source,) = load(whole.out / "model").training["recordings"]
+    assert source == {
+        "channel": "vibration",
+        "sampling_rate": 12000.0,
+        "rate_from": "the table",
+        "files": ["0.mat", "1.mat", "2.mat", "3.mat"],
+    }
+
+
+def test_a_flat_folder_gives_what_a_table_gives(call, whole, tmp_path):
+    """Class and condition are in the names of the files."""
+    for row in csv.DictReader(whole.table.read_text().splitlines()):
+        name = f"{row['path'][0]}-{'good' if row['label'] == 'good' else 'worn'}-{row['condition']}.mat"
+        shutil.copy(whole.table.parent / row["path"], tmp_path / name)
+    options = ("--pattern", "{}-{label}-{condition}.mat", "--sampling-rate", 12000, "--channel", "vibration")
+    code = call("--recordings", tmp_path, *options, "--test-condition", "2 hp", *SHORT, "--out", tmp_path / "run")
+    assert code is None
+    assert (whole.out / "results.csv").read_bytes() == (tmp_path / "run" / "results.csv").read_bytes()
+
+
+def test_windows_already_cut_are_taken_as_they_are(call, tmp_path, capsys):
+    """With their labels beside them; a network is kept for windows of their length."""
+    labels = np.arange(60) % 2
+    windows = np.sin(np.outer(0.2 * (1 + labels), np.arange(256))) + 0.1 * np.random.default_rng(0).normal(size=(60, 256))
+    np.savez(tmp_path / "set.npz", X=windows, y=np.array(["good", "worn"])[labels], fs=12000.0)
+    out = tmp_path / "run"
+    given = ("--recordings", tmp_path / "set.npz", "--windows-given")
+    assert call(*given, "--labels", "y", *TINY, "--out", out) is None
+    assert "60 windows of 256 samples are taken as they are" in capsys.readouterr().out
+    assert [int(r["windows"]) for r in rows(out, "by_recording")][:2] == [15, 15]
+    kept = load(out / "model")
+    assert (kept.window_length, kept.stride, kept.sampling_rate, kept.channel) == (256, 256, 12000.0, "")
+    for wrong, message in (
+        ((*given, "--labels", "z"), "no signal 'z', choose one of y, fs"),
+        ((*given, "--labels", "y", "--resample", "100"), "leave out --resample"),
+        ((*given, "--labels", "y", "z"), "the name of one array"),
+        (("--windows-given",), "--windows-given goes with --recordings"),
+        (("--recordings", tmp_path / "set.npz", "--pattern", "{label}.npz"), "--pattern goes with --recordings FOLDER"),
+    ):
+        assert message in str(call(*wrong, *TINY, "--out", tmp_path / "none"))
 
 
 def test_the_network_that_is_kept_is_named_and_can_be_asked(whole):

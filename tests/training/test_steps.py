@@ -438,5 +438,5 @@ def test_a_state_is_made_inside_any_transformation():
 
 @pytest.mark.parametrize("labels", [[0, 1, 2], [-1, 0, 1]])
 def test_labels_that_are_no_class_have_no_weight(labels):
-    with pytest.raises(ValueError, match="labels are from 0 to 1"):
+    with pytest.raises(ValueError, match="labels are integers from 0 to 1, got"):
         balanced_class_weights(labels, 2)

@@ -1,6 +1,8 @@
 """What the readers of all formats share: the signal they return, the error they raise, and conversions of arrays."""
 
 import contextlib
+import errno
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +12,8 @@ import numpy as np
 
 from drsn_jax.core.errors import UserError, optional
 
+# errors of the system, not of a file: rights, a failing disk or share, no memory, too many open files
+SYSTEM = (errno.EACCES, errno.EPERM, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ETIMEDOUT)
 DEFLATE = 1100  # deflate, which these formats compress with, makes data up to 1032 times smaller
 
 
@@ -68,13 +72,21 @@ def damage(file: Path, kind: str) -> Iterator[None]:
     except (RecordingError, ImportError, MemoryError):
         raise
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in SYSTEM:  # the file may be whole
+            raise RecordingError(f"{file} cannot be read: {os.strerror(error.errno)}") from error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise RecordingError(f"{file} is damaged or no {kind} file, get it again or save it anew: {reason[:200]}") from error
 
 
 def in_memory(values: np.ndarray, sampling_rate: float | None = None) -> Signal:
     """Return an array ``(length, channels)`` that is in memory as a signal."""
-    return Signal(len(values), values.shape[1], sampling_rate, lambda start, stop: as_float32(values[start:stop]))
+    read = lambda start, stop: as_float32(values[start:stop])  # noqa: E731
+    return Signal(len(values), values.shape[1], sampling_rate, read, wide=wide_reader(values))
+
+
+def wide_reader(values: np.ndarray) -> Callable[[int, int], np.ndarray] | None:
+    """Return ``Signal.wide`` of an array ``(length, channels)``; None for a type that float32 holds."""
+    return None if np.can_cast(values.dtype, np.float32) else lambda start, stop: values[start:stop]
 
 
 def columns(arrays: Sequence[np.ndarray]) -> np.ndarray:

@@ -1,0 +1,73 @@
+"""A recording: a signal and what is known about it."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from drsn_jax.core.arrays import rounded
+from drsn_jax.core.storage import blocks, in_file
+from drsn_jax.data.formats import rates
+from drsn_jax.data.formats.common import RecordingError
+
+
+@dataclass(frozen=True, eq=False)
+class Recording:
+    """An uninterrupted signal and what is known about it.
+
+    Fields:
+      signal: ``(length, channels)``, float32. Numbers of another type in memory are converted, without an offset that float32
+        could not hold.
+      label: the class.
+      sampling_rate: in Hz.
+      condition: under which it was recorded (speed, load, …).
+      group: the physical part, so that one part can be kept on one side of a split.
+      name: for messages and results, usually the path of the file.
+      channel: which signal of the file it is, as ``formats.channels`` names it; empty where the file holds one without a name.
+      rate_from: where the sampling rate is from: ``"its variable fs"``, ``"the table"``.
+      rate_within: how sure the sampling rate is, relative to it; a time axis that was rounded leaves more open than a number.
+      asked: the channel as the user asked for it, perhaps a pattern; empty where the only signal was taken unasked.
+      unit: so many samples belong together, and a split cuts between them only: the length of windows that were cut before.
+    """
+
+    signal: np.ndarray
+    label: str
+    sampling_rate: float
+    condition: str = ""
+    group: str = ""
+    name: str = ""
+    channel: str = ""
+    rate_from: str = ""
+    rate_within: float = rates.SAME
+    asked: str = ""
+    unit: int = 1
+
+    def __post_init__(self) -> None:
+        if self.signal.ndim != 2:
+            raise RecordingError(
+                f"the signal of {self.name or 'a recording'} has the shape {self.signal.shape}, "
+                "expected (length, channels): give one channel as signal[:, None]"
+            )
+        if self.signal.dtype != np.float32 and not in_file(self.signal):
+            object.__setattr__(self, "signal", rounded(self.signal[None])[0])
+
+
+def fingerprint(recordings: Sequence[Recording]) -> str:
+    """Return the SHA-256 of all that the recordings hold, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    for r in recordings:
+        digest.update(repr((r.signal.shape, r.label, r.sampling_rate, r.condition, r.group, r.name)).encode())
+        for start, stop in blocks(len(r.signal), 4 * r.signal.shape[1]):
+            digest.update(np.ascontiguousarray(r.signal[start:stop]).data)
+    return digest.hexdigest()
+
+
+def title(recordings: Sequence[Recording], index: int) -> str:
+    """Return the title of a recording for messages: its name or, where it has none, its place among the others."""
+    return recordings[index].name or f"recording {index}"
+
+
+def class_names(recordings: Sequence[Recording]) -> tuple[str, ...]:
+    """Return the labels in the order of their first appearance."""
+    return tuple(dict.fromkeys(r.label for r in recordings))
