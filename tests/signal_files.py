@@ -76,6 +76,7 @@ KINDS = {
     "wav 24": (lambda f: soundfile.write(f, PAIR, RATE, subtype="PCM_24", format="WAVEX"), ".wav", "1", "2"),
     "wav RF64": (lambda f: soundfile.write(f, PAIR, RATE, subtype="DOUBLE", format="RF64"), ".wav", "1", "2"),
     "wav big-endian": (lambda f: soundfile.write(f, PAIR, RATE, subtype="FLOAT", endian="BIG"), ".wav", "1", "2"),
+    "w64": (lambda f: soundfile.write(f, PAIR, RATE, subtype="FLOAT", format="W64"), ".w64", "1", "2"),
     "flac": (lambda f: soundfile.write(f, PAIR, RATE, subtype="PCM_16"), ".flac", "1", "2"),
     "flac 24": (lambda f: soundfile.write(f, PAIR, RATE, subtype="PCM_24"), ".flac", "1", "2"),
     "parquet": (lambda f: pq.write_table(pa.table({"a": PAIR[:, 0], "b": PAIR[:, 1]}), f), ".parquet", "a", "b"),

@@ -47,10 +47,10 @@ WRONG_SUFFIXES = [(true, wrong) for true, wrong in itertools.product(READERS, RE
 
 def test_suffixes_with_one_reader_are_those_of_text_and_of_audio():
     alike = [{one, other} for one, other in itertools.combinations(READERS, 2) if READERS[one] is READERS[other]]
-    assert alike == [{".csv", ".txt"}, {".wav", ".flac"}]
+    assert alike == [{".csv", ".txt"}, {".wav", ".w64"}, {".wav", ".flac"}, {".w64", ".flac"}]
 
 
-@pytest.mark.parametrize(("true", "wrong"), [*WRONG_SUFFIXES, (".wav", ".flac"), (".flac", ".wav")])
+@pytest.mark.parametrize(("true", "wrong"), [*WRONG_SUFFIXES, *itertools.permutations((".wav", ".w64", ".flac"), 2)])
 def test_a_wrong_extension(files, tmp_path, true, wrong):
     file = tmp_path / f"a{wrong}"
     for kind, (_, suffix, a, b) in KINDS.items():
@@ -60,6 +60,7 @@ def test_a_wrong_extension(files, tmp_path, true, wrong):
 
 
 def test_an_unknown_extension_and_capitals(tmp_path, files):
+    (tmp_path / "a.xlsx").write_bytes(b"PK\x03\x04" + bytes(99))
     refused(tmp_path / "a.xlsx", "unknown kind", ".parquet")
     (tmp_path / "A.NPY").write_bytes(files["npy"].read_bytes())
     np.testing.assert_array_equal(whole(tmp_path / "A.NPY", "1+2"), PAIR)

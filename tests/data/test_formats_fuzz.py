@@ -29,10 +29,11 @@ import gc, json, os, sys, warnings
 from pathlib import Path
 import numpy as np
 import h5py, pyarrow.parquet, scipy.io, soundfile
-from drsn_jax.data.formats.common import RecordingError
+from drsn_jax.data.formats.common import RecordingError, RecordingWarning
 from drsn_jax.data.formats.open_signal import open_signal
 
 warnings.simplefilter("error")
+warnings.simplefilter("ignore", RecordingWarning)
 unraisable = []
 sys.unraisablehook = lambda told: unraisable.append(repr(told.exc_value))
 pyarrow.set_cpu_count(1)

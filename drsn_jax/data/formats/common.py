@@ -21,6 +21,10 @@ class RecordingError(UserError):
         super().__init__(" ".join(message.splitlines()))
 
 
+class RecordingWarning(RuntimeWarning):
+    """A file is used although something about it had to be assumed, or is passed over. The message says what."""
+
+
 @dataclass(frozen=True, eq=False)
 class Signal:
     """A signal in a file.

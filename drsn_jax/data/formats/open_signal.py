@@ -1,10 +1,10 @@
-"""Open a file with a signal by its suffix; the readers of NumPy, audio and Parquet files are here.
+"""Open a file with a signal by its suffix or its content; the readers of NumPy and Parquet files are here.
 
-Files that are memory-mapped or streamed (``.npy``, ``.wav``, ``.flac``, ``.mat`` of version 7.3) are not read when they are
-opened. The other files (``.mat`` up to version 7, ``.npz``, ``.csv``, ``.txt``, ``.parquet``) are read whole.
+Files that are memory-mapped or streamed (``.npy``, ``.wav``, ``.w64``, ``.flac``, ``.tdms``, ``.mat`` of version 7.3) are not
+read when they are opened. The other files are read whole.
 """
 
-import struct
+import gzip
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,6 +13,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from drsn_jax.data.formats.audio import read_audio
 from drsn_jax.data.formats.channels import Variable, choose, numbered
 from drsn_jax.data.formats.common import (
     RecordingError,
@@ -25,6 +26,7 @@ from drsn_jax.data.formats.common import (
     is_numeric,
     library,
 )
+from drsn_jax.data.formats.content import START, suffix_by_content
 from drsn_jax.data.formats.matlab import read_mat
 from drsn_jax.data.formats.text import read_text
 
@@ -41,17 +43,16 @@ def open_signal(file: Path, channel: str = "") -> Signal:
         finite.
       ImportError: without the library for the format, naming the extra.
     """
-    suffix = file.suffix.lower()
-    if suffix not in READERS:
-        raise RecordingError(f"{file} is of an unknown kind, choose one of {', '.join(READERS)}")
     try:
         if not file.is_file():
             raise RecordingError(f"{file} does not exist: correct the path, or the folder where the paths start")
         with open(file, "rb") as opened:
-            if not opened.read(1):
-                raise RecordingError(f"{file} is empty, get it again")
+            start = opened.read(START)
     except OSError as error:
         raise RecordingError(f"{file} cannot be read ({error.strerror}): correct the path or the rights to it") from error
+    if not start:
+        raise RecordingError(f"{file} is empty, get it again")
+    suffix = _suffix(file, start)
     signal = READERS[suffix](file, channel)
     if signal.length == 0:
         raise RecordingError(f"{file} is empty, expected samples")
@@ -66,6 +67,34 @@ def open_signal(file: Path, channel: str = "") -> Signal:
         return values
 
     return replace(signal, read=read)
+
+
+def _suffix(file: Path, start: bytes) -> str:
+    """Return the suffix in ``READERS`` whose reader a file needs, from its name and its first bytes.
+
+    A name that ends in a known suffix is believed unless the file begins as one of another known format. Elsewhere the first
+    bytes decide: files of text often have a date or ``.dat`` at the end of their names.
+
+    Raises RecordingError for an unknown format and for a file that is another than its name says.
+    """
+    named, found = file.suffix.lower(), suffix_by_content(start)
+    if found == ".gz" and named not in READERS:
+        with damage(file, ".gz"), gzip.open(file) as opened:
+            found = suffix_by_content(opened.read(START))
+        if found != ".txt":
+            raise RecordingError(f"{file} is compressed: unpack it (gunzip), only text is read from .gz")
+        return found
+    if named not in READERS:
+        if found not in READERS:
+            raise RecordingError(f"{file} is of an unknown kind, choose text or one of {', '.join(READERS)}")
+        return found
+    # text may hold the data sets of a universal file; HDF5 files are those of MATLAB 7.3 too, whose reader knows them
+    if found == ".uff" and READERS[named] is read_text:
+        return found
+    alike = found in ("", ".txt", ".mat", ".h5", ".gz") or READERS.get(found) is READERS[named]
+    if not alike:
+        raise RecordingError(f"{file} holds {found} data, not what its name says: correct its suffix or save it anew")
+    return named
 
 
 def _npy(file: Path, channel: str) -> Signal:
@@ -135,55 +164,6 @@ def _npz(file: Path, channel: str) -> Signal:
     return in_memory(columns(arrays))
 
 
-def _audio(file: Path, channel: str) -> Signal:
-    soundfile = library("soundfile")
-    suffix = file.suffix.lower()
-    with damage(file, suffix):
-        if suffix == ".wav":
-            _check_wav(file)
-        with soundfile.SoundFile(file) as opened:
-            length, count, rate = opened.frames, opened.channels, float(opened.samplerate)
-            if opened.format not in ({"FLAC"} if suffix == ".flac" else {"WAV", "WAVEX", "RF64"}):
-                raise RecordingError(f"{file} holds {opened.format}, not what its name says: correct its suffix or save it anew")
-            if not opened.seekable():
-                raise RecordingError(f"{file} cannot be read in parts: save it as .wav")
-            # libsndfile believes the header, so the last sample is read
-            if length:
-                opened.seek(length - 1)
-                if len(opened.read(1, dtype="float32")) != 1:
-                    raise ValueError(f"its header promises {length} samples and they are not there")
-    columns_read = numbered(count, channel, str(file))
-
-    def read(start: int, stop: int) -> np.ndarray:
-        with soundfile.SoundFile(file) as opened:
-            opened.seek(start)
-            return as_float32(opened.read(stop - start, dtype="float32", always_2d=True)[:, columns_read])
-
-    return Signal(length, len(columns_read), rate, read)
-
-
-def _check_wav(file: Path) -> None:
-    """Raise ValueError where the header promises more than the file holds: libsndfile would read what there is."""
-    size, place, wide = file.stat().st_size, 12, 0
-    with open(file, "rb") as opened:
-        mark, _, kind = struct.unpack("4s4s4s", opened.read(12))
-        if mark not in (b"RIFF", b"RIFX", b"RF64") or kind != b"WAVE":
-            raise ValueError("its header is another")
-        while place + 8 <= size:
-            opened.seek(place)
-            name, count = struct.unpack(">4sI" if mark == b"RIFX" else "<4sI", opened.read(8))
-            if name == b"ds64":
-                _, wide = struct.unpack("<QQ", opened.read(16))
-            if name == b"data" and mark == b"RF64" and count == 0xFFFFFFFF:
-                count = wide
-            if place + 8 + count > size:
-                raise ValueError(f"its header promises {place + 8 + count} bytes and it holds {size}")
-            if name == b"data":
-                return
-            place += 8 + count + count % 2
-    raise ValueError("it holds no samples")
-
-
 def _parquet(file: Path, channel: str) -> Signal:
     parquet = library("pyarrow.parquet")
     with damage(file, "Parquet"), parquet.ParquetFile(file, page_checksum_verification=True) as opened:
@@ -204,7 +184,8 @@ READERS: dict[str, Callable[[Path, str], Signal]] = {
     ".npz": _npz,
     ".csv": read_text,
     ".txt": read_text,
-    ".wav": _audio,
-    ".flac": _audio,
+    ".wav": read_audio,
+    ".w64": read_audio,
+    ".flac": read_audio,
     ".parquet": _parquet,
 }
