@@ -4,6 +4,7 @@ import io
 from typing import Any
 
 import h5py
+import nptdms
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -41,6 +42,12 @@ def write_chunked(file, **variables):
 def write_text(file, separator, header, quote=""):
     lines = [separator.join(f"{quote}{value!r}{quote}" for value in row) for row in PAIR.astype(np.float64).tolist()]
     file.write_text("\n".join([separator.join("ab")] * header + lines) + "\n", encoding="utf-8")
+
+
+def write_tdms(file, kind="f4", segments=1):
+    with nptdms.TdmsWriter(file) as writer:
+        for part in np.split(PAIR.astype(kind), segments):
+            writer.write_segment([nptdms.ChannelObject("g", name, part[:, k]) for k, name in enumerate("ab")])
 
 
 def a_and_b(values: Any = PAIR) -> dict[str, Any]:
@@ -86,6 +93,10 @@ KINDS = {
         "a",
         "b",
     ),
+}
+KINDS |= {
+    "tdms": (lambda f: write_tdms(f), ".tdms", "g/a", "g/b"),
+    "tdms segments": (lambda f: write_tdms(f, "f8", 4), ".tdms", "g/a", "g/b"),
 }
 ROUNDED = {"wav 16": 2**-15, "wav 24": 2**-22, "flac": 2**-15, "flac 24": 2**-22}
 

@@ -35,7 +35,8 @@ def test_two_signals_and_none_named(files, kind):
     refused(files[kind], f"2 signals ({a}, {b}): name the channel")
     refused(files[kind], f"no signal 'c', choose one of {a}, {b}", channel="c")
     refused(files[kind], "no signal ''", channel=f"{a}+")
-    refused(files[kind], f"'?' fits 2 signals ({a}, {b})", channel="?")
+    both = "?" * len(a)
+    refused(files[kind], f"'{both}' fits 2 signals ({a}, {b})", channel=both)
     refused(files[kind], "the same signal twice", channel=f"{a}+{a}")
 
 

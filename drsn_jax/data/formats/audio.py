@@ -52,7 +52,7 @@ def read_audio(file: Path, channel: str) -> Signal:
             values = opened.read(stop - start, dtype="float32", always_2d=True)
         return values if columns_read == [*range(count)] else as_float32(values[:, columns_read])
 
-    taken = "+".join(str(index + 1) for index in columns_read) if count > 1 else ""
+    taken = " + ".join(str(index + 1) for index in columns_read) if count > 1 else ""
     return Signal(length, len(columns_read), rate, read, channel=taken, rate_from="its header")
 
 

@@ -39,6 +39,8 @@ class Signal:
       channel: what was taken, as a user names it: ``"X097_DE_time"`` or ``"2 + 3"``. Empty where the file holds one signal
         without a name.
       rate_from: where in the file the rate was found, for messages: ``"its variable fs"``. Empty where ``sampling_rate`` is None.
+      wide: as ``read``, with the numbers as they are stored, for types that float32 cannot hold (float64, int32): a small signal
+        on a large offset is lost when it is rounded. None where ``read`` loses nothing.
     """
 
     length: int
@@ -48,6 +50,7 @@ class Signal:
     mapped: np.ndarray | None = None
     channel: str = ""
     rate_from: str = ""
+    wide: Callable[[int, int], np.ndarray] | None = None
 
 
 def check_promise(where: str, promised: int, stored: int) -> None:

@@ -28,6 +28,7 @@ from drsn_jax.data.formats.common import (
 )
 from drsn_jax.data.formats.content import START, suffix_by_content
 from drsn_jax.data.formats.matlab import read_mat
+from drsn_jax.data.formats.tdms import read_tdms
 from drsn_jax.data.formats.text import read_text
 
 ARROW_NUMBERS = ("float", "double", "halffloat", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
@@ -188,4 +189,5 @@ READERS: dict[str, Callable[[Path, str], Signal]] = {
     ".w64": read_audio,
     ".flac": read_audio,
     ".parquet": _parquet,
+    ".tdms": read_tdms,
 }
