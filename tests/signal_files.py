@@ -1,6 +1,7 @@
 """Files with signals of every kind for the tests of formats, and how to ask what is in them."""
 
 import io
+import warnings
 from typing import Any
 
 import h5py
@@ -9,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import pyuff
 import scipy.io
 import soundfile
 
@@ -48,6 +50,26 @@ def write_tdms(file, kind="f4", segments=1):
     with nptdms.TdmsWriter(file) as writer:
         for part in np.split(PAIR.astype(kind), segments):
             writer.write_segment([nptdms.ChannelObject("g", name, part[:, k]) for k, name in enumerate("ab")])
+
+
+def data_set(values, rate, node=1, single=False, **fields):
+    """A data set 58 of a universal file; ``single`` writes numbers with six digits."""
+    told = {"func_type": 1, "rsp_node": node, "rsp_dir": 3, "ref_node": 0, "ref_dir": 0, "abscissa_spacing": 1}
+    kinds = {"abscissa_spec_data_type": 17, "ordinate_spec_data_type": 12, "orddenom_spec_data_type": 0}
+    axis = {"x": np.arange(len(values)) / rate, "type": 58, "binary": 0}
+    return {**told, **kinds, **axis, "data": values, "force_double": not single, **fields}
+
+
+def write_universal(file, sets):
+    file.unlink(missing_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # pyuff leaves it to Python to close a binary file
+        _append_sets(file, sets)
+
+
+def _append_sets(file, sets):
+    for content in sets:
+        pyuff.UFF(str(file)).write_sets(content, "add", force_double=content["force_double"])
 
 
 def a_and_b(values: Any = PAIR) -> dict[str, Any]:
@@ -96,9 +118,11 @@ KINDS = {
 }
 KINDS |= {
     "tdms": (lambda f: write_tdms(f), ".tdms", "g/a", "g/b"),
+    "uff": (lambda f: write_universal(f, [data_set(PAIR[:, k], RATE, id1="ab"[k]) for k in range(2)]), ".uff", "a", "b"),
+    "uff binary": (lambda f: write_universal(f, [data_set(PAIR[:, k], RATE, binary=1) for k in range(2)]), ".unv", "1", "2"),
     "tdms segments": (lambda f: write_tdms(f, "f8", 4), ".tdms", "g/a", "g/b"),
 }
-ROUNDED = {"wav 16": 2**-15, "wav 24": 2**-22, "flac": 2**-15, "flac 24": 2**-22}
+ROUNDED = {"wav 16": 2**-15, "wav 24": 2**-22, "flac": 2**-15, "uff": 1e-7, "flac 24": 2**-22}
 
 
 def npy_header(shape, kind="<f8", order=False):

@@ -17,6 +17,8 @@ from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.formats.open_signal import open_signal
 from drsn_jax.data.recordings import read_file
 
+RATED = (".wav", ".w64", ".flac", ".uff", ".unv")  # files that hold their rate
+
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_channels_are_read_alone_together_and_turned_round(files, kind):
@@ -26,7 +28,7 @@ def test_channels_are_read_alone_together_and_turned_round(files, kind):
     np.testing.assert_allclose(both, PAIR, **near)
     np.testing.assert_array_equal(whole(files[kind], a), both[:, :1])
     np.testing.assert_array_equal(whole(files[kind], f" {b} + {a} "), both[:, ::-1])
-    assert open_signal(files[kind], a).sampling_rate == (RATE if suffix in (".wav", ".w64", ".flac") else None)
+    assert open_signal(files[kind], a).sampling_rate == (RATE if suffix in RATED else None)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -28,7 +28,7 @@ READER = """
 import gc, json, os, sys, warnings
 from pathlib import Path
 import numpy as np
-import h5py, pyarrow.parquet, scipy.io, soundfile
+import h5py, nptdms, pyarrow.parquet, pyuff, scipy.io, soundfile
 from drsn_jax.data.formats.common import RecordingError, RecordingWarning
 from drsn_jax.data.formats.open_signal import open_signal
 
@@ -250,13 +250,18 @@ STARTS = (
     b"PAR1",
     b"MATLAB".ljust(124) + b"\0\x01IM",
     b"\x89HDF\r\n\x1a\n",
+    b"riff\x2e\x91\xcf\x11",
+    b"TDSm\x0e\0\0\0\x69\x12\0\0",
+    b"    -1\n    58\n",
+    b"\x1f\x8b",
 )
 
+SUFFIXES = (*READERS, ".dat", ".gz")  # and some that say nothing
 
 NAMES = st.sampled_from(["", "1", "*", "a"])
 
 
-@pytest.mark.parametrize("suffix", READERS)
+@pytest.mark.parametrize("suffix", SUFFIXES)
 @given(content=BYTES, start=st.sampled_from(STARTS), channel=NAMES)
 def test_any_bytes(reader, suffix, content, start, channel):
     reader.read(start + content, suffix, channel)
@@ -287,7 +292,7 @@ def test_ten_thousand_damaged_files(tmp_path, whole, capsys):
 
     for kind in ALL:
         damage(kind)
-    for suffix in READERS:
+    for suffix in SUFFIXES:
         any_bytes(suffix)
     reader.close()
     total = reader.outcomes.total()

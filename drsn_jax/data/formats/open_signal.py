@@ -30,6 +30,7 @@ from drsn_jax.data.formats.content import START, suffix_by_content
 from drsn_jax.data.formats.matlab import read_mat
 from drsn_jax.data.formats.tdms import read_tdms
 from drsn_jax.data.formats.text import read_text
+from drsn_jax.data.formats.universal import read_universal
 
 ARROW_NUMBERS = ("float", "double", "halffloat", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 
@@ -190,4 +191,6 @@ READERS: dict[str, Callable[[Path, str], Signal]] = {
     ".flac": read_audio,
     ".parquet": _parquet,
     ".tdms": read_tdms,
+    ".uff": read_universal,
+    ".unv": read_universal,
 }
