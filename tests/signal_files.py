@@ -4,6 +4,7 @@ import io
 import warnings
 from typing import Any
 
+import asammdf
 import h5py
 import nptdms
 import numpy as np
@@ -72,6 +73,20 @@ def _append_sets(file, sets):
         pyuff.UFF(str(file)).write_sets(content, "add", force_double=content["force_double"])
 
 
+def write_mdf(file, groups, version: Any = "4.10", compression: Any = 0):
+    with asammdf.MDF(version=version) as made:
+        for group in groups:
+            made.append(group)
+        # asammdf changes a suffix that is not the usual one of the version
+        saved = made.save(file.with_suffix(".mdf" if version[0] == "3" else ".mf4"), overwrite=True, compression=compression)
+    saved.rename(file)
+
+
+def mdf_pair(file, version: Any = "4.10", compression: Any = 0):
+    times = np.arange(LENGTH) / RATE
+    write_mdf(file, [[asammdf.Signal(PAIR[:, k], times, name="ab"[k]) for k in range(2)]], version, compression)
+
+
 def a_and_b(values: Any = PAIR) -> dict[str, Any]:
     return {"a": values[:, :1], "b": values[:, 1:]}
 
@@ -120,6 +135,8 @@ KINDS |= {
     "tdms": (lambda f: write_tdms(f), ".tdms", "g/a", "g/b"),
     "uff": (lambda f: write_universal(f, [data_set(PAIR[:, k], RATE, id1="ab"[k]) for k in range(2)]), ".uff", "a", "b"),
     "uff binary": (lambda f: write_universal(f, [data_set(PAIR[:, k], RATE, binary=1) for k in range(2)]), ".unv", "1", "2"),
+    "mf4": (lambda f: mdf_pair(f), ".mf4", "a", "b"),
+    "mf4 packed": (lambda f: mdf_pair(f, "4.20", 2), ".mf4", "a", "b"),
     "tdms segments": (lambda f: write_tdms(f, "f8", 4), ".tdms", "g/a", "g/b"),
 }
 ROUNDED = {"wav 16": 2**-15, "wav 24": 2**-22, "flac": 2**-15, "uff": 1e-7, "flac 24": 2**-22}

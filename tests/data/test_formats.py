@@ -17,7 +17,7 @@ from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.formats.open_signal import open_signal
 from drsn_jax.data.recordings import read_file
 
-RATED = (".wav", ".w64", ".flac", ".uff", ".unv")  # files that hold their rate
+RATED = (".wav", ".w64", ".flac", ".uff", ".unv", ".mf4")  # files that hold their rate
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -164,10 +164,14 @@ def test_samples_that_are_not_finite(tmp_path, kind, value):
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [("v7.3", "h5py"), ("wav", "soundfile"), ("flac", "soundfile"), ("parquet", "pyarrow.parquet"), ("v5", "scipy.io")],
+    [
+        *(("v7.3", "h5py"), ("wav", "soundfile"), ("flac", "soundfile"), ("parquet", "pyarrow.parquet"), ("v5", "scipy.io")),
+        *(("tdms", "nptdms"), ("uff", "pyuff"), ("mf4", "asammdf")),
+    ],
 )
 def test_without_its_library_the_extra_is_named(files, monkeypatch, kind, name):
     monkeypatch.setitem(sys.modules, name, None)
-    extra = "parquet" if kind == "parquet" else "experiments"
-    with pytest.raises(MissingExtra, match=rf"needs {name.partition('.')[0]}: pip install 'drsn-jax\[{extra}\]'"):
+    extra = {"parquet": "parquet", "mf4": "formats"}.get(kind, "experiments")
+    package = "npTDMS" if kind == "tdms" else name.partition(".")[0]
+    with pytest.raises(MissingExtra, match=rf"needs {package}: pip install 'drsn-jax\[{extra}\]'"):
         open_signal(files[kind], KINDS[kind][2])

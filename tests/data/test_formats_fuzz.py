@@ -28,7 +28,7 @@ READER = """
 import gc, json, os, sys, warnings
 from pathlib import Path
 import numpy as np
-import h5py, nptdms, pyarrow.parquet, pyuff, scipy.io, soundfile
+import asammdf, h5py, nptdms, pyarrow.parquet, pyuff, scipy.io, soundfile
 from drsn_jax.data.formats.common import RecordingError, RecordingWarning
 from drsn_jax.data.formats.open_signal import open_signal
 
@@ -254,6 +254,7 @@ STARTS = (
     b"TDSm\x0e\0\0\0\x69\x12\0\0",
     b"    -1\n    58\n",
     b"\x1f\x8b",
+    b"MDF     4.10",
 )
 
 SUFFIXES = (*READERS, ".dat", ".gz")  # and some that say nothing

@@ -55,7 +55,7 @@ def test_files_of_the_library_itself_are_read_right(tmp_path_factory, data):
 
 
 @pytest.mark.parametrize(("made", "expected"), scenarios.get_scenarios())
-def test_the_layouts_that_the_library_is_tested_by(tmp_path, recwarn, request, made, expected):
+def test_the_layouts_that_the_library_is_tested_by(tmp_path, recwarn, capfd, request, made, expected):
     """Interleaved, chunked, scaled and unfinished segments, channels that come and go."""
     file = tmp_path / "a.tdms"
     file.write_bytes(made.get_bytes_io_file().read())
@@ -67,6 +67,7 @@ def test_the_layouts_that_the_library_is_tested_by(tmp_path, recwarn, request, m
     unfinished = "incomplete_last" in request.node.callspec.id
     assert {w.category for w in recwarn} <= {RecordingWarning}
     assert bool(recwarn) == unfinished
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_only_signal_beside_a_time_axis_and_constants_and_none_beside_another(tmp_path):

@@ -1,6 +1,7 @@
 """What the readers of all formats share: the signal they return, the error they raise, and conversions of arrays."""
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,20 @@ def damage(file: Path, kind: str) -> Iterator[None]:
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise RecordingError(f"{file} is damaged or no {kind} file, get it again or save it anew: {reason[:200]}") from error
+
+
+@contextlib.contextmanager
+def silent(library_name: str) -> Iterator[None]:
+    """Keep the log of a library off the terminal: what it says there is checked, or raised, by the reader."""
+    names = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == library_name]
+    levels = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def in_memory(values: np.ndarray, sampling_rate: float | None = None) -> Signal:

@@ -28,6 +28,7 @@ from drsn_jax.data.formats.common import (
 )
 from drsn_jax.data.formats.content import START, suffix_by_content
 from drsn_jax.data.formats.matlab import read_mat
+from drsn_jax.data.formats.mdf import read_mdf
 from drsn_jax.data.formats.tdms import read_tdms
 from drsn_jax.data.formats.text import read_text
 from drsn_jax.data.formats.universal import read_universal
@@ -191,6 +192,7 @@ READERS: dict[str, Callable[[Path, str], Signal]] = {
     ".flac": read_audio,
     ".parquet": _parquet,
     ".tdms": read_tdms,
+    ".mf4": read_mdf,
     ".uff": read_universal,
     ".unv": read_universal,
 }

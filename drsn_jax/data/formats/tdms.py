@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from drsn_jax.data.formats.channels import Variable, choose
-from drsn_jax.data.formats.common import RecordingError, RecordingWarning, Signal, as_float32, damage, is_numeric, library
+from drsn_jax.data.formats.common import RecordingError, RecordingWarning, Signal, as_float32, damage, is_numeric, library, silent
 from drsn_jax.data.formats.looks import look
 from drsn_jax.data.formats.rates import Rate, agreed, mentioned
 from drsn_jax.data.formats.steps import rate_of_step, rate_of_times
@@ -35,7 +35,7 @@ def read_tdms(file: Path, channel: str) -> Signal:
     RecordingError for a file that is cut short, and for channels of different rates.
     """
     nptdms = library("nptdms")
-    with damage(file, "TDMS"):
+    with damage(file, "TDMS"), silent("nptdms"):
         stored, finished = _raw_bytes(file)
         # the stream, because npTDMS believes an index beside a path even where it is of another file
         with open(file, "rb") as stream, nptdms.TdmsFile.open(stream) as opened:
