@@ -1,5 +1,7 @@
 """MDF files: names of channels, rates of evenly spaced times, and what is refused."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from asammdf import MDF, Signal
@@ -48,7 +50,8 @@ def test_one_name_in_two_groups(tmp_path):
 
 def test_scaled_numbers_are_scaled_and_words_are_no_signal(tmp_path):
     file = tmp_path / "a.mf4"
-    linear, words = {"a": 0.5, "b": -3.0}, {"val_0": 0, "text_0": b"off", "val_1": 1, "text_1": b"on", "default": b"?"}
+    linear: Any = {"a": 0.5, "b": -3.0}
+    words: Any = {"val_0": 0, "text_0": b"off", "val_1": 1, "text_1": b"on", "default": b"?"}
     raw = np.arange(1000, dtype="i2") % 7
     group = [
         Signal(raw, TIMES, name="acc", conversion=linear),

@@ -162,3 +162,15 @@ def test_more_values_than_the_segments_hold_are_damage(tmp_path):
     file.write_bytes(content.replace(struct.pack("<Q", 1000), struct.pack("<Q", 2**60), 1))
     with pytest.raises(RecordingError):
         whole(file)
+
+
+def test_a_file_that_shrinks_while_it_is_read(tmp_path):
+    file = tmp_path / "a.tdms"
+    write(file, {"g/a": (X, {})})
+    signal = open_signal(file)
+    file.write_bytes(file.read_bytes()[:-80])
+    with pytest.raises(RecordingError, match="has become shorter"):
+        signal.read(0, 1000)
+    file.unlink()
+    with pytest.raises(RecordingError, match="damaged"):
+        signal.read(0, 1000)

@@ -9,6 +9,7 @@ Structure.
 
 import re
 import struct
+import threading
 import warnings
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -35,17 +36,17 @@ def read_tdms(file: Path, channel: str) -> Signal:
     RecordingError for a file that is cut short, and for channels of different rates.
     """
     nptdms = library("nptdms")
-    with damage(file, "TDMS"), silent("nptdms"):
+    stream = _Reopened(file)
+    with damage(file, "TDMS"), silent("nptdms"), stream:
         stored, finished = _raw_bytes(file)
         # the stream, because npTDMS believes an index beside a path even where it is of another file
-        with open(file, "rb") as stream, nptdms.TdmsFile.open(stream) as opened:
-            found = {f"{group.name}/{item.name}": item for group in opened.groups() for item in group.channels()}
-            if finished:
-                _check_lengths(opened, found.values(), stored)
-            names = choose([_variable(name, item, channel) for name, item in found.items()], channel, str(file))
-            rate, source = agreed([_rate(opened, found, name, str(file)) for name in names], str(file))
-            length = len(found[names[0]])
-            exact = all(np.can_cast(found[name].dtype, np.float32) for name in names)
+        opened = nptdms.TdmsFile.open(stream)
+        found = {f"{group.name}/{item.name}": item for group in opened.groups() for item in group.channels()}
+        if finished:
+            _check_lengths(opened, found.values(), stored)
+        names = choose([_variable(name, item, channel) for name, item in found.items()], channel, str(file))
+        rate, source = agreed([_rate(opened, found, name, str(file)) for name in names], str(file))
+        chosen = [found[name] for name in names]
     if not finished:
         warnings.warn(
             f"{file} was not closed by the program that wrote it: it is read as far as its samples go",
@@ -54,16 +55,50 @@ def read_tdms(file: Path, channel: str) -> Signal:
         )
 
     def wide(start: int, stop: int) -> np.ndarray:
-        with open(file, "rb") as stream, nptdms.TdmsFile.open(stream) as opened:
-            found = {f"{group.name}/{item.name}": item for group in opened.groups() for item in group.channels()}
-            read = [found[name].read_data(start, stop - start) for name in names]
-        return read[0][:, None] if len(read) == 1 else np.stack(read, 1)
+        with stream, silent("nptdms"):
+            parts = [item.read_data(start, stop - start) for item in chosen]
+        return parts[0][:, None] if len(parts) == 1 else np.stack(parts, 1)
 
     def read(start: int, stop: int) -> np.ndarray:
         return as_float32(wide(start, stop))
 
+    exact = all(np.can_cast(item.dtype, np.float32) for item in chosen)
     taken = " + ".join(names)
-    return Signal(length, len(names), rate, read, channel=taken, rate_from=source, wide=None if exact else wide)
+    return Signal(len(chosen[0]), len(names), rate, read, channel=taken, rate_from=source, wide=None if exact else wide)
+
+
+class _Reopened:
+    """A stream on a file that is open only within ``with``, where one thread at a time is.
+
+    So npTDMS reads the descriptions of the segments once, and no file stays open.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self._size = file.stat().st_size
+        self._lock = threading.Lock()
+        self._stream: BinaryIO | None = None
+
+    def __enter__(self) -> None:
+        self._lock.acquire()
+        try:
+            self._stream = open(self._file, "rb")
+            if self._stream.seek(0, 2) < self._size:  # npTDMS would read zeros
+                self._stream.close()
+                raise RecordingError(f"{self._file} has become shorter since it was opened: read it again")
+            self._stream.seek(0)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    def __exit__(self, *error: object) -> None:
+        if self._stream is not None:
+            self._stream.close()
+        self._stream = None
+        self._lock.release()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _raw_bytes(file: Path) -> tuple[int, bool]:
