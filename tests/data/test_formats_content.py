@@ -6,6 +6,7 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.io
 from hypothesis import given
 from hypothesis import strategies as st
 from signal_files import KINDS, PAIR, refused, whole
@@ -58,6 +59,18 @@ def test_a_name_of_a_known_format_with_the_content_of_another_names_both(tmp_pat
     file = tmp_path / "a.npy"
     file.write_bytes(files["wav"].read_bytes())
     refused(file, "holds .wav data, not what its name says")
+
+
+@pytest.mark.parametrize("order", "<>")
+def test_matlab_4_and_octave_are_known_by_their_first_bytes(tmp_path, order):
+    header = struct.pack(f"{order}5i", 0 if order == "<" else 1000, 100, 1, 0, 5)
+    assert suffix_by_content(header + b"accX\0" + bytes(800)) == ".mat"
+    for wrong in (header + b"acc X" + bytes(800), header + b"1acc\0" + bytes(800), bytes(800), header):
+        assert suffix_by_content(wrong) == ""
+    assert suffix_by_content(b"# Created by Octave 8.4.0\n# name: acc\n# type: matrix\n# rows: 3\n") == ".mat"
+    assert suffix_by_content(b"# name of the signal: acc\n1\n2\n") == ".txt"
+    scipy.io.savemat(tmp_path / "a", {"acc": PAIR[:, :1].astype(np.float64)}, format="4", appendmat=False)
+    assert suffix_by_content((tmp_path / "a").read_bytes()[:4096]) == ".mat"
 
 
 @given(st.binary(max_size=600) | st.sampled_from(sorted(SIGNATURES)).flatmap(lambda s: st.binary(max_size=40).map(s.__add__)))

@@ -45,7 +45,7 @@ def test_one_name_in_two_groups(tmp_path):
     np.testing.assert_array_equal(whole(file, "2/acc"), PAIR[:, 1:])
     np.testing.assert_array_equal(whole(file, "2/acc + 1/acc"), PAIR[:, ::-1])
     np.testing.assert_array_equal(whole(file, "oth*"), -PAIR[:, 1:])
-    refused(file, "no signal 'acc', choose one of 1/acc, 2/acc, other", channel="acc")
+    refused(file, "'acc'", "1/acc, 2/acc", channel="acc")
 
 
 def test_scaled_numbers_are_scaled_and_words_are_no_signal(tmp_path):

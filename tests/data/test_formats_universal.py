@@ -31,7 +31,7 @@ def test_files_of_the_library_itself_are_read_right(tmp_path_factory, rate, coun
         assert (signal.length, signal.sampling_rate, signal.channel) == (len(values), rate, f"{number - 1}Z")
         np.testing.assert_allclose(signal.read(0, signal.length)[:, 0], values, atol=1e-5 if layout == "single" else 1e-7)
     if len(counts) > 1:
-        refused(file, f"{len(counts)} signals (0Z, 1Z")
+        refused(file, f"{len(counts)} signals (", "0Z", "1Z")
 
 
 def test_names_by_description_by_node_and_by_number(tmp_path):

@@ -1,6 +1,7 @@
 """Know the format of a file by its first bytes, and the files of a folder that hold no signal by their names."""
 
 import re
+import struct
 from pathlib import Path
 
 START = 4096  # bytes at the beginning of a file that show its format
@@ -19,6 +20,7 @@ SIGNATURES = {
 }
 # a universal file begins with the line "    -1"; the number of its first data set is in the next one
 UNIVERSAL = re.compile(rb" {4}-1 *\r?\n {1,5}\d{1,5}[b ]* ")
+OCTAVE = re.compile(rb"(# Created by Octave[^\n]*\n)?# name: [^\n]+\n# type: ")  # variables as text
 # files that lie beside recordings and hold no samples
 BESIDE = frozenset(
     [
@@ -51,7 +53,24 @@ def suffix_by_content(start: bytes) -> str:
         return ".npz" if name.endswith(b".npy") else ""
     if UNIVERSAL.match(start):
         return ".uff"
+    if OCTAVE.match(start) or _is_version_4(start):
+        return ".mat"
     return ".txt" if _is_text(start) else ""
+
+
+def _is_version_4(start: bytes) -> bool:
+    """Return whether a file begins with a matrix of MATLAB 4, whose header is five numbers and the name of a variable."""
+    if len(start) < 22:
+        return False
+    for order in "<>":
+        kind, rows, columns, complex_too, length = struct.unpack_from(f"{order}5i", start)
+        # the digits of the kind are the order of bytes, 0, the type of numbers and that of the matrix
+        usual = kind // 1000 in (0, 1) and kind // 100 % 10 == 0 and kind // 10 % 10 <= 5 and kind % 10 <= 2
+        if usual and rows >= 0 <= columns and complex_too in (0, 1) and 1 < length <= 64:
+            name = start[20 : 20 + length]
+            if name.endswith(b"\0") and name[:-1].decode("latin-1").isidentifier():
+                return True
+    return False
 
 
 def holds_no_signal(file: Path) -> bool:
