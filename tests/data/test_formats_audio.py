@@ -112,3 +112,15 @@ def test_w64_from_a_pipe_and_cut(tmp_path, files):
 def test_what_was_taken_and_where_the_rate_is_from(files):
     signal = open_signal(files["wav"], "2")
     assert (signal.channel, signal.sampling_rate, signal.rate_from) == ("2", RATE, "its header")
+
+
+@pytest.mark.parametrize(("subtype", "wide"), [("FLOAT", False), ("PCM_24", False), ("PCM_32", True), ("DOUBLE", True)])
+def test_samples_that_float32_cannot_hold_are_offered_as_they_are(tmp_path, subtype, wide):
+    values = 0.5 + PAIR.astype(np.float64) * 2**-27
+    soundfile.write(tmp_path / "a.wav", values, RATE, subtype=subtype)
+    signal = open_signal(tmp_path / "a.wav", "2")
+    assert (signal.wide is not None) == wide
+    if signal.wide is not None:
+        np.testing.assert_allclose(signal.wide(3, 9), values[3:9, 1:], rtol=0, atol=2**-31)
+        with pytest.raises(RecordingError, match="holds the samples"):
+            signal.wide(3, LENGTH + 1)

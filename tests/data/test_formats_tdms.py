@@ -174,3 +174,12 @@ def test_a_file_that_shrinks_while_it_is_read(tmp_path):
     file.unlink()
     with pytest.raises(RecordingError, match="damaged"):
         signal.read(0, 1000)
+
+
+def test_numbers_that_float32_cannot_hold_are_offered_as_they_are(tmp_path):
+    file = tmp_path / "a.tdms"
+    write(file, {"g/a": (1e8 + X, {}), "g/b": (Y.astype(np.float32), {})})
+    signal = open_signal(file, "g/a")
+    assert signal.wide is not None
+    np.testing.assert_array_equal(signal.wide(5, 20)[:, 0], 1e8 + X[5:20])
+    assert open_signal(file, "g/b").wide is None

@@ -11,7 +11,7 @@ from typing import BinaryIO
 import numpy as np
 
 from drsn_jax.data.formats.channels import numbered
-from drsn_jax.data.formats.common import RecordingError, RecordingWarning, Signal, as_float32, damage, library
+from drsn_jax.data.formats.common import RecordingError, RecordingWarning, Signal, damage, library
 
 FORMATS = {".wav": ("WAV", "WAVEX", "RF64"), ".w64": ("W64",), ".flac": ("FLAC",)}
 W64_MARK = b"riff\x2e\x91\xcf\x11"
@@ -28,6 +28,7 @@ def read_audio(file: Path, channel: str) -> Signal:
     with damage(file, suffix if suffix in FORMATS else "audio"):
         endless = _check_sizes(file)
         with soundfile.SoundFile(file) as opened:
+            exact = opened.subtype not in ("DOUBLE", "PCM_32")
             length, count, rate = opened.frames, opened.channels, float(opened.samplerate)
             if opened.format not in FORMATS.get(suffix, sum(FORMATS.values(), ())):
                 raise RecordingError(f"{file} holds {opened.format}, not what its name says: correct its suffix or save it anew")
@@ -46,14 +47,17 @@ def read_audio(file: Path, channel: str) -> Signal:
             stacklevel=3,
         )
 
-    def read(start: int, stop: int) -> np.ndarray:
+    def read(start: int, stop: int, kind: str = "float32") -> np.ndarray:
         with soundfile.SoundFile(file) as opened:
             opened.seek(start)
-            values = opened.read(stop - start, dtype="float32", always_2d=True)
-        return values if columns_read == [*range(count)] else as_float32(values[:, columns_read])
+            values = opened.read(stop - start, dtype=kind, always_2d=True)
+        return values if columns_read == [*range(count)] else np.ascontiguousarray(values[:, columns_read])
+
+    def wide(start: int, stop: int) -> np.ndarray:
+        return read(start, stop, "float64")
 
     taken = " + ".join(str(index + 1) for index in columns_read) if count > 1 else ""
-    return Signal(length, len(columns_read), rate, read, channel=taken, rate_from="its header")
+    return Signal(length, len(columns_read), rate, read, channel=taken, rate_from="its header", wide=None if exact else wide)
 
 
 def _check_sizes(file: Path) -> bool:

@@ -60,16 +60,19 @@ def open_signal(file: Path, channel: str = "") -> Signal:
     if signal.length == 0:
         raise RecordingError(f"{file} is empty, expected samples")
 
-    def read(start: int, stop: int) -> np.ndarray:
-        if not 0 <= start <= stop <= signal.length:
-            raise RecordingError(f"{file} holds the samples [0, {signal.length}), not [{start}, {stop})")
-        with damage(file, suffix):
-            values = signal.read(start, stop)
-            if values.shape != (stop - start, signal.channels):
-                raise ValueError(f"it ends at sample {start + len(values)} of {signal.length}")
-        return values
+    def checked(numbers: Callable[[int, int], np.ndarray]) -> Callable[[int, int], np.ndarray]:
+        def read(start: int, stop: int) -> np.ndarray:
+            if not 0 <= start <= stop <= signal.length:
+                raise RecordingError(f"{file} holds the samples [0, {signal.length}), not [{start}, {stop})")
+            with damage(file, suffix):
+                values = numbers(start, stop)
+                if values.shape != (stop - start, signal.channels):
+                    raise ValueError(f"it ends at sample {start + len(values)} of {signal.length}")
+            return values
 
-    return replace(signal, read=read)
+        return read
+
+    return replace(signal, read=checked(signal.read), wide=None if signal.wide is None else checked(signal.wide))
 
 
 def _suffix(file: Path, start: bytes) -> str:
