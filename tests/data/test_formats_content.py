@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from signal_files import KINDS, PAIR, refused, whole
 
+from drsn_jax.data.formats import open_signal
 from drsn_jax.data.formats.common import RecordingError, RecordingWarning
 from drsn_jax.data.formats.content import SIGNATURES, holds_no_signal, suffix_by_content
 from drsn_jax.data.formats.open_signal import READERS
@@ -53,6 +54,13 @@ def test_only_text_is_unpacked(tmp_path, files):
         refused(file, "is compressed: unpack it")
     file.write_bytes(gzip.compress(TEXT.encode())[:20])
     refused(file, "damaged")
+
+
+def test_packed_text_is_given_to_the_reader_of_text(tmp_path):
+    packed = gzip.compress(TEXT.encode())
+    for name in ("a.csv.gz", "2004.02.12.10.32.39", "a.dat"):
+        (tmp_path / name).write_bytes(packed)
+        assert open_signal._suffix(tmp_path / name, packed) == ".txt"
 
 
 def test_a_name_of_a_known_format_with_the_content_of_another_names_both(tmp_path, files):

@@ -275,7 +275,7 @@ def test_the_reader_finds_what_is_right(reader, whole):
 
 
 @pytest.mark.slow
-def test_ten_thousand_damaged_files(tmp_path, whole, capsys):
+def test_twenty_thousand_damaged_files(tmp_path, whole, capsys):
     reader = Reader(tmp_path)
     longer = settings(
         max_examples=500, derandomize=False, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -300,4 +300,4 @@ def test_ten_thousand_damaged_files(tmp_path, whole, capsys):
     with capsys.disabled():
         print(f"\n{total} files read:")
         print("\n".join(f"  {count:6} {outcome}" for outcome, count in sorted(reader.outcomes.items())))
-    assert total >= 10_000
+    assert total >= 20_000
