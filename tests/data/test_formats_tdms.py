@@ -12,6 +12,7 @@ from signal_files import PAIR, refused, whole
 
 from drsn_jax.data.formats.common import RecordingError, RecordingWarning
 from drsn_jax.data.formats.open_signal import open_signal
+from drsn_jax.data.recordings import read_folder
 
 X, Y = PAIR[:, 0].astype(np.float64), PAIR[:, 1].astype(np.float64)
 RATED = {"wf_increment": 1 / 25600}
@@ -183,3 +184,13 @@ def test_numbers_that_float32_cannot_hold_are_offered_as_they_are(tmp_path):
     assert signal.wide is not None
     np.testing.assert_array_equal(signal.wide(5, 20)[:, 0], 1e8 + X[5:20])
     assert open_signal(file, "g/b").wide is None
+
+
+def test_a_folder_of_files_with_their_indices_is_read_with_its_rates(tmp_path):
+    for label in ("faulty", "healthy"):
+        (tmp_path / label).mkdir()
+        with TdmsWriter(str(tmp_path / label / "a.tdms"), index_file=True) as writer:
+            writer.write_segment([ChannelObject("g", "acc", X, RATED), ChannelObject("g", "rpm", np.full(1000, 1797.0))])
+    with pytest.warns(RecordingWarning, match=r"faulty/a\.tdms_index, healthy/a\.tdms_index"):
+        recordings = read_folder(tmp_path, channel="*/acc")
+    assert [(r.label, r.sampling_rate, r.signal.shape) for r in recordings[:1]] == [("faulty", 25600, (1000, 1))]
