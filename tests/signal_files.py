@@ -1,13 +1,17 @@
 """Files with signals of every kind for the tests of formats, and how to ask what is in them."""
 
 import io
+import warnings
 from typing import Any
 
+import asammdf
 import h5py
+import nptdms
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import pyuff
 import scipy.io
 import soundfile
 
@@ -66,6 +70,46 @@ def write_text(file, separator, header, quote=""):
     file.write_text("\n".join([separator.join("ab")] * header + lines) + "\n", encoding="utf-8")
 
 
+def write_tdms(file, kind="f4", segments=1):
+    with nptdms.TdmsWriter(file) as writer:
+        for part in np.split(PAIR.astype(kind), segments):
+            writer.write_segment([nptdms.ChannelObject("g", name, part[:, k]) for k, name in enumerate("ab")])
+
+
+def data_set(values, rate, node=1, single=False, **fields):
+    """A data set 58 of a universal file; ``single`` writes numbers with six digits."""
+    told = {"func_type": 1, "rsp_node": node, "rsp_dir": 3, "ref_node": 0, "ref_dir": 0, "abscissa_spacing": 1}
+    kinds = {"abscissa_spec_data_type": 17, "ordinate_spec_data_type": 12, "orddenom_spec_data_type": 0}
+    axis = {"x": np.arange(len(values)) / rate, "type": 58, "binary": 0}
+    return {**told, **kinds, **axis, "data": values, "force_double": not single, **fields}
+
+
+def write_universal(file, sets):
+    file.unlink(missing_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # pyuff leaves it to Python to close a binary file
+        _append_sets(file, sets)
+
+
+def _append_sets(file, sets):
+    for content in sets:
+        pyuff.UFF(str(file)).write_sets(content, "add", force_double=content["force_double"])
+
+
+def write_mdf(file, groups, version: Any = "4.10", compression: Any = 0):
+    with asammdf.MDF(version=version) as made:
+        for group in groups:
+            made.append(group)
+        # asammdf changes a suffix that is not the usual one of the version
+        saved = made.save(file.with_suffix(".mdf" if version[0] == "3" else ".mf4"), overwrite=True, compression=compression)
+    saved.rename(file)
+
+
+def mdf_pair(file, version: Any = "4.10", compression: Any = 0):
+    times = np.arange(LENGTH) / RATE
+    write_mdf(file, [[asammdf.Signal(PAIR[:, k], times, name="ab"[k]) for k in range(2)]], version, compression)
+
+
 def a_and_b(values: Any = PAIR) -> dict[str, Any]:
     return {"a": values[:, :1], "b": values[:, 1:]}
 
@@ -106,6 +150,7 @@ KINDS = {
     "wav 24": (lambda f: soundfile.write(f, PAIR, RATE, subtype="PCM_24", format="WAVEX"), ".wav", "1", "2"),
     "wav RF64": (lambda f: soundfile.write(f, PAIR, RATE, subtype="DOUBLE", format="RF64"), ".wav", "1", "2"),
     "wav big-endian": (lambda f: soundfile.write(f, PAIR, RATE, subtype="FLOAT", endian="BIG"), ".wav", "1", "2"),
+    "w64": (lambda f: soundfile.write(f, PAIR, RATE, subtype="FLOAT", format="W64"), ".w64", "1", "2"),
     "flac": (lambda f: soundfile.write(f, PAIR, RATE, subtype="PCM_16"), ".flac", "1", "2"),
     "flac 24": (lambda f: soundfile.write(f, PAIR, RATE, subtype="PCM_24"), ".flac", "1", "2"),
     "parquet": (lambda f: pq.write_table(pa.table({"a": PAIR[:, 0], "b": PAIR[:, 1]}), f), ".parquet", "a", "b"),
@@ -116,7 +161,15 @@ KINDS = {
         "b",
     ),
 }
-ROUNDED = {"wav 16": 2**-15, "wav 24": 2**-22, "flac": 2**-15, "flac 24": 2**-22}
+KINDS |= {
+    "tdms": (lambda f: write_tdms(f), ".tdms", "g/a", "g/b"),
+    "uff": (lambda f: write_universal(f, [data_set(PAIR[:, k], RATE, id1="ab"[k]) for k in range(2)]), ".uff", "a", "b"),
+    "uff binary": (lambda f: write_universal(f, [data_set(PAIR[:, k], RATE, binary=1) for k in range(2)]), ".unv", "1", "2"),
+    "mf4": (lambda f: mdf_pair(f), ".mf4", "a", "b"),
+    "mf4 packed": (lambda f: mdf_pair(f, "4.20", 2), ".mf4", "a", "b"),
+    "tdms segments": (lambda f: write_tdms(f, "f8", 4), ".tdms", "g/a", "g/b"),
+}
+ROUNDED = {"wav 16": 2**-15, "wav 24": 2**-22, "flac": 2**-15, "uff": 1e-7, "flac 24": 2**-22}
 
 
 def npy_header(shape, kind="<f8", order=False):

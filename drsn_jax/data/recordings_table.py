@@ -7,10 +7,12 @@ A new column is read in ``recordings._read``, where the rows become recordings.
 import csv
 import io
 import math
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from drsn_jax.data.formats.common import RecordingError
+from drsn_jax.data.formats.common import RecordingError, RecordingWarning
+from drsn_jax.data.formats.content import holds_no_signal
 
 COLUMNS = ("path", "label")  # that every table has
 
@@ -55,12 +57,23 @@ def rows_of_table(table: Path) -> Iterator[tuple[str, dict[str, str]]]:
 def rows_of_folder(folder: Path, sampling_rate: float | None, channel: str) -> Iterator[tuple[str, dict[str, str]]]:
     """Yield a row for each file ``class/file`` or ``class/condition/file`` of a folder, as ``rows_of_table`` does.
 
-    The rows are in the order of the paths. Raises RecordingError for files and folders in other places.
+    The rows are in the order of the paths. Files whose names say that they hold no signal (``Thumbs.db``, ``report.pdf``) are
+    passed over with one RecordingWarning. Raises RecordingError for files and folders in other places, and for a class that has
+    no other files.
     """
     if not folder.is_dir():
         raise RecordingError(f"there is no folder {folder}")
     rate = "" if sampling_rate is None else repr(float(sampling_rate))
-    for parts in _walk(folder):
+    found = list(_walk(folder))
+    beside = ["/".join(parts) for parts in found if holds_no_signal(Path(parts[-1]))]
+    found = [parts for parts in found if not holds_no_signal(Path(parts[-1]))]
+    for label in {path.partition("/")[0] for path in beside} - {parts[0] for parts in found}:
+        raise RecordingError(f"{folder / label} holds no recordings: take the folder away, or put the files of its class there")
+    if beside:
+        listed = ", ".join(beside[:5]) + (", …" if len(beside) > 5 else "")
+        message = f"{folder}: passed over what holds no signal by its name ({len(beside)} in all: {listed})"
+        warnings.warn(message, RecordingWarning, stacklevel=2)
+    for parts in found:
         condition = parts[1] if len(parts) == 3 else ""
         path = "/".join(parts)
         row = {"path": path, "label": parts[0], "sampling_rate": rate, "channel": channel, "condition": condition}
@@ -72,6 +85,8 @@ def _walk(folder: Path, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]
     for entry in sorted(folder.iterdir()):
         parts = (*above, entry.name)
         if entry.name.startswith("."):
+            continue
+        if len(parts) == 1 and entry.is_file() and holds_no_signal(entry):  # a readme beside the folders of the classes
             continue
         if entry.is_dir() and len(parts) < 3:
             yield from _walk(entry, parts)

@@ -17,6 +17,8 @@ from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.formats.open_signal import open_signal
 from drsn_jax.data.recordings import read_file
 
+RATED = (".wav", ".w64", ".flac", ".uff", ".unv", ".mf4")  # files that hold their rate
+
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_channels_are_read_alone_together_and_turned_round(files, kind):
@@ -26,7 +28,7 @@ def test_channels_are_read_alone_together_and_turned_round(files, kind):
     np.testing.assert_allclose(both, PAIR, **near)
     np.testing.assert_array_equal(whole(files[kind], a), both[:, :1])
     np.testing.assert_array_equal(whole(files[kind], f" {b} + {a} "), both[:, ::-1])
-    assert open_signal(files[kind], a).sampling_rate == (RATE if suffix in (".wav", ".flac") else None)
+    assert open_signal(files[kind], a).sampling_rate == (RATE if suffix in RATED else None)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -142,7 +144,7 @@ def test_whole_numbers_beyond_float32_are_rounded_once_and_their_offset_is_subtr
     np.testing.assert_array_equal(read_file(file, "", RATE)[0][:, 0], counts - counts[0])
     np.save(file, np.full(100, 2**62))
     with pytest.raises(RecordingError, match=r"a\.npy is constant .*as float32"):
-        read_file(file, "1", sampling_rate=100)
+        read_file(file, "1", sampling_rate=RATE)
 
 
 @pytest.mark.parametrize("kind", ["npy", "npz", "v5", "v7.3", "parquet", "csv"])
@@ -166,10 +168,14 @@ def test_samples_that_are_not_finite(tmp_path, kind, value):
 
 @pytest.mark.parametrize(
     ("kind", "name"),
-    [("v7.3", "h5py"), ("wav", "soundfile"), ("flac", "soundfile"), ("parquet", "pyarrow.parquet")],
+    [
+        *(("v7.3", "h5py"), ("wav", "soundfile"), ("flac", "soundfile"), ("parquet", "pyarrow.parquet")),
+        *(("tdms", "nptdms"), ("uff", "pyuff"), ("mf4", "asammdf")),
+    ],
 )
 def test_without_its_library_the_extra_is_named(files, monkeypatch, kind, name):
     monkeypatch.setitem(sys.modules, name, None)
-    extra = "parquet" if kind == "parquet" else "experiments"
-    with pytest.raises(MissingExtra, match=rf"needs {name.partition('.')[0]}: pip install 'drsn-jax\[{extra}\]'"):
+    extra = {"parquet": "parquet", "mf4": "formats"}.get(kind, "experiments")
+    package = "npTDMS" if kind == "tdms" else name.partition(".")[0]
+    with pytest.raises(MissingExtra, match=rf"needs {package}: pip install 'drsn-jax\[{extra}\]'"):
         open_signal(files[kind], KINDS[kind][2])

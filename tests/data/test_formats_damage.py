@@ -43,14 +43,18 @@ def test_empty_missing_and_foreign_files(tmp_path, suffix):
 
 # of two suffixes with one reader neither is wrong
 WRONG_SUFFIXES = [(true, wrong) for true, wrong in itertools.product(READERS, READERS) if READERS[true] is not READERS[wrong]]
+# universal files are text too, and are read under its suffixes
+TEXT = {(true, wrong) for true in (".uff", ".unv") for wrong in (".csv", ".txt")}
+WRONG_SUFFIXES = [pair for pair in WRONG_SUFFIXES if pair not in TEXT]
 
 
 def test_suffixes_with_one_reader():
     alike = [{one, other} for one, other in itertools.combinations(READERS, 2) if READERS[one] is READERS[other]]
-    assert alike == [{".csv", ".txt"}, {".wav", ".flac"}, {".h5", ".hdf5"}]
+    audio = [{".wav", ".w64"}, {".wav", ".flac"}, {".w64", ".flac"}]
+    assert alike == [{".csv", ".txt"}, *audio, {".h5", ".hdf5"}, {".uff", ".unv"}]
 
 
-@pytest.mark.parametrize(("true", "wrong"), [*WRONG_SUFFIXES, (".wav", ".flac"), (".flac", ".wav")])
+@pytest.mark.parametrize(("true", "wrong"), [*WRONG_SUFFIXES, *itertools.permutations((".wav", ".w64", ".flac"), 2)])
 def test_a_wrong_extension(files, tmp_path, true, wrong):
     file = tmp_path / f"a{wrong}"
     for kind, (_, suffix, a, b) in KINDS.items():
@@ -61,6 +65,7 @@ def test_a_wrong_extension(files, tmp_path, true, wrong):
 
 
 def test_an_unknown_extension_and_capitals(tmp_path, files):
+    (tmp_path / "a.xlsx").write_bytes(b"PK\x03\x04" + bytes(99))
     refused(tmp_path / "a.xlsx", "unknown kind", ".parquet")
     (tmp_path / "A.NPY").write_bytes(files["npy"].read_bytes())
     np.testing.assert_array_equal(whole(tmp_path / "A.NPY", "1+2"), PAIR)

@@ -28,11 +28,12 @@ READER = """
 import gc, json, os, sys, warnings
 from pathlib import Path
 import numpy as np
-import h5py, pyarrow.parquet, scipy.io, soundfile
-from drsn_jax.data.formats.common import RecordingError
+import asammdf, h5py, nptdms, pyarrow.parquet, pyuff, scipy.io, soundfile
+from drsn_jax.data.formats.common import RecordingError, RecordingWarning
 from drsn_jax.data.formats.open_signal import open_signal
 
 warnings.simplefilter("error")
+warnings.simplefilter("ignore", RecordingWarning)
 unraisable = []
 sys.unraisablehook = lambda told: unraisable.append(repr(told.exc_value))
 pyarrow.set_cpu_count(1)
@@ -252,14 +253,20 @@ STARTS = (
     b"PAR1",
     b"MATLAB".ljust(124) + b"\0\x01IM",
     b"\x89HDF\r\n\x1a\n",
+    b"riff\x2e\x91\xcf\x11",
+    b"TDSm\x0e\0\0\0\x69\x12\0\0",
+    b"    -1\n    58\n",
+    b"\x1f\x8b",
+    b"MDF     4.10",
     b"# name: a\n# type: matrix\n",
 )
 
+SUFFIXES = (*READERS, ".dat", ".gz")  # and some that say nothing
 
 NAMES = st.sampled_from(["", "1", "*", "a"])
 
 
-@pytest.mark.parametrize("suffix", READERS)
+@pytest.mark.parametrize("suffix", SUFFIXES)
 @given(content=BYTES, start=st.sampled_from(STARTS), channel=NAMES)
 def test_any_bytes(reader, suffix, content, start, channel):
     reader.read(start + content, suffix, channel)
@@ -272,7 +279,7 @@ def test_the_reader_finds_what_is_right(reader, whole):
 
 
 @pytest.mark.slow
-def test_ten_thousand_damaged_files(tmp_path, whole, capsys):
+def test_twenty_thousand_damaged_files(tmp_path, whole, capsys):
     reader = Reader(tmp_path)
     longer = settings(
         max_examples=500, derandomize=False, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large]
@@ -290,11 +297,11 @@ def test_ten_thousand_damaged_files(tmp_path, whole, capsys):
 
     for kind in ALL:
         damage(kind)
-    for suffix in READERS:
+    for suffix in SUFFIXES:
         any_bytes(suffix)
     reader.close()
     total = reader.outcomes.total()
     with capsys.disabled():
         print(f"\n{total} files read:")
         print("\n".join(f"  {count:6} {outcome}" for outcome, count in sorted(reader.outcomes.items())))
-    assert total >= 10_000
+    assert total >= 20_000

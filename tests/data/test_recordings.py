@@ -239,7 +239,7 @@ def test_a_folder_instead_of_a_file(tmp_path):
 
 
 def test_another_kind_of_file(tmp_path):
-    (tmp_path / "a.mp3").write_bytes(b"ID3")
+    (tmp_path / "a.mp3").write_bytes(b"ID3\x04" + bytes(20))
     refused_file(tmp_path, "unknown kind", ".mat, .npy", path="a.mp3")
 
 

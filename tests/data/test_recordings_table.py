@@ -66,9 +66,9 @@ def test_folders_that_are_wrong(tmp_path):
     for rate in (0.0, -1.0, np.nan, np.inf):
         refused_folder(tmp_path, "a/x.npy", "not a positive number", sampling_rate=rate)
     refused_folder(tmp_path, "a/x.npy", "no signal 'DE'", sampling_rate=1, channel="DE")
-    (tmp_path / "a" / "notes.md").write_text("words")
-    refused_folder(tmp_path, "notes.md is of an unknown kind", sampling_rate=1)
-    (tmp_path / "a" / "notes.md").unlink()
+    (tmp_path / "a" / "x.xlsx").write_bytes(b"PK\x03\x04")
+    refused_folder(tmp_path, "x.xlsx is of an unknown kind", sampling_rate=1)
+    (tmp_path / "a" / "x.xlsx").unlink()
     (tmp_path / "a" / "b" / "c").mkdir()
     refused_folder(tmp_path, "a/b/c has no class: expected", sampling_rate=1)
     (tmp_path / "a" / "b" / "c").rmdir()

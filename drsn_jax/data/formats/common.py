@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import logging
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,10 @@ class RecordingError(UserError):
     def __init__(self, message: str) -> None:
         # names of files and variables may hold line breaks
         super().__init__(" ".join(message.splitlines()))
+
+
+class RecordingWarning(RuntimeWarning):
+    """A file is used although something about it had to be assumed, or is passed over. The message says what."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +81,20 @@ def damage(file: Path, kind: str) -> Iterator[None]:
             raise RecordingError(f"{file} cannot be read: {os.strerror(error.errno)}") from error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise RecordingError(f"{file} is damaged or no {kind} file, get it again or save it anew: {reason[:200]}") from error
+
+
+@contextlib.contextmanager
+def silent(library_name: str) -> Iterator[None]:
+    """Keep the log of a library off the terminal: what it says there is checked, or raised, by the reader."""
+    names = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] == library_name]
+    levels = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)
 
 
 def in_memory(values: np.ndarray, sampling_rate: float | None = None) -> Signal:
