@@ -1,0 +1,167 @@
+"""Sampling rates in a text file: in the lines above the samples, the steps of a time column, or dates."""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from drsn_jax.data.formats.common import RecordingError
+from drsn_jax.data.formats.rates import SAME, Rate, mentioned
+from drsn_jax.data.formats.text_cells import comment, is_number, split
+from drsn_jax.data.formats.text_names import split_unit
+
+_TIMES = (
+    "t time times timestamp xvalue seconds second secs sec elapsed elapsedtime relativetime timeaxis timestamps zeit zeitachse "
+    "zeitstempel uhrzeit temps tiempo tempo datetime"
+)
+TIME_NAMES = frozenset(_TIMES.split())
+TIME_UNITS = dict.fromkeys(["s", "sec", "secs", "second", "seconds"], 1.0)
+TIME_UNITS |= dict.fromkeys(["ms", "msec", "milliseconds", "millisecond"], 1e-3)
+TIME_UNITS |= dict.fromkeys(["us", "µs", "μs", "usec", "microseconds"], 1e-6)
+TIME_UNITS |= {"ns": 1e-9, "min": 60.0, "h": 3600.0}
+RATE_UNITS = dict.fromkeys(["hz", "s/s", "sa/s", "sps", "1/s", "samples/s", "samples/sec", "samples/second", "s-1"], 1.0)
+RATE_UNITS |= {"khz": 1e3, "mhz": 1e6, "ks/s": 1e3, "ksps": 1e3, "ksa/s": 1e3, "ms/s": 1e6, "msps": 1e6}
+FOREIGN = {  # names that are not English, as rates.mentioned knows them
+    **dict.fromkeys(["abtastrate", "abtastfrequenz", "messrate", "frequenceechantillonnage", "samplingfreqency"], "fs"),
+    **dict.fromkeys(["scanrate", "acquisitionrate", "sampleclock", "sampfreqency", "datarate", "sampleratesps"], "fs"),
+    **dict.fromkeys(["abtastintervall", "abtastzeit", "schrittweite", "interval", "samplingperiode", "hresolution"], "dt"),
+}
+PARTS = 1 << 20  # numbers of a column that are looked at at once
+SURE = 2e-3  # of the rate: one of which the digits leave more open is not told
+SLOWEST = 100.0  # Hz: a column without a name that rises by a steady step may be in other units than seconds if slower
+FASTEST = 2e6  # Hz: no vibration is sampled faster, so the unit of such a time column is in doubt
+_NUMBER = re.compile(r"([+-]?[\d.,]+(?:[eE][+-]?\d+)?)\s*([A-Za-zµμ/1-]*)\.?", re.ASCII | re.IGNORECASE)
+_PAIR = re.compile(r"\s*([^:=]*?[^\s:=])\s*[:=]\s*(.+)")
+_WORDS = re.compile(r"\s*([A-Za-z][A-Za-z_ ]*?)\s+([\d.,]+(?:[eE][+-]?\d+)?\s*[A-Za-z/]*)\s*")
+
+
+class Axis(NamedTuple):
+    """The steps of a time axis: their mean in seconds, and how far the mean may be off."""
+
+    step: float
+    off: float
+
+
+def header_rates(header: Sequence[str], separator: str | None, decimal: str) -> list[Rate]:
+    """Return the rates that the lines above the samples mention: ``Fs = 12800 Hz``, ``Delta_X<tab>0.0001``, ``Rate,12.8 kHz``."""
+    found = []
+    for number, line in enumerate(header, 1):
+        text = (comment(line) or line).strip()
+        cells = [cell for cell in split(text, separator or "\t") if cell]
+        pairs = [(cells[0], cell) for cell in cells[1:]]
+        pairs += [pair.groups() for cell in [text, *cells] for pair in [_PAIR.fullmatch(cell) or _WORDS.fullmatch(cell)] if pair]
+        for name, value in pairs:
+            rate = _mentioned(name, value, decimal, f"line {number}")
+            if rate is not None and rate.hertz not in [other.hertz for other in found]:
+                found.append(rate)
+    return found
+
+
+def _mentioned(name: str, value: str, decimal: str, source: str) -> Rate | None:
+    """Return the rate that a name and a value with its unit mean; None for others."""
+    stem, unit = split_unit(name.strip(' "'))
+    number = _NUMBER.match(value.strip(' "'))
+    if number is None:
+        return None
+    written = number[1].replace(",", ".") if decimal == "," and "." not in number[1] else number[1]
+    if not is_number(written):
+        return None
+    key = FOREIGN.get(re.sub(r"[^a-z]", "", stem.lower()), stem)
+    if mentioned(key, 1.0, source) is None:
+        return None
+    step = mentioned(key, 2.0, source) == Rate(0.5, source)
+    unit = (number[2] or unit).lower()
+    if unit in TIME_UNITS:
+        return mentioned("dt", float(written) * TIME_UNITS[unit], source)
+    if unit in RATE_UNITS:
+        return mentioned("fs", float(written) * RATE_UNITS[unit], source)
+    return mentioned("dt" if step else "fs", float(written), source)
+
+
+def time_unit(name: str, unit: str) -> float | None:
+    """Return the unit of a time column in seconds from its name and unit, 0.0 where it is named as one without a unit; None for
+    another column."""
+    key = re.sub(r"[^a-z]", "", split_unit(name)[0].lower())
+    unit = unit.lower()
+    if unit in TIME_UNITS and (key in TIME_NAMES or key.startswith(("time", "zeit")) or key in ("x", "", "index")):
+        return TIME_UNITS[unit]
+    return 0.0 if key in TIME_NAMES and not unit else None
+
+
+def time_steps(values: np.ndarray, unit: float, where: str) -> Axis | None:
+    """Return the steps of a time column, a numeric array (length,), whose numbers are in ``unit`` seconds.
+
+    The numbers may be rounded, also to more than a step. None for fewer than three numbers, and for steps that are not steady.
+
+    Raises RecordingError where the time jumps, because the samples before and behind are not one recording.
+    """
+    count = len(values)
+    if count < 3 or not np.isfinite(values).all():
+        return None
+    first, mean = float(values[0]), float(values[-1] - values[0]) / (count - 1)
+    if mean == 0:
+        return None
+    off = largest = 0.0
+    for start in range(0, count, PARTS):
+        part = values[start : start + PARTS + 1]
+        steps = np.diff(part)
+        if steps.size and (steps * mean < 0).any():
+            at = start + int(np.argmax(steps * mean < 0)) + 1
+            raise RecordingError(f"{where} jumps back from {values[at - 1]:.9g} to {values[at]:.9g} at sample {at}: {_CUT}")
+        largest = max(largest, float(np.abs(steps).max(initial=0)))
+        off = max(off, float(np.abs(part - (first + mean * np.arange(start, start + len(part)))).max()))
+    rounding = _rounding(values)
+    if largest > 3 * max(rounding, abs(mean)) + rounding and count > 10:
+        at = next(
+            start + int(np.argmax(jumps)) + 1
+            for start in range(0, count, PARTS)
+            if (jumps := np.abs(np.diff(values[start : start + PARTS + 1])) == largest).any()
+        )
+        raise RecordingError(f"{where} jumps from {values[at - 1]:.9g} to {values[at]:.9g} at sample {at}: {_CUT}")
+    if off > max(1.5 * abs(mean), 1.5 * rounding):
+        return None
+    places = np.unique(np.linspace(0, count - 1, min(count, PARTS)).astype(np.int64))
+    centred = places - places.mean()
+    slope = float(centred @ (values[places] - first) / (centred @ centred))
+    rest = values[places] - first - slope * places
+    # numbers that are each rounded leave the slope of a line so far open; so does the stair of those that repeat
+    open_by = 4 * float(rest.std()) * 12**0.5 / (count * len(places) ** 0.5) + rounding**2 / (abs(mean) * count**2)
+    return Axis(abs(slope) * unit, open_by * unit)
+
+
+_CUT = "cut the recording there"
+
+
+def _rounding(values: np.ndarray) -> float:
+    """Return the unit to which numbers of an axis were rounded where it is more than a step: the smallest difference that is not
+    zero among those at its start and end, where numbers repeat. 0.0 elsewhere."""
+    steps = np.abs(np.concatenate([np.diff(values[:5000]), np.diff(values[-5000:])]))
+    return float(np.median(steps[steps > 0])) if (steps == 0).any() and (steps > 0).any() else 0.0
+
+
+def round_rate(axis: Axis) -> float | None:
+    """Return the sampling rate in Hz of a time axis; the roundest number where the digits of the axis leave several.
+
+    None where its digits do not tell the rate.
+    """
+    rate = 1 / axis.step
+    share = axis.off / axis.step
+    if share > SURE:
+        return None
+    width = rate * max(share, 1e-7)
+    for power in range(5, -1, -1):
+        unit = 10.0**power
+        near = unit * round(rate / unit)
+        # a round number must not lie within the width by chance
+        if near and abs(near - rate) <= width and (2 * width <= unit / 10 or (power == 0 and share <= SAME)):
+            return near
+    return rate if share <= SAME else None
+
+
+def epoch_unit(first: float) -> float | None:
+    """Return the unit in seconds of a count since 1970 that begins with ``first``: 1e-3 for 1.7e12; None for other numbers."""
+    for unit in (1.0, 1e-3, 1e-6, 1e-9):
+        if 6e8 < first * unit < 4e9:
+            return unit
+    return None
