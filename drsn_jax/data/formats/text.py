@@ -11,10 +11,11 @@ import numpy as np
 
 from drsn_jax.data.formats.common import RecordingError, Signal, damage, in_memory
 from drsn_jax.data.formats.rates import agreed
-from drsn_jax.data.formats.text_cells import DECIMAL_COMMA, is_number, split
+from drsn_jax.data.formats.text_body import changed_columns
+from drsn_jax.data.formats.text_cells import is_number, oddity, split
 from drsn_jax.data.formats.text_columns import chosen, found_rates, needed, refuse_many, unasked
 from drsn_jax.data.formats.text_doubts import check_late_thousands, check_thousands
-from drsn_jax.data.formats.text_layout import Layout, changed_columns, open_bytes, text_layout
+from drsn_jax.data.formats.text_layout import Layout, open_bytes, text_layout
 
 
 def read_text(file: Path, channel: str) -> Signal:
@@ -53,12 +54,12 @@ def _values(file: Path, layout: Layout, needed: Sequence[int]) -> dict[int, np.n
             raise RecordingError(_odd_cell(f"{file}, line {bad[0]}", bad[1], layout))
     whole = len(needed) == count
     # a column that is not needed is passed over as text: one letter of each cell is kept
-    kind = float if whole else np.dtype([(str(i), "f8" if i in needed else "U1") for i in range(count)])
-    options: dict[str, Any] = {"dtype": kind, "delimiter": layout.separator, "comments": None, "quotechar": '"'}
+    kind = np.float64 if whole else [(str(i), "f8" if i in needed else "U1") for i in range(count)]
+    options: dict[str, Any] = {"dtype": np.dtype(kind), "delimiter": layout.separator, "comments": None, "quotechar": '"'}
     options |= {"skiprows": layout.lines[0] - 1, "ndmin": 2 if whole else 1}
     try:
         with _source(file, layout, layout.encoding) as source:
-            table = np.loadtxt(source, encoding=layout.encoding, **options)
+            table: np.ndarray[Any, Any] = np.loadtxt(source, encoding=layout.encoding, **options)
     except UnicodeDecodeError:
         with _source(file, layout, "latin-1") as source:
             table = np.loadtxt(source, encoding="latin-1", **options)
@@ -112,6 +113,6 @@ def _numbered(opened: IO[bytes], layout: Layout) -> Iterator[tuple[int, str]]:
 
 def _odd_cell(where: str, cell: str, layout: Layout) -> str:
     """Return the message for a cell that is no number."""
-    comma = ", these are decimal commas" if layout.decimal == "." and DECIMAL_COMMA.fullmatch(cell) else ""
     mark = "point" if layout.decimal == "." else "comma"
-    return f"{where}: {cell[:100]!r} is no number{comma}: expected numbers with a decimal {mark} in {len(layout.columns)} columns"
+    odd = oddity(cell, layout.decimal)
+    return f"{where}: {cell[:100]!r} is no number{odd}: expected numbers with a decimal {mark} in {len(layout.columns)} columns"

@@ -10,6 +10,7 @@ DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?", re.ASCII)
 COMMENTS = ("#", "%", "//")  # a line that begins so is a comment
 ORIGIN = datetime.date(2020, 1, 1).toordinal()  # near to most dates: float64 then holds microseconds
 GAPS = frozenset(["", "-", "--", "na", "n/a", "#n/a", "null", "none", "nil", "?"])
+_GROUPED = re.compile(r"[+-]?\d{1,3}(?:[.,'\s]\d{3})+(?:[.,]\d+)?")
 _CELL = re.compile(r'"[^"]*"|[^\s"]+')
 _DATE = re.compile(
     r"(?:(\d{1,4})[-./](\d{1,2})[-./](\d{1,4})(?:[ T]|$))?\s*(?:(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d+))?)?\s*([AaPp][Mm])?)?"
@@ -31,7 +32,7 @@ def split(line: str, separator: str | None) -> list[str]:
 def comment(line: str) -> str | None:
     """Return the text of a line that is a comment, without its mark; None for other lines."""
     line = line.lstrip()
-    return line.lstrip("#%/ ") if line.startswith(COMMENTS) else None
+    return line.lstrip("#%/ ").rstrip() if line.startswith(COMMENTS) else None
 
 
 def is_number(cell: str, decimal: str = ".") -> bool:
@@ -41,6 +42,13 @@ def is_number(cell: str, decimal: str = ".") -> bool:
             return False
         cell = cell.replace(",", ".", 1)
     return NUMBER.fullmatch(cell) is not None
+
+
+def oddity(cell: str, decimal: str = ".") -> str:
+    """Return why a cell that is no number may be meant as one, to add to a message; an empty text for others."""
+    if decimal == "." and DECIMAL_COMMA.fullmatch(cell):
+        return ", it has a decimal comma"
+    return ", it has signs between thousands" if _GROUPED.fullmatch(cell) else ""
 
 
 def is_gap(cell: str) -> bool:

@@ -9,7 +9,7 @@ from drsn_jax.data.formats.channels import pick
 from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.formats.looks import look
 from drsn_jax.data.formats.rates import Rate, mentioned
-from drsn_jax.data.formats.text_cells import is_number
+from drsn_jax.data.formats.text_cells import is_number, oddity
 from drsn_jax.data.formats.text_dates import date_rate
 from drsn_jax.data.formats.text_layout import Layout
 from drsn_jax.data.formats.text_rates import FASTEST, SLOWEST, epoch_unit, header_rates, round_rate, time_steps, time_unit
@@ -33,10 +33,11 @@ def chosen(layout: Layout, channel: str, where: str) -> list[int]:
     for part in (part.strip() for part in channel.split("+")):
         other = next((i for i, name in names.items() if name == part and name not in known), None)
         if other is not None:
-            cell = next((row[other] for row in layout.rows if row[other]), "")
-            line = layout.lines[next((n for n, row in enumerate(layout.rows) if row[other]), 0)]
+            found = [(line, row[other]) for line, row in zip(layout.lines, layout.rows, strict=True) if row[other]]
+            line, cell = next((entry for entry in found if not is_number(entry[1], layout.decimal)), (layout.lines[0], ""))
+            odd = oddity(cell, layout.decimal)
             raise RecordingError(
-                f"{where}, line {line}: {cell[:100]!r} is no number: the column {part} holds {_kind(layout, other)}"
+                f"{where}, line {line}: {cell[:100]!r} is no number{odd}: the column {part} holds {_kind(layout, other)}"
             )
     index = {names[i]: i for i in numeric}
     return [index[name] for name in pick(list(index), channel, where)]

@@ -23,7 +23,8 @@ def date_rate(file: Path, layout: Layout, index: int, count: int) -> Rate | None
     Raises RecordingError where the dates jump.
     """
     name = layout.columns[index].name
-    dates = [seconds(row[index]) for row in layout.rows]
+    rows = [*layout.rows, *(split(line, layout.separator) for line in layout.later)]
+    dates = [seconds(row[index]) if len(row) == len(layout.columns) else None for row in rows]
     values = np.array([np.nan if date is None else date for date in dates])
     clock = 0 <= values[0] < DAY  # times of day without a date, which begin anew at midnight
     if clock:

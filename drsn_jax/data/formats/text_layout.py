@@ -5,7 +5,6 @@ samples begin with the first line that fits. All lines above it are the header.
 """
 
 import gzip
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,9 +14,10 @@ import numpy as np
 
 from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.formats.looks import steady_step
-from drsn_jax.data.formats.text_cells import DECIMAL_COMMA, SEPARATORS, comment, is_date, is_gap, is_number, split
+from drsn_jax.data.formats.text_body import body_columns, changed_columns, first_sample, no_numbers
+from drsn_jax.data.formats.text_cells import DECIMAL_COMMA, comment, is_number
 from drsn_jax.data.formats.text_doubts import check_first_line, numbers_are_header
-from drsn_jax.data.formats.text_names import column_names, numbers_as_names
+from drsn_jax.data.formats.text_names import column_names
 
 TEXT_SAMPLE = 1 << 16  # bytes that are read to find the layout of a text file
 TAIL = 40  # lines that show the columns at most
@@ -52,9 +52,10 @@ class Layout:
       decimal: the decimal sign, a point or a comma.
       encoding: of the file.
       header: the lines above the first sample.
-      rows: the cells of the samples that were looked at.
+      rows: the cells of the first samples.
       lines: the number of the line from 1 of each of ``rows``.
-      whole: whether ``rows`` are all samples of the file.
+      later: the lines behind ``rows`` that were read to find the layout.
+      whole: whether ``rows`` and ``later`` are all samples of the file.
       counted: whether the header counts the columns from 0, so that they have no names.
     """
 
@@ -65,6 +66,7 @@ class Layout:
     header: tuple[str, ...]
     rows: list[list[str]]
     lines: list[int]
+    later: list[str]
     whole: bool
     counted: bool = False
 
@@ -87,12 +89,11 @@ def text_layout(file: Path) -> Layout:
     used = [i for i, line in enumerate(lines) if line.strip()]
     rest = [i for i in used if comment(lines[i]) is None] or used
     tail = [lines[i] for i in rest[-min(TAIL, (len(rest) + 1) // 2) :]]
-    separator, decimal, kinds = _columns(tail, where)
+    separator, decimal, kinds = body_columns(tail, where)
     if "number" not in kinds:
-        raise RecordingError(_no_numbers(where, lines, used))
-    cells = {i: split(lines[i], separator) for i in used}
-    start = _start(lines, cells, kinds, decimal, where)
-    body = [i for i in used if i >= start]
+        raise RecordingError(no_numbers(where, lines, used))
+    start, cells = first_sample(lines, used, separator, kinds, decimal, where)
+    body = [i for i in cells if i >= start]
     bad: dict[int, tuple[int, str]] = {}
     for i in body:
         if len(cells[i]) != len(kinds) or comment(lines[i]) is not None:
@@ -116,8 +117,9 @@ def text_layout(file: Path) -> Layout:
             f"{where}: {rows[-1][0][:100]!r} has a decimal comma, or commas part columns: write decimal points, or a header "
             "with the name of every column"
         )
+    later = [lines[i] for i in used if i > body[-1]]
     return Layout(
-        columns, separator, decimal, encoding, tuple(lines[:start]), rows, [i + 1 for i in body], whole, counted=bool(counted)
+        columns, separator, decimal, encoding, tuple(lines[:start]), rows, [i + 1 for i in body], later, whole, bool(counted)
     )
 
 
@@ -162,126 +164,6 @@ def _sample(file: Path) -> tuple[str, str, bool]:
         return data.decode("utf-8-sig"), "utf-8-sig", whole
     except UnicodeDecodeError:
         return data.decode("cp1252", errors="replace"), "latin-1", whole  # as Windows writes m/s²
-
-
-def _columns(tail: Sequence[str], where: str) -> tuple[str | None, str, list[str]]:
-    """Return the separator, the decimal sign and the kind of each column of the lines."""
-    first: tuple[str | None, str, list[str]] | None = None
-    for separator in (*(mark for mark in SEPARATORS if 2 * sum(mark in line for line in tail) >= len(tail)), None):
-        rows = [split(line, separator) for line in tail]
-        count = Counter(map(len, rows)).most_common(1)[0][0]
-        columns = list(zip(*(row for row in rows if len(row) == count), strict=True))
-        decimal = _decimal(columns, separator, where)
-        kinds = [_kind(column, decimal) for column in columns]
-        if separator == "," and _blanks_fit(tail, kinds):
-            continue
-        if "number" in kinds:
-            return separator, decimal, kinds
-        first = first or (separator, decimal, kinds)
-    return first or (None, ".", [])
-
-
-def _blanks_fit(tail: Sequence[str], kinds: Sequence[str]) -> bool:
-    """Return whether lines with commas are rather numbers with decimal commas between blanks: ``1,5 2,5``."""
-    cells = [cell for line in tail for cell in line.split()]
-    pairs = all(len(line.split()) > 1 for line in tail)
-    return pairs and "text" in kinds and all(is_number(cell, ",") for cell in cells)
-
-
-def _decimal(columns: Sequence[Sequence[str]], separator: str | None, where: str) -> str:
-    """Return the decimal sign of the numbers in columns that ``separator`` parts."""
-    if separator == ",":
-        return "."
-    commas = next((c for column in columns for c in column if DECIMAL_COMMA.fullmatch(c)), None)
-    points = next((c for column in columns for c in column if "." in c and is_number(c)), None)
-    if commas and points:
-        raise RecordingError(
-            f"{where}: {commas[:40]!r} has a decimal comma and {points[:40]!r} a decimal point: write decimal points everywhere, "
-            "and no signs between thousands"
-        )
-    return "," if commas else "."
-
-
-def _kind(column: Sequence[str], decimal: str) -> str:
-    """Return the kind of a column, see ``Column``."""
-    if not any(column):
-        return "empty"
-    if all(is_date(cell) for cell in column):
-        return "date"
-    return "number" if 2 * sum(is_number(cell, decimal) for cell in column) >= len(column) else "text"
-
-
-def _start(lines: Sequence[str], cells: dict[int, list[str]], kinds: Sequence[str], decimal: str, where: str) -> int:
-    """Return the index of the line of the first sample.
-
-    Raises RecordingError where a line above it could be a sample with a fault.
-    """
-    numeric = [i for i, kind in enumerate(kinds) if kind == "number"]
-    names = doubtful = start = None
-    for i, row in cells.items():
-        if comment(lines[i]) is not None:
-            continue
-        numbers = [is_number(cell, decimal) for cell in row]
-        if len(row) != len(kinds):
-            # one number alone above the columns is a count or a rate
-            if numbers and (all(numbers) or all(numbers[: len(kinds)])) and (len(row) > 1 or names is not None):
-                doubtful = i
-            continue
-        found = [numbers[column] for column in numeric]
-        gaps = [is_gap(row[column]) for column in numeric]
-        if all(found) or (any(found) and all(a or b for a, b in zip(found, gaps, strict=True)) and not _counted(row)):
-            if start is None:
-                start = i
-        elif start is None and any(found):
-            key = names is None and ((row[0][:1].isalpha() and len(row[0]) > 1) or numbers_as_names(row))
-            doubtful = doubtful if key else i
-        elif not any(found) and any(row[column] for column in numeric) and (start is None or _restarts(i, start, names, kinds)):
-            names, doubtful, start = i, None, None  # what is above the names is no sample
-    if doubtful is not None and (start is None or doubtful < start):
-        row = cells[doubtful]
-        if len(row) != len(kinds):
-            raise RecordingError(f"{where}, line {doubtful + 1}: {changed_columns(lines[doubtful], len(row), len(kinds))}")
-        odd = next(row[column] for column in numeric if not is_number(row[column], decimal))
-        raise RecordingError(f"{where}, line {doubtful + 1}: {odd[:100]!r} is no number: expected one in each column")
-    if start is None:
-        raise RecordingError(_no_numbers(where, lines, list(cells)))
-    return start
-
-
-def _counted(row: Sequence[str]) -> bool:
-    """Return whether a line is pandas' header of row numbers and numbered columns: ``,0,1``."""
-    return len(row) > 1 and not row[0] and list(row[1:]) == [str(i) for i in range(len(row) - 1)]
-
-
-def _restarts(i: int, start: int, names: int | None, kinds: Sequence[str]) -> bool:
-    """Return whether line ``i`` holds the names of columns, below lines such as ``Model,5`` that look like samples with text."""
-    return names is None and "text" in kinds and i - start < 30
-
-
-def changed_columns(line: str, found: int, expected: int) -> str:
-    """Return what is wrong with a line among the samples that has another number of columns."""
-    mark = comment(line)
-    if mark is not None:
-        return f"the samples are interrupted by the comment {mark[:60]!r}: cut the file there"
-    comma = ", perhaps by a decimal comma" if any(map(DECIMAL_COMMA.fullmatch, line.split())) else ""
-    return (
-        f"the number of columns changed from {expected} to {found} ({line.strip()[:60]!r}){comma}: "
-        f"expected numbers with a decimal point in {expected} columns"
-    )
-
-
-def _no_numbers(where: str, lines: Sequence[str], used: Sequence[int]) -> str:
-    """Return the message for lines without numbers, which names the last of the first lines that was looked at."""
-    odd = "it holds blanks"
-    for i in used[:100]:
-        separator = next((mark for mark in SEPARATORS if mark in lines[i]), None)
-        cells = split(comment(lines[i]) or lines[i], separator)
-        comma = next((cell for cell in (*cells, *lines[i].split()) if DECIMAL_COMMA.fullmatch(cell.strip('"'))), None)
-        bad = next((cell for cell in cells if not is_number(cell)), "")
-        odd = f"line {i + 1}: " + (f"{comma[:100]!r} has a decimal comma" if comma else f"{bad[:100]!r} is no number")
-    return (
-        f"{where}: none of its first lines holds numbers ({odd}): expected numbers with a decimal point in columns under a header"
-    )
 
 
 def _check_commas(where: str, rows: Sequence[list[str]]) -> None:

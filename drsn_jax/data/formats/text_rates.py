@@ -27,7 +27,8 @@ FOREIGN = {  # names that are not English, as rates.mentioned knows them
     **dict.fromkeys(["scanrate", "acquisitionrate", "sampleclock", "sampfreqency", "datarate", "sampleratesps"], "fs"),
     **dict.fromkeys(["abtastintervall", "abtastzeit", "schrittweite", "interval", "samplingperiode", "hresolution"], "dt"),
 }
-PARTS = 1 << 20  # numbers of a column that are looked at at once
+PLACES = 1 << 18  # numbers of a column through which a line is laid at most
+PARTS = 1 << 15  # numbers of a column that are looked at at once, few enough for the cache
 SURE = 2e-3  # of the rate: one of which the digits leave more open is not told
 SLOWEST = 100.0  # Hz: a column without a name that rises by a steady step may be in other units than seconds if slower
 FASTEST = 2e6  # Hz: no vibration is sampled faster, so the unit of such a time column is in doubt
@@ -52,7 +53,7 @@ def header_rates(header: Sequence[str], separator: str | None, decimal: str) -> 
         pairs = [(cells[0], cell) for cell in cells[1:]]
         pairs += [pair.groups() for cell in [text, *cells] for pair in [_PAIR.fullmatch(cell) or _WORDS.fullmatch(cell)] if pair]
         for name, value in pairs:
-            rate = _mentioned(name, value, decimal, f"line {number}")
+            rate = _mentioned(name, value, decimal, f"line {number} of its header")
             if rate is not None and rate.hertz not in [other.hertz for other in found]:
                 found.append(rate)
     return found
@@ -121,7 +122,7 @@ def time_steps(values: np.ndarray, unit: float, where: str) -> Axis | None:
         raise RecordingError(f"{where} jumps from {values[at - 1]:.9g} to {values[at]:.9g} at sample {at}: {_CUT}")
     if off > max(1.5 * abs(mean), 1.5 * rounding):
         return None
-    places = np.unique(np.linspace(0, count - 1, min(count, PARTS)).astype(np.int64))
+    places = np.arange(0, count, -(-count // PLACES))
     centred = places - places.mean()
     slope = float(centred @ (values[places] - first) / (centred @ centred))
     rest = values[places] - first - slope * places
