@@ -90,7 +90,8 @@ def first_sample(
             continue
         found = [numbers[column] for column in numeric]
         gaps = [is_gap(row[column]) for column in numeric]
-        if all(found) or (any(found) and all(a or b for a, b in zip(found, gaps, strict=True)) and not _counted(row)):
+        words = names is not None and all(gaps) and any(row[column] not in ("", "-", "--") for column in numeric)
+        if all(found) or words or (any(found) and all(a or b for a, b in zip(found, gaps, strict=True)) and not _counted(row)):
             if start is None:
                 start = i
         elif start is None and any(found):

@@ -12,7 +12,16 @@ from drsn_jax.data.formats.rates import Rate, mentioned
 from drsn_jax.data.formats.text_cells import is_number, oddity
 from drsn_jax.data.formats.text_dates import date_rate
 from drsn_jax.data.formats.text_layout import Layout
-from drsn_jax.data.formats.text_rates import FASTEST, SLOWEST, epoch_unit, header_rates, round_rate, time_steps, time_unit
+from drsn_jax.data.formats.text_rates import (
+    FASTEST,
+    SLOWEST,
+    epoch_unit,
+    header_rates,
+    last_digit,
+    round_rate,
+    time_steps,
+    time_unit,
+)
 
 PIECE = 10_000  # numbers of a column that are looked at first
 WINDOW = 64  # columns without names: so many look like a window in each line
@@ -101,7 +110,9 @@ def found_rates(file: Path, layout: Layout, values: dict[int, np.ndarray]) -> li
             whole = bool(np.all(column[:PIECE] == np.rint(column[:PIECE])))
             epoch = epoch_unit(float(column[0]))
             seconds = unit or epoch or (None if whole else 1.0)
-            axis = None if seconds is None else time_steps(column, seconds, f"{file}: its column {name}")
+            cells = [row[index] for row in layout.rows]
+            written = last_digit(cells, float(np.abs(column).max()), layout.decimal)
+            axis = None if seconds is None else time_steps(column, written, seconds, f"{file}: its column {name}")
             rate = None if axis is None else round_rate(axis)
             known = bool(unit or epoch or layout.columns[index].named)
             if rate is not None and (known or rate >= SLOWEST) and rate <= FASTEST:

@@ -1,6 +1,7 @@
 """The sampling rate from a column of dates in a text file."""
 
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from drsn_jax.data.formats.text_layout import Layout, open_bytes
 from drsn_jax.data.formats.text_rates import Axis, round_rate, time_steps
 
 DAY = 86400.0
+_FRACTION = re.compile(r":\d\d[.,](\d+)")
 END = 1 << 14  # bytes at the end of a file that hold its last line
 
 
@@ -29,7 +31,9 @@ def date_rate(file: Path, layout: Layout, index: int, count: int) -> Rate | None
     clock = 0 <= values[0] < DAY  # times of day without a date, which begin anew at midnight
     if clock:
         values[1:] += DAY * np.cumsum(np.diff(values) < -DAY / 2)
-    axis = time_steps(values, 1.0, f"{file}: its column {name}")
+    fractions = [_FRACTION.search(row[index]) for row in layout.rows]  # pandas writes none for whole seconds
+    written = 10.0 ** -max(len(found[1]) if found else 0 for found in fractions)
+    axis = time_steps(values, written, 1.0, f"{file}: its column {name}")
     if axis is None:
         return None
     last = None if layout.whole else _last(file, layout, index)
@@ -37,7 +41,6 @@ def date_rate(file: Path, layout: Layout, index: int, count: int) -> Rate | None
         length = axis.step * (count - 1)
         beyond = last - values[0] - length
         beyond = (beyond + DAY / 2) % DAY - DAY / 2 if clock else beyond
-        written = 10.0 ** -len(layout.rows[0][index].rpartition(":")[2].replace(",", ".").partition(".")[2])
         if abs(beyond) > 2 * axis.off * count + 2 * written + 3 * axis.step + 1e-5 * length:
             raise RecordingError(f"{file}: its column {name} jumps or its steps are not steady: cut the recording there")
         axis = min(axis, Axis((length + beyond) / (count - 1), written / (count - 1)), key=lambda axis: axis.off)

@@ -4,6 +4,7 @@ The lines at the end of the piece that is looked at show the separator, the numb
 samples begin with the first line that fits. All lines above it are the header.
 """
 
+import codecs
 import gzip
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -161,7 +162,8 @@ def _sample(file: Path) -> tuple[str, str, bool]:
         raise RecordingError(f"{file} holds control characters, which are no text: save it as text in UTF-8")
     data = data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     try:
-        return data.decode("utf-8-sig"), "utf-8-sig", whole
+        marked = data.startswith(codecs.BOM_UTF8)
+        return data.decode("utf-8-sig"), "utf-8-sig" if marked else "utf-8", whole
     except UnicodeDecodeError:
         return data.decode("cp1252", errors="replace"), "latin-1", whole  # as Windows writes m/s²
 

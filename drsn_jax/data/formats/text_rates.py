@@ -1,5 +1,6 @@
 """Sampling rates in a text file: in the lines above the samples, the steps of a time column, or dates."""
 
+import math
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,7 +9,7 @@ import numpy as np
 
 from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.formats.rates import SAME, Rate, mentioned
-from drsn_jax.data.formats.text_cells import comment, is_number, split
+from drsn_jax.data.formats.text_cells import comment, decimals, digits, is_number, split
 from drsn_jax.data.formats.text_names import split_unit
 
 _TIMES = (
@@ -33,6 +34,7 @@ SURE = 2e-3  # of the rate: one of which the digits leave more open is not told
 SLOWEST = 100.0  # Hz: a column without a name that rises by a steady step may be in other units than seconds if slower
 FASTEST = 2e6  # Hz: no vibration is sampled faster, so the unit of such a time column is in doubt
 _NUMBER = re.compile(r"([+-]?[\d.,]+(?:[eE][+-]?\d+)?)\s*([A-Za-zµμ/1-]*)\.?", re.ASCII | re.IGNORECASE)
+_THOUSANDS = re.compile(r"\d,\d")
 _PAIR = re.compile(r"\s*([^:=]*?[^\s:=])\s*[:=]\s*(.+)")
 _WORDS = re.compile(r"\s*([A-Za-z][A-Za-z_ ]*?)\s+([\d.,]+(?:[eE][+-]?\d+)?\s*[A-Za-z/]*)\s*")
 
@@ -49,9 +51,14 @@ def header_rates(header: Sequence[str], separator: str | None, decimal: str) -> 
     found = []
     for number, line in enumerate(header, 1):
         text = (comment(line) or line).strip()
-        cells = [cell for cell in split(text, separator or "\t") if cell]
-        pairs = [(cells[0], cell) for cell in cells[1:]]
-        pairs += [pair.groups() for cell in [text, *cells] for pair in [_PAIR.fullmatch(cell) or _WORDS.fullmatch(cell)] if pair]
+        pairs: list[tuple[str, str]] = []
+        for mark in {separator or "\t", "\t", ";", "," if decimal == "." else "\t"}:
+            cells = [cell for cell in split(text, mark) if cell]
+            pairs += [(cells[0], cell) for cell in cells[1:]]
+            if mark == "," and _THOUSANDS.search(text):
+                cells = [text]  # 12,800 Hz may be one number
+            matches = [_PAIR.fullmatch(cell) or _WORDS.fullmatch(cell) for cell in cells]
+            pairs += [(match[1], match[2]) for match in matches if match]
         for name, value in pairs:
             rate = _mentioned(name, value, decimal, f"line {number} of its header")
             if rate is not None and rate.hertz not in [other.hertz for other in found]:
@@ -63,7 +70,7 @@ def _mentioned(name: str, value: str, decimal: str, source: str) -> Rate | None:
     """Return the rate that a name and a value with its unit mean; None for others."""
     stem, unit = split_unit(name.strip(' "'))
     number = _NUMBER.match(value.strip(' "'))
-    if number is None:
+    if number is None or re.search(r"\d", stem):
         return None
     written = number[1].replace(",", ".") if decimal == "," and "." not in number[1] else number[1]
     if not is_number(written):
@@ -90,10 +97,14 @@ def time_unit(name: str, unit: str) -> float | None:
     return 0.0 if key in TIME_NAMES and not unit else None
 
 
-def time_steps(values: np.ndarray, unit: float, where: str) -> Axis | None:
-    """Return the steps of a time column, a numeric array (length,), whose numbers are in ``unit`` seconds.
+def time_steps(values: np.ndarray, written: float, unit: float, where: str) -> Axis | None:
+    """Return the steps of a time column, a numeric array (length,); None for fewer than three numbers and for unsteady steps.
 
-    The numbers may be rounded, also to more than a step. None for fewer than three numbers, and for steps that are not steady.
+    Args:
+      values: the times, which may be rounded, also to more than a step.
+      written: the worth of their last digit.
+      unit: of both in seconds.
+      where: the file and the column, for messages.
 
     Raises RecordingError where the time jumps, because the samples before and behind are not one recording.
     """
@@ -103,6 +114,8 @@ def time_steps(values: np.ndarray, unit: float, where: str) -> Axis | None:
     first, mean = float(values[0]), float(values[-1] - values[0]) / (count - 1)
     if mean == 0:
         return None
+    if np.count_nonzero(np.diff(values[:PARTS]) * mean < 0) > count / 10:
+        return None  # the name misleads: no time
     off = largest = 0.0
     for start in range(0, count, PARTS):
         part = values[start : start + PARTS + 1]
@@ -128,6 +141,8 @@ def time_steps(values: np.ndarray, unit: float, where: str) -> Axis | None:
     rest = values[places] - first - slope * places
     # numbers that are each rounded leave the slope of a line so far open; so does the stair of those that repeat
     open_by = 4 * float(rest.std()) * 12**0.5 / (count * len(places) ** 0.5) + rounding**2 / (abs(mean) * count**2)
+    if rest.std() < written / 10:  # times on the line to the last digit may be so because all are rounded alike
+        open_by = max(open_by, written / count)
     return Axis(abs(slope) * unit, open_by * unit)
 
 
@@ -139,6 +154,15 @@ def _rounding(values: np.ndarray) -> float:
     zero among those at its start and end, where numbers repeat. 0.0 elsewhere."""
     steps = np.abs(np.concatenate([np.diff(values[:5000]), np.diff(values[-5000:])]))
     return float(np.median(steps[steps > 0])) if (steps == 0).any() and (steps > 0).any() else 0.0
+
+
+def last_digit(cells: Sequence[str], largest: float, decimal: str) -> float:
+    """Return the worth of the last digit of numbers up to ``largest``, from cells with some of them: 0.001 for 12.500."""
+    ways = {decimals(cell, decimal) for cell in cells}
+    if len(ways) == 1 and not any("e" in way for way in ways):
+        return 10.0 ** -int(next(iter(ways)) or 0)
+    shown = max(digits(cell) for cell in cells)
+    return 10.0 ** (math.floor(math.log10(largest or 1.0)) + 1 - shown)
 
 
 def round_rate(axis: Axis) -> float | None:
