@@ -72,6 +72,12 @@ def check(file, channel, column=0):
         ("temperature,x,y\n" + rows(first=lambda i: "" if i % 5 else "20.5"), "y", 1),
         ("day,x,y\n" + rows(first=lambda i: "2026-11-28"), "y", 1),
         ("0,1\n" + rows(), "2", 1),
+        ("1,2\n" + rows(), "2", 1),
+        ("x-axis,1,2\nsecond,Volt,Volt\n" + rows(first=lambda i: f"{i / 1000:.3f}"), "2", 1),
+        ("X,CH1,CH2,Start,Increment,\nSequence,Volt,Volt,-1.2e-3,1e-3\n" + rows(first=str, end=",,"), "CH2", 1),
+        ("Title,x\nRate,1000\nData\n" + rows("\t", end="\t"), "2", 1),
+        ('label;"x, left";"y, left"\n' + rows(";", first=lambda i: "worn").replace(".", ","), "y, left", 1),
+        ("label,x,y\n" + rows(first=lambda i: '"said ""no"", twice"'), "y", 1),
         (LVM + rows("\t", first=lambda i: f"{i / 12800:.6f}"), "Voltage_0", 1),
         (LVM + rows("\t", first=lambda i: ""), "Voltage", 0),
         (LVM + rows("\t", first=lambda i: f"{i / 12800:.6f}").replace(".", ","), "Voltage_0", 1),
@@ -190,6 +196,20 @@ def test_the_only_column_that_could_be_a_signal_is_taken(tmp_path, content):
     assert read_text(file, "").channel in ("x", "2")
 
 
+def test_a_file_that_holds_less_than_it_promises(tmp_path):
+    body = rows("\t", first=lambda i: f"{i / 12800:.6f}")
+    refused(write(tmp_path, LVM.replace("\t700\t", "\t800\t") + body), "promises 800 samples and holds 700", channel="Voltage")
+    refused(write(tmp_path, LVM + body + "\nChannels\t2\n"), "keep one measurement in a file", channel="Voltage")
+    refused(write(tmp_path, LVM + body + "\nChannels\t2\t\n"), "line 717", "'Channels' is no number", channel="Voltage")
+
+
+@pytest.mark.parametrize("end", ["Mean,0.23", "Mean,", "Samples,700"])
+def test_words_behind_the_samples(tmp_path, end):
+    for content in ("x,y\n" + rows(), "x,y\n" + 9 * "0.5,0.25\n", rows(), "x,y\n" + 9000 * "0.5,0.25\n"):
+        for channel in "12" if content[0] != "x" else "xy":
+            refused(write(tmp_path, content + end + "\n"), channel=channel)
+
+
 def test_a_column_that_comes_alive_later_is_a_candidate(tmp_path):
     """Its first numbers are constant."""
     file = write(tmp_path, "x,y\n" + "".join(f"{v:.6f},{max(0, i - 9000)}\n" for i, v in enumerate([*SIGNAL[:, 0]] * 14)))
@@ -197,7 +217,7 @@ def test_a_column_that_comes_alive_later_is_a_candidate(tmp_path):
 
 
 NAMES = st.lists(
-    st.text("abcxyzÄéAB _[]/²", min_size=1, max_size=8).map(str.strip).filter(lambda name: len(name) > 1),
+    st.text("abcxyzÄéAB _[]/²", min_size=1, max_size=8).map(str.strip).filter(lambda name: len(name) > 1 and name[0] != "/"),
     min_size=2,
     max_size=4,
     unique=True,

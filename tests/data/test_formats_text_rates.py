@@ -49,6 +49,7 @@ def rate(file, channel="acc"):
         ("Abtastintervall: 0,0000390625", None),  # a comma where the samples have points
         ("Sampling rate: 25,600 Hz", None),  # 25.6 or 25600
         ("Sampling rate 25,600 Hz", None),
+        ("25.6 kHz", 25600),
         ("Serial: 25600", None),
         ("Cutoff frequency: 10000 Hz", None),
     ],
@@ -68,6 +69,14 @@ def test_header_lines_do_not_depend_on_the_separator(tmp_path, separator):
         assert "header" in read_text(tmp_path / "a.csv", "acc").rate_from
     for line in ("fs: 12,800", "Rate: 12,800 Hz", "Rate 12,800"):
         assert "steps" in read_text(write(tmp_path, f"{line}\n{body}"), "acc").rate_from
+
+
+def test_what_oscilloscopes_write(tmp_path):
+    names = "X,CH1,Start,Increment,\nSequence,Volt,-1.2e-3,5e-5\n"
+    assert rate(write(tmp_path, names + "".join(f"{i},{v:.6f},,\n" for i, v in enumerate(SIGNAL))), "CH1") == 20_000
+    beside = ["Record Length,3000,,", "Sample Interval,5e-5,,", *[",,,"] * (COUNT - 2)]
+    table = "".join(f"{left}{i * 5e-5:.5f},{v:.6f},\n" for i, (left, v) in enumerate(zip(beside, SIGNAL, strict=True)))
+    assert rate(write(tmp_path, table), "5") == 20_000
 
 
 def test_header_lines_with_decimal_commas(tmp_path):

@@ -14,7 +14,7 @@ from drsn_jax.data.formats.rates import agreed
 from drsn_jax.data.formats.text_body import changed_columns
 from drsn_jax.data.formats.text_cells import is_number, oddity, split
 from drsn_jax.data.formats.text_columns import chosen, found_rates, needed, refuse_many, unasked
-from drsn_jax.data.formats.text_doubts import check_late_thousands, check_thousands
+from drsn_jax.data.formats.text_doubts import check_late_thousands, check_promised, check_thousands
 from drsn_jax.data.formats.text_layout import Layout, open_bytes, text_layout
 
 
@@ -41,7 +41,11 @@ def read_text(file: Path, channel: str) -> Signal:
         rate, source = agreed(found_rates(file, layout, values), where)
         named = [layout.columns[index] for index in picked]
         taken = " + ".join(column.name for column in named) if len(named) > 1 or named[0].named or len(layout.columns) > 1 else ""
-        signal = in_memory(np.stack([values[index] for index in picked], 1) if len(picked) > 1 else values[picked[0]][:, None])
+        taken_values = [values[index] for index in picked]
+        # a copy of some columns, so that the others do not stay in memory
+        table = np.stack(taken_values, 1) if len(layout.columns) > 1 else taken_values[0][:, None]
+        check_promised(layout.header, len(table), where)
+        signal = in_memory(table)
     return replace(signal, sampling_rate=rate, channel=taken, rate_from=source)
 
 
@@ -53,8 +57,8 @@ def _values(file: Path, layout: Layout, needed: Sequence[int]) -> dict[int, np.n
         if bad is not None:
             raise RecordingError(_odd_cell(f"{file}, line {bad[0]}", bad[1], layout))
     whole = len(needed) == count
-    # a column that is not needed is passed over as text: one letter of each cell is kept
-    kind = np.float64 if whole else [(str(i), "f8" if i in needed else "U1") for i in range(count)]
+    # a column that is not needed is passed over as text: the first letters of each cell are kept
+    kind = np.float64 if whole else [(str(i), "f8" if i in needed else "U1" if i else "U3") for i in range(count)]
     options: dict[str, Any] = {"dtype": np.dtype(kind), "delimiter": layout.separator, "comments": None, "quotechar": '"'}
     options |= {"skiprows": layout.lines[0] - 1, "ndmin": 2 if whole else 1}
     try:
@@ -65,7 +69,28 @@ def _values(file: Path, layout: Layout, needed: Sequence[int]) -> dict[int, np.n
             table = np.loadtxt(source, encoding="latin-1", **options)
     except ValueError as error:
         raise RecordingError(_odd_line(file, layout, needed, str(error))) from error
+    if 0 not in needed and layout.columns[0].kind in ("number", "empty"):
+        # some oscilloscopes write their header beside the first samples
+        _check_beginnings(table["0"], len(layout.rows) if layout.columns[0].kind == "empty" else 0, str(file))
     return {i: table[:, i] if whole else table[str(i)] for i in needed}
+
+
+def _check_beginnings(cells: np.ndarray, start: int, where: str) -> None:
+    """Raise RecordingError where a line begins with a word although its first column holds no text, as at the end of a file that
+    tells the mean of its columns.
+
+    Args:
+      cells: the first three letters of each line.
+      start: the sample from which lines are checked.
+      where: the file, for messages.
+    """
+    first = np.ascontiguousarray(cells).view(np.uint32).reshape(len(cells), -1)[:, 0] | 32  # small letters
+    for place in start + np.flatnonzero((first[start:] >= ord("a")) & (first[start:] <= ord("z"))):
+        if str(cells[place]).lower() not in ("nan", "inf", "n/a", "na", "nul", "non", "nil"):
+            raise RecordingError(
+                f"{where}: a word ({cells[place]}…) begins the line behind sample {place}, which should hold numbers alone: "
+                "cut the file there"
+            )
 
 
 @contextlib.contextmanager

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from drsn_jax.data.formats.common import RecordingError
-from drsn_jax.data.formats.text_cells import DECIMAL_COMMA, SEPARATORS, comment, is_date, is_gap, is_number, split
+from drsn_jax.data.formats.text_cells import DECIMAL_COMMA, RATE, SEPARATORS, comment, is_date, is_gap, is_number, split
 from drsn_jax.data.formats.text_names import numbers_as_names
 
 ROWS = 256  # samples that are looked at; the reading finds what is wrong with later ones
@@ -85,7 +85,8 @@ def first_sample(
         numbers = [is_number(cell, decimal) for cell in row]
         if len(row) != len(kinds):
             # one number alone above the columns is a count or a rate
-            if start is None and numbers and all(numbers[: len(kinds)]) and (len(row) > 1 or names is not None):
+            more = len(row) > 1 and not RATE.fullmatch(lines[i].strip())
+            if start is None and numbers and all(numbers[: len(kinds)]) and (more or names is not None):
                 doubtful = i
             continue
         found = [numbers[column] for column in numeric]

@@ -7,6 +7,7 @@ import re
 SEPARATORS = (";", "\t", ",", "|")  # in the order in which they are tried; blanks come last
 NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|nan|inf|infinity)", re.ASCII | re.IGNORECASE)
 DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?", re.ASCII)
+RATE = re.compile(r"[\d.,]+\s*k?(?:Hz|S/s)", re.IGNORECASE)  # a line that is nothing but a rate: 12.8 kHz
 COMMENTS = ("#", "%", "//")  # a line that begins so is a comment
 ORIGIN = datetime.date(2020, 1, 1).toordinal()  # near to most dates: float64 then holds microseconds
 GAPS = frozenset(["", "-", "--", "na", "n/a", "#n/a", "null", "none", "nil", "?"])

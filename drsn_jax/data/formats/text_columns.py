@@ -99,7 +99,10 @@ def found_rates(file: Path, layout: Layout, values: dict[int, np.ndarray]) -> li
 
     Raises RecordingError where the time jumps.
     """
-    rates: list[Rate | None] = list(header_rates(layout.header, layout.separator, layout.decimal))
+    header = list(layout.header)
+    if layout.columns[0].kind == "empty":  # some oscilloscopes write the header beside the first samples
+        header += [f"{row[0]}: {row[1]}" for row in layout.rows if len(row) > 1 and row[0]]
+    rates: list[Rate | None] = list(header_rates(header, layout.separator, layout.decimal))
     for index, column in values.items():
         name = layout.columns[index].name or str(index + 1)
         unit = _time(layout, index)
@@ -129,7 +132,7 @@ def _time(layout: Layout, index: int) -> float | None:
     """
     column = layout.columns[index]
     if column.named:
-        return time_unit(column.name, column.unit)
+        return time_unit(column.name, column.unit, index == 0)
     if index == 0 and column.name and len(layout.columns) > 1 and look(_sampled(layout, 0)) == "a time axis":
         return 0.0
     return None

@@ -30,7 +30,7 @@ _WAY_OUT = "begin the line with # if it is no sample, or write it as the other s
 
 
 def numbers_are_header(rows: Sequence[Sequence[str]], columns: Sequence[int], decimal: str, where: str) -> bool:
-    """Return whether the first line of numbers is a header that counts the columns from 0, as pandas writes it: ``0,1``.
+    """Return whether the first line of numbers is a header that counts the columns from 0 or 1, as pandas writes it: ``0,1``.
 
     Args:
       rows: cells of the lines of numbers; no line above them names the columns.
@@ -40,12 +40,11 @@ def numbers_are_header(rows: Sequence[Sequence[str]], columns: Sequence[int], de
 
     Raises RecordingError where such a line may also be the first sample.
     """
-    if list(rows[0]) != [str(i) for i in range(len(rows[0]))]:
-        return False
     rest = rows[1:]
-    if not rest:
+    if list(rows[0]) not in [[str(i + first) for i in range(len(rows[0]))] for first in (0, 1)] or not rest:
         return False
-    if [row[0] for row in rest[:2]] == ["1", "2"]:  # the first column holds the row numbers 0, 1, 2, …
+    number = int(rows[0][0])
+    if [row[0] for row in rest[:2]] == [str(number + 1), str(number + 2)]:  # the first column holds row numbers
         return False
     if len(rest) >= FEW:
         ways = [{decimals(row[column], decimal) for row in rest} for column in columns]
@@ -55,6 +54,8 @@ def numbers_are_header(rows: Sequence[Sequence[str]], columns: Sequence[int], de
         )
         if fixed or exact:
             return True
+    if rows[0] == ["1"]:  # no program is known that writes such a header
+        return False
     raise RecordingError(
         f"{where} holds {_shown(rows[0])}, which may be the first sample or a header that counts the columns: "
         "begin it with # or write names if it is a header, or write it with a decimal point if it is a sample"
@@ -74,7 +75,7 @@ def check_first_line(rows: Sequence[Sequence[str]], columns: Sequence[int], deci
     for column in columns:
         cell, others = rows[0][column], [row[column] for row in rest]
         value, ways = _value(cell, decimal), {decimals(other, decimal) for other in others}
-        odd = len(ways) == 1 and decimals(cell, decimal) not in ways
+        odd = len(ways) == 1 and _fewer(decimals(cell, decimal), next(iter(ways)))
         short = digits(cell) <= 6 and min(map(digits, others)) >= FEW
         unlike.append((odd or short) and abs(value) not in (0.0, 1.0))
     if all(unlike):
@@ -122,6 +123,24 @@ def refuse_thousands(cell: str, where: str) -> None:
         f"{where}: {cell!r} may be {cell.replace(',', '.')} or, with a sign between thousands, {re.sub('[.,]', '', cell)}: "
         "write the numbers without signs between thousands, and all of them with the same number of decimals"
     )
+
+
+def check_promised(header: Sequence[str], length: int, where: str) -> None:
+    """Raise RecordingError where a file of LabVIEW holds fewer samples than the lines above them promise."""
+    if not header or not header[0].startswith("LabVIEW Measurement"):
+        return
+    for line in header:
+        key, *counts = line.split("\t")
+        promised = max((int(cell) for cell in counts if cell.isdigit()), default=0)
+        if key == "Samples" and promised > length:
+            raise RecordingError(f"{where} promises {promised} samples and holds {length}: it was cut, get it again")
+
+
+def _fewer(way: str, other: str) -> bool:
+    """Return whether numbers are written in another way, with fewer decimals where both have no exponent."""
+    if "e" in way or "e" in other:
+        return way != other
+    return int(way or 0) < int(other or 0)
 
 
 def _value(cell: str, decimal: str) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from drsn_jax.data.formats.text_cells import comment, is_number, split
 
 _UNITS = (
-    "s sec seconds ms msec us µs μs usec ns min h g mg gn m/s2 m/s² m/s^2 m/s mm/s mm/s2 "
+    "s sec second seconds ms msec us µs μs usec ns min h g mg gn m/s2 m/s² m/s^2 m/s mm/s mm/s2 "
     "um µm μm mm m v mv kv uv µv μv volt volts a "
     "ma amp amps n nm n·m n*m kn hz khz rpm 1/min u/min min-1 min^-1 "
     "°c degc °f k bar mbar pa kpa mpa db % - raw count counts lsb adc "
@@ -65,7 +65,8 @@ def _fitting(line: str, separator: str | None, kinds: Sequence[str], index: bool
     line = comment(line) or line
     if len(kinds) == 1:
         line = line.strip().strip('"').strip()
-        return None if not line or is_number(line) or re.search(r"[:=]\s*[-+\d.,]+\s*\S{0,8}$", line) else [line]
+        valued = re.search(r"(?:[:=]\s*|^)[-+\d.,]+\s*\S{0,8}$", line)  # a line such as Rate: 12800 Hz
+        return None if not line or is_number(line) or valued else [line]
     cells = split(line, separator)
     if any(map(is_number, cells)) and not numbers_as_names(cells):
         return None
@@ -80,7 +81,7 @@ def _fitting(line: str, separator: str | None, kinds: Sequence[str], index: bool
         return cells[:-1]
     if len(cells) == expected - 1 > 0 and separator != "," and (index or kinds[0] == "text"):
         cells.insert(0, "")  # as R writes it: the names of the rows have none
-    return cells + [""] * (len(kinds) - len(cells)) if len(cells) == expected else None
+    return cells + [""] * (len(kinds) - len(cells)) if len(cells) in (expected, len(kinds)) else None
 
 
 def _are_units(cells: Sequence[str]) -> bool:

@@ -9,7 +9,7 @@ import numpy as np
 
 from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.formats.rates import SAME, Rate, mentioned
-from drsn_jax.data.formats.text_cells import comment, decimals, digits, is_number, split
+from drsn_jax.data.formats.text_cells import RATE, comment, decimals, digits, is_number, split
 from drsn_jax.data.formats.text_names import split_unit
 
 _TIMES = (
@@ -48,10 +48,15 @@ class Axis(NamedTuple):
 
 def header_rates(header: Sequence[str], separator: str | None, decimal: str) -> list[Rate]:
     """Return the rates that the lines above the samples mention: ``Fs = 12800 Hz``, ``Delta_X<tab>0.0001``, ``Rate,12.8 kHz``."""
-    found = []
+    found: list[Rate] = []
+    above: list[str] = []
     for number, line in enumerate(header, 1):
         text = (comment(line) or line).strip()
-        pairs: list[tuple[str, str]] = []
+        pairs = [("fs", text)] if RATE.fullmatch(text) else []
+        below = split(text, separator)
+        # names of columns above their values, as some oscilloscopes write them
+        pairs += [*zip(above, below, strict=False)] if len(below) > 1 else []
+        above = below
         for mark in {separator or "\t", "\t", ";", "," if decimal == "." else "\t"}:
             cells = [cell for cell in split(text, mark) if cell]
             pairs += [(cells[0], cell) for cell in cells[1:]]
@@ -80,19 +85,20 @@ def _mentioned(name: str, value: str, decimal: str, source: str) -> Rate | None:
         return None
     step = mentioned(key, 2.0, source) == Rate(0.5, source)
     unit = (number[2] or unit).lower()
-    if unit in TIME_UNITS:
-        return mentioned("dt", float(written) * TIME_UNITS[unit], source)
-    if unit in RATE_UNITS:
-        return mentioned("fs", float(written) * RATE_UNITS[unit], source)
-    return mentioned("dt" if step else "fs", float(written), source)
+    if unit in TIME_UNITS or (step and unit not in RATE_UNITS):
+        rate = mentioned("dt", float(written) * TIME_UNITS.get(unit, 1.0), source)
+    else:
+        rate = mentioned("fs", float(written) * RATE_UNITS.get(unit, 1.0), source)
+    near = 0.0 if rate is None else round(rate.hertz)
+    return Rate(float(near), source) if rate and math.isclose(near, rate.hertz, rel_tol=1e-9) else rate
 
 
-def time_unit(name: str, unit: str) -> float | None:
+def time_unit(name: str, unit: str, first: bool = False) -> float | None:
     """Return the unit of a time column in seconds from its name and unit, 0.0 where it is named as one without a unit; None for
-    another column."""
+    another column. The ``first`` column is one also under another name if it has a unit of time."""
     key = re.sub(r"[^a-z]", "", split_unit(name)[0].lower())
     unit = unit.lower()
-    if unit in TIME_UNITS and (key in TIME_NAMES or key.startswith(("time", "zeit")) or key in ("x", "", "index")):
+    if unit in TIME_UNITS and (first or key in TIME_NAMES or key.startswith(("time", "zeit"))):
         return TIME_UNITS[unit]
     return 0.0 if key in TIME_NAMES and not unit else None
 
@@ -117,14 +123,18 @@ def time_steps(values: np.ndarray, written: float, unit: float, where: str) -> A
     if np.count_nonzero(np.diff(values[:PARTS]) * mean < 0) > count / 10:
         return None  # the name misleads: no time
     off = largest = 0.0
+    line = mean * np.arange(PARTS + 1)
     for start in range(0, count, PARTS):
         part = values[start : start + PARTS + 1]
         steps = np.diff(part)
-        if steps.size and (steps * mean < 0).any():
+        ends = (float(steps.min(initial=mean)), float(steps.max(initial=mean)))
+        if min(ends[0] * mean, ends[1] * mean) < 0:
             at = start + int(np.argmax(steps * mean < 0)) + 1
             raise RecordingError(f"{where} jumps back from {values[at - 1]:.9g} to {values[at]:.9g} at sample {at}: {_CUT}")
-        largest = max(largest, float(np.abs(steps).max(initial=0)))
-        off = max(off, float(np.abs(part - (first + mean * np.arange(start, start + len(part)))).max()))
+        largest = max(largest, -ends[0], ends[1])
+        beside = part - line[: len(part)]
+        line_start = first + mean * start
+        off = max(off, float(beside.max()) - line_start, line_start - float(beside.min()))
     rounding = _rounding(values)
     if largest > 3 * max(rounding, abs(mean)) + rounding and count > 10:
         at = next(
