@@ -145,10 +145,11 @@ def time_steps(values: np.ndarray, written: float, unit: float, where: str) -> A
         raise RecordingError(f"{where} jumps from {values[at - 1]:.9g} to {values[at]:.9g} at sample {at}: {_CUT}")
     if off > max(1.5 * abs(mean), 1.5 * rounding):
         return None
-    places = np.arange(0, count, -(-count // PLACES))
+    places = np.arange(0.0, count, -(-count // PLACES))
+    beyond = values[:: -(-count // PLACES)] - first
     centred = places - places.mean()
-    slope = float(centred @ (values[places] - first) / (centred @ centred))
-    rest = values[places] - first - slope * places
+    slope = float((centred * beyond).sum() / (centred * centred).sum())  # no product of matrices, which would start threads
+    rest = beyond - slope * places
     # numbers that are each rounded leave the slope of a line so far open; so does the stair of those that repeat
     open_by = 4 * float(rest.std()) * 12**0.5 / (count * len(places) ** 0.5) + rounding**2 / (abs(mean) * count**2)
     if rest.std() < written / 10:  # times on the line to the last digit may be so because all are rounded alike
