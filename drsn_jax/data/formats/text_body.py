@@ -1,5 +1,6 @@
 """The columns of the samples in a text file, and where the samples begin."""
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -7,45 +8,43 @@ from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.formats.text_cells import DECIMAL_COMMA, RATE, SEPARATORS, comment, is_date, is_gap, is_number, split
 from drsn_jax.data.formats.text_names import numbers_as_names
 
+_NUMBERS_WITHIN = re.compile(r"\d[;\t,| ]+[-+.]?\d|[;\t|]")
 ROWS = 256  # samples that are looked at; the reading finds what is wrong with later ones
 
 
 def body_columns(tail: Sequence[str], where: str) -> tuple[str | None, str, list[str]]:
-    """Return the separator, the decimal sign and the kind of each column of the lines."""
-    first: tuple[str | None, str, list[str]] | None = None
+    """Return the separator, the decimal sign and the kind of each column of the lines.
+
+    The separator that leaves the greatest share of cells with numbers and dates is taken: in ``0,5 1,5`` that is the blank.
+    """
+    found: tuple[str | None, str, list[str]] = None, ".", []
+    best = 0.0
     for separator in (*(mark for mark in SEPARATORS if 2 * sum(mark in line for line in tail) >= len(tail)), None):
         rows = [split(line, separator) for line in tail]
         count = Counter(map(len, rows)).most_common(1)[0][0]
         columns = list(zip(*(row for row in rows if len(row) == count), strict=True))
-        decimal = _decimal(columns, separator, where)
-        kinds = [_kind(column, decimal) for column in columns]
-        if separator == "," and _blanks_fit(tail, kinds):
-            continue
-        if "number" in kinds:
-            return separator, decimal, kinds
-        first = first or (separator, decimal, kinds)
-    return first or (None, ".", [])
+        decimal = _decimal(columns, separator)
+        kinds = [_kind(column, decimal or ".") for column in columns]
+        share = sum(kind != "text" for kind in kinds) / len(kinds) if "number" in kinds else 0.0
+        texts = [cell for kind, column in zip(kinds, columns, strict=True) if kind == "text" for cell in column]
+        if any(_NUMBERS_WITHIN.search(cell) for cell in texts):
+            share /= 2  # a text with another separator between numbers
+        if share > best or not found[2]:
+            best, found = share, (separator, decimal, kinds)
+    if not found[1]:
+        raise RecordingError(
+            f"{where} has decimal commas and decimal points: write decimal points everywhere, and no signs between thousands"
+        )
+    return found
 
 
-def _blanks_fit(tail: Sequence[str], kinds: Sequence[str]) -> bool:
-    """Return whether lines with commas are rather numbers with decimal commas between blanks: ``1,5 2,5``."""
-    cells = [cell for line in tail for cell in line.split()]
-    pairs = all(len(line.split()) > 1 for line in tail)
-    return pairs and "text" in kinds and all(is_number(cell, ",") for cell in cells)
-
-
-def _decimal(columns: Sequence[Sequence[str]], separator: str | None, where: str) -> str:
-    """Return the decimal sign of the numbers in columns that ``separator`` parts."""
+def _decimal(columns: Sequence[Sequence[str]], separator: str | None) -> str:
+    """Return the decimal sign of the numbers in columns that ``separator`` parts; an empty text where there are two."""
     if separator == ",":
         return "."
-    commas = next((c for column in columns for c in column if DECIMAL_COMMA.fullmatch(c)), None)
-    points = next((c for column in columns for c in column if "." in c and is_number(c)), None)
-    if commas and points:
-        raise RecordingError(
-            f"{where}: {commas[:40]!r} has a decimal comma and {points[:40]!r} a decimal point: write decimal points everywhere, "
-            "and no signs between thousands"
-        )
-    return "," if commas else "."
+    commas = any(DECIMAL_COMMA.fullmatch(cell) for column in columns for cell in column)
+    points = any("." in cell and is_number(cell) for column in columns for cell in column)
+    return "" if commas and points else "," if commas else "."
 
 
 def _kind(column: Sequence[str], decimal: str) -> str:

@@ -75,7 +75,7 @@ def check_first_line(rows: Sequence[Sequence[str]], columns: Sequence[int], deci
     for column in columns:
         cell, others = rows[0][column], [row[column] for row in rest]
         value, ways = _value(cell, decimal), {decimals(other, decimal) for other in others}
-        odd = len(ways) == 1 and _fewer(decimals(cell, decimal), next(iter(ways)))
+        odd = len(ways) == 1 and decimals(cell, decimal) not in ways
         short = digits(cell) <= 6 and min(map(digits, others)) >= FEW
         unlike.append((odd or short) and abs(value) not in (0.0, 1.0))
     if all(unlike):
@@ -134,13 +134,6 @@ def check_promised(header: Sequence[str], length: int, where: str) -> None:
         promised = max((int(cell) for cell in counts if cell.isdigit()), default=0)
         if key == "Samples" and promised > length:
             raise RecordingError(f"{where} promises {promised} samples and holds {length}: it was cut, get it again")
-
-
-def _fewer(way: str, other: str) -> bool:
-    """Return whether numbers are written in another way, with fewer decimals where both have no exponent."""
-    if "e" in way or "e" in other:
-        return way != other
-    return int(way or 0) < int(other or 0)
 
 
 def _value(cell: str, decimal: str) -> float:
