@@ -112,6 +112,11 @@ def test_the_reader_needs_no_suffix(tmp_path, name):
         ("0.5\n" * 40_000 + "# pause\n0.5\n", "line 40001: the samples are interrupted"),
         ("0.5\n" * 40_000 + "x\n0.5\n", "line 40001: 'x' is no number"),
         ("0.5\n" * 40_000 + "\n\n0.5;0.5\n", "line 40003"),
+        ("300\n" + "9\n-8\n310\n" * 100, "holds 300 samples below a line that says '300'"),
+        ("label,x\n95.5,1.25\n" + "worn,0.25\nworn,0.75\n" * 40, "line 2 holds '95.5 1.25'"),
+        ("t,x\n95.5,1.25\n" + "".join(f"{i / 100:g},{v:g}\n" for i, v in enumerate(SIGNAL[:, 0])), "line 2 holds '95.5 1.25'"),
+        ("0 1,25 2,75\n1 1.300,25 -4.205,75\n2 1.725,25 -4.255,75\n", ""),
+        ("".join(f"2026-11-28 08:00:00.0,{a:.3f},{b:.3f}\n".replace(".", ",") for a, b in SIGNAL), "decimal comma"),
         ("x\nn/a\n" + "0.5\n" * 40, "line 2: 'n/a' is no number"),
         ("25600\nx\n" + "".join(f"{v:.6f}\n" for v in SIGNAL[:, 0]), "line 1 holds '25600'"),
     ],
@@ -127,10 +132,10 @@ def test_sensitivities_above_the_samples(tmp_path):
 
 
 def test_a_line_with_a_fault_is_no_header(tmp_path):
-    for line in ("x,0.5", "0.5", "0.5,0.5,0.5", "0.5,oops"):
+    for line in ("x,0.5", "0.5", "0.5,0.5,0.5", "0.500000,oops"):
         refused(write(tmp_path, f"t,acc\n{line}\n" + rows()), "line 2", channel="t")
-    refused(write(tmp_path, "t,acc\n0.5,\n" + rows()), "line 2", "''", channel="acc")
-    assert len(whole(write(tmp_path, "t,acc\n0.5,\n" + rows()), "t")) == COUNT + 1
+    refused(write(tmp_path, "t,acc\n0.500000,\n" + rows()), "line 2", "''", channel="acc")
+    assert len(whole(write(tmp_path, "t,acc\n0.500000,\n" + rows()), "t")) == COUNT + 1
 
 
 def test_gaps_and_words_only_matter_where_they_are_asked_for(tmp_path):
@@ -171,6 +176,10 @@ def test_what_pandas_writes(tmp_path, columns, index, named):
         ),
         ("".join(f"{i}\n" for i in range(COUNT)), ["looks like row numbers"]),
         ("x\n" + "0.5\n" * 99, ["looks like constant"]),
+        (
+            "a,x\n" + "".join(f"{i / 97656:.4f},0.00\n" for i in range(300)),
+            ["a (looks like a time axis)", "x (looks like constant)"],
+        ),
         ("day,x,y\n" + rows(first=lambda i: "2026-11-28"), ["day (text), x, y"]),
         ("".join(",".join(["0.5"] * 128) + "\n" for _ in range(9)), ["128 numbers in each line", "--windows-given"]),
     ],
@@ -203,11 +212,19 @@ def test_a_file_that_holds_less_than_it_promises(tmp_path):
     refused(write(tmp_path, LVM + body + "\nChannels\t2\t\n"), "line 717", "'Channels' is no number", channel="Voltage")
 
 
-@pytest.mark.parametrize("end", ["Mean,0.23", "Mean,", "Samples,700"])
+@pytest.mark.parametrize("end", ["Mean,0.23", "Mean,", "Samples,700", "Mean;0.23"])
 def test_words_behind_the_samples(tmp_path, end):
     for content in ("x,y\n" + rows(), "x,y\n" + 9 * "0.5,0.25\n", rows(), "x,y\n" + 9000 * "0.5,0.25\n"):
         for channel in "12" if content[0] != "x" else "xy":
             refused(write(tmp_path, content + end + "\n"), channel=channel)
+
+
+@pytest.mark.parametrize("first", ["worn", "2026-11-28 08:00:00.5", ""])
+def test_words_behind_samples_with_texts(tmp_path, first):
+    for count in (30, 9000):
+        body = f"{first},0.25\n{first},0.75\n" * count
+        assert len(whole(write(tmp_path, "when,x\n" + body), "x")) == 2 * count
+        refused(write(tmp_path, "when,x\n" + body + "Mean,0.5\n"), "Mea", channel="x")
 
 
 def test_a_column_that_comes_alive_later_is_a_candidate(tmp_path):

@@ -17,6 +17,9 @@ from drsn_jax.data.formats.text_columns import chosen, found_rates, needed, refu
 from drsn_jax.data.formats.text_doubts import check_late_thousands, check_promised, check_thousands
 from drsn_jax.data.formats.text_layout import Layout, open_bytes, text_layout
 
+FEW = 3  # labels of a file at most
+END = 20  # lines at the end of a file that may be no samples
+
 
 def read_text(file: Path, channel: str) -> Signal:
     """Read the columns of a text file that ``channel`` means, and the sampling rate that its header, time column or dates tell.
@@ -44,7 +47,7 @@ def read_text(file: Path, channel: str) -> Signal:
         taken_values = [values[index] for index in picked]
         # a copy of some columns, so that the others do not stay in memory
         table = np.stack(taken_values, 1) if len(layout.columns) > 1 else taken_values[0][:, None]
-        check_promised(layout.header, len(table), where)
+        check_promised(layout.header, layout.rows[0][0] if len(layout.columns) == 1 else "", len(table), where)
         signal = in_memory(table)
     return replace(signal, sampling_rate=rate, channel=taken, rate_from=source)
 
@@ -69,28 +72,26 @@ def _values(file: Path, layout: Layout, needed: Sequence[int]) -> dict[int, np.n
             table = np.loadtxt(source, encoding="latin-1", **options)
     except ValueError as error:
         raise RecordingError(_odd_line(file, layout, needed, str(error))) from error
-    if 0 not in needed and layout.columns[0].kind in ("number", "empty"):
-        # some oscilloscopes write their header beside the first samples
-        _check_beginnings(table["0"], len(layout.rows) if layout.columns[0].kind == "empty" else 0, str(file))
+    if 0 not in needed:
+        _check_beginnings(table["0"], layout, str(file))
     return {i: table[:, i] if whole else table[str(i)] for i in needed}
 
 
-def _check_beginnings(cells: np.ndarray, start: int, where: str) -> None:
-    """Raise RecordingError where a line begins with a word although its first column holds no text, as at the end of a file that
-    tells the mean of its columns.
-
-    Args:
-      cells: the first three letters of each line.
-      start: the sample from which lines are checked.
-      where: the file, for messages.
-    """
-    first = np.ascontiguousarray(cells).view(np.uint32).reshape(len(cells), -1)[:, 0] | 32  # small letters
-    for place in start + np.flatnonzero((first[start:] >= ord("a")) & (first[start:] <= ord("z"))):
-        if str(cells[place]).lower() not in ("nan", "inf", "n/a", "na", "nul", "non", "nil"):
-            raise RecordingError(
-                f"{where}: a word ({cells[place]}…) begins the line behind sample {place}, which should hold numbers alone: "
-                "cut the file there"
-            )
+def _check_beginnings(cells: np.ndarray, layout: Layout, where: str) -> None:
+    """Raise RecordingError where a line begins with a word unlike the others, as at the end of a file that tells the mean of its
+    columns. ``cells`` are the first three letters of each line."""
+    known = {row[0][:3] for row in layout.rows[: max(1, len(cells) - END)]}
+    if layout.columns[0].kind == "text":
+        # a label stays the same for long; other texts may be anything
+        places = range(max(1, len(cells) - END), len(cells)) if len(known) <= FEW else range(0)
+    else:
+        first = np.ascontiguousarray(cells).view(np.uint32).reshape(len(cells), -1)[:, 0] | 32  # small letters
+        places = np.flatnonzero((first >= ord("a")) & (first <= ord("z")))
+        known = {cell for cell in known if not cell.isalpha()} if layout.columns[0].kind != "empty" else known
+    for place in places:
+        word = str(cells[place])
+        if word not in known and word.lower() not in ("nan", "inf", "n/a", "na", "nul", "non", "nil"):
+            raise RecordingError(f"{where}: the line behind sample {place} begins with other text ({word}…): cut the file there")
 
 
 @contextlib.contextmanager

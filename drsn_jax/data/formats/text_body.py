@@ -8,7 +8,7 @@ from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.formats.text_cells import DECIMAL_COMMA, RATE, SEPARATORS, comment, is_date, is_gap, is_number, split
 from drsn_jax.data.formats.text_names import numbers_as_names
 
-_NUMBERS_WITHIN = re.compile(r"\d[;\t,| ]+[-+.]?\d|[;\t|]")
+NUMBERS_WITHIN = re.compile(r"\d[;\t,| ]+[-+.]?\d|[;\t|]")
 ROWS = 256  # samples that are looked at; the reading finds what is wrong with later ones
 
 
@@ -27,7 +27,7 @@ def body_columns(tail: Sequence[str], where: str) -> tuple[str | None, str, list
         kinds = [_kind(column, decimal or ".") for column in columns]
         share = sum(kind != "text" for kind in kinds) / len(kinds) if "number" in kinds else 0.0
         texts = [cell for kind, column in zip(kinds, columns, strict=True) if kind == "text" for cell in column]
-        if any(_NUMBERS_WITHIN.search(cell) for cell in texts):
+        if any(NUMBERS_WITHIN.search(cell) for cell in texts):
             share /= 2  # a text with another separator between numbers
         if share > best or not found[2]:
             best, found = share, (separator, decimal, kinds)

@@ -24,6 +24,7 @@ from drsn_jax.data.formats.text_rates import (
 )
 
 PIECE = 10_000  # numbers of a column that are looked at first
+LONG = 32  # numbers that all rise are no signal of vibration
 WINDOW = 64  # columns without names: so many look like a window in each line
 
 
@@ -90,8 +91,14 @@ def look_of(layout: Layout, index: int, values: np.ndarray) -> str:
         return "row numbers"
     seen = look(values[:PIECE])
     seen = look(values) if seen and len(values) > PIECE else seen
-    rising = len(values) > 2 and bool(np.all(np.diff(values[:PIECE]) >= 0))
-    return "a time axis" if rising and seen in ("", "row numbers", "labels") and _time(layout, index) is not None else seen
+    if seen in ("", "row numbers", "labels") and _rises(values) and (_time(layout, index) is not None or len(values) >= LONG):
+        return "a time axis" if seen != "row numbers" or _time(layout, index) is not None else seen
+    return seen
+
+
+def _rises(values: np.ndarray) -> bool:
+    """Return whether numbers never fall, as times do that were rounded to more than a step."""
+    return len(values) > 2 and bool(np.all(np.diff(values[:PIECE]) >= 0)) and bool(np.all(np.diff(values) >= 0))
 
 
 def found_rates(file: Path, layout: Layout, values: dict[int, np.ndarray]) -> list[Rate | None]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from drsn_jax.data.formats.common import RecordingError
+from drsn_jax.data.formats.looks import steady_step
 from drsn_jax.data.formats.text_cells import decimals, digits, is_number
 
 FEW = 10  # samples that show how the numbers of a column are written, at least
@@ -74,11 +75,13 @@ def check_first_line(rows: Sequence[Sequence[str]], columns: Sequence[int], deci
     unlike = []
     for column in columns:
         cell, others = rows[0][column], [row[column] for row in rest]
-        value, ways = _value(cell, decimal), {decimals(other, decimal) for other in others}
+        ways = {decimals(other, decimal) for other in others}
         odd = len(ways) == 1 and decimals(cell, decimal) not in ways
         short = digits(cell) <= 6 and min(map(digits, others)) >= FEW
-        unlike.append((odd or short) and abs(value) not in (0.0, 1.0))
-    if all(unlike):
+        simple = abs(_value(cell, decimal)) in (0.0, 1.0)
+        # two decimals or more in all lines but the first are enough in one column
+        unlike.append(2 if odd and not simple and ways.isdisjoint(["", "1"]) else int((odd or short) and not simple))
+    if all(unlike) or 2 in unlike:
         raise RecordingError(f"{where} holds {_shown(rows[0])}, written unlike the lines below it: {_WAY_OUT}")
     largest = [max(abs(_value(row[column], decimal)) for row in rest) for column in columns]
     first = [abs(_value(rows[0][column], decimal)) for column in columns]
@@ -86,6 +89,30 @@ def check_first_line(rows: Sequence[Sequence[str]], columns: Sequence[int], deci
     more = any(largest) and all(a > max(1.0, OUTLIER * b) for a, b in zip(first, largest, strict=True))
     if rate or (more and len(rest) >= 5 * FEW):
         raise RecordingError(f"{where} holds {_shown(rows[0])}, far more than the lines below it: {_WAY_OUT}")
+
+
+def check_first_cells(rows: Sequence[Sequence[str]], kinds: Sequence[str], decimal: str, where: str) -> None:
+    """Raise RecordingError where the first line of numbers has a number in a column of text or dates, or is beside the steps of a
+    column of times or row numbers.
+
+    Args:
+      rows: cells of the lines of numbers.
+      kinds: of the columns, as in ``text_layout.Column``.
+      decimal: the decimal sign.
+      where: file and first line, for messages.
+    """
+    rest = rows[1:]
+    for column, kind in enumerate(kinds if len(rest) >= FEW else []):
+        cell, others = rows[0][column], [row[column] for row in rest]
+        beside = False
+        if kind == "number" and is_number(cell, decimal) and all(is_number(other, decimal) for other in others):
+            values = np.array([_value(other, decimal) for other in others])
+            step = steady_step(values)
+            beside = step is not None and abs(values[0] - step - _value(cell, decimal)) > 2.5 * abs(step)
+        elif kind in ("text", "date"):
+            beside = is_number(cell, decimal) and not any(is_number(other, decimal) for other in others)
+        if beside:
+            raise RecordingError(f"{where} holds {_shown(rows[0])}, which does not go on in the lines below it: {_WAY_OUT}")
 
 
 def check_thousands(cells: Sequence[str], decimal: str, where: str) -> None:
@@ -125,8 +152,11 @@ def refuse_thousands(cell: str, where: str) -> None:
     )
 
 
-def check_promised(header: Sequence[str], length: int, where: str) -> None:
-    """Raise RecordingError where a file of LabVIEW holds fewer samples than the lines above them promise."""
+def check_promised(header: Sequence[str], cell: str, length: int, where: str) -> None:
+    """Raise RecordingError where a file of LabVIEW holds fewer samples than the lines above them promise, and where the first
+    of the ``length`` samples, written as ``cell``, is the number of the others."""
+    if cell == str(length - 1) and length > FEW:
+        raise RecordingError(f"{where} holds {length - 1} samples below a line that says {cell!r}: {_WAY_OUT}")
     if not header or not header[0].startswith("LabVIEW Measurement"):
         return
     for line in header:

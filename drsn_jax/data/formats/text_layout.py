@@ -15,9 +15,9 @@ import numpy as np
 
 from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.formats.looks import steady_step
-from drsn_jax.data.formats.text_body import body_columns, changed_columns, first_sample, no_numbers
+from drsn_jax.data.formats.text_body import NUMBERS_WITHIN, body_columns, changed_columns, first_sample, no_numbers
 from drsn_jax.data.formats.text_cells import DECIMAL_COMMA, comment, is_number
-from drsn_jax.data.formats.text_doubts import check_first_line, numbers_are_header
+from drsn_jax.data.formats.text_doubts import check_first_cells, check_first_line, numbers_are_header
 from drsn_jax.data.formats.text_names import column_names
 
 TEXT_SAMPLE = 1 << 16  # bytes that are read to find the layout of a text file
@@ -111,8 +111,8 @@ def text_layout(file: Path) -> Layout:
         for i, (name, unit, index) in enumerate(names)
     )
     rows = [cells[i] for i in body]
-    if separator == "," and not counted and not any(column.named for column in columns):
-        _check_commas(where, rows)
+    if not counted and not any(column.named for column in columns):
+        _check_separator(where, separator, kinds, rows)
     if len(kinds) == 1 and decimal == ",":
         raise RecordingError(
             f"{where}: {rows[-1][0][:100]!r} has a decimal comma, or commas part columns: write decimal points, or a header "
@@ -136,6 +136,7 @@ def _check_first(
     line = f"{where}, line {body[0] + 1}"
     if not named and numbers_are_header(rows, numeric, decimal, line):
         return 1
+    check_first_cells(rows, kinds, decimal, line)
     sure = [[float(row[i].replace(decimal, ".")) for row in rows[1:] if is_number(row[i], decimal)] for i in numeric]
     check_first_line(
         rows, [i for i, column in zip(numeric, sure, strict=True) if steady_step(np.array(column)) is None], decimal, line
@@ -168,14 +169,24 @@ def _sample(file: Path) -> tuple[str, str, bool]:
         return data.decode("cp1252", errors="replace"), "latin-1", whole  # as Windows writes m/s²
 
 
-def _check_commas(where: str, rows: Sequence[list[str]]) -> None:
-    """Raise RecordingError for rows without a header whose commas may separate columns or be decimal commas."""
-    if any("." in cell for row in rows for cell in row):
+def _check_separator(where: str, separator: str | None, kinds: Sequence[str], rows: Sequence[list[str]]) -> None:
+    """Raise RecordingError for rows without a header whose commas may separate columns or be decimal commas, and where texts hold
+    numbers that another sign separates."""
+    numeric = [i for i, kind in enumerate(kinds) if kind == "number"]
+    for i, kind in enumerate(kinds):
+        mixed = next((row[i] for row in rows if kind == "text" and NUMBERS_WITHIN.search(row[i])), None)
+        if mixed:
+            raise RecordingError(
+                f"{where}: {mixed[:60]!r} holds several numbers: separate the columns by one sign, write decimal points and no "
+                "signs between thousands, or write a header with the name of every column"
+            )
+    if separator != "," or any("." in row[i] for row in rows for i in numeric):
         return
     for left in range(len(rows[0]) - 1):
-        pairs = [row[left : left + 2] for row in rows]
-        if all(DECIMAL_COMMA.fullmatch(",".join(pair)) for pair in pairs):
+        # blanks may separate columns then: worn 0,5
+        pairs = [(row[left].split()[-1:], row[left + 1].split()[:1]) for row in rows]
+        if all(DECIMAL_COMMA.fullmatch(",".join([*before, *after])) for before, after in pairs):
             raise RecordingError(
-                f"{where}: {','.join(pairs[0])!r} may be two columns or one number with a decimal comma: write decimal points, "
-                "or a header with the name of every column"
+                f"{where}: {','.join(rows[0][left : left + 2])!r} may be two columns or one number with a decimal comma: write "
+                "decimal points, or a header with the name of every column"
             )
