@@ -65,11 +65,10 @@ def _values(file: Path, layout: Layout, needed: Sequence[int]) -> dict[int, np.n
     options: dict[str, Any] = {"dtype": np.dtype(kind), "delimiter": layout.separator, "comments": None, "quotechar": '"'}
     options |= {"skiprows": layout.lines[0] - 1, "ndmin": 2 if whole else 1}
     try:
-        with _source(file, layout, layout.encoding) as source:
-            table: np.ndarray[Any, Any] = np.loadtxt(source, encoding=layout.encoding, **options)
-    except UnicodeDecodeError:
-        with _source(file, layout, "latin-1") as source:
-            table = np.loadtxt(source, encoding="latin-1", **options)
+        try:
+            table = _load(file, layout, layout.encoding, options)
+        except UnicodeDecodeError:  # only behind the first lines are letters of another encoding
+            table = _load(file, layout, "latin-1", options)
     except ValueError as error:
         raise RecordingError(_odd_line(file, layout, needed, str(error))) from error
     if 0 not in needed:
@@ -92,6 +91,11 @@ def _check_beginnings(cells: np.ndarray, layout: Layout, where: str) -> None:
         word = str(cells[place])
         if word not in known and word.lower() not in ("nan", "inf", "n/a", "na", "nul", "non", "nil"):
             raise RecordingError(f"{where}: the line behind sample {place} begins with other text ({word}…): cut the file there")
+
+
+def _load(file: Path, layout: Layout, encoding: str, options: dict[str, Any]) -> np.ndarray[Any, Any]:
+    with _source(file, layout, encoding) as source:
+        return np.loadtxt(source, encoding=encoding, **options)
 
 
 @contextlib.contextmanager

@@ -91,9 +91,9 @@ def look_of(layout: Layout, index: int, values: np.ndarray) -> str:
         return "row numbers"
     seen = look(values[:PIECE])
     seen = look(values) if seen and len(values) > PIECE else seen
-    if seen in ("", "row numbers", "labels") and _rises(values) and (_time(layout, index) is not None or len(values) >= LONG):
-        return "a time axis" if seen != "row numbers" or _time(layout, index) is not None else seen
-    return seen
+    if seen in ("", "row numbers", "labels") and _time(layout, index) is not None and _rises(values):
+        return "a time axis"
+    return "rising numbers" if not seen and len(values) >= LONG and _rises(values) else seen
 
 
 def _rises(values: np.ndarray) -> bool:
