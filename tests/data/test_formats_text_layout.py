@@ -138,6 +138,19 @@ def test_a_line_with_a_fault_is_no_header(tmp_path):
     assert len(whole(write(tmp_path, "t,acc\n0.500000,\n" + rows()), "t")) == COUNT + 1
 
 
+def test_samples_above_a_line_of_words_are_no_header(tmp_path):
+    """Where a label stands above and below it."""
+    content = "worn,0.5\nworn,0.25\ntest,stopped\n" + "worn,0.25\nworn,0.75\n" * 40
+    refused(write(tmp_path, content), "line 3", channel="2")
+
+
+def test_a_signal_may_begin_with_a_round_number(tmp_path):
+    values = 0.5 * np.cos(0.3 * np.arange(100))
+    np.testing.assert_array_equal(
+        whole(write(tmp_path, "x\n" + "".join(f"{v!r}\n" for v in values.tolist()))), np.float32(values)[:, None]
+    )
+
+
 def test_gaps_and_words_only_matter_where_they_are_asked_for(tmp_path):
     late = "a,b\n" + "0.5,0.25\n" * 9000 + "0.5,off\n0.5,\n"
     file = write(tmp_path, late)

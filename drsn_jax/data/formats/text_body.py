@@ -109,6 +109,10 @@ def first_sample(
         raise RecordingError(f"{where}, line {doubtful + 1}: {odd[:100]!r} is no number: expected one in each column")
     if start is None:
         raise RecordingError(no_numbers(where, lines, list(cells)))
+    texts = [i for i, kind in enumerate(kinds) if kind == "text"]
+    above = {row[i] for line, row in cells.items() if line < (names or 0) and len(row) == len(kinds) for i in texts}
+    if names is not None and any(row[i] in above for line, row in cells.items() if line > start for i in texts if len(row) > i):
+        raise RecordingError(f"{where}, line {names + 1}: {changed_columns(lines[names], 0, len(kinds))}")
     return start, cells
 
 
