@@ -117,6 +117,7 @@ def test_the_reader_needs_no_suffix(tmp_path, name):
         ("t,x\n95.5,1.25\n" + "".join(f"{i / 100:g},{v:g}\n" for i, v in enumerate(SIGNAL[:, 0])), "line 2 holds '95.5 1.25'"),
         ("0 1,25 2,75\n1 1.300,25 -4.205,75\n2 1.725,25 -4.255,75\n", ""),
         ("".join(f"2026-11-28 08:00:00.0,{a:.3f},{b:.3f}\n".replace(".", ",") for a, b in SIGNAL), "decimal comma"),
+        ("".join(f"worn;{v:,.3f}\n".translate(str.maketrans(".,;", ",.,")) for v in 500 * SIGNAL[:, 0]), "decimal comma"),
         ("x\nn/a\n" + "0.5\n" * 40, "line 2: 'n/a' is no number"),
         ("25600\nx\n" + "".join(f"{v:.6f}\n" for v in SIGNAL[:, 0]), "line 1 holds '25600'"),
     ],
@@ -145,9 +146,9 @@ def test_samples_above_a_line_of_words_are_no_header(tmp_path):
 
 
 def test_a_signal_may_begin_with_a_round_number(tmp_path):
-    values = 0.5 * np.cos(0.3 * np.arange(100))
+    values = 0.5 * np.cos(0.3 * np.arange(100.0))
     np.testing.assert_array_equal(
-        whole(write(tmp_path, "x\n" + "".join(f"{v!r}\n" for v in values.tolist()))), np.float32(values)[:, None]
+        whole(write(tmp_path, "x\n" + "".join(f"{v!r}\n" for v in values.tolist()))), values.astype(np.float32)[:, None]
     )
 
 

@@ -180,12 +180,13 @@ def _check_separator(where: str, separator: str | None, kinds: Sequence[str], ro
                 f"{where}: {mixed[:60]!r} holds several numbers: separate the columns by one sign, write decimal points and no "
                 "signs between thousands, or write a header with the name of every column"
             )
-    if separator != "," or any("." in row[i] for row in rows for i in numeric):
+    points = sum(any("." in row[i] for i in numeric) for row in rows)  # a few may stand between thousands
+    if separator != "," or 2 * points > len(rows):
         return
     for left in range(len(rows[0]) - 1):
         # blanks may separate columns then: worn 0,5
         pairs = [(row[left].split()[-1:], row[left + 1].split()[:1]) for row in rows]
-        if all(DECIMAL_COMMA.fullmatch(",".join([*before, *after])) for before, after in pairs):
+        if sum(bool(DECIMAL_COMMA.fullmatch(",".join([*before, *after]))) for before, after in pairs) > 0.9 * len(rows) - points:
             raise RecordingError(
                 f"{where}: {','.join(rows[0][left : left + 2])!r} may be two columns or one number with a decimal comma: write "
                 "decimal points, or a header with the name of every column"
