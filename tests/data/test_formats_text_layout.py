@@ -118,6 +118,8 @@ def test_the_reader_needs_no_suffix(tmp_path, name):
         ("0 1,25 2,75\n1 1.300,25 -4.205,75\n2 1.725,25 -4.255,75\n", ""),
         ("".join(f"2026-11-28 08:00:00.0,{a:.3f},{b:.3f}\n".replace(".", ",") for a, b in SIGNAL), "decimal comma"),
         ("".join(f"worn;{v:,.3f}\n".translate(str.maketrans(".,;", ",.,")) for v in 500 * SIGNAL[:, 0]), "decimal comma"),
+        ("x;\n" + "0.5;\n0.75;\n" * 300 + "0.5;9\n", "sample 600 has more"),
+        ("x\n100.2\n" + "".join(f"{v!r}\n" for v in (100 * np.pi * SIGNAL[:, 0]).tolist()), "line 2 holds '100.2'"),
         ("x\nn/a\n" + "0.5\n" * 40, "line 2: 'n/a' is no number"),
         ("25600\nx\n" + "".join(f"{v:.6f}\n" for v in SIGNAL[:, 0]), "line 1 holds '25600'"),
     ],

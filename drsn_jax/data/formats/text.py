@@ -73,6 +73,11 @@ def _values(file: Path, layout: Layout, needed: Sequence[int]) -> dict[int, np.n
         raise RecordingError(_odd_line(file, layout, needed, str(error))) from error
     if 0 not in needed:
         _check_beginnings(table["0"], layout, str(file))
+    last = layout.columns[-1]
+    if last.kind == "empty" and not last.named and (more := np.flatnonzero(table[str(count - 1)] != "")).size:
+        raise RecordingError(
+            f"{file}: the line of sample {more[0]} has more than the {count - 1} columns of the others: correct it"
+        )
     return {i: table[:, i] if whole else table[str(i)] for i in needed}
 
 

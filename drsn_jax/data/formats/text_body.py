@@ -49,7 +49,7 @@ def _decimal(columns: Sequence[Sequence[str]], separator: str | None) -> str:
 
 def _kind(column: Sequence[str], decimal: str) -> str:
     """Return the kind of a column, see ``Column``."""
-    if not any(column):
+    if 10 * sum(map(bool, column)) < len(column):
         return "empty"
     if all(is_date(cell) for cell in column):
         return "date"

@@ -77,9 +77,10 @@ def check_first_line(rows: Sequence[Sequence[str]], columns: Sequence[int], deci
         cell, others = rows[0][column], [row[column] for row in rest]
         ways = {decimals(other, decimal) for other in others}
         odd = len(ways) == 1 and decimals(cell, decimal) not in ways
-        # 0.5 cos t begins with a short number as well, but with none above all others
-        above = abs(_value(cell, decimal)) > 1.05 * max(abs(_value(other, decimal)) for other in others)
-        short = above and digits(cell) <= 6 and min(map(digits, others)) >= FEW
+        # 0.5 cos t begins with a short number as well, which is about the largest
+        share = abs(_value(cell, decimal)) / (max(abs(_value(other, decimal)) for other in others) or 1.0)
+        long = sorted(map(digits, others))[len(others) // 10] >= FEW
+        short = long and digits(cell) <= 6 and not 0.8 < share < 1.2
         simple = abs(_value(cell, decimal)) in (0.0, 1.0)
         # two decimals or more in all lines but the first are enough in one column
         unlike.append(2 if odd and not simple and ways.isdisjoint(["", "1"]) else int((odd or short) and not simple))
