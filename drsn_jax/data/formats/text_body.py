@@ -141,14 +141,19 @@ def changed_columns(line: str, found: int, expected: int) -> str:
 
 
 def no_numbers(where: str, lines: Sequence[str], used: Sequence[int]) -> str:
-    """Return the message for lines without numbers, which names the last of the first lines that was looked at."""
-    odd = "it holds blanks"
-    for i in used[:100]:
+    """Return the message for lines without numbers. It names the first line with a decimal comma or, without one, the first line
+    below the header."""
+    odd = ""
+    for i in [*used[1:100], *used[:1]]:
         separator = next((mark for mark in SEPARATORS if mark in lines[i]), None)
         cells = split(comment(lines[i]) or lines[i], separator)
         comma = next((cell for cell in (*cells, *lines[i].split()) if DECIMAL_COMMA.fullmatch(cell.strip('"'))), None)
+        if comma:
+            odd = f"line {i + 1}: {comma[:100]!r} has a decimal comma"
+            break
         bad = next((cell for cell in cells if not is_number(cell)), "")
-        odd = f"line {i + 1}: " + (f"{comma[:100]!r} has a decimal comma" if comma else f"{bad[:100]!r} is no number")
+        odd = odd or f"line {i + 1}: {bad[:100]!r} is no number"
+    odd = odd or "it holds blanks"
     return (
         f"{where}: none of its first lines holds numbers ({odd}): expected numbers with a decimal point in columns under a header"
     )
