@@ -65,8 +65,9 @@ def write_octave(file):
     file.write_text(text)
 
 
-def write_text(file, separator, header, quote=""):
-    lines = [separator.join(f"{quote}{value!r}{quote}" for value in row) for row in PAIR.astype(np.float64).tolist()]
+def write_text(file, separator, header, quote="", decimal="."):
+    cells = [[f"{quote}{value!r}{quote}".replace(".", decimal) for value in row] for row in PAIR.astype(np.float64).tolist()]
+    lines = [separator.join(row) for row in cells]
     file.write_text("\n".join([separator.join("ab")] * header + lines) + "\n", encoding="utf-8")
 
 
@@ -142,6 +143,7 @@ KINDS = {
     "csv without header": (lambda f: write_text(f, ",", False), ".csv", "1", "2"),
     "csv quoted": (lambda f: write_text(f, ",", True, '"'), ".csv", "a", "b"),
     "semicolons": (lambda f: write_text(f, ";", True), ".csv", "a", "b"),
+    "decimal commas": (lambda f: write_text(f, ";", True, decimal=","), ".csv", "a", "b"),
     "tabs": (lambda f: write_text(f, "\t", True), ".txt", "a", "b"),
     "blanks": (lambda f: write_text(f, " ", False), ".txt", "1", "2"),
     "many blanks": (lambda f: write_text(f, "   ", True), ".txt", "a", "b"),

@@ -1,114 +1,153 @@
-"""Numbers in columns of text: commas, tabs, semicolons or blanks between them, with or without a header."""
+"""Numbers in columns of text: commas, tabs, semicolons or blanks between them, with or without a header, also within ``.gz``."""
 
-import csv
-import itertools
-import re
-from collections.abc import Sequence
+import contextlib
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 
-from drsn_jax.data.formats.channels import pick
 from drsn_jax.data.formats.common import RecordingError, Signal, damage, in_memory
+from drsn_jax.data.formats.rates import agreed
+from drsn_jax.data.formats.text_body import changed_columns
+from drsn_jax.data.formats.text_cells import is_number, oddity, split
+from drsn_jax.data.formats.text_columns import chosen, found_rates, needed, refuse_many, unasked
+from drsn_jax.data.formats.text_doubts import check_late_thousands, check_promised, check_thousands
+from drsn_jax.data.formats.text_layout import Layout, open_bytes, text_layout
 
-TEXT_SAMPLE = 1 << 16  # characters that are read to find the layout of a text file
-DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+([eE][+-]?\d+)?")
+FEW = 3  # labels of a file at most
+END = 20  # lines at the end of a file that may be no samples
 
 
 def read_text(file: Path, channel: str) -> Signal:
-    """Read the columns of a text file that ``channel`` means. Raises RecordingError for a line that does not fit."""
-    with damage(file, "UTF-8 text"):
-        names, separator, skip = text_layout(file)
-        indices = [names.index(name) for name in pick(names, channel, str(file))]
-        try:
-            # all columns are read, so that a line with more or fewer columns is refused
-            values = np.loadtxt(
-                file, delimiter=separator, skiprows=skip, ndmin=2, comments=None, quotechar='"', encoding="utf-8-sig"
-            )
-        except ValueError as error:
-            if isinstance(error, UnicodeDecodeError):
-                raise
-            reason = str(error).split(";")[0].strip(".")
-            comma = ", these are decimal commas" if re.search(rf"'\s*{DECIMAL_COMMA.pattern}\s*'", reason) else ""
-            raise RecordingError(
-                f"{file}: {reason[:200]}{comma}: expected numbers with a decimal point in {len(names)} columns"
-            ) from error
-        if values.shape[1] != len(names):
-            raise RecordingError(f"{file} holds {values.shape[1]} columns, expected {len(names)} ({', '.join(names[:20])})")
-    return in_memory(values[:, indices])
+    """Read the columns of a text file that ``channel`` means, and the sampling rate that its header, time column or dates tell.
 
-
-def text_layout(file: Path) -> tuple[list[str], str | None, int]:
-    """Find the layout of a text file.
-
-    Returns:
-      The names of the columns (numbers from 1 without a header), the separator (None for blanks), and the number of lines
-      before the first sample.
-
-    Raises RecordingError where no line holds numbers, two columns have one name, or commas could be decimal ones.
+    Raises RecordingError for a line that does not fit, for what may be no samples, and for two rates that differ.
     """
-    with open(file, "rb") as opened:
-        if opened.read(2) in (b"\xff\xfe", b"\xfe\xff"):
-            raise RecordingError(f"{file} is in UTF-16: save it in UTF-8")
-    with open(file, encoding="utf-8-sig", newline=None) as opened:
-        sample = opened.read(TEXT_SAMPLE)
-        lines = sample.split("\n")
-        if opened.read(1) and len(lines) == 1:
-            raise RecordingError(f"{file}: its first line is longer than {TEXT_SAMPLE} characters, expected one for each sample")
-        if len(sample) == TEXT_SAMPLE:
-            lines.pop()  # the last line may be cut
-    if "\0" in sample:
-        raise RecordingError(f"{file} holds null bytes, which are no text: save it as text in UTF-8")
-    header: tuple[str | None, list[str]] = None, []
-    odd = before = ""
-    for number, line in enumerate(lines[:100]):
-        separator = next((mark for mark in (";", "\t", ",") if mark in line), None)
-        cells = _cells(line, separator)
-        if cells and all(map(_is_number, cells)):
-            names = header[1] if header[0] == separator and len(header[1]) == len(cells) else []
-            if not names and len(cells) == 1 and header[1]:
-                names = [before]  # the name of a single column may have blanks in it
-            if len(set(names)) < len(names):
-                raise RecordingError(f"{file}, line {number}: two columns have one name ({', '.join(names[:20])}), rename one")
-            if not names and separator == ",":
-                _check_commas(file, [_cells(line, ",") for line in lines[number:] if line.strip()])
-            return names or [str(i + 1) for i in range(len(cells))], separator, number
-        if cells:
-            before = line.strip("#% ")
-            header = separator, [cell or str(i + 1) for i, cell in enumerate(cells)]
-            bad = next(cell for cell in cells if not _is_number(cell))
-            decimal = next(filter(DECIMAL_COMMA.fullmatch, itertools.chain(cells, line.split())), None)
-            odd = f"{decimal!r} has a decimal comma" if decimal else f"{bad[:100]!r} is no number"
-            odd = f"line {number + 1}: {odd}"
-    raise RecordingError(
-        f"{file}: none of its first lines holds numbers alone ({odd}): expected numbers with a decimal point in columns under a "
-        "header, without columns of text or dates"
-    )
+    with damage(file, "text"):
+        layout = text_layout(file)
+        where = str(file)
+        if channel:
+            picked = chosen(layout, channel, where)
+        else:
+            refuse_many(layout, where)
+            picked = None
+        values = _values(file, layout, needed(layout, picked))
+        if picked is None:
+            picked = unasked(layout, values, where)
+        for index in picked:
+            cells = [row[index] for row in layout.rows]
+            check_thousands(cells, layout.decimal, f"{where}, column {layout.columns[index].name}")
+            check_late_thousands(cells, values[index], layout.decimal, f"{where}, column {layout.columns[index].name}")
+        rate, source = agreed(found_rates(file, layout, values), where)
+        named = [layout.columns[index] for index in picked]
+        taken = " + ".join(column.name for column in named) if len(named) > 1 or named[0].named or len(layout.columns) > 1 else ""
+        taken_values = [values[index] for index in picked]
+        # a copy of some columns, so that the others do not stay in memory
+        table = np.stack(taken_values, 1) if len(layout.columns) > 1 else taken_values[0][:, None]
+        check_promised(layout.header, layout.rows[0][0] if len(layout.columns) == 1 else "", len(table), where)
+        signal = in_memory(table)
+    return replace(signal, sampling_rate=rate, channel=taken, rate_from=source)
 
 
-def _cells(line: str, separator: str | None) -> list[str]:
-    """Split a line into cells without the blanks around them."""
-    line = line.lstrip("#% ")  # a header may be a comment
-    cells = next(csv.reader([line], delimiter=separator), []) if separator else line.split()
-    return [cell.strip() for cell in cells]
-
-
-def _check_commas(file: Path, rows: Sequence[list[str]]) -> None:
-    """Raise RecordingError for rows without a header whose commas may separate columns or be decimal commas."""
-    if any("." in cell for row in rows for cell in row):
-        return
-    for left in range(len(rows[0]) - 1):
-        pairs = [row[left : left + 2] for row in rows]
-        if all(len(pair) < 2 or DECIMAL_COMMA.fullmatch(",".join(pair)) for pair in pairs):
-            raise RecordingError(
-                f"{file}: {','.join(pairs[0])!r} may be two columns or one number with a decimal comma: write decimal points, "
-                "or a header with the name of every column"
-            )
-
-
-def _is_number(text: str) -> bool:
+def _values(file: Path, layout: Layout, needed: Sequence[int]) -> dict[int, np.ndarray]:
+    """Read columns by their indices as float64. All cells are counted, so that a line with more or fewer columns is refused."""
+    count = len(layout.columns)
+    for index in needed:
+        bad = layout.columns[index].bad
+        if bad is not None:
+            raise RecordingError(_odd_cell(f"{file}, line {bad[0]}", bad[1], layout))
+    whole = len(needed) == count
+    # a column that is not needed is passed over as text: the first letters of each cell are kept
+    kind = np.float64 if whole else [(str(i), "f8" if i in needed else "U1" if i else "U3") for i in range(count)]
+    options: dict[str, Any] = {"dtype": np.dtype(kind), "delimiter": layout.separator, "comments": None, "quotechar": '"'}
+    options |= {"skiprows": layout.lines[0] - 1, "ndmin": 2 if whole else 1}
     try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+        try:
+            table = _load(file, layout, layout.encoding, options)
+        except UnicodeDecodeError:  # only behind the first lines are letters of another encoding
+            table = _load(file, layout, "latin-1", options)
+    except ValueError as error:
+        raise RecordingError(_odd_line(file, layout, needed, str(error))) from error
+    if 0 not in needed:
+        _check_beginnings(table["0"], layout, str(file))
+    last = layout.columns[-1]
+    if last.kind == "empty" and not last.named and (more := np.flatnonzero(table[str(count - 1)] != "")).size:
+        raise RecordingError(
+            f"{file}: the line of sample {more[0]} has more than the {count - 1} columns of the others: correct it"
+        )
+    return {i: table[:, i] if whole else table[str(i)] for i in needed}
+
+
+def _check_beginnings(cells: np.ndarray, layout: Layout, where: str) -> None:
+    """Raise RecordingError where a line begins with a word unlike the others, as at the end of a file that tells the mean of its
+    columns. ``cells`` are the first three letters of each line."""
+    known = {row[0][:3] for row in layout.rows[: max(1, len(cells) - END)]}
+    if layout.columns[0].kind == "text":
+        # a label stays the same for long; other texts may be anything
+        places = range(max(1, len(cells) - END), len(cells)) if len(known) <= FEW else range(0)
+    else:
+        first = np.ascontiguousarray(cells).view(np.uint32).reshape(len(cells), -1)[:, 0] | 32  # small letters
+        places = np.flatnonzero((first >= ord("a")) & (first <= ord("z")))
+        known = {cell for cell in known if not cell.isalpha()} if layout.columns[0].kind != "empty" else known
+    for place in places:
+        word = str(cells[place])
+        if word not in known and word.lower() not in ("nan", "inf", "n/a", "na", "nul", "non", "nil"):
+            raise RecordingError(f"{where}: the line behind sample {place} begins with other text ({word}…): cut the file there")
+
+
+def _load(file: Path, layout: Layout, encoding: str, options: dict[str, Any]) -> np.ndarray[Any, Any]:
+    with _source(file, layout, encoding) as source:
+        return np.loadtxt(source, encoding=encoding, **options)
+
+
+@contextlib.contextmanager
+def _source(file: Path, layout: Layout, encoding: str) -> Iterator[Any]:
+    """Yield what numpy.loadtxt reads: a path, which is fastest, or lines with decimal points."""
+    with open_bytes(file) as opened:
+        plain = type(opened).__name__ == "BufferedReader" and file.suffix.lower() not in (".gz", ".bz2", ".xz", ".lzma")
+        if plain and layout.decimal == ".":
+            yield str(file)
+        else:
+            yield _lines(opened, layout, encoding)
+
+
+def _lines(opened: IO[bytes], layout: Layout, encoding: str) -> Iterator[str]:
+    """Yield the lines of a file with decimal points."""
+    with io.TextIOWrapper(opened, encoding=encoding) as text:
+        for line in text:
+            if layout.decimal == ",":
+                # a point would be one between thousands, which must not become a decimal one
+                line = line.replace(".", "\N{MIDDLE DOT}").replace(",", ".")
+            yield line
+
+
+def _odd_line(file: Path, layout: Layout, needed: Sequence[int], reason: str) -> str:
+    """Return the message for the first line that does not fit; ``reason`` is what numpy.loadtxt said."""
+    count = len(layout.columns)
+    with open_bytes(file) as opened:
+        for number, raw in _numbered(opened, layout):
+            if number < layout.lines[0] or not raw.strip("\r\n"):
+                continue
+            cells = split(raw.strip("\r\n"), layout.separator)
+            where = f"{file}, line {number}"
+            if len(cells) != count:
+                return f"{where}: {changed_columns(raw, len(cells), count)}"
+            for index in needed:
+                if not is_number(cells[index], layout.decimal):
+                    return _odd_cell(where, cells[index], layout)
+    return f"{file}: {reason.split(';')[0].strip('.')[:200]}: expected numbers in {count} columns"
+
+
+def _numbered(opened: IO[bytes], layout: Layout) -> Iterator[tuple[int, str]]:
+    with io.TextIOWrapper(opened, encoding=layout.encoding, errors="replace") as text:
+        yield from enumerate(text, 1)
+
+
+def _odd_cell(where: str, cell: str, layout: Layout) -> str:
+    """Return the message for a cell that is no number."""
+    mark = "point" if layout.decimal == "." else "comma"
+    odd = oddity(cell, layout.decimal)
+    return f"{where}: {cell[:100]!r} is no number{odd}: expected numbers with a decimal {mark} in {len(layout.columns)} columns"
