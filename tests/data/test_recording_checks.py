@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 import scipy.io
+import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -182,11 +183,11 @@ def test_more_files_than_a_process_may_open(tmp_path, monkeypatch, kind):
 
 
 def test_an_error_of_the_system_is_no_damage(tmp_path, monkeypatch):
-    scipy.io.savemat(tmp_path / "x.mat", {"x": NOISE[:, 0]})
+    soundfile.write(tmp_path / "x.wav", 0.1 * NOISE[:, 0], 100)
 
     def full(*arguments, **options):
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr(scipy.io, "loadmat", full)
-    with pytest.raises(RecordingError, match=r"x\.mat cannot be read: Too many open files"):
-        read_file(tmp_path / "x.mat", "", 100.0)
+    monkeypatch.setattr(soundfile, "SoundFile", full)
+    with pytest.raises(RecordingError, match=r"x\.wav cannot be read: Too many open files"):
+        read_file(tmp_path / "x.wav", "", 100.0)

@@ -8,7 +8,7 @@ import numpy as np
 from drsn_jax.data.formats.channels import pick
 from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.formats.looks import look
-from drsn_jax.data.formats.rates import Rate, mentioned
+from drsn_jax.data.formats.rates import Rate, may_mention, mentioned
 from drsn_jax.data.formats.text_cells import is_number, oddity
 from drsn_jax.data.formats.text_dates import date_rate
 from drsn_jax.data.formats.text_layout import Layout
@@ -149,7 +149,7 @@ def _rate_column(layout: Layout, index: int) -> bool:
     """Return whether a column holds the sampling rate in each line."""
     column = layout.columns[index]
     cells = {row[index] for row in layout.rows}
-    return column.named and len(cells) == 1 and mentioned(column.name, 1.0, "") is not None
+    return column.named and len(cells) == 1 and may_mention(column.name)
 
 
 def _sampled(layout: Layout, index: int) -> np.ndarray:

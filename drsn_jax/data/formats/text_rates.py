@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from drsn_jax.data.formats.common import RecordingError
-from drsn_jax.data.formats.rates import SAME, Rate, mentioned
+from drsn_jax.data.formats.rates import DOUBTFUL, SAME, Rate, key_of, may_mention, mentioned
 from drsn_jax.data.formats.text_cells import RATE, comment, decimals, digits, is_number, split
 from drsn_jax.data.formats.text_names import split_unit
 
@@ -81,14 +81,15 @@ def _mentioned(name: str, value: str, decimal: str, source: str) -> Rate | None:
     if not is_number(written):
         return None
     key = FOREIGN.get(re.sub(r"[^a-z]", "", stem.lower()), stem)
-    if mentioned(key, 1.0, source) is None:
+    if not may_mention(key):
         return None
-    step = mentioned(key, 2.0, source) == Rate(0.5, source)
+    step = mentioned(key, 1e-4, source) == Rate(1 / 1e-4, source)
     unit = (number[2] or unit).lower()
     if unit in TIME_UNITS or (step and unit not in RATE_UNITS):
         rate = mentioned("dt", float(written) * TIME_UNITS.get(unit, 1.0), source)
     else:
-        rate = mentioned("fs", float(written) * RATE_UNITS.get(unit, 1.0), source)
+        # a name that means a sampling rate only where the number is one keeps that limit
+        rate = mentioned(key if key_of(key) in DOUBTFUL else "fs", float(written) * RATE_UNITS.get(unit, 1.0), source)
     near = 0.0 if rate is None else round(rate.hertz)
     return Rate(float(near), source) if rate and math.isclose(near, rate.hertz, rel_tol=1e-9) else rate
 
