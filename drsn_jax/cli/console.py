@@ -6,6 +6,7 @@ import platform
 import sys
 import time
 import traceback
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
@@ -14,6 +15,7 @@ import jax
 
 from drsn_jax.core import distributed, runtime
 from drsn_jax.core.errors import UserError, missing_extra
+from drsn_jax.data.formats.common import RecordingWarning
 
 # Python raises these itself where a computation has a fault; training raises other ArithmeticErrors, as ``Diverged``
 _FAULTS_OF_ARITHMETIC = (ZeroDivisionError, OverflowError, FloatingPointError)
@@ -32,7 +34,9 @@ def run(
         if isinstance(stream, io.TextIOWrapper):  # a terminal without some character gets another one
             stream.reconfigure(errors="replace")
     try:
-        main()
+        with warnings.catch_warnings():  # puts back what is shown now
+            warnings.showwarning = _show_warning(warnings.showwarning)
+            main()
     except KeyboardInterrupt:
         show_traceback_on_request()
         _leave(interrupted)
@@ -45,6 +49,18 @@ def run(
             _leave(f"{_report_request(error)}\n{''.join(traceback.format_exception(error)).rstrip()}")
         show_traceback_on_request()
         _leave(f"error: {sentence}")
+
+
+def _show_warning(usual: Callable[..., None]) -> Callable[..., None]:
+    """Return ``warnings.showwarning`` that shows what concerns the user's files in one line, and everything else as usual."""
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
+        if issubclass(category, RecordingWarning):
+            print(f"warning: {message}", file=sys.stderr)
+        else:
+            usual(message, category, *place, **options)
+
+    return show
 
 
 def _sentence(error: Exception) -> str | None:

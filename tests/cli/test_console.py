@@ -2,6 +2,7 @@
 
 import importlib
 import sys
+import warnings
 from typing import Any
 
 import jax
@@ -10,7 +11,7 @@ import pytest
 from drsn_jax.cli import console
 from drsn_jax.core.distributed import JobError
 from drsn_jax.core.errors import MissingExtra, UserError, optional
-from drsn_jax.data.formats.common import RecordingError
+from drsn_jax.data.formats.common import RecordingError, RecordingWarning
 from drsn_jax.diagnosis.description import BundleError
 from drsn_jax.training.checkpoints import CheckpointError
 from drsn_jax.training.progress import Diverged
@@ -51,6 +52,18 @@ def test_what_the_user_can_mend_is_one_sentence(error, sentence):
     code = leave(raising(error))
     assert code.startswith(f"error: {sentence}")
     assert "\n" not in code
+
+
+def test_a_warning_about_a_file_is_one_line_and_others_are_as_usual(capsys):
+    def main():
+        warnings.simplefilter("always")
+        warnings.warn("a.tdms was not closed", RecordingWarning, stacklevel=1)
+        warnings.warn("of a library", FutureWarning, stacklevel=1)
+
+    with pytest.warns(FutureWarning, match="of a library") as others:
+        console.run(main)
+    assert capsys.readouterr().err == "warning: a.tdms was not closed\n"
+    assert len(others) == 1
 
 
 def jax_shapes():
