@@ -35,7 +35,7 @@ from drsn_jax.training.loop import fit
 from drsn_jax.training.optimizers import paper_schedule
 from drsn_jax.training.steps import TrainState, create_state
 
-EXAMPLES, BATCH_SIZE, EPOCHS = 20, 8, 12
+EXAMPLES, UNSEEN, BATCH_SIZE, EPOCHS = 20, 30, 8, 12
 STEPS = 3 * EPOCHS  # of a training
 assert STEPS == tiny.STEPS
 SAVES = STEPS + EPOCHS  # its checkpoints: after every call, and after every epoch once more
@@ -80,7 +80,7 @@ def train(folder: str, seconds: float = 0.0, point: str | None = None, number: i
     if point is not None:
         die_inside(point, number)
     batches = Batches(*tiny.tones(EXAMPLES, 1), BATCH_SIZE)
-    validate = lambda state: evaluate(tiny.eval_step, state.variables, *tiny.tones(30, 2), batch_size=30)  # noqa: E731
+    validate = lambda state: evaluate(tiny.eval_step, state.variables, *tiny.tones(UNSEEN, 2), batch_size=UNSEEN)  # noqa: E731
     kept = Said(Path(folder, "checkpoints"), seconds=seconds)
     epoch = None
     options: dict[str, Any] = {"learning_rate": paper_schedule(STEPS, 0.1), "validate": validate}
@@ -272,8 +272,17 @@ def environment() -> dict[str, str]:
     }
 
 
+def trace() -> None:
+    """Trace what ``train`` computes, so that every process that is forked later finds it; a backend is not needed for that."""
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    state = jax.eval_shape(lambda key: create_state(tiny.network, optimizer, key, np.zeros((1, tiny.LENGTH, 1))), key)
+    for function, first, count in ((tiny.step, state, BATCH_SIZE), (tiny.eval_step, state.variables, UNSEEN)):
+        jax.eval_shape(function, first, jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), tiny.batch(count)))
+
+
 def serve() -> None:
     """A process for each line of the input."""
+    trace()
     for line in sys.stdin:
         job = json.loads(line)
         pid = os.fork()

@@ -227,9 +227,10 @@ def test_replicas_do_not_drift(tell, steps):
 class Run:
     """The main experiment's dry run into one folder, in processes of its own."""
 
-    def __init__(self, out: Path, cache: Path) -> None:
+    def __init__(self, out: Path, cache: Path, table: Path) -> None:
         self.out = out
-        self._command = [sys.executable, str(SCRIPT), "--dry-run", "--networks", "drsn_cw", "--out", str(out)]
+        options = ["--recordings", str(table), "--networks", "resnet", "--out", str(out)]
+        self._command = [sys.executable, str(SCRIPT), "--dry-run", *options]
         self._command += ["--checkpoint-seconds", "0"]
         self._environment = short_training.environment() | {"XDG_CACHE_HOME": str(cache)}
         del self._environment["JAX_COMPILATION_CACHE_DIR"]
@@ -302,20 +303,22 @@ def assert_alike(run: Run, other: Run) -> None:
 
 
 @pytest.fixture(scope="module")
-def dry_run(tmp_path_factory) -> tuple[Run, float, Path]:
-    """A whole dry run, its seconds, and the folder of what it compiled."""
+def dry_run(tmp_path_factory) -> tuple[Run, float, Callable[[Path], Run]]:
+    """A whole dry run, its seconds, and another run like it, by its folder, which compiles nothing again."""
     folder = tmp_path_factory.mktemp("runs")
-    run = Run(folder / "whole", folder / "cache")
+    table = tiny.write_recordings(folder)
+    new = functools.partial(Run, cache=folder / "cache", table=table)
+    run = new(folder / "whole")
     seconds = run.to_the_end()
     assert [record["epoch"] for record in run.records()] == [1, 2]
-    return run, seconds, folder / "cache"
+    return run, seconds, new
 
 
 @short_and_long("kills", 1, 10)
 def test_equal_runs_are_equal_and_so_are_killed_ones(dry_run, tmp_path, tell, kills):
-    whole, seconds, cache = dry_run
+    whole, seconds, new = dry_run
     rng, began, runs, killed = random.Random(kills), time.monotonic(), 1, 0
-    run = Run(tmp_path / "1", cache)
+    run = new(tmp_path / "1")
     while killed < kills:
         if killed % 3 == 0:
             before = run.checkpoints()
@@ -328,7 +331,7 @@ def test_equal_runs_are_equal_and_so_are_killed_ones(dry_run, tmp_path, tell, ki
         if not at_work:
             assert_alike(run, whole)
             runs += 1
-            run = Run(tmp_path / str(runs), cache)
+            run = new(tmp_path / str(runs))
     run.to_the_end()
     assert_alike(run, whole)
     tell(f"determinism: {killed} kills in {runs} runs, all byte-equal to a whole one; {time.monotonic() - began:.0f} s")
