@@ -29,7 +29,7 @@ from drsn_jax.training.steps import create_state, make_eval_step, make_predict_s
 # float32: means over shards are rounded in another order, and three steps of training amplify it
 TOLERANCE = 1e-4
 BATCH_SIZE = 16
-COUNTS = (2, 4, 8)
+COUNTS = (2, 8)
 optimizer = paper_optimizer(20, 0.1)
 noise = functools.partial(add_noise, snr_db=0.0)
 make_step = functools.partial(

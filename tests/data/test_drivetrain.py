@@ -28,7 +28,7 @@ def long_recordings():
 
 @pytest.fixture(scope="module")
 def short_recordings():
-    return drivetrain_recordings(windows=10)
+    return drivetrain_recordings(windows=5)
 
 
 def envelope_line(x, state, speed):
@@ -91,7 +91,7 @@ def test_every_length_is_made(length):
 
 
 def test_another_length_is_the_same_machine(long_recordings):
-    short = drivetrain_recordings(3, recordings=1, windows=10)
+    short = drivetrain_recordings(3, recordings=1, windows=5)
     for a, b in zip(short, long_recordings.values(), strict=True):
         assert a.signal.std() == pytest.approx(b.std(), rel=0.1)
         assert a.signal.mean() == pytest.approx(b.mean(), abs=0.05 * float(b.std()))
@@ -111,14 +111,14 @@ def test_recordings_are_named_and_complete(short_recordings):
     assert short_recordings[53].name == "inner race, 20 Hz, 6 lb·ft, recording 3"
     assert all(r.name.startswith(f"{r.label}, {r.condition}") for r in short_recordings)
     for r in short_recordings:
-        assert r.signal.shape == (20480, 1)
+        assert r.signal.shape == (10240, 1)
         assert r.signal.dtype == np.float32
         assert np.isfinite(r.signal).all()
         assert (r.sampling_rate, r.group) == (12_800, "")
 
 
 def test_recordings_do_not_depend_on_how_many_there_are(short_recordings):
-    few, other = (drivetrain_recordings(seed, recordings=1, windows=10) for seed in (0, 10))
+    few, other = (drivetrain_recordings(seed, recordings=1, windows=5) for seed in (0, 10))
     more = [r for r in short_recordings if r.name.endswith("recording 0")]
     for a, b, c in zip(few, more, other, strict=True):
         assert a.name == b.name == c.name

@@ -39,7 +39,7 @@ def best_model(tmp_path):
 def offer(best_model, sharpness, seed=0, validation=True):
     """A network whose validation logits are right, the more clearly the higher ``sharpness``."""
     data = with_noise(FOLD, seed=0, noise=GAUSSIAN)
-    variables = tiny.network.init(jax.random.key(seed), np.zeros((1, tiny.LENGTH, 1)), train=False)
+    variables = tiny.variables(seed=seed)
     logits = sharpness * np.eye(3)[LABELS] if validation else np.empty((0, 3))
     result = Result(9, np.eye(3), np.eye(3), np.zeros(12, int), 1.0, 7, NETWORK, variables, logits)
     tests = [data, with_noise(FOLD, seed=0, noise=Noise())]

@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 import tiny
@@ -24,7 +23,7 @@ def groups(count=20):
 def test_the_classifier_of_pooled_features_gives_the_logits(monkeypatch):
     monkeypatch.setattr(inspection, "PART", 3)  # computed in parts, the last one shorter
     windows, _ = tiny.tones(5)
-    variables: Any = tiny.network.init(jax.random.key(0), windows[:1], train=False)
+    variables: Any = tiny.variables()
     found = pooled_features(tiny.network, variables, windows)
     classifier = variables["params"]["classifier"]
     logits: Any = tiny.network.apply(variables, windows, train=False)
