@@ -8,9 +8,12 @@ import sys
 
 COMPLETE = ("core", "functional", "data", "cli")
 
-report = json.load(sys.stdin)["typeCompleteness"]
+found = json.load(sys.stdin)
+report = found["typeCompleteness"]
 counts = report["exportedSymbolCounts"]
 print(f"{counts['withKnownType']} of {sum(counts.values())} public names have a known type")
+if not sum(counts.values()):
+    sys.exit("pyright found no public name: " + "; ".join(entry["message"] for entry in found["generalDiagnostics"]))
 missing = [
     f"{symbol['name']}: {' '.join(entry['message'] for entry in symbol['diagnostics'])}"
     for symbol in report["symbols"]

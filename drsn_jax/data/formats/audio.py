@@ -13,7 +13,7 @@ import numpy as np
 from drsn_jax.data.formats.channels import numbered
 from drsn_jax.data.formats.common import RecordingError, RecordingWarning, Signal, damage, library
 
-FORMATS = {".wav": ("WAV", "WAVEX", "RF64"), ".w64": ("W64",), ".flac": ("FLAC",)}
+FORMATS: dict[str, tuple[str, ...]] = {".wav": ("WAV", "WAVEX", "RF64"), ".w64": ("W64",), ".flac": ("FLAC",)}
 W64_MARK = b"riff\x2e\x91\xcf\x11"
 
 

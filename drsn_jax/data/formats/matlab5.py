@@ -34,7 +34,9 @@ class Elements:
     """The elements in a piece of a file, one after another; ``place`` is where the next one begins."""
 
     def __init__(self, content: bytes | memoryview, order: str, place: int = 0) -> None:
-        self.content, self.order, self.place = content, order, place
+        self.content: bytes | memoryview = content
+        self.order: str = order
+        self.place: int = place
 
     def tag(self) -> tuple[int, int, int]:
         """Return the kind of the next element, where its content begins and how many bytes it has, and go behind it."""
@@ -116,7 +118,9 @@ class Samples:
     """Where the numbers of a variable lie: in the file from the byte ``begin``, or, without it, in what ``read`` returns."""
 
     def __init__(self, file: Path, begin: int | None, read: Callable[[], bytes | memoryview]) -> None:
-        self.file, self.begin, self.read = file, begin, read
+        self.file: Path = file
+        self.begin: int | None = begin
+        self.read: Callable[[], bytes | memoryview] = read
 
     def check(self) -> None:
         """Unpack a variable that is packed. Raises an error where it is damaged."""
