@@ -171,9 +171,16 @@ def read(options: DataOptions) -> list[Recording]:
         how: dict[str, Any] = {"windows": options.windows_given, "overrule_rate": options.overrule_rate}
         found = read_recordings(options.recordings, options.folder, outside=options.outside, **how)
     if options.dry_run:
-        size = lambda r: DRY_WINDOWS * (r.unit if r.unit > 1 else options.window_length)  # noqa: E731
-        found = [dataclasses.replace(r, signal=r.signal[: size(r)]) for r in found]
+        found = [dataclasses.replace(r, signal=r.signal[: _samples_of_a_dry_run(options, r)]) for r in found]
     return found if options.resample is None else resample(found, options.resample)
+
+
+def _samples_of_a_dry_run(options: DataOptions, recording: Recording) -> int:
+    """Return how many samples a dry run takes of a recording: whole windows, also after it is brought to another rate."""
+    if recording.unit > 1:  # windows that were given
+        return DRY_WINDOWS * recording.unit
+    longer = 1.0 if options.resample is None else recording.sampling_rate / options.resample
+    return math.ceil(DRY_WINDOWS * options.window_length * longer)
 
 
 def tell(options: DataOptions, recordings: list[Recording]) -> None:

@@ -40,7 +40,9 @@ def resample(recordings: Sequence[Recording], sampling_rate: float) -> list[Reco
             )
         if ratio != 1:
             shape = (-(-len(r.signal) * ratio.numerator // ratio.denominator), r.signal.shape[1])
-            r = replace(r, signal=store(_stretches(r.signal, ratio), shape, np.float32, to_file=in_file(r.signal)))
+            signal = store(_stretches(r.signal, ratio), shape, np.float32, to_file=in_file(r.signal))
+            origin = f"resampled from {r.sampling_rate:.9g} Hz"
+            r = replace(r, signal=signal, rate_from=f"{r.rate_from}, {origin}" if r.rate_from else origin)
         changed.append(replace(r, sampling_rate=sampling_rate))
     return changed
 

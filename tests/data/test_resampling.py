@@ -26,6 +26,7 @@ def test_resampling_keeps_frequency_and_amplitude(old, new):
     (changed,) = resample([Recording(signal, "a", old, "c", "g", "n")], new)
     assert changed.sampling_rate == new
     assert (changed.label, changed.condition, changed.group, changed.name) == ("a", "c", "g", "n")
+    assert changed.rate_from == f"resampled from {old} Hz"
     assert changed.signal.shape == (3 * new, 3)
     assert changed.signal.dtype == np.float32
     for column, frequency in zip(changed.signal.T, frequencies, strict=True):
