@@ -78,6 +78,10 @@ class Bundle:
         if len(self.classes) != self.network.classes or len(set(self.classes)) < len(self.classes):
             raise BundleError(f"{self.network.classes} classes need as many different names, got {list(self.classes)}")
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what is pickled: the fields, without compiled functions and devices."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)} | {"_spread": None}
+
     @property
     def standardise(self) -> bool:
         """Whether the network scales windows to unit variance."""

@@ -118,7 +118,8 @@ def make_train_step(
 
     Args:
       network: the network to train; its ``axis_name`` is replaced by the argument.
-      optimizer: an Optax transformation.
+      optimizer: an Optax transformation. One with extra arguments, such as ``optax.contrib.reduce_on_plateau``, is given the loss
+        of the batch as ``value``.
       noise: added anew for every example and step: a ``functional.noise.Noise`` or any ``(key, window) -> window``. None adds
         nothing, for windows that hold their noise already. The key of an example is
         ``fold_in(fold_in(state.key, state.step), its index in the global batch)``.
@@ -131,6 +132,7 @@ def make_train_step(
     """
     # a norm with an axis name cannot run outside the map, so one network does not serve for both
     network = network.clone(axis_name=axis_name)
+    optimizer = optax.with_extra_args_support(optimizer)
     if class_weights is not None and len(class_weights) != network.classes:
         raise UserError(f"{len(class_weights)} class weights were given for {network.classes} classes")
 
@@ -146,11 +148,11 @@ def make_train_step(
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
             return jnp.sum(loss_weights * losses) / normaliser, (logits, losses, updates.get("batch_stats", {}))
 
-        grads, (logits, losses, stats) = jax.grad(objective, has_aux=True)(state.params)
+        (loss, (logits, losses, stats)), grads = jax.value_and_grad(objective, has_aux=True)(state.params)
         grads = _sum(grads, axis_name)
         if axis_name is not None:
             stats = jax.lax.pmean(stats, axis_name)
-        updates, opt_state = optimizer.update(grads, state.opt_state, state.params)
+        updates, opt_state = optimizer.update(grads, state.opt_state, state.params, value=_sum(loss, axis_name))
         params = optax.apply_updates(state.params, updates)
         metrics = {
             "loss": jnp.sum(weights * losses),

@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import pickle
 
 import flax.linen as nn
 import jax
@@ -111,6 +112,9 @@ def test_over_several_devices_the_answers_are_the_same(bundle):
     assert over.logits(windows[:0]).shape == (0, len(bundle.classes))
     with pytest.raises(ValueError, match="a batch of 3 cannot be spread evenly over 2 devices"):
         over.logits(windows, batch_size=3)
+    # used, and spread over devices, it can be sent to another process
+    again = pickle.loads(pickle.dumps(over))
+    np.testing.assert_array_equal(again.logits(windows, batch_size=3), bundle.logits(windows, batch_size=3))
     over.spread(jax.devices()[:1])
     np.testing.assert_allclose(over.logits(windows, batch_size=3), alone, atol=1e-5)
 

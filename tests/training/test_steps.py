@@ -152,6 +152,18 @@ def test_paper_optimizer_has_the_papers_numbers():
     np.testing.assert_allclose(second["bias"], -0.1 * 1.9, rtol=1e-6)
 
 
+def test_an_optimizer_that_asks_for_the_loss_is_given_it(state):
+    """The rate stays as long as the loss falls, and is halved after two steps without a better one."""
+    plateau = optax.chain(optax.sgd(RATE), optax.contrib.reduce_on_plateau(patience=2, factor=0.5))
+    step = jax.jit(make_train_step(tiny.network, plateau))
+    for learns, scale in ((True, 1.0), (False, 0.5)):
+        now = dataclasses.replace(state, opt_state=plateau.init(state.params))
+        for _ in range(4):
+            after, _ = step(now, BATCH)
+            now = after if learns else dataclasses.replace(now, opt_state=after.opt_state)
+        assert float(now.opt_state[-1].scale) == scale
+
+
 def test_paper_optimizer_decays_kernels_of_convolutions_and_fc_layers_alone():
     params = jax.tree.map(np.ones_like, state_of(1).params)
     made = paper_optimizer(10, 1.0, weight_decay=0.5)
