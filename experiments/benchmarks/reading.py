@@ -12,7 +12,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -20,8 +20,10 @@ import numpy as np
 
 from drsn_jax.cli import checks, console, run_options
 from drsn_jax.core.errors import optional
+from drsn_jax.core.files import write_atomically
 
 RATE = 12_800
+COLUMNS = ("format", "library_seconds", "our_seconds", "library_mib", "our_mib", "our_mib_in_parts")
 BATCH = 128 * 2048  # samples of a batch of windows
 
 # the bare library: the whole file, as float32
@@ -71,11 +73,20 @@ class Options:
     """Turns of each way, of which the median is taken."""
     folder: str = ""
     """Where the files are written and deleted again, 2 GB for an hour; by default the system's folder for temporary files."""
+    out: Path | None = None
+    """Folder of the table, reading.csv; by default runs/reading-<UTC time>."""
+    dry_run: bool = False
+    """A recording of two seconds, read once each way: the numbers mean nothing."""
 
 
 def main(options: Options) -> None:
     """Write the files, measure every way of reading them in turns, and print the table."""
     checks.at_least(options, 1, "seconds", "turns")
+    if options.dry_run:
+        options = replace(options, seconds=2, turns=1)
+    out = options.out or console.default_out("reading")
+    out.mkdir(parents=True, exist_ok=True)
+    rows: list[tuple[object, ...]] = [COLUMNS]
     print(f"{'format':6} {'library':>9} {'ours':>9} {'ratio':>6} {'library':>9} {'ours':>9} {'in parts':>9}")
     for kind in options.kinds:
         with tempfile.TemporaryDirectory(dir=options.folder or None) as folder:
@@ -89,6 +100,9 @@ def main(options: Options) -> None:
             f"{memory['bare']:5.0f} MiB {memory['ours']:5.0f} MiB {memory['parts']:5.0f} MiB",
             flush=True,
         )
+        rows.append((kind, time["bare"], time["ours"], memory["bare"], memory["ours"], memory["parts"]))
+        write_atomically(out / "reading.csv", "".join(f"{','.join(map(str, row))}\n" for row in rows).encode())
+    print(f"everything is in {out}")
 
 
 def write(file: Path, seconds: int) -> None:

@@ -20,9 +20,14 @@ def test_the_library_and_the_package_read_the_same_signal(tmp_path, kind):
 
 
 @pytest.mark.process
-def test_a_short_run_prints_a_row(capsys):
-    reading.main(reading.Options(kinds=("npy",), seconds=1, turns=1))
-    heading, row = capsys.readouterr().out.splitlines()
+def test_a_dry_run_prints_a_row_and_keeps_it(capsys, tmp_path):
+    reading.main(reading.Options(kinds=("npy",), dry_run=True, out=tmp_path / "run"))
+    heading, row, where = capsys.readouterr().out.splitlines()
+    assert where == f"everything is in {tmp_path / 'run'}"
+    names, kept = (line.split(",") for line in (tmp_path / "run" / "reading.csv").read_text().splitlines())
+    assert tuple(names) == reading.COLUMNS
+    assert kept[0] == "npy"
+    assert all(float(value) >= 0 for value in kept[1:])
     assert heading.split() == ["format", "library", "ours", "ratio", "library", "ours", "in", "parts"]
     assert row.startswith("npy ")
     assert row.endswith("MiB")
