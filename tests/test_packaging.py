@@ -1,11 +1,13 @@
 """What an installed package holds: all sub-packages, one version, the command and its scripts."""
 
+import dataclasses
 import re
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+import tiny
 
 import drsn_jax
 from drsn_jax import __main__ as command_line
@@ -13,6 +15,7 @@ from drsn_jax.cli import commands, console
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+SCRIPTS = sorted([*ROOT.glob("experiments/*.py"), *ROOT.glob("experiments/benchmarks/*.py")])
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
 
 
@@ -22,6 +25,13 @@ def test_every_package_is_listed_and_the_benchmarks_are_not():
     assert SETUPTOOLS["package-dir"] == {"drsn_jax.experiments": "experiments"}
     for command in commands.COMMANDS.values():
         assert (ROOT / "experiments" / f"{command.script}.py").is_file()
+
+
+@pytest.mark.parametrize("file", SCRIPTS, ids=lambda file: file.stem)
+def test_every_script_has_a_dry_run_and_a_folder_of_its_own(file):
+    """``.ci/run`` starts each with both."""
+    options = {field.name for field in dataclasses.fields(tiny.load_script(file).Options)}
+    assert {"dry_run", "out"} <= options
 
 
 def test_the_version_is_the_same_everywhere():
