@@ -83,7 +83,7 @@ def create_state(network: Network, optimizer: optax.GradientTransformation, key:
     try:
         create = _compiled_create(network, optimizer, shape)  # pyright: ignore[reportArgumentType]
     except TypeError:  # a field of the user's own cannot be hashed
-        create = jax.jit(functools.partial(_create, network, optimizer, shape), compiler_options=QUICK_COMPILATION)
+        create = _compiled_create.__wrapped__(network, optimizer, shape)
     return create(key)
 
 

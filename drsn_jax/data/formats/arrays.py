@@ -12,7 +12,7 @@ import numpy as np
 
 from drsn_jax.data.formats.axes import jump, may_be_axis, of_axis
 from drsn_jax.data.formats.channels import Variable, choose, has_columns
-from drsn_jax.data.formats.common import RecordingError, Signal, as_float32
+from drsn_jax.data.formats.common import RecordingError, Signal, as_float32, is_numeric
 from drsn_jax.data.formats.looks import look, parts
 from drsn_jax.data.formats.rates import Rate, may_mention, mentioned, surest
 
@@ -82,7 +82,7 @@ class Held:
 
 def of_array(values: np.ndarray, **fields: Any) -> Held:
     """Return an array in memory, of any type and shape, as ``Held``; ``fields`` are its other fields."""
-    numeric = values.dtype.kind in "iuf" and values.dtype.itemsize <= 8
+    numeric = is_numeric(values.dtype)
     rows = values.reshape(-1, 1) if values.size == max(values.shape, default=0) or values.ndim < 2 else values
     return Held(**{"kind": str(values.dtype), "numeric": numeric, **fields}, shape=values.shape, part=lambda a, b: rows[a:b])
 

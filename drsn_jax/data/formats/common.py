@@ -16,6 +16,7 @@ from drsn_jax.core.errors import UserError, optional
 # errors of the system, not of a file: rights, a failing disk or share, no memory, too many open files
 SYSTEM = (errno.EACCES, errno.EPERM, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ETIMEDOUT)
 DEFLATE = 1100  # deflate, which these formats compress with, makes data up to 1032 times smaller
+SAME = 1e-5  # relative: rates that differ by less are one rate that was written with different digits
 
 
 class RecordingError(UserError):
@@ -56,7 +57,7 @@ class Signal:
     mapped: np.ndarray | None = None
     channel: str = ""
     rate_from: str = ""
-    rate_within: float = 1e-5
+    rate_within: float = SAME
     wide: Callable[[int, int], np.ndarray] | None = None
 
 

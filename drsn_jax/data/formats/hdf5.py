@@ -15,7 +15,7 @@ import numpy as np
 
 from drsn_jax.data.formats.arrays import Held, signal_of
 from drsn_jax.data.formats.axes import time_unit
-from drsn_jax.data.formats.common import RecordingError, Signal, damage, library
+from drsn_jax.data.formats.common import RecordingError, Signal, damage, is_numeric, library
 from drsn_jax.data.formats.hdf5_samples import check_stored
 from drsn_jax.data.formats.hdf5_samples import part as part_of
 from drsn_jax.data.formats.rates import SECONDS, Rate, may_mention, mentioned
@@ -128,11 +128,11 @@ class _Tree:
             columns = {}
             for name in kind.names:
                 part = functools.partial(part_of, self.file, item.name, field=name)
-                columns[name] = Held(str(kind[name]), shape, part, numeric=_real(kind[name]), hints=hints, check=check)
+                columns[name] = Held(str(kind[name]), shape, part, numeric=is_numeric(kind[name]), hints=hints, check=check)
             return Struct([columns])
         if self.h5py.check_vlen_dtype(kind):
             return Held(f"list of {self.h5py.check_vlen_dtype(kind)}", shape, holds=True)
-        if not _real(kind):
+        if not is_numeric(kind):
             return Held(str(kind), shape, holds=kind.kind in "cOV" and item.size > 1)
         words = _word(item.attrs.get("units", "")).split()  # perhaps "seconds since 2024-02-03"
         unit = SECONDS.get(words[0]) if words and time_unit(path) is not None else None
@@ -155,7 +155,7 @@ class _Tree:
         if "range" in kind and value.dtype.names:
             base, limit, step = (float(value[()][name]) for name in value.dtype.names[:3])
             return span(base, limit, step)
-        if "bool" in kind or not _real(value.dtype) or value.shape is None:
+        if "bool" in kind or not is_numeric(value.dtype) or value.shape is None:
             return Held(kind, holds="complex" in kind)
         part = functools.partial(part_of, self.file, value.name, turned=True)
         check = functools.partial(check_stored, value, f"{self.file}: {path}")
@@ -181,11 +181,6 @@ def _class(item: Any) -> bytes:
     found = item.attrs.get("MATLAB_class", b"")
     found = found.encode() if isinstance(found, str) else found
     return bytes(found) if isinstance(found, bytes) else b""
-
-
-def _real(kind: np.dtype) -> bool:
-    """Return whether samples of this type are real numbers of at most 64 bits."""
-    return kind.kind in "iuf" and kind.itemsize <= 8
 
 
 def _text(item: Any) -> str:

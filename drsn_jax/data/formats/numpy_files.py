@@ -12,8 +12,7 @@ import numpy as np
 from drsn_jax.data.formats.arrays import Held, of_array, signal_of
 from drsn_jax.data.formats.channels import advice, has_columns
 from drsn_jax.data.formats.common import RecordingError, Signal, check_promise, damage, is_numeric
-
-SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}  # of dates
+from drsn_jax.data.formats.rates import SECONDS
 
 
 def read_npy(file: Path, channel: str) -> Signal:
@@ -78,7 +77,7 @@ def _described(
     name: str, shape: tuple[int, ...], kind: np.dtype, load: Callable[[], np.ndarray], check: Callable[[], None]
 ) -> Held:
     """Describe an array of an archive, or a column of a table."""
-    of_dates, count = np.datetime_data(kind) if kind.kind in "mM" else ("", 1)
+    of_dates, count = np.datetime_data(kind) if kind.kind in "mM" else (None, 1)
     return Held(
         str(kind),
         shape,

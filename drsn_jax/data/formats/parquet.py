@@ -8,10 +8,9 @@ import numpy as np
 
 from drsn_jax.data.formats.arrays import Held, signal_of
 from drsn_jax.data.formats.common import Signal, check_promise, damage, library
-from drsn_jax.data.formats.rates import Rate, mentioned
+from drsn_jax.data.formats.rates import SECONDS, Rate, mentioned
 
 NUMBERS = ("float", "double", "halffloat", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
-SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}  # of dates
 NO_SIGNALS = (
     *("string", "large_string", "string_view", "dictionary", "bool", "null"),
     *("date32", "date64", "time32", "time64", "timestamp", "duration"),

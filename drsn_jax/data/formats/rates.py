@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from drsn_jax.data.formats.common import RecordingError
+from drsn_jax.data.formats.common import SAME, RecordingError
 
-SAME = 1e-5  # relative: rates that differ by less are one rate that was written with different digits
 # names that mean something else where the rate would be lower: the speed of a shaft in Hz, as in the files of MFPT, and any time
 DOUBTFUL = {"rate": 1000.0, "ts": 100.0}
 RATE_NAMES = frozenset(
