@@ -107,6 +107,7 @@ def ensemble_predict(
     windows = as_windows(windows)
     check_finite(windows)
     step = _compiled(network, prepare)  # pyright: ignore[reportArgumentType]
+    variables = jax.device_get(variables)  # taken apart there, by operations that nobody has to compile
     logits = [predict(step, jax.tree.map(lambda leaf: leaf[i], variables), windows, batch_size) for i in range(count)]  # noqa: B023
     members = softmax(np.stack(logits))
     mean = members.mean(0)

@@ -11,13 +11,14 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.typing import ArrayLike
 
 from drsn_jax.core.distributed import Device
 from drsn_jax.core.files import write_atomically
 from drsn_jax.data.windows import Fold
 from drsn_jax.evaluation.inspection import has_thresholds, shrinkages, thresholds
 from drsn_jax.evaluation.noise_grids import NoiseGrid, noise_grid
-from drsn_jax.functional.noise import Noise, example_keys
+from drsn_jax.functional.noise import Noise
 from drsn_jax.nn.networks import Network
 from drsn_jax.studies.ablation_plan import TRAINING_COLUMNS, Training, build
 from drsn_jax.studies.runs import RunFolder
@@ -72,7 +73,7 @@ class Ablation:
                 continue
             ensemble = self._ensemble(of_rule, len(fold.train.windows))
             training = ensemble.probe(np.asarray(fold.train.windows), fold.train.labels)
-            variables = jax.device_get(jax.tree.map(lambda leaf: leaf[0], ensemble.create(fold.train.windows).variables))
+            variables = jax.tree.map(lambda leaf: leaf[0], jax.device_get(ensemble.create(fold.train.windows).variables))
             self._test(ensemble.network, variables, fold)
             start = time.perf_counter()
             self._test(ensemble.network, variables, fold)
@@ -108,8 +109,8 @@ class Ablation:
         """Return ``count`` evenly spaced test windows with exactly the noise of the first repeat of the test."""
         windows = fold.test.windows
         numbers = np.linspace(0, len(windows) - 1, min(count, len(windows))).astype(int)
-        keys = example_keys(jax.random.fold_in(self._key(), 0), len(windows))[numbers]
-        return np.asarray(jax.vmap(Noise(self.kinds[0], level))(keys, windows[numbers]))
+        key = jax.random.fold_in(self._key(), 0)
+        return np.asarray(_add_noise_of(Noise(self.kinds[0], level), key, numbers, windows[numbers]))
 
     def threshold_rows(self, training: Training, network: Network, variables: Any, fold: Fold) -> Iterator[dict[str, Any]]:
         """Yield a row about the thresholds of each unit at each level of the first kind of noise."""
@@ -183,6 +184,13 @@ class Ablation:
 
     def _key(self) -> jax.Array:
         return jax.random.fold_in(jax.random.key(self.seed), KeyPurpose.TEST_NOISE)
+
+
+@jax.jit
+def _add_noise_of(noise: Noise, key: jax.Array, numbers: ArrayLike, windows: ArrayLike) -> jax.Array:
+    """Add to each window the noise that it gets by its number in the whole set."""
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, numbers)
+    return jax.vmap(lambda key, window: noise(key, window))(keys, windows)
 
 
 def by_rule(trainings: Sequence[Training], folder: RunFolder) -> list[tuple[tuple[Training, ...], set[Training]]]:

@@ -92,7 +92,7 @@ class EnsembleState:
 
     def stacked(self, tree: Any) -> Any:
         """Return arrays of the members as ``(count, ...)``, in the order in which the members were given."""
-        return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[self.alive.ndim :])[: self.count], tree)
+        return tree if self.alive.shape == (self.count,) else _stacked(tree, self.alive.ndim, self.count)
 
     @property
     def variables(self) -> Any:
@@ -153,7 +153,22 @@ def spread(tree: Any, devices: Sequence[Device] | None) -> Any:
     """Reshape arrays of members ``(m, …)`` to ``(devices, m / devices, …)``; without devices return them as they are."""
     if devices is None:
         return tree
-    return jax.tree.map(lambda leaf: leaf.reshape(len(devices), -1, *leaf.shape[1:]), tree)
+    on_host = all(isinstance(leaf, np.ndarray) for leaf in jax.tree.leaves(tree))
+    return (_spread if on_host else _compiled_spread)(tree, len(devices))
+
+
+def _spread(tree: Any, devices: int) -> Any:
+    return jax.tree.map(lambda leaf: leaf.reshape(devices, -1, *leaf.shape[1:]), tree)
+
+
+# all arrays of a tree in one program: as operations of their own they would be compiled for each shape
+_compiled_spread = jax.jit(_spread, static_argnums=1)
+
+
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def _stacked(tree: Any, axes: int, count: int) -> Any:
+    """Make the first ``axes`` axes of every array one, and keep its first ``count`` entries."""
+    return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[axes:])[:count], tree)
 
 
 def member_keys(members: Sequence[Member], purpose: KeyPurpose) -> jax.Array:
