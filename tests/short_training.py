@@ -35,7 +35,7 @@ from drsn_jax.training.loop import fit
 from drsn_jax.training.optimizers import paper_schedule
 from drsn_jax.training.steps import TrainState, create_state
 
-EXAMPLES, UNSEEN, BATCH_SIZE, EPOCHS = 20, 30, 8, 12
+EXAMPLES, UNSEEN, BATCH_SIZE, EPOCHS = 20, 30, 8, 8
 STEPS = 3 * EPOCHS  # of a training
 assert STEPS <= tiny.STEPS  # of the schedule
 SAVES = STEPS + EPOCHS  # its checkpoints: after every call, and after every epoch once more

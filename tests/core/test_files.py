@@ -15,7 +15,7 @@ def fail(*arguments, **options):
     raise OSError("no space left on device")
 
 
-@in_one_folder
+@settings(in_one_folder, max_examples=10)  # each waits for the disk
 @given(st.binary(max_size=300) | st.text(max_size=100).filter(lambda text: "\ud800" not in text))
 def test_a_file_holds_what_was_written(tmp_path, content):
     file = tmp_path / "file"

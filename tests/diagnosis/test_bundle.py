@@ -154,7 +154,7 @@ def test_zeros_are_the_share_that_thresholds_remove(bundle):
 
 @pytest.mark.parametrize("shrinkage", [None, "channel_shared", "squeeze_excitation"])
 def test_every_kind_of_network(bundle, tmp_path, shrinkage):
-    network = tiny.network.clone(shrinkage=shrinkage, shortcut="projection", dtype=jax.numpy.bfloat16, units=(2, 1))
+    network = tiny.network.clone(shrinkage=shrinkage, shortcut="projection", dtype=jax.numpy.bfloat16, units=(2,), widths=(4,))
     variables = tiny.variables(network, seed=1)
     made = dataclasses.replace(bundle, network=network, variables=variables)
     save(tmp_path / "model", made)

@@ -171,10 +171,6 @@ def test_sizes_of_every_stage_are_the_papers(name):
     for stage, (length, width) in enumerate(((512, 4), (256, 8), (128, 16))):
         expected |= {f"stages_{stage}_{number}": (2, length, width) for number in range(4)}
     assert found == expected
-    features = jax.eval_shape(
-        functools.partial(network.apply, train=False, method="features"), shapes_of(network, (1, 2048, 1)), x
-    )
-    assert features.shape == (2, 16)
 
 
 def test_presets_differ_by_their_shrinkage_and_shortcut_alone():

@@ -28,7 +28,7 @@ SCRIPT = Path(__file__).parents[2] / "experiments" / "noise_ablation.py"
 LEVELS = (-5.0, 5.0, math.inf)
 
 
-SIZE: Any = {"widths": (4, 8), "units": (1, 1)}  # in blocks, so that members are mapped and compiled once
+SIZE: Any = {"widths": (8,), "units": (1,)}  # in blocks, so that members are mapped and compiled once
 
 
 def names(trainings):
@@ -87,7 +87,7 @@ def test_every_training_has_a_row_for_every_test(run):
     assert {row["train_noise"] for row in rows if row["train_snr_db"] == "inf"} == {"none"}
     assert len(told) == len(trainings)
     thresholds = read_rows(folder / "thresholds.csv")
-    assert len(thresholds) == (len(trainings) - 1) * len(LEVELS) * 2, "a network without thresholds has none"
+    assert len(thresholds) == (len(trainings) - 1) * len(LEVELS), "a network without thresholds has none"
     study = Ablation(3, ("gaussian", "pink"), LEVELS)
     with np.load(folder / "shrinkage.npz") as kept:
         np.testing.assert_allclose(kept["window"], study.noisy_windows(tiny.fold(), 1, -5.0)[0], atol=1e-6)

@@ -35,7 +35,7 @@ def comparison():
         seeds=(0, 1),
         protocol="by hand",
         config=CONFIG,
-        size={"widths": (3, 4), "units": (1, 1)},
+        size={"widths": (4,), "units": (1,), "implementation": "modules"},
     )
 
 
@@ -306,7 +306,7 @@ def test_noises_and_seeds_share_a_trainer(comparison):
     assert comparison.trainer("resnet", 48) is not trainer
     assert comparison.trainer("drsn_cw", 24) is not trainer
     assert trainer.config is CONFIG
-    assert trainer.network.widths == (3, 4)
+    assert trainer.network.widths == (4,)
 
 
 def test_an_estimate_names_every_network(comparison):

@@ -87,7 +87,7 @@ def test_a_comparison_keeps_one_of_its_networks(tmp_path):
         seeds=(0,),
         protocol="by hand",
         config=TrainingConfig(epochs=2, batch_size=8),
-        size={"widths": (3, 4), "units": (1, 1)},
+        size={"widths": (4,), "units": (1,), "implementation": "modules"},
         best_model=BestModel(folder.path / "model", FACTS),
     )
     rows = list(comparison.run(FOLD, folder, ("r0", "r1", "r2"), lambda network, epoch: None))

@@ -1,7 +1,9 @@
 """Pooled features: those of the network, kept once for each network, drawn by class."""
 
+import functools
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 import tiny
@@ -26,7 +28,7 @@ def test_the_classifier_of_pooled_features_gives_the_logits(monkeypatch):
     variables: Any = tiny.variables()
     found = pooled_features(tiny.network, variables, windows)
     classifier = variables["params"]["classifier"]
-    logits: Any = tiny.network.apply(variables, windows, train=False)
+    logits: Any = jax.jit(functools.partial(tiny.network.apply, train=False))(variables, windows)
     np.testing.assert_allclose(found @ classifier["kernel"] + classifier["bias"], logits, rtol=1e-4, atol=1e-5)
 
 
