@@ -104,9 +104,9 @@ def main() -> None:
 
 def rehearse(options: Options) -> Options:
     """The options of a dry run, its model and files."""
+    if options.out is not None and options.out.exists():
+        raise UserError(f"{options.out} exists: choose another --out, nothing is overwritten")
     out = options.out or console.default_out("diagnose")
-    if out.exists():
-        raise UserError(f"{out} exists: choose another --out, nothing is overwritten")
     length, rng = 256, np.random.default_rng(0)
     network = drsn_cw(classes=2, widths=(4,), units=(1,), standardise=True)
     variables = network.init(jax.random.key(0), np.zeros((1, length, 1)), train=False)

@@ -114,12 +114,28 @@ def _leave(message: str | None) -> NoReturn:
 
 
 def default_out(script: str) -> Path:
-    """``runs/<script>-<UTC time>``, a name that is not taken."""
+    """Make the folder ``runs/<script>-<UTC time>`` under a name that is not taken, and return it.
+
+    Of several processes only the first makes it; the others have nothing to write. Raises UserError where it cannot be made.
+    """
     base = Path("runs") / f"{script}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
-    out, number = base, 2
-    while out.exists():
-        out, number = base.with_name(f"{base.name}-{number}"), number + 1
-    return out
+    if not distributed.is_main_process():
+        return base
+    out, number = base, 1
+    try:
+        base.parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the folder {base.parent} cannot be made ({error.strerror}): choose another by --out") from error
+    while True:
+        try:
+            out.mkdir()  # two runs may begin in the same second: only one of them makes it
+        except FileExistsError:
+            number += 1
+            out = base.with_name(f"{base.name}-{number}")
+        except OSError as error:
+            raise UserError(f"the folder {out} cannot be made ({error.strerror}): choose another by --out") from error
+        else:
+            return out
 
 
 def duration(seconds: float) -> str:

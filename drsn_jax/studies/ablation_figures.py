@@ -10,7 +10,7 @@ import numpy as np
 from drsn_jax.core.plotting import save_figure, subplots
 from drsn_jax.functional.noise import Noise
 from drsn_jax.studies.ablation_plan import NO_RULE, RULES
-from drsn_jax.studies.runs import read_rows, unique
+from drsn_jax.studies.tables import read_rows, unique
 
 Row = dict[str, str]
 # the palette of Okabe & Ito with a marker for each: told apart with red-green blindness and without colour too

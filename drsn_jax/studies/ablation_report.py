@@ -13,7 +13,7 @@ from drsn_jax.core.files import write_atomically
 from drsn_jax.evaluation.metrics import Interval, t_interval
 from drsn_jax.studies.ablation_figures import RULE_TITLES, Row, label, levels, matched, mean, rows_of_rules, rows_of_thresholds
 from drsn_jax.studies.ablation_plan import NO_RULE
-from drsn_jax.studies.runs import read_rows, unique
+from drsn_jax.studies.tables import read_rows, unique
 
 TITLES = {
     "levels": "Trained at one level, tested at all",

@@ -13,7 +13,7 @@ from drsn_jax.core.plotting import COLOURS, save_figure, subplots
 from drsn_jax.studies import paper
 from drsn_jax.studies.comparison_results import feature_files
 from drsn_jax.studies.comparison_tables import TITLES
-from drsn_jax.studies.runs import read_metrics, read_rows, unique
+from drsn_jax.studies.tables import read_metrics, read_rows, unique
 
 
 def draw_all(folder: str | Path) -> list[Path]:

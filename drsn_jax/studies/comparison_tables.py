@@ -9,7 +9,7 @@ import numpy as np
 
 from drsn_jax.evaluation.metrics import Interval, bootstrap_interval, t_interval
 from drsn_jax.studies.baseline import BASELINE
-from drsn_jax.studies.runs import read_rows
+from drsn_jax.studies.tables import read_rows
 
 TITLES = {
     "convnet": "ConvNet",

@@ -74,6 +74,13 @@ def main() -> None:
         length, units = 256, (1, 1, 1)
     out = options.out or console.default_out("ablation_speed")
     folder = RunFolder(out, {k: v for k, v in dataclasses.asdict(options).items() if k not in ("out", "plain_runtime")})
+    with folder.alone():
+        measure(options, folder, length, units)
+    console.say(f"everything is in {out}")
+
+
+def measure(options: Options, folder: RunFolder, length: int, units: tuple[int, ...]) -> None:
+    """Time the grids and the ensembles that the options ask for."""
     network = drsn_cw(classes=8, units=units, standardise=True)
     rng = np.random.default_rng(0)
     for count in options.windows:
@@ -83,7 +90,6 @@ def main() -> None:
         windows = rng.normal(size=(batch * options.steps, length, 1)).astype(np.float32)
         ways = ensemble_ways(options, network, windows, np.arange(len(windows)) % 8, batch)
         report(folder, f"{options.members} members, batch {batch}", *ways, options.turns)
-    console.say(f"everything is in {out}")
 
 
 def report(folder: RunFolder, name: str, work: int, ways: dict[str, Callable[[], Any]], turns: int) -> None:

@@ -1,5 +1,6 @@
 """How a command ends: a sentence for what the user can mend, a traceback and a request to report for faults of the program."""
 
+import concurrent.futures
 import importlib
 import sys
 import warnings
@@ -133,3 +134,18 @@ def test_a_broken_dependency_is_a_fault(monkeypatch, tmp_path):
     for name in [name for name in sys.modules if name.partition(".")[0] == "scipy"]:
         monkeypatch.delitem(sys.modules, name)
     assert leave(lambda: importlib.import_module("scipy")).startswith("fault: ModuleNotFoundError")
+
+
+def test_runs_that_begin_in_one_second_have_folders_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(console.default_out, ["script"] * 40))
+    assert len(set(found)) == 40
+    assert all(path.is_dir() and not any(path.iterdir()) for path in found)
+
+
+def test_a_default_folder_that_cannot_be_made_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(UserError, match=r"the folder runs cannot be made \(File exists\): choose another by --out"):
+        console.default_out("script")

@@ -7,7 +7,7 @@ from typing import Any
 from bench.cases import SIZES
 from bench.measuring import WAYS
 from drsn_jax.studies.comparison_tables import TITLES
-from drsn_jax.studies.runs import read_rows
+from drsn_jax.studies.tables import read_rows
 
 Row = Mapping[str, str]
 SETTINGS = {"as_started": "each as its users start it", "tcmalloc": "both with tcmalloc preloaded"}
