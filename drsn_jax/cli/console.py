@@ -14,8 +14,7 @@ from typing import Any, NoReturn
 import jax
 
 from drsn_jax.core import distributed, runtime
-from drsn_jax.core.errors import UserError, missing_extra
-from drsn_jax.data.formats.common import RecordingWarning
+from drsn_jax.core.errors import FileWarning, UserError, missing_extra
 
 # Python raises these itself where a computation has a fault; training raises other ArithmeticErrors, as ``Diverged``
 _FAULTS_OF_ARITHMETIC = (ZeroDivisionError, OverflowError, FloatingPointError)
@@ -55,7 +54,7 @@ def _show_warning(usual: Callable[..., None]) -> Callable[..., None]:
     """Return ``warnings.showwarning`` that shows what concerns the user's files in one line, and everything else as usual."""
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
-        if issubclass(category, RecordingWarning):
+        if issubclass(category, FileWarning):
             print(f"warning: {message}", file=sys.stderr)
         else:
             usual(message, category, *place, **options)

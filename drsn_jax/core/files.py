@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from drsn_jax.core.errors import UserError
+
 # what ``write_atomically`` leaves of a file of ours where its process is killed: .results.csv.k3x9_a2b
 _TEMPORARY = re.compile(r"\..+\.(csv|html|json|jsonl|npy|npz|png|safetensors)\.[a-z0-9_]{8}")
 
@@ -32,6 +34,16 @@ def write_arrays(path: str | os.PathLike[str], arrays: dict[str, Any], *, compre
     content = io.BytesIO()
     (np.savez_compressed if compressed else np.savez)(content, allow_pickle=False, **arrays)  # pyright: ignore[reportArgumentType]
     write_atomically(path, content.getvalue())
+
+
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Return the arrays of an ``.npz`` file by name; raise UserError for a file that is damaged."""
+    try:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+            return dict(arrays.items())
+    # a damaged archive shows itself by whatever its reader stumbles over
+    except Exception as error:
+        raise UserError(f"{path} is damaged ({' '.join(str(error).split())[:100]}): take it away") from error
 
 
 @contextlib.contextmanager

@@ -24,7 +24,8 @@ from drsn_jax.core.distributed import broadcast_from_main, gather_from_all, is_m
 from drsn_jax.core.errors import UserError
 from drsn_jax.core.files import exclusive, naming, sweep, write_atomically
 from drsn_jax.core.runtime import versions
-from drsn_jax.studies.tables import TEXT, Table, is_record, read_metrics, read_rows
+from drsn_jax.studies.cells import TEXT
+from drsn_jax.studies.tables import Table, is_record, read_metrics, read_rows
 
 METRICS = "metrics"  # the name of the records of ``metrics.jsonl`` among the tables
 # a second run that only looks at the folder holds its lock for milliseconds; on a network disk for longer
@@ -118,7 +119,7 @@ class RunFolder:
         # looked at first: another run may make the configuration between the two looks
         foreign = self.path.exists() and not _is_new(self.path)
         if self._file.exists():
-            found = _read_config(self._file)
+            found = read_config(self._file)
             if different := _difference(found, self._config, "there", "now", self._places):
                 raise UserError(f"{self.path} holds a run with another configuration ({different}): choose another --out")
         elif foreign:
@@ -187,9 +188,10 @@ class RunFolder:
         return read_rows(self.path / f"{table}.csv", self._tables.get(table))
 
 
-def _read_config(file: Path) -> dict[str, Any]:
+def read_config(file: Path) -> dict[str, Any]:
+    """Return the content of ``config.json``; raise UserError for a file that holds no configuration."""
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = json.loads(file.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise UserError(f"{file} is damaged ({error}): choose another --out") from error
     if not isinstance(config, dict):

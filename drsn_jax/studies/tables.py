@@ -8,13 +8,13 @@ could be read in two ways is refused with a UserError, before anything is writte
 import csv
 import io
 import json
-import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from drsn_jax.core.errors import UserError
+from drsn_jax.studies.cells import Kind
 
 DELIMITERS = ",;\t"
 BLANK = " \t\r"
@@ -25,20 +25,6 @@ class Row(dict[str, str]):
     """A row of a table, as text by column; ``place`` is its file and line for messages."""
 
     place: str = ""
-
-
-class Kind(NamedTuple):
-    """What a cell holds.
-
-    Fields:
-      expected: the kind in words, for messages.
-      read: returns a cell as this program writes it (``0.0`` for ``0``); raises ValueError where it holds something else.
-      is_text: whether a record holds it as text, and not as a number.
-    """
-
-    expected: str
-    read: Callable[[str], str]
-    is_text: bool = False
 
 
 class Table(NamedTuple):
@@ -53,52 +39,6 @@ class Table(NamedTuple):
     columns: Mapping[str, Kind]
     key: Sequence[str] = ()
     optional: Sequence[str] = ()
-
-
-def _number(cell: str) -> str:
-    return repr(float(_plain(cell)) + 0.0)  # -0.0 and 0.0 are one number
-
-
-def _share(cell: str) -> str:
-    if not 0 <= float(_plain(cell)) <= 1 and not math.isnan(float(cell)):
-        raise ValueError(cell)
-    return _number(cell)
-
-
-def _count(cell: str) -> str:
-    number = float(_plain(cell))
-    if not number.is_integer() or number < 0:
-        raise ValueError(cell)
-    return str(int(cell) if cell.isdecimal() else int(number))
-
-
-def _level(cell: str) -> str:
-    return "..".join(_number(part).removesuffix(".0") for part in cell.split(".."))
-
-
-def _plain(cell: str) -> str:
-    if "_" in cell:  # Python reads 1_000 as a number
-        raise ValueError(cell)
-    return cell
-
-
-TEXT = Kind("text", str, is_text=True)
-NUMBER = Kind("a number", _number)
-SHARE = Kind("a number from 0 to 1", _share)
-COUNT = Kind("a whole number", _count)
-LEVEL = Kind("an SNR, or two joined by ..", _level, is_text=True)
-
-
-def one_of(names: Sequence[str]) -> Kind:
-    """Return the kind of a cell that holds one of these names."""
-
-    def read(cell: str) -> str:
-        if cell not in names:
-            raise ValueError(cell)
-        return cell
-
-    shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
-    return Kind(f"one of {shown}", read, is_text=True)
 
 
 def read_rows(
@@ -119,6 +59,11 @@ def read_rows(
     text = _text(file)
     if not text.strip():
         raise UserError(f"{file} is empty, expected a line with the names of the columns: {REMEDY}")
+    if not text.endswith(("\n", "\r")):  # the last number may have lost digits
+        line = text.count("\n") + 1
+        raise UserError(
+            f"{file}, line {line}: the line does not end, the file may be cut: end it, or put back a copy of the file"
+        )
     kinds = {} if table is None else table.columns
     if needed is None:
         needed = [] if table is None else [name for name in kinds if name not in table.optional]

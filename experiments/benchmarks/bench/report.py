@@ -6,6 +6,7 @@ from typing import Any
 
 from bench.cases import SIZES
 from bench.measuring import WAYS
+from drsn_jax.core.plotting import save_figure
 from drsn_jax.studies.comparison_tables import TITLES
 from drsn_jax.studies.tables import read_rows
 
@@ -140,8 +141,7 @@ def draw(folder: str | Path) -> Path:
     best = "; ×: our best against the faster one of PyTorch's" if any(row["way"] in PYTORCH for row in rows) else ""
     figure.suptitle(f"Speed on this machine{best}", fontsize=11)
     file = Path(folder) / "throughput.png"
-    figure.savefig(file, dpi=130)
-    return file
+    return save_figure(figure, file)
 
 
 def cases(rows: Sequence[Row]) -> list[list[Row]]:
