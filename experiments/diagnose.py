@@ -12,6 +12,12 @@ and a line is printed for every window:
 An hour at 12.8 kHz takes seconds; a window of a stream is answered in milliseconds.
 """
 
+import signal
+
+# Ctrl-C while the libraries below are imported: no traceback; ``console.run`` listens again
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import dataclasses
 import functools
 import json

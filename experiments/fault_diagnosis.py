@@ -16,6 +16,12 @@ results.csv, timings.csv, the curves and the figures; the same command with --ou
 a training too.
 """
 
+import signal
+
+# Ctrl-C while the libraries below are imported: no traceback; ``console.run`` listens again
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import dataclasses
 import math
 import time

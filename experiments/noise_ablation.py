@@ -11,6 +11,12 @@ The folder of the run holds results.csv, thresholds.csv, the figures and report.
 on two cores; expect the network trained on the range to lose little at any level, and the one trained clean to fail in noise.
 """
 
+import signal
+
+# Ctrl-C while the libraries below are imported: no traceback; ``console.run`` listens again
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import dataclasses
 import math
 import time

@@ -1,5 +1,6 @@
 """What a script says on the terminal: lines, a progress bar, errors in one sentence."""
 
+import errno
 import io
 import os
 import platform
@@ -13,11 +14,12 @@ from typing import Any, NoReturn
 
 import jax
 
-from drsn_jax.core import distributed, runtime
+from drsn_jax.core import distributed, interruption, runtime
 from drsn_jax.core.errors import FileWarning, UserError, missing_extra
 
 # Python raises these itself where a computation has a fault; training raises other ArithmeticErrors, as ``Diverged``
 _FAULTS_OF_ARITHMETIC = (ZeroDivisionError, OverflowError, FloatingPointError)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def run(
@@ -33,7 +35,7 @@ def run(
         if isinstance(stream, io.TextIOWrapper):  # a terminal without some character gets another one
             stream.reconfigure(errors="replace")
     try:
-        with warnings.catch_warnings():  # puts back what is shown now
+        with interruption.heard(), warnings.catch_warnings():  # which puts back what is shown now
             warnings.showwarning = _show_warning(warnings.showwarning)
             main()
     except KeyboardInterrupt:
@@ -67,6 +69,10 @@ def _sentence(error: Exception) -> str | None:
     if isinstance(error, MemoryError):
         size = " ".join(str(error).split()) or "a large array"
         return f"there is not enough memory ({size}): take fewer or shorter windows, or a lower sampling rate"
+    # a disk is full, and nobody has said more about it than the system
+    if isinstance(error, OSError) and error.errno in _FULL and error.strerror == os.strerror(error.errno):
+        written = f"{error.filename} could not be written" if error.filename else "a file could not be written"
+        return f"{written} ({error.strerror}): make room, and the same command with --out on this run's folder goes on"
     if isinstance(error, UserError | OSError):
         return str(error)
     if isinstance(error, ArithmeticError) and not isinstance(error, _FAULTS_OF_ARITHMETIC):

@@ -7,6 +7,12 @@ cells; and trains eight networks as one ensemble, and one after another by the s
 results of both are compared first. Takes six minutes on two cores; writes results.csv into the folder of the run.
 """
 
+import signal
+
+# Ctrl-C while the libraries below are imported: no traceback; ``console.run`` listens again
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import dataclasses
 import functools
 import resource

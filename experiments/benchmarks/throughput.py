@@ -14,6 +14,12 @@ the same command with --out on that folder measures what is missing. It takes ab
 quiet meanwhile.
 """
 
+import signal
+
+# Ctrl-C while the libraries below are imported: no traceback; ``console.run`` listens again
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import contextlib
 import importlib.util
 import os

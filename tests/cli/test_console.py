@@ -42,7 +42,12 @@ def raising(error):
         (JobError("no job"), "no job"),
         (MissingExtra("a plot needs matplotlib"), "a plot needs matplotlib"),
         (FileNotFoundError(2, "No such file", "a.csv"), "[Errno 2] No such file: 'a.csv'"),
-        (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
+        (
+            OSError(28, "No space left on device", "runs/mine/results.csv"),
+            "runs/mine/results.csv could not be written (No space left on device): make room, and the same command with --out on",
+        ),
+        (OSError(28, "No space left on device"), "a file could not be written (No space left on device): make room"),
+        (OSError(28, "the checkpoint could not be written", "a"), "[Errno 28] the checkpoint could not be written: 'a'"),
         (Diverged("the loss is not finite", 3), "the loss is not finite"),
         (ArithmeticError("2 of 3 trainings stopped"), "2 of 3 trainings stopped"),
         (MemoryError("Unable to allocate 9 GiB"), "there is not enough memory (Unable to allocate 9 GiB): take fewer or shorter"),
