@@ -70,7 +70,8 @@ LEVEL = Kind("an SNR in dB, two joined by .., or inf", _level, is_text=True)
 
 def one_of(names: Sequence[str]) -> Kind:
     """Return the kind of a cell that holds one of these names."""
-    known = frozenset(names)
+    # a name that is no Unicode, from an old archive, is written with its bytes as escapes
+    known = frozenset(name.encode(errors="backslashreplace").decode() for name in names)
 
     def read(cell: str) -> str:
         if cell not in known:

@@ -33,6 +33,7 @@ def tables(classes: Sequence[str] = (), recordings: Sequence[str] = ()) -> dict[
     def named(names: Sequence[str]) -> Kind:
         return one_of(names) if names else TEXT
 
+    distinct = 0 < len(set(recordings)) == len(recordings)
     accuracies = dict.fromkeys(("train_accuracy", "test_accuracy", "balanced_accuracy", "macro_f1"), SHARE)
     shares = ("train_accuracy", "validation_accuracy", "test_accuracy")
     true = {"true": named(classes), "predicted": named(classes), "windows": COUNT}
@@ -41,7 +42,8 @@ def tables(classes: Sequence[str] = (), recordings: Sequence[str] = ()) -> dict[
         "results": Table({**_KINDS, "parameters": COUNT, **accuracies}, TRIAL),
         "timings": Table({**_KINDS, "training_seconds": NUMBER}, TRIAL),
         "confusion": Table({**_KINDS, **true}, (*TRIAL, "true", "predicted")),
-        "by_recording": Table({**_KINDS, **recording}, (*TRIAL, "recording")),
+        # recordings of a public set may share a name
+        "by_recording": Table({**_KINDS, **recording}, (*TRIAL, "recording") if distinct else ()),
         METRICS: Table({**_KINDS, "epoch": COUNT, **dict.fromkeys(shares, SHARE)}, optional=shares),
     }
 

@@ -310,6 +310,29 @@ def test_tables_that_were_taken_away_or_emptied_are_figures_without_them(run, wr
     assert bool(files)
 
 
+def test_what_the_program_writes_itself_is_never_refused(tmp_path):
+    """Recordings of one name, names of every kind, accuracies that are no number, an infinite SNR."""
+    classes = ("a,b", 'c"d', "e\nf", "=1+1", "", " g ", "0.0", "\udcff")
+    recordings = ("one", "one", *classes)
+    path = tmp_path / "run"
+    folder = RunFolder(path, {}, tables=tables(classes, recordings))
+    names = [name.encode(errors="backslashreplace").decode() for name in classes]
+    for snr_db in (float("inf"), -0.0, 1e-9):
+        trial = Trial("resnet", Noise() if snr_db == float("inf") else Noise("pink", snr_db), "test on 1;2\t3", "1e5", 2**32 - 1)
+        pairs = [{"true": t, "predicted": p, "windows": 0} for t in names for p in names]
+        folder.add_rows("confusion", [{**trial.columns, **pair} for pair in pairs], TRIAL)
+        rows = [{"recording": name, "windows": 3, "correct": 3} for name in ("one", "one", *names)]
+        folder.add_rows("by_recording", [{**trial.columns, **row} for row in rows], TRIAL)
+        accuracies = dict.fromkeys(("train_accuracy", "test_accuracy", "balanced_accuracy", "macro_f1"), float("nan"))
+        folder.add_rows("results", [{**trial.columns, "parameters": 0, **accuracies}], TRIAL)
+        folder.log({**trial.record, "epoch": 1, "train_accuracy": float("nan"), "test_accuracy": 1.0})
+    before = {file.name: file.read_bytes() for file in path.iterdir()}
+    again = RunFolder(path, {}, tables=tables(classes, recordings))
+    assert {file.name: file.read_bytes() for file in path.iterdir()} == before
+    assert len(again.rows("by_recording")) == 30
+    assert [trial_key(row) for row in again.rows("results")][-1] == trial.key
+
+
 # --- archives of arrays
 
 
