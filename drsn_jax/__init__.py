@@ -2,6 +2,7 @@
 
 import importlib.metadata
 
+import drsn_jax.core.interruption  # noqa: F401  # before what takes time to import
 from drsn_jax import data as data
 from drsn_jax import diagnosis as diagnosis
 from drsn_jax import evaluation as evaluation

@@ -12,6 +12,12 @@ and a line is printed for every window:
 An hour at 12.8 kHz takes seconds; a window of a stream is answered in milliseconds.
 """
 
+import signal
+
+# Ctrl-C while the libraries below are imported: no traceback; ``console.run`` listens again
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import dataclasses
 import functools
 import json
@@ -104,9 +110,9 @@ def main() -> None:
 
 def rehearse(options: Options) -> Options:
     """The options of a dry run, its model and files."""
+    if options.out is not None and options.out.exists():
+        raise UserError(f"{options.out} exists: choose another --out, nothing is overwritten")
     out = options.out or console.default_out("diagnose")
-    if out.exists():
-        raise UserError(f"{out} exists: choose another --out, nothing is overwritten")
     length, rng = 256, np.random.default_rng(0)
     network = drsn_cw(classes=2, widths=(4,), units=(1,), standardise=True)
     variables = network.init(jax.random.key(0), np.zeros((1, length, 1)), train=False)

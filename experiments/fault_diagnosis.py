@@ -16,6 +16,12 @@ results.csv, timings.csv, the curves and the figures; the same command with --ou
 a training too.
 """
 
+import signal
+
+# Ctrl-C while the libraries below are imported: no traceback; ``console.run`` listens again
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import dataclasses
 import math
 import time
@@ -40,6 +46,7 @@ from drsn_jax.nn.networks import NETWORKS, Network
 from drsn_jax.studies import comparison_figures
 from drsn_jax.studies.comparison import Comparison, noises
 from drsn_jax.studies.comparison_figures import draw_all
+from drsn_jax.studies.comparison_results import tables
 from drsn_jax.studies.comparison_tables import markdown, summarise
 from drsn_jax.studies.model_selection import BestModel
 from drsn_jax.studies.runs import RunFolder
@@ -173,9 +180,11 @@ def main() -> None:
     origin = None if options.start is None else read_start(options, recordings)
     out = options.out or console.default_out("fault_diagnosis")
     comparison = compare(options, recordings, origin, out)
-    folder = RunFolder(out, config(options, recordings))
+    names = [r.name for r in recordings]
+    held = tables(class_names(recordings), names)
+    folder = RunFolder(out, config(options, recordings), tables=held, places=data_options.PLACES)
     with folder.alone():
-        trials = train(options, comparison, folder, folds, first, [r.name for r in recordings])
+        trials = train(options, comparison, folder, folds, first, names)
     if distributed.is_main_process():
         report(out, tsne_iterations=250 if options.dry_run else 1000)
         if (out / "model").is_dir():

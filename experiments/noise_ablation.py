@@ -11,6 +11,12 @@ The folder of the run holds results.csv, thresholds.csv, the figures and report.
 on two cores; expect the network trained on the range to lose little at any level, and the one trained clean to fail in noise.
 """
 
+import signal
+
+# Ctrl-C while the libraries below are imported: no traceback; ``console.run`` listens again
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import dataclasses
 import math
 import time
@@ -25,7 +31,7 @@ from drsn_jax.core.errors import UserError
 from drsn_jax.data.recordings import Recording, class_names, fingerprint
 from drsn_jax.data.windows import Fold
 from drsn_jax.studies.ablation import Ablation
-from drsn_jax.studies.ablation_plan import Training, plan
+from drsn_jax.studies.ablation_plan import TABLES, Training, plan
 from drsn_jax.studies.runs import RunFolder
 
 NoiseKind = Literal["gaussian", "laplacian", "pink"]
@@ -133,7 +139,7 @@ def main() -> None:
         devices=devices if len(devices) > 1 else None,
     )
     out = options.out or console.default_out("noise_ablation")
-    folder = RunFolder(out, config(options, recordings))
+    folder = RunFolder(out, config(options, recordings), tables=TABLES, places=data_options.PLACES)
     console.say(
         f"{len(recordings)} recordings of {study.classes} classes, {data_options.protocol(options)[1]}: "
         f"{len(fold.train.windows):,} windows to train on, {len(fold.test.windows):,} to test on; {len(trainings)} trainings of "

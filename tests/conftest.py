@@ -85,11 +85,18 @@ def drawn(monkeypatch):
     """The figures that are saved, by file name."""
     from matplotlib.figure import Figure
 
-    found, savefig = {}, Figure.savefig
+    from drsn_jax.core import plotting
 
-    def save(figure, file, **options):
-        found[file.name] = figure
-        savefig(figure, file, **options)
+    found, last, savefig, write = {}, [], Figure.savefig, plotting.write_atomically
+
+    def save(figure, content, **options):
+        last[:] = [figure]
+        savefig(figure, content, **options)
+
+    def keep(file, content):
+        found[file.name] = last[0]
+        write(file, content)
 
     monkeypatch.setattr(Figure, "savefig", save)
+    monkeypatch.setattr(plotting, "write_atomically", keep)
     return found

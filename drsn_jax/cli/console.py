@@ -1,5 +1,6 @@
 """What a script says on the terminal: lines, a progress bar, errors in one sentence."""
 
+import errno
 import io
 import os
 import platform
@@ -13,12 +14,12 @@ from typing import Any, NoReturn
 
 import jax
 
-from drsn_jax.core import distributed, runtime
-from drsn_jax.core.errors import UserError, missing_extra
-from drsn_jax.data.formats.common import RecordingWarning
+from drsn_jax.core import distributed, interruption, runtime
+from drsn_jax.core.errors import FileWarning, UserError, missing_extra
 
 # Python raises these itself where a computation has a fault; training raises other ArithmeticErrors, as ``Diverged``
 _FAULTS_OF_ARITHMETIC = (ZeroDivisionError, OverflowError, FloatingPointError)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 def run(
@@ -34,7 +35,7 @@ def run(
         if isinstance(stream, io.TextIOWrapper):  # a terminal without some character gets another one
             stream.reconfigure(errors="replace")
     try:
-        with warnings.catch_warnings():  # puts back what is shown now
+        with interruption.heard(), warnings.catch_warnings():  # which puts back what is shown now
             warnings.showwarning = _show_warning(warnings.showwarning)
             main()
     except KeyboardInterrupt:
@@ -55,7 +56,7 @@ def _show_warning(usual: Callable[..., None]) -> Callable[..., None]:
     """Return ``warnings.showwarning`` that shows what concerns the user's files in one line, and everything else as usual."""
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
-        if issubclass(category, RecordingWarning):
+        if issubclass(category, FileWarning):
             print(f"warning: {message}", file=sys.stderr)
         else:
             usual(message, category, *place, **options)
@@ -68,6 +69,10 @@ def _sentence(error: Exception) -> str | None:
     if isinstance(error, MemoryError):
         size = " ".join(str(error).split()) or "a large array"
         return f"there is not enough memory ({size}): take fewer or shorter windows, or a lower sampling rate"
+    # a disk is full, and nobody has said more about it than the system
+    if isinstance(error, OSError) and error.errno in _FULL and error.strerror == os.strerror(error.errno):
+        written = f"{error.filename} could not be written" if error.filename else "a file could not be written"
+        return f"{written} ({error.strerror}): make room, and the same command with --out on this run's folder goes on"
     if isinstance(error, UserError | OSError):
         return str(error)
     if isinstance(error, ArithmeticError) and not isinstance(error, _FAULTS_OF_ARITHMETIC):
@@ -114,12 +119,28 @@ def _leave(message: str | None) -> NoReturn:
 
 
 def default_out(script: str) -> Path:
-    """``runs/<script>-<UTC time>``, a name that is not taken."""
+    """Make the folder ``runs/<script>-<UTC time>`` under a name that is not taken, and return it.
+
+    Of several processes only the first makes it; the others have nothing to write. Raises UserError where it cannot be made.
+    """
     base = Path("runs") / f"{script}-{time.strftime('%Y%m%d-%H%M%S', time.gmtime())}"
-    out, number = base, 2
-    while out.exists():
-        out, number = base.with_name(f"{base.name}-{number}"), number + 1
-    return out
+    if not distributed.is_main_process():
+        return base
+    out, number = base, 1
+    try:
+        base.parent.mkdir(exist_ok=True)
+    except OSError as error:
+        raise UserError(f"the folder {base.parent} cannot be made ({error.strerror}): choose another by --out") from error
+    while True:
+        try:
+            out.mkdir()  # two runs may begin in the same second: only one of them makes it
+        except FileExistsError:
+            number += 1
+            out = base.with_name(f"{base.name}-{number}")
+        except OSError as error:
+            raise UserError(f"the folder {out} cannot be made ({error.strerror}): choose another by --out") from error
+        else:
+            return out
 
 
 def duration(seconds: float) -> str:

@@ -21,6 +21,7 @@ from drsn_jax.data.windows import Fold, few_windows, make_folds
 
 SplitKind = Literal["condition", "group", "recording", "time", "random-windows"]
 Options = TypeVar("Options", bound="DataOptions")
+PLACES = ("recordings", "folder")  # say where the data is; what it is shows its fingerprint
 DRY_WINDOWS = 32  # a dry run takes so many windows from the beginning of each recording
 
 

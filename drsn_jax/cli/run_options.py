@@ -34,6 +34,8 @@ class RunOptions:
     """Train with the processes of a job under SLURM, Open MPI, Kubernetes or on a Cloud TPU, which are detected."""
     heartbeat_seconds: int = 100
     """A process that gives no sign of life for so long ends the job."""
+    join_seconds: float = 120.0
+    """So long the processes of a job wait for each other at the start."""
     checkpoint_seconds: float = 30.0
     """How much work of a training an interruption may cost."""
     deterministic: bool = False
@@ -53,6 +55,7 @@ EXECUTION_OPTIONS = (
     "process_id",
     "distributed",
     "heartbeat_seconds",
+    "join_seconds",
     "checkpoint_seconds",
     "out",
     "plain_runtime",
@@ -66,13 +69,14 @@ def prepare(options: RunOptions) -> None:
     """
     checks.at_least(options, 1, "heartbeat_seconds", "devices")
     checks.at_least(options, 0, "checkpoint_seconds")
+    checks.positive(options, "join_seconds", unit="seconds")
     if options.deterministic and options.plain_runtime:
         raise UserError("--deterministic changes the process, which --plain-runtime leaves as it is: choose one")
     if not options.plain_runtime:
         runtime.prepare(devices=options.devices, dry_run=options.dry_run, deterministic=options.deterministic)
     named = (options.coordinator, options.processes, options.process_id)
     if options.distributed or any(value is not None for value in named):
-        distributed.initialize(*named, heartbeat_seconds=options.heartbeat_seconds)
+        distributed.initialize(*named, heartbeat_seconds=options.heartbeat_seconds, join_seconds=options.join_seconds)
 
 
 def advise(options: RunOptions) -> None:

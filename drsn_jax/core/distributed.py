@@ -6,7 +6,7 @@ checkpoints and writes files; the other processes learn its results by ``broadca
 one process and nothing to exchange. JAX does the work (``jax.pmap``, ``jax.distributed``); no other module calls these two.
 """
 
-import socket
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +16,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from drsn_jax.core.errors import UserError
+from drsn_jax.core.meeting import JobError, meet
 
 AXIS_NAME = "devices"
 Device = Any  # jax.Device, which type checkers do not take for a type
@@ -134,16 +135,13 @@ def place_on(devices: Sequence[Device]) -> Callable[[Mapping[str, Any]], dict[st
     return lambda batch: {name: array[mine] for name, array in shard(batch, count).items()}
 
 
-class JobError(UserError):
-    """The processes of a job did not find each other."""
-
-
 def initialize(
     coordinator: str | None = None,
     processes: int | None = None,
     process_id: int | None = None,
     *,
     heartbeat_seconds: int = 100,
+    join_seconds: float = 120.0,
 ) -> None:
     """Join the job; call it before anything else touches a device.
 
@@ -153,11 +151,13 @@ def initialize(
       processes: the number of processes in the job.
       process_id: the number of this process, from 0.
       heartbeat_seconds: the time after which the other processes end if one of them gives no sign of life.
+      join_seconds: how long the processes wait for each other here.
 
     Raises:
       ValueError: for arguments that do not fit together.
-      JobError: if the job is not detected, the port is taken, or JAX has touched a device already. If the other processes do not
-        come within five minutes, JAX itself ends this process.
+      JobError: if the job is not detected, the port is taken, JAX has touched a device already, or the processes that a
+        coordinator is named for do not find each other in time (see ``meeting``). Where JAX detects the job and the others do
+        not come, JAX itself ends this process.
     """
     if coordinator is not None:
         host, _, port = coordinator.rpartition(":")
@@ -168,12 +168,17 @@ def initialize(
                 "a coordinator goes with the number of processes and the number of this one, from 0: "
                 f"got {processes} and {process_id}"
             )
-        if process_id == 0:
-            _require_free(int(port))
+        meet(host, int(port), processes, process_id, join_seconds)
     elif processes is not None or process_id is not None:
         raise UserError("the number of processes and of this one go with a coordinator, HOST:PORT of process 0")
     try:
-        jax.distributed.initialize(coordinator, processes, process_id, heartbeat_timeout_seconds=heartbeat_seconds)
+        jax.distributed.initialize(
+            coordinator,
+            processes,
+            process_id,
+            heartbeat_timeout_seconds=heartbeat_seconds,
+            initialization_timeout=max(1, math.ceil(join_seconds)),
+        )
     except ValueError as error:
         raise JobError(f"no job was detected ({error}): name its coordinator, processes and process") from error
     except RuntimeError as error:
@@ -219,16 +224,3 @@ def gather_from_all(content: bytes) -> list[bytes]:
     data[: len(content)] = np.frombuffer(content, np.uint8)
     rows = np.asarray(multihost_utils.process_allgather(data))
     return [row[:length].tobytes() for row, length in zip(rows, lengths, strict=True)]
-
-
-def _require_free(port: int) -> None:
-    """Raise JobError if a port is taken, on which JAX would crash."""
-    family = socket.AF_INET6 if socket.has_dualstack_ipv6() else socket.AF_INET
-    with socket.socket(family) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
-            probe.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-        try:
-            probe.bind(("", port))
-        except OSError as error:
-            raise JobError(f"process 0 cannot listen on port {port} ({error.strerror}): choose another") from error

@@ -16,6 +16,10 @@ class UserError(ValueError):
     """
 
 
+class FileWarning(RuntimeWarning):
+    """A file is passed over, or used although something about it had to be assumed; the command line prints it as one line."""
+
+
 class MissingExtra(UserError, ImportError):
     """A package that only some functions need is not installed; the message names the extra that brings it."""
 

@@ -1,16 +1,71 @@
 """Files that are written as a whole or not at all, and lock files."""
 
 import contextlib
+import io
 import os
+import re
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from drsn_jax.core.errors import UserError
+
+# what ``write_atomically`` leaves of a file of ours where its process is killed: .results.csv.k3x9_a2b
+_TEMPORARY = re.compile(r"\..+\.(csv|html|json|jsonl|npy|npz|png|safetensors)\.[a-z0-9_]{8}")
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:
-    """Write ``content`` (text as UTF-8) so that ``path`` holds the old content or the new one at any time, never a part."""
+    """Write ``content`` (text as UTF-8) so that ``path`` holds the old content or the new one at any time, never a part.
+
+    An OSError, as of a full disk, names ``path``.
+    """
     path = Path(path)
     data = content.encode() if isinstance(content, str) else content
+    with naming(path):
+        _write(path, data)
+
+
+def write_arrays(path: str | os.PathLike[str], arrays: dict[str, Any], *, compressed: bool = False) -> None:
+    """Write named arrays as an ``.npz`` file, by ``write_atomically``; numpy itself writes in place."""
+    content = io.BytesIO()
+    (np.savez_compressed if compressed else np.savez)(content, allow_pickle=False, **arrays)  # pyright: ignore[reportArgumentType]
+    write_atomically(path, content.getvalue())
+
+
+def read_arrays(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """Return the arrays of an ``.npz`` file by name; raise UserError for a file that is damaged."""
+    try:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+            return dict(arrays.items())
+    # a damaged archive shows itself by whatever its reader stumbles over
+    except Exception as error:
+        raise UserError(f"{path} is damaged ({' '.join(str(error).split())[:100]}): take it away") from error
+
+
+@contextlib.contextmanager
+def naming(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Name the file ``path`` in an OSError that is raised inside; a write to a full disk says nothing of its file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+
+
+def sweep(folder: str | os.PathLike[str]) -> None:
+    """Remove what ``write_atomically`` left in a folder when its process was killed; only while nobody else writes there."""
+    if Path(folder).is_dir():
+        for file in Path(folder).iterdir():
+            if _TEMPORARY.fullmatch(file.name):
+                file.unlink(missing_ok=True)
+
+
+def _write(path: Path, data: bytes) -> None:
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -27,25 +82,31 @@ def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None
 
 
 @contextlib.contextmanager
-def exclusive(path: str | os.PathLike[str]) -> Iterator[bool]:
+def exclusive(path: str | os.PathLike[str], seconds: float = 0.0) -> Iterator[bool]:
     """Hold the lock file ``path``, which only one process can hold at a time, and yield whether it was free.
 
-    Yields True if the operating system or the file system has no such locks. The system releases the lock when the process ends,
-    however it ends.
+    A lock that is held is waited for, ``seconds`` at most. Yields True if the operating system or the file system has no such
+    locks. The system releases the lock when the process ends, however it ends.
     """
     try:
         import fcntl
     except ImportError:
         yield True
         return
+    end = time.monotonic() + seconds
     with open(path, "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        except OSError:  # a network file system without locks
-            pass
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= end:
+                    yield False
+                    return
+                time.sleep(0.01)
+            except OSError:  # a network file system without locks
+                break
+            else:
+                break
         yield True
 
 

@@ -1,8 +1,11 @@
 """Colours and helpers that all figures of the package share; they need matplotlib (extra ``experiments``)."""
 
+import io
 import os
 from pathlib import Path
 from typing import Any
+
+from drsn_jax.core.files import write_atomically
 
 # the palette of Okabe & Ito, whose colours can be told apart with red-green blindness too
 COLOURS = {
@@ -36,5 +39,7 @@ def save_figure(figure: Any, file: Path) -> Path:
 
     for text in figure.findobj(Text):  # a "$" in the name of a class or file would be read as a formula
         text.set_parse_math(False)
-    figure.savefig(file, dpi=130)
+    content = io.BytesIO()
+    figure.savefig(content, dpi=130)
+    write_atomically(file, content.getvalue())
     return file

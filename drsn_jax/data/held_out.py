@@ -34,7 +34,8 @@ def hold_out(
         of_recording.setdefault(segment.recording, []).append(segment)
     short = [recording for recording, own in of_recording.items() if not _can_give(own, share, window_length)]
     whole = _spread([r for r in short if labels], share, labels)
-    kept_whole = {r for r in short if labels and any(labels[r] == labels[other] for other in whole)} - whole
+    classes_of_whole = {labels[r] for r in whole}
+    kept_whole = {r for r in short if labels and labels[r] in classes_of_whole} - whole
     for recording, own in of_recording.items():
         if recording in whole or recording in kept_whole:
             (held_out if recording in whole else train).extend(own)

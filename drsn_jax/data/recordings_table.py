@@ -15,6 +15,7 @@ from drsn_jax.data.formats.common import RecordingError, RecordingWarning
 from drsn_jax.data.formats.content import holds_no_signal
 
 COLUMNS = ("path", "label")  # that every table has
+OWN = ("environment.json", "model.json", "model/model.json")  # a folder with one of these is a run or a model, and no recordings
 
 
 def rows_of_table(table: Path) -> Iterator[tuple[str, dict[str, str]]]:
@@ -64,7 +65,12 @@ def rows_of_folder(folder: Path, sampling_rate: float | None, channel: str) -> I
     if not folder.is_dir():
         raise RecordingError(f"there is no folder {folder}")
     rate = "" if sampling_rate is None else repr(float(sampling_rate))
-    found = list(_walk(folder))
+    runs: list[str] = []
+    found = list(_walk(folder, runs))
+    if runs:
+        listed = ", ".join(runs[:5]) + (", …" if len(runs) > 5 else "")
+        message = f"{folder}: passed over the folders of runs and of models in it ({len(runs)} in all: {listed})"
+        warnings.warn(message, RecordingWarning, stacklevel=2)
     beside = ["/".join(parts) for parts in found if holds_no_signal(Path(parts[-1]))]
     found = [parts for parts in found if not holds_no_signal(Path(parts[-1]))]
     for label in {path.partition("/")[0] for path in beside} - {parts[0] for parts in found}:
@@ -80,16 +86,21 @@ def rows_of_folder(folder: Path, sampling_rate: float | None, channel: str) -> I
         yield f"{folder}, {path}", row
 
 
-def _walk(folder: Path, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Yield the path of every file of a folder as the names along it, such as ``("class", "condition", "file")``."""
+def _walk(folder: Path, runs: list[str], above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the path of every file of a folder as the names along it, such as ``("class", "condition", "file")``.
+
+    The folders of runs and of models, which this program writes, are passed over; their paths are added to ``runs``.
+    """
     for entry in sorted(folder.iterdir()):
         parts = (*above, entry.name)
         if entry.name.startswith("."):
             continue
         if len(parts) == 1 and entry.is_file() and holds_no_signal(entry):  # a readme beside the folders of the classes
             continue
-        if entry.is_dir() and len(parts) < 3:
-            yield from _walk(entry, parts)
+        if any((entry / name).is_file() for name in OWN):
+            runs.append("/".join(parts))
+        elif entry.is_dir() and len(parts) < 3:
+            yield from _walk(entry, runs, parts)
         elif entry.is_dir() or len(parts) == 1:
             kind, top = "folder" if entry.is_dir() else "file", Path(*entry.parts[: len(entry.parts) - len(parts)])
             raise RecordingError(

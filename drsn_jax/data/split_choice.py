@@ -77,7 +77,8 @@ def strictest_split(recordings: Sequence[Recording], folds: int) -> Choice:
     refused: list[str] = []
     for split, make in makers.items():
         why = ""
-        for count in range(folds, 1, -1):
+        # no split of whole recordings has more folds than there are recordings
+        for count in range(min(folds, max(2, len(recordings))), 1, -1):
             try:
                 make(recordings, count)
             except ValueError as error:

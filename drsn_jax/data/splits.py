@@ -110,10 +110,12 @@ def folds_by_time(recordings: Sequence[Recording], folds: int, gap: int) -> list
     """
     if gap < 0:
         raise ValueError(f"the gap is a number of samples and not negative, got {gap}")
+    for i, recording in enumerate(recordings):  # of all, before a fold is made
+        units = len(recording.signal) // recording.unit
+        _enough(folds, units, f"{'samples' if recording.unit == 1 else 'windows'} of {title(recordings, i)}")
     splits = [Split([], []) for _ in range(folds)]
     for i, recording in enumerate(recordings):
         length = len(recording.signal)
-        _enough(folds, length // recording.unit, f"{'samples' if recording.unit == 1 else 'windows'} of {title(recordings, i)}")
         for k, split in enumerate(splits):
             # between the units of the recording, which are samples except for windows that were cut before
             start, stop = (length // recording.unit * edge // folds * recording.unit for edge in (k, k + 1))

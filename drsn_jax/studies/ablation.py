@@ -2,7 +2,6 @@
 
 import contextlib
 import functools
-import io
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from drsn_jax.core.distributed import Device
-from drsn_jax.core.files import write_atomically
+from drsn_jax.core.files import write_arrays
 from drsn_jax.data.windows import Fold
 from drsn_jax.evaluation.inspection import has_thresholds, shrinkages, thresholds
 from drsn_jax.evaluation.noise_grids import NoiseGrid, noise_grid
@@ -216,9 +215,7 @@ def write_shrinkage(folder: RunFolder, network: Network, variables: Any, window:
     arrays = {"window": window}
     for unit in shrinkages(network, variables, window):
         arrays |= {f"{unit.unit}.before": unit.before, f"{unit.unit}.after": unit.after}
-    content = io.BytesIO()
-    np.savez_compressed(content, allow_pickle=False, **arrays)  # pyright: ignore[reportArgumentType]
-    write_atomically(folder.path / "shrinkage.npz", content.getvalue())
+    write_arrays(folder.path / "shrinkage.npz", arrays, compressed=True)
 
 
 def grid_rows(training: Training, grid: NoiseGrid) -> Iterator[dict[str, Any]]:

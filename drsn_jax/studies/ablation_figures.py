@@ -1,18 +1,22 @@
 """Figures of an ablation, drawn from its tables; they need matplotlib (extra ``experiments``)."""
 
 import math
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from drsn_jax.core.errors import FileWarning, UserError
+from drsn_jax.core.files import read_arrays
 from drsn_jax.core.plotting import save_figure, subplots
 from drsn_jax.functional.noise import Noise
-from drsn_jax.studies.ablation_plan import NO_RULE, RULES
-from drsn_jax.studies.runs import read_rows, unique
+from drsn_jax.studies.ablation_plan import NO_RULE, RULES, TABLES, TRAINING_COLUMNS
+from drsn_jax.studies.tables import read_rows, unique
 
 Row = dict[str, str]
+RESULTS = (*TRAINING_COLUMNS, "test_noise", "test_snr_db", "accuracy")  # the columns that the figures and the report need
 # the palette of Okabe & Ito with a marker for each: told apart with red-green blindness and without colour too
 STYLES = [
     ("#0072B2", "o"), ("#E69F00", "s"), ("#009E73", "^"), ("#CC79A7", "D"), ("#56B4E9", "v"), ("#D55E00", "P"), ("#999999", "X"),
@@ -97,7 +101,7 @@ def range_curves(folder: str | Path) -> Path | None:
 
 def rule_curves(folder: str | Path) -> Path | None:
     """Draw the accuracy over the SNR of the test, a curve for each rule and a panel for each level at which they were trained."""
-    rows = read_rows(Path(folder) / "results.csv")
+    rows = read_rows(Path(folder) / "results.csv", TABLES["results"], RESULTS)
     others = [row for row in rows if row["rule"] != "soft"]
     if not others:
         return None
@@ -155,12 +159,16 @@ def window_picture(folder: str | Path) -> Path | None:
     file = Path(folder) / "shrinkage.npz"
     if not file.exists():
         return None
-    with np.load(file, allow_pickle=False) as arrays:
+    try:
+        arrays = read_arrays(file)
         window = arrays["window"]
-        names = [name.removesuffix(".before") for name in arrays.files if name.endswith(".before")]
+        names = [name.removesuffix(".before") for name in arrays if name.endswith(".before")]
         # the last unit of each stage
         last = list({name.rsplit("_", 1)[0]: name for name in names}.values())
         pairs = {name: (arrays[f"{name}.before"], arrays[f"{name}.after"]) for name in last}
+    except (UserError, KeyError) as error:
+        warnings.warn(f"the picture of a window is left out: {error}", FileWarning, stacklevel=2)
+        return None
     figure, panels = subplots(1 + len(pairs), 1, figsize=(9, 1.7 * (1 + len(pairs))))
     panels[0].plot(window[:, 0], color="0.3", linewidth=0.6)
     panels[0].set_title("the window, standardised", fontsize=10)
@@ -182,7 +190,7 @@ def rows_of_thresholds(folder: str | Path) -> list[Row]:
 
     They are those of the network trained on a range of SNRs if there is one, else of the one trained at the lowest SNR.
     """
-    rows = [r for r in read_rows(Path(folder) / "thresholds.csv") if r["rule"] == "soft"]
+    rows = [r for r in read_rows(Path(folder) / "thresholds.csv", TABLES["thresholds"]) if r["rule"] == "soft"]
     rows = [r for r in rows if r["train_noise"] in (r["test_noise"], "none")]
     trained = levels(rows, "train_snr_db")
     shown = next((level for level in trained if ".." in level), next(iter(trained), None))
@@ -251,4 +259,4 @@ def mean(rows: Sequence[Row], column: str, **where: str) -> float:
 
 
 def _soft(folder: str | Path) -> list[Row]:
-    return [row for row in read_rows(Path(folder) / "results.csv") if row["rule"] == "soft"]
+    return [row for row in read_rows(Path(folder) / "results.csv", TABLES["results"], RESULTS) if row["rule"] == "soft"]

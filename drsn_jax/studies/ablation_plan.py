@@ -6,14 +6,32 @@ from dataclasses import dataclass
 from typing import Any
 
 from drsn_jax.core.errors import UserError
-from drsn_jax.functional.noise import Noise
+from drsn_jax.functional.noise import NO_NOISE, NOISE_KINDS, Noise
 from drsn_jax.functional.thresholding import THRESHOLD_RULES
 from drsn_jax.nn.networks import Network, drsn_cs, drsn_cw, resnet
+from drsn_jax.studies.cells import COUNT, LEVEL, NUMBER, POSITIVE, SHARE, SNR, TEXT, one_of
+from drsn_jax.studies.runs import METRICS
+from drsn_jax.studies.tables import Table
 from drsn_jax.training.members import Member
 
 NO_RULE = "none"
 RULES = (*THRESHOLD_RULES, NO_RULE)
 TRAINING_COLUMNS = ("rule", "train_noise", "train_snr_db", "seed")  # the columns that tell trainings apart
+_NOISE = one_of((*NOISE_KINDS, NO_NOISE))
+_TRAINING = dict(zip(TRAINING_COLUMNS, (one_of(RULES), _NOISE, LEVEL, COUNT), strict=True))
+_TEST = {"test_noise": _NOISE, "test_snr_db": SNR}
+# what the tables of an ablation hold, and its records
+TABLES = {
+    "results": Table(
+        {**_TRAINING, **_TEST, "windows": POSITIVE, "repeats": COUNT, "accuracy": SHARE, "loss": NUMBER, "concentration": NUMBER},
+        (*TRAINING_COLUMNS, *_TEST),
+    ),
+    "thresholds": Table(
+        {**_TRAINING, **_TEST, "unit": TEXT, "alpha": NUMBER, "zeros": SHARE, "collapsed": SHARE},
+        (*TRAINING_COLUMNS, *_TEST, "unit"),
+    ),
+    METRICS: Table({**_TRAINING, "epoch": COUNT}),
+}
 
 
 @dataclass(frozen=True)

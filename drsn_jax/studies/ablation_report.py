@@ -11,9 +11,19 @@ import numpy as np
 
 from drsn_jax.core.files import write_atomically
 from drsn_jax.evaluation.metrics import Interval, t_interval
-from drsn_jax.studies.ablation_figures import RULE_TITLES, Row, label, levels, matched, mean, rows_of_rules, rows_of_thresholds
-from drsn_jax.studies.ablation_plan import NO_RULE
-from drsn_jax.studies.runs import read_rows, unique
+from drsn_jax.studies.ablation_figures import (
+    RESULTS,
+    RULE_TITLES,
+    Row,
+    label,
+    levels,
+    matched,
+    mean,
+    rows_of_rules,
+    rows_of_thresholds,
+)
+from drsn_jax.studies.ablation_plan import NO_RULE, TABLES
+from drsn_jax.studies.tables import read_rows, unique
 
 TITLES = {
     "levels": "Trained at one level, tested at all",
@@ -32,7 +42,7 @@ STYLE = (
 
 def sentences(folder: str | Path) -> dict[str, list[str]]:
     """Return the sentences that say what each figure shows, by the name of the figure in ``ablation_figures.draw_all``."""
-    rows = read_rows(Path(folder) / "results.csv")
+    rows = read_rows(Path(folder) / "results.csv", TABLES["results"], (*RESULTS, "windows"))
     soft = [row for row in rows if row["rule"] == "soft"]
     by_figure = {
         "levels": _levels(soft),

@@ -4,6 +4,7 @@ import contextlib
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,10 @@ class Comparison:
 
     def missing(self, folder: RunFolder, folds: int) -> int:
         """Return how many trainings of ``folds`` folds the folder lacks."""
-        return folds * self.trials - sum(row["network"] in self.networks for row in folder.rows("results"))
+        planned = product(self.networks, self.noises, self.seeds)
+        keys = {Trial(network, noise, self.protocol, "", seed).key for network, noise, seed in planned}
+        there = sum(trial_key({**row, "fold": ""}) in keys for row in folder.rows("results"))
+        return max(0, folds * self.trials - there)
 
     def estimate(self, fold: Fold) -> Iterator[tuple[str, float]]:
         """Compile each network and yield its name and the seconds that one training on this fold will take, measured on a few

@@ -3,22 +3,27 @@
 They are drawn from the files of the run alone, so that every figure can be drawn again.
 """
 
-import json
+import warnings
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from drsn_jax.core.errors import FileWarning, UserError
 from drsn_jax.core.plotting import COLOURS, save_figure, subplots
 from drsn_jax.studies import paper
-from drsn_jax.studies.comparison_results import feature_files
-from drsn_jax.studies.comparison_tables import TITLES
-from drsn_jax.studies.runs import read_metrics, read_rows, unique
+from drsn_jax.studies.comparison_results import feature_files, read_features, tables
+from drsn_jax.studies.comparison_tables import CONDITION, TITLES
+from drsn_jax.studies.runs import METRICS, read_config
+from drsn_jax.studies.tables import read_metrics, read_rows, unique
 
 
 def draw_all(folder: str | Path) -> list[Path]:
     """Draw the accuracies, training curves and confusion matrices of a run; return the files of the figures."""
-    return [accuracy_bars(folder), training_curves(folder), *confusion_matrices(folder)]
+    # a table without rows has no bars
+    bars = [accuracy_bars(folder)] if read_rows(Path(folder) / "results.csv") else []
+    return [*bars, training_curves(folder), *confusion_matrices(folder)]
 
 
 def accuracy_bars(folder: str | Path) -> Path:
@@ -27,7 +32,8 @@ def accuracy_bars(folder: str | Path) -> Path:
     There is a panel for each kind of noise; whiskers are standard deviations over trials. If the run is of the simulated
     drivetrain and its windows were split at random, the paper's test accuracy is drawn as a black outline.
     """
-    rows = read_rows(Path(folder) / "results.csv")
+    needed = (*CONDITION, "train_accuracy", "test_accuracy")
+    rows = read_rows(Path(folder) / "results.csv", tables()["results"], needed)
     kinds = unique(rows, "noise")
     levels_of = {kind: sorted(unique([r for r in rows if r["noise"] == kind], "snr_db"), key=float) for kind in kinds}
     networks = unique(rows, "network")
@@ -76,10 +82,12 @@ def training_curves(folder: str | Path) -> Path:
     values: dict[tuple[str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     titles = {"train": "training (noise as trained)", "validation": "validation", "test": "test"}
     # a trial that was interrupted may have an epoch twice; the last record counts
-    trials = ("network", "noise", "snr_db", "fold", "seed", "epoch")
-    for record in {tuple(record[name] for name in trials): record for record in read_metrics(folder)}.values():
+    trials = (*CONDITION, "epoch")
+    held = tables()[METRICS]
+    held = held._replace(optional=(*held.optional, "protocol"))
+    for record in {tuple(record[name] for name in trials): record for record in read_metrics(folder, held)}.values():
         for side in titles:
-            if f"{side}_accuracy" in record:
+            if record.get(f"{side}_accuracy") is not None:
                 values[record["network"], side][record["epoch"]].append(100 * (1 - record[f"{side}_accuracy"]))
     sides = [side for side in titles if any(side == other for _, other in values)] or ["train", "test"]
     figure, panels = subplots(1, len(sides), figsize=(4.5 * len(sides), 3.6), sharey=True)
@@ -104,8 +112,10 @@ def training_curves(folder: str | Path) -> Path:
 
 def confusion_matrices(folder: str | Path) -> list[Path]:
     """Draw for each network which share of each true class was taken for each class, over all its trials; return the files."""
-    rows = read_rows(Path(folder) / "confusion.csv")
-    classes = unique(rows, "true")
+    classes = _config(folder).get("classes", ())
+    held = tables(classes)["confusion"]
+    rows = read_rows(Path(folder) / "confusion.csv", held, (*CONDITION, "true", "predicted", "windows"))
+    classes = classes or list(dict.fromkeys(row[side] for side in ("true", "predicted") for row in rows))
     number = {name: i for i, name in enumerate(classes)}
     files = []
     for network in unique(rows, "network"):
@@ -135,10 +145,15 @@ def confusion_matrices(folder: str | Path) -> list[Path]:
 
 def _as_in_the_paper(folder: str | Path, rows: list[dict[str, str]]) -> bool:
     """Return whether a run is of the simulated drivetrain, which has the paper's classes, and split as in the paper."""
-    config = Path(folder) / "config.json"
-    asked = json.loads(config.read_text(encoding="utf-8")) if config.exists() else {}
+    asked = _config(folder)
     own = asked.get("recordings", True) or asked.get("dataset")
     return not own and all(row.get("protocol") == paper.PROTOCOL for row in rows)
+
+
+def _config(folder: str | Path) -> dict[str, Any]:
+    """Return the configuration of a run; an empty one where there is none."""
+    file = Path(folder) / "config.json"
+    return read_config(file) if file.exists() else {}
 
 
 def _values(rows: list[dict[str, str]], column: str, **where: str) -> list[float]:
@@ -165,17 +180,20 @@ def tsne_figure(folder: str | Path, iterations: int = 1000) -> list[Path]:
 
     Source: van der Maaten and Hinton, JMLR 9, 2008.
     """
-    files = feature_files(folder)
-    if not files:
+    files, found = feature_files(folder), {}
+    for network, file in sorted(files.items(), key=_order):
+        try:
+            found[network] = read_features(file)
+        except UserError as error:
+            warnings.warn(f"{error}; the picture of the features is drawn without it", FileWarning, stacklevel=2)
+    if not found:
         return []
-    columns = min(3, len(files))
-    rows = -(-len(files) // columns)
+    columns = min(3, len(found))
+    rows = -(-len(found) // columns)
     figure, panels = subplots(rows, columns, figsize=(3.6 * columns + 0.4, 3.5 * rows + 0.9))
-    for panel in panels[len(files) :]:
+    for panel in panels[len(found) :]:
         panel.set_axis_off()
-    for panel, (network, file) in zip(panels, sorted(files.items(), key=_order), strict=False):
-        with np.load(file, allow_pickle=False) as arrays:
-            features, labels, names = arrays["features"], arrays["labels"], [str(name) for name in arrays["classes"]]
+    for panel, (network, (features, labels, names)) in zip(panels, found.items(), strict=False):
         if len(features) < 3:
             return []
         places = tsne(features, iterations)

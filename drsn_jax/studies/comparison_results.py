@@ -8,15 +8,44 @@ from typing import Any
 
 import numpy as np
 
+from drsn_jax.core.errors import UserError
+from drsn_jax.core.files import read_arrays, write_arrays
 from drsn_jax.data.windows import Fold
 from drsn_jax.evaluation.metrics import scores
-from drsn_jax.functional.noise import Noise
-from drsn_jax.studies.runs import RunFolder
+from drsn_jax.functional.noise import NO_NOISE, NOISE_KINDS, Noise
+from drsn_jax.studies.cells import COUNT, NUMBER, POSITIVE, SHARE, SNR, TEXT, Kind, one_of
+from drsn_jax.studies.runs import METRICS, RunFolder
+from drsn_jax.studies.tables import Table
 from drsn_jax.studies.trials import Result
 from drsn_jax.training.progress import Epoch
 
 TRIAL = ("network", "noise", "snr_db", "protocol", "fold", "seed")  # the columns that identify a trial
 _FEATURES = "features_"
+_KINDS = dict(zip(TRIAL, (TEXT, one_of((*NOISE_KINDS, NO_NOISE)), SNR, TEXT, TEXT, COUNT), strict=True))
+
+
+def tables(classes: Sequence[str] = (), recordings: Sequence[str] = ()) -> dict[str, Table]:
+    """Return what the tables of a comparison hold, and its records, by name.
+
+    ``classes`` and ``recordings`` are the names that may stand in them; without names any text may.
+    """
+
+    def named(names: Sequence[str]) -> Kind:
+        return one_of(names) if names else TEXT
+
+    distinct = 0 < len(set(recordings)) == len(recordings)
+    accuracies = dict.fromkeys(("train_accuracy", "test_accuracy", "balanced_accuracy", "macro_f1"), SHARE)
+    shares = ("train_accuracy", "validation_accuracy", "test_accuracy")
+    true = {"true": named(classes), "predicted": named(classes), "windows": COUNT}
+    recording = {"recording": named(recordings), "windows": POSITIVE, "correct": COUNT}
+    return {
+        "results": Table({**_KINDS, "parameters": COUNT, **accuracies}, TRIAL),
+        "timings": Table({**_KINDS, "training_seconds": NUMBER}, TRIAL),
+        "confusion": Table({**_KINDS, **true}, (*TRIAL, "true", "predicted")),
+        # recordings of a public set may share a name
+        "by_recording": Table({**_KINDS, **recording}, (*TRIAL, "recording") if distinct else ()),
+        METRICS: Table({**_KINDS, "epoch": COUNT, **dict.fromkeys(shares, SHARE)}, optional=shares),
+    }
 
 
 @dataclass(frozen=True)
@@ -133,7 +162,22 @@ def write_features(folder: str | Path, network: str, features: np.ndarray, label
     """Write pooled features ``(n, channels)`` of test windows in a network's first trial, with their labels ``(n,)`` and the
     names of the classes, into the run's folder."""
     file = Path(folder) / f"{_FEATURES}{network}.npz"
-    np.savez(file, features=features, labels=labels, classes=np.asarray(classes, dtype=str))
+    write_arrays(file, {"features": features, "labels": labels, "classes": np.asarray(classes, dtype=str)})
+
+
+def read_features(file: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return the features, labels and names of the classes that ``write_features`` wrote into a file.
+
+    Raises UserError for a file that is damaged, as an earlier version could leave it behind.
+    """
+    arrays = read_arrays(file)
+    if missing := {"features", "labels", "classes"} - arrays.keys():
+        raise UserError(f"{file} is damaged (it has no {', '.join(sorted(missing))}): take it away")
+    features, labels, classes = arrays["features"], arrays["labels"], arrays["classes"]
+    fits = features.ndim == 2 and labels.shape == features.shape[:1] and classes.ndim == 1
+    if not fits or not np.isin(labels, np.arange(len(classes))).all() or not np.isfinite(features).all():
+        raise UserError(f"{file} is damaged (its arrays do not fit each other): take it away")
+    return features, labels, [str(name) for name in classes]
 
 
 def feature_files(folder: str | Path) -> dict[str, Path]:

@@ -9,7 +9,8 @@ import numpy as np
 
 from drsn_jax.evaluation.metrics import Interval, bootstrap_interval, t_interval
 from drsn_jax.studies.baseline import BASELINE
-from drsn_jax.studies.runs import read_rows
+from drsn_jax.studies.comparison_results import tables
+from drsn_jax.studies.tables import read_rows
 
 TITLES = {
     "convnet": "ConvNet",
@@ -20,6 +21,7 @@ TITLES = {
     BASELINE: "spectrum + logistic regression",
 }
 Row = Mapping[str, str]
+CONDITION = ("network", "noise", "snr_db", "fold", "seed")
 
 
 class Line(NamedTuple):
@@ -54,10 +56,13 @@ def summarise(folder: str | Path, reference: str = "resnet") -> list[Line]:
     ``reference`` is the network to which the others are compared.
     """
     folder = Path(folder)
-    results = read_rows(folder / "results.csv")
-    by_recording = read_rows(folder / "by_recording.csv")
+    held = tables()
+    needed = (*CONDITION, "parameters", "train_accuracy", "test_accuracy")
+    results = read_rows(folder / "results.csv", held["results"], needed)
+    needed = (*CONDITION, "recording", "windows", "correct")
+    by_recording = read_rows(folder / "by_recording.csv", held["by_recording"], needed)
     seconds = defaultdict(list)
-    for row in read_rows(folder / "timings.csv"):
+    for row in read_rows(folder / "timings.csv", held["timings"], ("network", "training_seconds")):
         seconds[row["network"]].append(float(row["training_seconds"]))
     # an unfinished run lacks conditions of some networks: only conditions that both networks have are compared
     other = {_condition(row): _test(row) for row in results if row["network"] == reference}
@@ -144,7 +149,8 @@ def _bootstrap(rows: Iterable[Row], network: str, reference: str) -> Interval:
         if row["network"] in correct:
             correct[row["network"]][row["recording"]] += int(row["correct"])
             windows[row["recording"]] += int(row["windows"]) if row["network"] == network else 0
-    names = sorted(windows)
+    # a recording of one of the two networks only, where rows were taken out, cannot be compared
+    names = [name for name in sorted(windows) if windows[name] and all(name in of for of in correct.values())]
     differences = [100 * (correct[network][name] - correct[reference][name]) / windows[name] for name in names]
     return bootstrap_interval(differences, [windows[name] for name in names])
 

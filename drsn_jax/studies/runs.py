@@ -2,6 +2,7 @@
 
 ``config.json`` (the options) and ``environment.json`` (the machine and the versions) are written first. ``metrics.jsonl`` grows
 by one line with every epoch. Tables (``results.csv``, ``timings.csv`` …) grow by whole rows and are never half-written.
+Everything is written while a lock is held, so that two runs that are started at once cannot mix.
 """
 
 import contextlib
@@ -12,7 +13,8 @@ import json
 import os
 import platform
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +22,14 @@ import jax
 
 from drsn_jax.core.distributed import broadcast_from_main, gather_from_all, is_main_process
 from drsn_jax.core.errors import UserError
-from drsn_jax.core.files import exclusive, write_atomically
+from drsn_jax.core.files import exclusive, naming, sweep, write_atomically
 from drsn_jax.core.runtime import versions
+from drsn_jax.studies.cells import TEXT
+from drsn_jax.studies.tables import Table, is_record, read_metrics, read_rows
+
+METRICS = "metrics"  # the name of the records of ``metrics.jsonl`` among the tables
+# a second run that only looks at the folder holds its lock for milliseconds; on a network disk for longer
+PATIENCE_SECONDS = 2.0
 
 
 class RunFolder:
@@ -33,35 +41,46 @@ class RunFolder:
     Args:
       path: the folder; it is made if it is missing.
       config: the options that decide the results, as JSON can hold them.
+      tables: what the tables hold, by name, and the records of ``metrics.jsonl`` (``METRICS``). A table that is not among them
+        may hold anything.
+      places: options that say only where the data is. They are kept and not compared, so that data may be moved.
 
     Raises:
       ValueError: if the folder holds a run with another configuration (the message lists what differs), if it holds files but no
-        run, and if the processes of a job have different configurations.
+        run, if its tables were edited and cannot be read any more, and if the processes of a job have different configurations.
     """
 
-    def __init__(self, path: str | os.PathLike[str], config: Mapping[str, Any]) -> None:
-        self.path = Path(path)
-        wanted = json.loads(json.dumps(config))
-
-        def begin() -> bytes:
-            self._begin(wanted)
-            return b""
-
-        first, *others = map(json.loads, gather_from_all(json.dumps(wanted).encode()))
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        config: Mapping[str, Any],
+        *,
+        tables: Mapping[str, Table] | None = None,
+        places: Collection[str] = (),
+    ) -> None:
+        self.path, self._tables, self._places = Path(path), dict(tables or {}), frozenset(places)
+        self._config = json.loads(json.dumps(config))
+        first, *others = map(json.loads, gather_from_all(json.dumps(self._config).encode()))
         for number, other in enumerate(others, 1):
-            if different := _difference(first, other, "in process 0", f"in process {number}"):
+            if different := _difference(first, other, "in process 0", f"in process {number}", self._places):
                 raise UserError(f"the processes of a job must be given the same options ({different})")
-        broadcast_from_main(begin)
+        broadcast_from_main(self._begin)
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
         """Keep other runs out of the folder while the context lasts; raise ValueError if one is at work in it.
 
-        The lock of a process ends with the process, even if that is killed.
+        The lock of a process ends with the process, even if that is killed. All processes of a job must call it.
         """
         with contextlib.ExitStack() as stack:
-            if is_main_process() and not stack.enter_context(exclusive(self.path / ".lock")):
-                raise UserError(f"another run is at work in {self.path}: wait for its end, or choose another --out")
+
+            def enter() -> bytes:
+                if not stack.enter_context(exclusive(self.path / ".lock", PATIENCE_SECONDS)):
+                    raise UserError(f"another run is at work in {self.path}: wait for its end, or choose another --out")
+                self._settle()
+                return b""
+
+            broadcast_from_main(enter)
             yield
 
     def checkpoints_of(self, name: str, key: Any) -> Path:
@@ -69,34 +88,65 @@ class RunFolder:
         number = hashlib.sha256(repr(key).encode()).hexdigest()[:8]
         return self.path / "checkpoints" / f"{re.sub(r'[^A-Za-z0-9.+-]+', '_', name)}-{number}"
 
-    def _begin(self, wanted: Mapping[str, Any]) -> None:
-        file = self.path / "config.json"
-        if file.exists():
-            _refuse_difference(self.path, _read_config(file), wanted)
-            self._drop_cut_line()
-        elif self.path.exists() and not _is_new(self.path):
-            raise UserError(f"{self.path} exists and is no run folder: choose another --out")
-        else:
-            try:
-                self.path.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise UserError(f"the folder {self.path} cannot be made ({error.strerror}): choose another --out") from error
-            write_atomically(self.path / "environment.json", _json(_environment()))
-            # last, because its presence says that the folder is a run
-            write_atomically(file, _json(wanted))
+    def _begin(self) -> bytes:
+        """Make the folder and its configuration, unless they are there."""
+        self._refuse()
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"the folder {self.path} cannot be made ({error.strerror}): choose another --out") from error
+        environment = None if self._file.exists() else _json(_environment())
+        # a run that is at work holds the lock until its end; one that has just begun writes its configuration at once
+        end = time.monotonic() + PATIENCE_SECONDS
+        while True:
+            with exclusive(self.path / ".lock") as free:
+                if free:
+                    self._settle(environment)
+                    return b""
+            self._refuse()
+            if self._file.exists():
+                return b""  # ``alone`` will say that a run is at work
+            if time.monotonic() > end:
+                raise UserError(f"another run is at work in {self.path}: wait for its end, or choose another --out")
+            time.sleep(0.01)
 
-    def _drop_cut_line(self) -> None:
-        """Drop the last record if an interruption cut it off, so that the next one does not continue its line."""
-        file = self.path / "metrics.jsonl"
-        text = file.read_bytes() if file.exists() else b""
-        if text and not text.endswith(b"\n"):
-            write_atomically(file, text[: text.rfind(b"\n") + 1])
+    @property
+    def _file(self) -> Path:
+        return self.path / "config.json"
+
+    def _refuse(self) -> None:
+        """Raise UserError for a folder of another run or of no run; writes nothing."""
+        # looked at first: another run may make the configuration between the two looks
+        foreign = self.path.exists() and not _is_new(self.path)
+        if self._file.exists():
+            found = read_config(self._file)
+            if different := _difference(found, self._config, "there", "now", self._places):
+                raise UserError(f"{self.path} holds a run with another configuration ({different}): choose another --out")
+        elif foreign:
+            raise UserError(f"{self.path} exists and is no run folder: choose another --out")
+
+    def _settle(self, environment: str | None = None) -> None:
+        """Write the configuration of a new run, or put the files of an interrupted one in order; the lock is held meanwhile."""
+        self._refuse()
+        if not self._file.exists():
+            write_atomically(self.path / "environment.json", environment or _json(_environment()))
+            # last, because its presence says that the folder is a run
+            write_atomically(self._file, _json(self._config))
+        for folder in (self.path, self.path / "model"):
+            sweep(folder)
+        # before hours of work, and before anything of them is written again
+        for name, table in self._tables.items():
+            if name != METRICS:
+                read_rows(self.path / f"{name}.csv", table)
+        read_metrics(self.path, self._tables.get(METRICS))
+        _end_last_line(self.path / "metrics.jsonl")
 
     def log(self, record: Mapping[str, Any]) -> None:
         """Add one line to ``metrics.jsonl``, written out at once."""
         if not is_main_process():
             return
-        with open(self.path / "metrics.jsonl", "a", encoding="utf-8") as file:
+        path = self.path / "metrics.jsonl"
+        with naming(path), open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
 
     def forget(self, trial: Mapping[str, Any], from_epoch: int = 1) -> None:
@@ -106,7 +156,7 @@ class RunFolder:
         """
         if not is_main_process():
             return
-        records = read_metrics(self.path)
+        records = read_metrics(self.path, self._tables.get(METRICS))
         kept = [r for r in records if any(r.get(name) != value for name, value in trial.items()) or r["epoch"] < from_epoch]
         if len(kept) < len(records):
             write_atomically(self.path / "metrics.jsonl", "".join(json.dumps(record) + "\n" for record in kept))
@@ -118,44 +168,30 @@ class RunFolder:
         """
         if not is_main_process():
             return
-        new = {name: str(rows[0][name]) for name in key}
-        present = read_rows(self.path / f"{table}.csv")
-        kept = [row for row in present if not key or any(row[name] != value for name, value in new.items())]
+        new, file = {name: rows[0][name] for name in key}, self.path / f"{table}.csv"
+        own = Table(dict.fromkeys(rows[0], TEXT)) if table not in self._tables else self._tables[table]
+        present = read_rows(file, own, needed=list(rows[0]))
+        kept = [row for row in present if not key or not all(_same(row[name], value) for name, value in new.items())]
+        # a column of the user's own stays
+        columns = list(dict.fromkeys([*rows[0], *(name for row in present[:1] for name in row)]))
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows([*kept, *rows])
-        write_atomically(self.path / f"{table}.csv", text.getvalue())
+        write_atomically(file, text.getvalue())
 
     def rows(self, table: str) -> list[dict[str, str]]:
         """Return the rows of ``<table>.csv`` so far, as text by column; all processes of a job must call it."""
-        return json.loads(broadcast_from_main(lambda: json.dumps(read_rows(self.path / f"{table}.csv")).encode()))
+        return json.loads(broadcast_from_main(lambda: json.dumps(self._read(table)).encode()))
+
+    def _read(self, table: str) -> list[dict[str, str]]:
+        return read_rows(self.path / f"{table}.csv", self._tables.get(table))
 
 
-def read_rows(file: str | os.PathLike[str]) -> list[dict[str, str]]:
-    """Return the rows of a CSV file, as text by column; no rows if the file is missing."""
-    if not Path(file).exists():
-        return []
-    with open(file, newline="", encoding="utf-8") as opened:
-        return list(csv.DictReader(opened))
-
-
-def read_metrics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """Return the records of ``metrics.jsonl``, without a last one that an interruption cut off.
-
-    Raises UserError if another line is damaged.
-    """
-    file = Path(folder) / "metrics.jsonl"
-    lines = file.read_text(encoding="utf-8").split("\n") if file.exists() else []
+def read_config(file: Path) -> dict[str, Any]:
+    """Return the content of ``config.json``; raise UserError for a file that holds no configuration."""
     try:
-        return [json.loads(line) for line in lines[:-1] if line]
-    except ValueError as error:
-        raise UserError(f"{file} is damaged ({error}): take out the line that is no JSON, or choose another --out") from error
-
-
-def _read_config(file: Path) -> dict[str, Any]:
-    try:
-        config = json.loads(file.read_text(encoding="utf-8"))
+        config = json.loads(file.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise UserError(f"{file} is damaged ({error}): choose another --out") from error
     if not isinstance(config, dict):
@@ -168,15 +204,30 @@ def _is_new(path: Path) -> bool:
     return path.is_dir() and all(file.name.startswith((".", "environment.json")) for file in path.iterdir())
 
 
-def _refuse_difference(path: Path, found: Mapping[str, Any], wanted: Mapping[str, Any]) -> None:
-    if different := _difference(found, wanted, "there", "now"):
-        raise UserError(f"{path} holds a run with another configuration ({different}): choose another --out")
+def _end_last_line(file: Path) -> None:
+    """Drop the last record if an interruption cut it off, so that the next one does not continue its line. A record that
+    is whole, where an editor has taken the end of its line, gets that back."""
+    text = file.read_bytes() if file.exists() else b""
+    if text and not text.endswith(b"\n"):
+        last = text.rfind(b"\n") + 1
+        write_atomically(file, text + b"\n" if is_record(text[last:]) else text[:last])
 
 
-def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any], there: str, here: str) -> str:
+def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any], there: str, here: str, places: Collection[str]) -> str:
     missing = object()
-    different = [name for name in sorted({*found, *wanted}) if found.get(name, missing) != wanted.get(name, missing)]
+    names = sorted({*found, *wanted} - set(places))
+    different = [name for name in names if found.get(name, missing) != wanted.get(name, missing)]
     return "; ".join(f"{name}: {found.get(name)!r} {there}, {wanted.get(name)!r} {here}" for name in different)
+
+
+def _same(cell: str, value: Any) -> bool:
+    """Return whether a cell holds a value: numbers are compared as numbers, because a spreadsheet writes 0.0 as 0."""
+    if cell == str(value) or isinstance(value, str):
+        return cell == str(value)
+    try:
+        return float(cell) == value
+    except ValueError:
+        return False
 
 
 def _environment() -> dict[str, Any]:
@@ -192,8 +243,3 @@ def _environment() -> dict[str, Any]:
 
 def _json(value: Any) -> str:
     return json.dumps(value, indent=2, sort_keys=True) + "\n"
-
-
-def unique(rows: Sequence[dict[str, str]], column: str) -> list[str]:
-    """Return the different values of a column in the order of their first appearance."""
-    return list(dict.fromkeys(row[column] for row in rows))

@@ -7,6 +7,12 @@ cells; and trains eight networks as one ensemble, and one after another by the s
 results of both are compared first. Takes six minutes on two cores; writes results.csv into the folder of the run.
 """
 
+import signal
+
+# Ctrl-C while the libraries below are imported: no traceback; ``console.run`` listens again
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import dataclasses
 import functools
 import resource
@@ -74,6 +80,13 @@ def main() -> None:
         length, units = 256, (1, 1, 1)
     out = options.out or console.default_out("ablation_speed")
     folder = RunFolder(out, {k: v for k, v in dataclasses.asdict(options).items() if k not in ("out", "plain_runtime")})
+    with folder.alone():
+        measure(options, folder, length, units)
+    console.say(f"everything is in {out}")
+
+
+def measure(options: Options, folder: RunFolder, length: int, units: tuple[int, ...]) -> None:
+    """Time the grids and the ensembles that the options ask for."""
     network = drsn_cw(classes=8, units=units, standardise=True)
     rng = np.random.default_rng(0)
     for count in options.windows:
@@ -83,7 +96,6 @@ def main() -> None:
         windows = rng.normal(size=(batch * options.steps, length, 1)).astype(np.float32)
         ways = ensemble_ways(options, network, windows, np.arange(len(windows)) % 8, batch)
         report(folder, f"{options.members} members, batch {batch}", *ways, options.turns)
-    console.say(f"everything is in {out}")
 
 
 def report(folder: RunFolder, name: str, work: int, ways: dict[str, Callable[[], Any]], turns: int) -> None:

@@ -8,6 +8,12 @@ that is known for the format and ours, their ratio, and the memory that each too
 column is the memory of reading the same file a batch of windows at a time.
 """
 
+import signal
+
+# Ctrl-C while the libraries below are imported: no traceback; ``console.run`` listens again
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import statistics
 import subprocess
 import sys

@@ -14,6 +14,12 @@ the same command with --out on that folder measures what is missing. It takes ab
 quiet meanwhile.
 """
 
+import signal
+
+# Ctrl-C while the libraries below are imported: no traceback; ``console.run`` listens again
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import contextlib
 import importlib.util
 import os
@@ -130,7 +136,7 @@ def main() -> None:
         console.say("tcmalloc is not installed (Debian: libtcmalloc-minimal4): its rows are left out")
     out = options.out or console.default_out("throughput")
     chosen = {name: value for name, value in asdict(options).items() if name not in ("out", "plain_runtime")}
-    folder = RunFolder(out, {**chosen, "threads": threads, "torch": version("torch") if torch else None})
+    folder = RunFolder(out, {**chosen, "threads": threads, "torch": version("torch") if torch else None}, tables=report.TABLES)
     with folder.alone():
         machine = rates(folder, threads, options.dry_run)
         measure(options, folder, machine, libraries, groups(options, threads, torch), threads)
@@ -151,7 +157,7 @@ def rates(folder: RunFolder, threads: int, short: bool) -> roofline.Machine:
         sizes = {"repeats": 2, "large": 2**24, "side": 256} if short else {}
         found = roofline.measure(threads, **sizes)
         folder.add_rows("machine", [{"processor": processor(), "threads": threads, **found._asdict()}])
-    (row,) = folder.rows("machine")
+    row = folder.rows("machine")[0]
     machine = roofline.Machine(*(float(row[name]) for name in roofline.Machine._fields))
     console.say(
         f"{row['processor']}, {row['threads']} threads: {machine.operations / 1e9:.0f} GFLOP/s in matrix products, copies "

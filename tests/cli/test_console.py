@@ -1,5 +1,6 @@
 """How a command ends: a sentence for what the user can mend, a traceback and a request to report for faults of the program."""
 
+import concurrent.futures
 import importlib
 import sys
 import warnings
@@ -41,7 +42,12 @@ def raising(error):
         (JobError("no job"), "no job"),
         (MissingExtra("a plot needs matplotlib"), "a plot needs matplotlib"),
         (FileNotFoundError(2, "No such file", "a.csv"), "[Errno 2] No such file: 'a.csv'"),
-        (OSError(28, "No space left on device"), "[Errno 28] No space left on device"),
+        (
+            OSError(28, "No space left on device", "runs/mine/results.csv"),
+            "runs/mine/results.csv could not be written (No space left on device): make room, and the same command with --out on",
+        ),
+        (OSError(28, "No space left on device"), "a file could not be written (No space left on device): make room"),
+        (OSError(28, "the checkpoint could not be written", "a"), "[Errno 28] the checkpoint could not be written: 'a'"),
         (Diverged("the loss is not finite", 3), "the loss is not finite"),
         (ArithmeticError("2 of 3 trainings stopped"), "2 of 3 trainings stopped"),
         (MemoryError("Unable to allocate 9 GiB"), "there is not enough memory (Unable to allocate 9 GiB): take fewer or shorter"),
@@ -133,3 +139,18 @@ def test_a_broken_dependency_is_a_fault(monkeypatch, tmp_path):
     for name in [name for name in sys.modules if name.partition(".")[0] == "scipy"]:
         monkeypatch.delitem(sys.modules, name)
     assert leave(lambda: importlib.import_module("scipy")).startswith("fault: ModuleNotFoundError")
+
+
+def test_runs_that_begin_in_one_second_have_folders_of_their_own(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(console.default_out, ["script"] * 40))
+    assert len(set(found)) == 40
+    assert all(path.is_dir() and not any(path.iterdir()) for path in found)
+
+
+def test_a_default_folder_that_cannot_be_made_is_told(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(UserError, match=r"the folder runs cannot be made \(File exists\): choose another by --out"):
+        console.default_out("script")

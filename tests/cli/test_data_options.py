@@ -1,5 +1,8 @@
 """What the options of the data make of the user's files."""
 
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import pytest
 import soundfile
@@ -20,3 +23,9 @@ def test_a_dry_run_takes_whole_windows_from_the_beginning_of_long_recordings(tmp
     assert [len(r.signal) for r in found] == pytest.approx(2 * [DRY_WINDOWS * options.window_length], abs=1)
     if resample is None:
         np.testing.assert_array_equal(found[1].signal[:, 0], samples[1, : len(found[1].signal)].astype(np.float32))
+
+
+def test_what_does_not_have_to_agree_says_only_where_the_data_lies():
+    """And is an option: one that were renamed would have to agree again."""
+    fields = {field.name: field.type for field in dataclasses.fields(data_options.DataOptions)}
+    assert [fields[name] for name in data_options.PLACES] == [Path | None] * len(data_options.PLACES)

@@ -256,6 +256,30 @@ def test_a_port_that_is_taken_is_one_sentence(server, tmp_path):
     assert process.err.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("host", "number", "told"),
+    [
+        ("127.0.0.1", 0, "error: 1 of 2 processes came to 127.0.0.1:{port} within 0.5 s, missing: 1; "),
+        ("127.0.0.1", 1, "error: process 0 cannot be reached at 127.0.0.1:{port} within 0.5 s (Connection refused): "),
+        ("nowhere.invalid", 1, "error: the host of the coordinator nowhere.invalid:{port} is unknown ("),
+    ],
+)
+def test_a_process_that_stays_alone_says_so_in_its_time(server, tmp_path, host, number, told):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    join = ("--coordinator", f"{host}:{port}", "--processes", 2, "--process-id", number, "--join-seconds", 0.5)
+    process = Process(server, tmp_path / "alone", SCRIPT, *SHORT, *join, "--out", tmp_path / "run")
+    try:
+        assert process.code() == 1
+    finally:
+        process.end()
+    assert process.err.startswith(told.format(port=port))
+    assert process.err.count("\n") == 1
+    assert process.out == ""
+    assert not (tmp_path / "run").exists()
+
+
 # --- two processes
 
 

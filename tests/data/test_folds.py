@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import time
 from typing import Any
 
 import numpy as np
@@ -284,3 +285,24 @@ def test_a_class_with_a_single_short_recording_is_told():
     ]
     with pytest.raises(ValueError, match=r"no segment of a[01] is as long as a window"):
         cut(found, "recording", folds=2, validation=0.2)
+
+
+@pytest.mark.parametrize("split", [split for split in SPLITS if split != "condition"])
+def test_a_billion_folds_are_refused_at_once(recordings, split):
+    with pytest.raises(ValueError, match="too few for 1000000000 folds"):
+        cut(recordings, split, folds=10**9)
+
+
+def test_a_choice_for_a_billion_folds_takes_those_there_are(recordings):
+    assert strictest_split(recordings, 10**9)[:2] == strictest_split(recordings, len(recordings))[:2]
+
+
+@pytest.mark.parametrize("length", [40, 1000])
+def test_the_time_to_hold_out_grows_with_the_recordings_and_not_with_their_square(length):
+    """Recordings of one window are held out whole, longer ones give up their end."""
+    count = 40_000
+    segments, labels = [Segment(i, 0, length) for i in range(count)], ["abcd"[i % 4] for i in range(count)]
+    began = time.process_time()
+    train, held_out = hold_out(segments, 0.2, 32, labels)
+    assert time.process_time() - began < 5  # 0.2 s, and over a minute where each recording looks at all
+    assert {s.recording for s in train} | {s.recording for s in held_out} == set(range(count))

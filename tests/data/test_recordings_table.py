@@ -8,7 +8,7 @@ import pytest
 import scipy.io
 from signal_files import PAIR
 
-from drsn_jax.data.formats.common import RecordingError
+from drsn_jax.data.formats.common import RecordingError, RecordingWarning
 from drsn_jax.data.recordings import fingerprint, read_folder, read_recordings
 
 
@@ -133,3 +133,25 @@ def test_a_rate_that_contradicts_the_file(tmp_path, files):
     (recording,) = read_recordings(table)
     assert recording.sampling_rate == 8000
     np.testing.assert_array_equal(recording.signal, PAIR[:, ::-1])
+
+
+def test_runs_inside_the_folder_of_the_data_are_no_class(tmp_path):
+    """A run in the folder that it reads, as with --recordings . , is there when the next one begins."""
+    for label in ("good", "worn"):
+        (tmp_path / label).mkdir()
+        np.save(tmp_path / label / "a.npy", np.random.default_rng(len(label)).normal(size=50))
+    expected = [r.name for r in read_folder(tmp_path, sampling_rate=100.0)]
+    made = {
+        "runs/fault_diagnosis-20260101-000000": "environment.json",
+        "runs/diagnose-20260101-000000/model": "model.json",
+        "mine": "environment.json",
+        "kept": "model.json",
+    }
+    for folder, name in made.items():
+        (tmp_path / folder).mkdir(parents=True)
+        for file in (name, "results.csv", "accuracy.png"):
+            (tmp_path / folder / file).write_text("x")
+    listed = r"4 in all: kept, mine, runs/diagnose-20260101-000000, runs/fault_diagnosis-20260101-000000"
+    with pytest.warns(RecordingWarning, match=rf"passed over the folders of runs and of models in it \({listed}\)"):
+        found = read_folder(tmp_path, sampling_rate=100.0)
+    assert [r.name for r in found] == expected

@@ -187,9 +187,9 @@ def test_what_is_said_of_thresholds(tmp_path, zeros, word):
     with open(tmp_path / "thresholds.csv", "w", newline="") as file:
         rows = [["soft", "pink", "-5..5", 0, "pink", test, "a", 0.4, z, 0.25] for test, z in zip((-5.0, 5.0), zeros, strict=True)]
         others = [
-            ["soft", noise, level, 0, "pink", -5.0, "a", 9, 9, 9] for noise, level in (("gaussian", "-5..5"), ("pink", "5"))
+            ["soft", noise, level, 0, "pink", -5.0, "a", 0.9, 0.9, 0.9] for noise, level in (("gaussian", "-5..5"), ("pink", "5"))
         ]
-        csv.writer(file).writerows([columns, *rows, *others, ["hard", "pink", "-5..5", 0, "pink", -5.0, "a", 9, 9, 9]])
+        csv.writer(file).writerows([columns, *rows, *others, ["hard", "pink", "-5..5", 0, "pink", -5.0, "a", 0.9, 0.9, 0.9]])
     change, collapsed = sentences(tmp_path)["thresholds"]
     assert word in change
     assert change.startswith("From -5 dB to 5 dB the share of features set to zero")

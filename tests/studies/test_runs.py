@@ -1,15 +1,22 @@
 """Run folders: begun, continued, refused; tables whose rows are never half-written; metrics with a cut last line."""
 
+import concurrent.futures
 import json
+import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drsn_jax.studies.runs import RunFolder, read_metrics, read_rows
+from drsn_jax.core.errors import UserError
+from drsn_jax.core.files import exclusive
+from drsn_jax.studies import runs
+from drsn_jax.studies.runs import RunFolder
+from drsn_jax.studies.tables import read_metrics, read_rows
 
 CONFIG = {"seed": 1, "networks": ("resnet", "drsn_cw"), "snr_db": -5.0}
 KEY = ("network", "seed")
@@ -35,7 +42,7 @@ def test_a_new_folder_says_what_was_asked_and_on_what(tmp_path):
     assert len(environment["devices"]) == 8
     assert environment["packages"]["drsn-jax"] == "0.1.0"
     assert {"python", "platform", "cores"} < environment.keys()
-    assert {file.name for file in run.path.iterdir()} == {"config.json", "environment.json"}
+    assert {file.name for file in run.path.iterdir()} == {"config.json", "environment.json", ".lock"}
 
 
 def test_an_empty_folder_is_taken(tmp_path):
@@ -143,7 +150,7 @@ def test_a_table_is_never_half_written(run, monkeypatch):
 def test_columns_that_do_not_fit_are_refused(run):
     run.add_rows("results", [row()])
     before = (run.path / "results.csv").read_bytes()
-    with pytest.raises(ValueError, match="fields not in fieldnames"):
+    with pytest.raises(ValueError, match=r"line 1: expected .* there is no loss among network, seed, accuracy"):
         run.add_rows("results", [{"network": "resnet", "loss": 1}])
     assert (run.path / "results.csv").read_bytes() == before
 
@@ -163,13 +170,24 @@ def test_records_are_on_disk_at_once(run):
     assert read_metrics(run.path) == [{"epoch": 1, "loss": 0.5}, {"epoch": 2, "loss": 0.5}]
 
 
-@pytest.mark.parametrize("cut", [1, 5, 10])
+@pytest.mark.parametrize("cut", [2, 5, 10])
 def test_a_last_line_that_was_cut_off_is_left_out(run, cut):
     for epoch in (1, 2):
         run.log({"epoch": epoch})
     file = run.path / "metrics.jsonl"
     file.write_bytes(file.read_bytes()[:-cut])
     assert read_metrics(run.path) == [{"epoch": 1}]
+
+
+def test_a_last_line_whose_end_an_editor_took_is_kept(run):
+    """Only its line feed is missing: the record is whole, and the next one gets a line of its own."""
+    for epoch in (1, 2):
+        run.log({"epoch": epoch})
+    file = run.path / "metrics.jsonl"
+    file.write_bytes(file.read_bytes()[:-1])
+    assert read_metrics(run.path) == [{"epoch": 1}, {"epoch": 2}]
+    RunFolder(run.path, CONFIG).log({"epoch": 3})
+    assert read_metrics(run.path) == [{"epoch": 1}, {"epoch": 2}, {"epoch": 3}]
 
 
 def test_a_run_goes_on_after_a_line_that_was_cut_off(run):
@@ -218,14 +236,15 @@ def test_records_from_an_epoch_on_are_forgotten(tmp_path):
 
 def test_a_damaged_line_is_told_with_its_file(run):
     (run.path / "metrics.jsonl").write_text('{"epoch": 1}\n???\n{"epoch": 2}\n')
-    with pytest.raises(ValueError, match=r"metrics\.jsonl is damaged .*take out the line"):
+    with pytest.raises(ValueError, match=r"metrics\.jsonl, line 2 is damaged .*take out the line"):
         read_metrics(run.path)
 
 
 # --- one at a time
 
 
-def test_two_runs_do_not_work_in_one_folder(run):
+def test_two_runs_do_not_work_in_one_folder(run, monkeypatch):
+    monkeypatch.setattr(runs, "PATIENCE_SECONDS", 0.1)
     other = RunFolder(run.path, CONFIG)
     message = r"another run is at work in .*run: wait for its end, or choose another --out"
     with run.alone(), pytest.raises(ValueError, match=message):
@@ -251,3 +270,110 @@ def test_the_lock_of_a_process_that_was_killed_goes_with_it(run):
 def test_a_folder_with_a_lock_alone_is_new(tmp_path):
     (tmp_path / ".lock").write_text("")
     RunFolder(tmp_path, CONFIG)
+
+
+def at_once(count, call):
+    """What ``call(number)`` returns in so many threads that begin at the same moment; locks know threads and processes alike."""
+    barrier = threading.Barrier(count)
+
+    def wait_and_call(number):
+        barrier.wait()
+        return call(number)
+
+    with concurrent.futures.ThreadPoolExecutor(count) as pool:
+        return list(pool.map(wait_and_call, range(count)))
+
+
+def test_of_two_runs_that_begin_at_once_one_works_under_its_own_configuration(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "_environment", dict)
+    told = []
+
+    def begin(path, seed):
+        """Return the seed of the configuration that this run works under; None where it is refused."""
+        config = None
+        try:
+            folder = RunFolder(path, {"seed": seed})
+            with folder.alone():
+                config = json.loads((path / "config.json").read_text())["seed"]
+                folder.add_rows("results", [{"seed": seed}])
+        except UserError as error:
+            told.append(str(error))
+        return config
+
+    for number in range(100):
+        path = tmp_path / str(number)
+        found = at_once(2, lambda seed, path=path: begin(path, seed))
+        assert sorted(found, key=str) in ([0, None], [1, None])
+        seed = next(seed for seed in found if seed is not None)
+        assert found[seed] == seed
+        assert read_rows(path / "results.csv") == [{"seed": str(seed)}]
+        assert json.loads((path / "config.json").read_text()) == {"seed": seed}
+    assert len(told) == 100
+    assert all("holds a run with another configuration" in line or "is at work" in line for line in told)
+
+
+def test_of_equal_runs_that_begin_at_once_one_works(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "_environment", dict)
+    monkeypatch.setattr(runs, "PATIENCE_SECONDS", 0.05)
+    ended = threading.Barrier(2)
+
+    def begin(path):
+        worked = "worked"
+        try:
+            with RunFolder(path, {}).alone():
+                ended.wait()
+        except UserError as error:
+            worked = str(error)
+            ended.wait()
+        return worked
+
+    for number in range(20):
+        refused, worked = sorted(at_once(2, lambda _, path=tmp_path / str(number): begin(path)))
+        assert worked == "worked"
+        assert refused.startswith("another run is at work in ")
+
+
+def test_a_run_at_work_is_not_disturbed_by_a_second_one(run):
+    """Its last record may be half written when the second one looks."""
+    with run.alone():
+        (run.path / "metrics.jsonl").write_text('{"epoch": 1}\n{"epo')
+        temporary = run.path / ".results.csv.abcd_123"
+        temporary.write_text("")
+        RunFolder(run.path, CONFIG)
+        assert (run.path / "metrics.jsonl").read_text().endswith('{"epo')
+        assert temporary.exists()
+
+
+def test_what_a_kill_left_is_swept_and_other_hidden_files_stay(run):
+    own = ("results.csv", "config.json", "metrics.jsonl", "features_resnet.npz", "accuracy.png", "report.html")
+    (run.path / "model").mkdir()
+    left = [run.path / f".{name}.k3x9_a2b" for name in own]
+    left += [run.path / "model" / f".{name}.k3x9_a2b" for name in ("weights.safetensors", "model.json")]
+    stays = [run.path / name for name in (".settings", ".notes.settings", ".results.csv.swp", ".gitignore", ".lock", "a.csv")]
+    for file in (*left, *stays):
+        file.write_text("")
+    with exclusive(run.path / ".lock"):
+        RunFolder(run.path, CONFIG)  # another run may be writing
+    assert all(file.exists() for file in left)
+    with RunFolder(run.path, CONFIG).alone():
+        assert not [file for file in left if file.exists()]
+    assert all(file.exists() for file in stays)
+
+
+def test_a_full_disk_names_the_file(run, monkeypatch):
+    def fail(handle):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match=r"No space left on device: '.*results\.csv'"):
+        run.add_rows("results", [row()])
+
+
+def test_places_of_the_data_are_kept_and_not_compared(tmp_path):
+    config = {"recordings": "data", "folder": None, "data": "1234"}
+    places = ("recordings", "folder")
+    RunFolder(tmp_path / "run", config, places=places)
+    RunFolder(tmp_path / "run", {**config, "recordings": "../moved/data", "folder": "/there"}, places=places)
+    assert json.loads((tmp_path / "run" / "config.json").read_text()) == config
+    with pytest.raises(ValueError, match=r"another configuration \(data: '1234' there, '5678' now\)"):
+        RunFolder(tmp_path / "run", {**config, "data": "5678"}, places=places)

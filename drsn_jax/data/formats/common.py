@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from drsn_jax.core.errors import UserError, optional
+from drsn_jax.core.errors import FileWarning, UserError, optional
 
 # errors of the system, not of a file: rights, a failing disk or share, no memory, too many open files
 SYSTEM = (errno.EACCES, errno.EPERM, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ETIMEDOUT)
@@ -27,7 +27,7 @@ class RecordingError(UserError):
         super().__init__(" ".join(message.splitlines()))
 
 
-class RecordingWarning(RuntimeWarning):
+class RecordingWarning(FileWarning):
     """A file is used although something about it had to be assumed, or is passed over. The message says what."""
 
 

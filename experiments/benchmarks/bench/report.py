@@ -6,13 +6,39 @@ from typing import Any
 
 from bench.cases import SIZES
 from bench.measuring import WAYS
+from bench.roofline import Machine
+from drsn_jax.core.plotting import save_figure
+from drsn_jax.studies.cells import NUMBER, POSITIVE, TEXT, one_of
 from drsn_jax.studies.comparison_tables import TITLES
-from drsn_jax.studies.runs import read_rows
+from drsn_jax.studies.tables import Table, read_rows
 
 Row = Mapping[str, str]
 SETTINGS = {"as_started": "each as its users start it", "tcmalloc": "both with tcmalloc preloaded"}
 TASKS = {"train": "training step", "infer": "inference"}
 CASE = ["network", "task", "batch"]
+_CASE = {
+    "setting": one_of(tuple(SETTINGS)),
+    "size": one_of(tuple(SIZES)),
+    "network": one_of(tuple(TITLES)),
+    "task": one_of(tuple(TASKS)),
+    "batch": POSITIVE,
+    "way": one_of(tuple(WAYS)),
+}
+_MEASURED = (
+    "windows_per_second",
+    "milliseconds",
+    "quartile_1",
+    "quartile_3",
+    "page_faults_a_step",
+    "peak_megabytes",
+    "roofline_milliseconds",
+)
+# what the tables of a run hold, by name
+TABLES = {
+    "results": Table({**_CASE, **dict.fromkeys(_MEASURED, NUMBER)}, tuple(_CASE)),
+    "starts": Table({**_CASE, "cache": TEXT, "start_seconds": NUMBER, "compile_seconds": NUMBER}),
+    "machine": Table({"processor": TEXT, "threads": POSITIVE, **dict.fromkeys(Machine._fields, NUMBER)}),
+}
 PYTORCH = ("torch_eager", "torch_compiled")
 # Okabe & Ito, and a marker of its own for each
 STYLES = {
@@ -26,7 +52,7 @@ STYLES = {
 
 def text(folder: str | Path) -> str:
     """All tables, as Markdown."""
-    rows, starts = read_rows(Path(folder) / "results.csv"), read_rows(Path(folder) / "starts.csv")
+    rows, starts = (read_rows(Path(folder) / f"{name}.csv", TABLES[name]) for name in ("results", "starts"))
     parts = []
     for setting in _unique(rows, "setting"):
         chosen = [row for row in rows if row["setting"] == setting]
@@ -106,7 +132,7 @@ def draw(folder: str | Path) -> Path:
     """Windows a second of every way, a line for each case, a panel for each setting."""
     from matplotlib.figure import Figure
 
-    rows = read_rows(Path(folder) / "results.csv")
+    rows = read_rows(Path(folder) / "results.csv", TABLES["results"])
     settings = _unique(rows, "setting")
     labels = list(dict.fromkeys(_label(row) for row in rows))
     places = {label: number for number, label in enumerate(labels)}
@@ -140,8 +166,7 @@ def draw(folder: str | Path) -> Path:
     best = "; ×: our best against the faster one of PyTorch's" if any(row["way"] in PYTORCH for row in rows) else ""
     figure.suptitle(f"Speed on this machine{best}", fontsize=11)
     file = Path(folder) / "throughput.png"
-    figure.savefig(file, dpi=130)
-    return file
+    return save_figure(figure, file)
 
 
 def cases(rows: Sequence[Row]) -> list[list[Row]]:
