@@ -39,7 +39,9 @@ def as_window(window: ArrayLike) -> jax.Array:
 
 
 def check_finite(windows: ArrayLike) -> None:
-    """Raise ValueError if windows hold NaN or infinity, to which a network may answer as if they were zeros."""
+    """Raise ValueError if windows ``(n, …)`` hold NaN or infinity, to which no network has an answer."""
+    if np.isfinite(np.asarray(windows)).all():
+        return
     bad = np.flatnonzero(~np.isfinite(np.asarray(windows)).all(tuple(range(1, np.ndim(windows)))))
     if len(bad):
         raise UserError(f"{len(bad)} windows hold NaN or infinity, the first of them is number {bad[0]}: leave them out")

@@ -19,7 +19,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from drsn_jax.core.arrays import named_leaves, rounded
+from drsn_jax.core.arrays import check_finite, named_leaves, rounded
 from drsn_jax.core.distributed import Device, pmap_predict, replicate
 from drsn_jax.core.files import write_atomically
 from drsn_jax.core.runtime import versions
@@ -91,13 +91,9 @@ class Bundle:
         """Return the logits ``(n, classes)`` of windows ``(n, window_length, channels)``, as they were recorded.
 
         The mean of the windows is removed here, and the network scales them if it was trained so. Raises BundleError for windows
-        of another shape.
+        of another shape, and ValueError for windows that are not finite.
         """
-        windows = rounded(windows)
-        if windows.ndim != 3 or windows.shape[1:] != (self.window_length, self.channels):
-            raise BundleError(
-                f"the model takes windows of the shape (n, {self.window_length}, {self.channels}), got {windows.shape}"
-            )
+        windows = self._checked(windows)
         if len(windows) == 0:
             return np.empty((0, len(self.classes)), np.float32)
         # a stream asks for one window at a time and should not have to wait for a whole batch
@@ -105,6 +101,16 @@ class Bundle:
             return np.asarray(self._one(windows))
         step, variables = self._spread or (self._step, self.variables)
         return predict(step, variables, windows, batch_size)
+
+    def _checked(self, windows: np.ndarray) -> np.ndarray:
+        """Return windows as float32; raise the errors of ``logits``."""
+        windows = rounded(windows)
+        if windows.ndim != 3 or windows.shape[1:] != (self.window_length, self.channels):
+            raise BundleError(
+                f"the model takes windows of the shape (n, {self.window_length}, {self.channels}), got {windows.shape}"
+            )
+        check_finite(windows)
+        return windows
 
     def spread(self, devices: Sequence[Device]) -> None:
         """Spread batches of windows over these devices from now on.
@@ -126,8 +132,11 @@ class Bundle:
 
     def zeros(self, windows: np.ndarray) -> np.ndarray | None:
         """Return for each window the share of features that the thresholds set to zero, the mean over all channels and units
-        ``(n,)``; None for a network without thresholds."""
-        return predict(self._zeros, self.variables, windows, 256) if has_thresholds(self.network) else None
+        ``(n,)``; None for a network without thresholds. Errors as ``logits``."""
+        if not has_thresholds(self.network):
+            return None
+        windows = self._checked(windows)
+        return predict(self._zeros, self.variables, windows, 256) if len(windows) else np.empty(0, np.float32)
 
     @functools.cached_property
     def _zeros(self) -> Any:

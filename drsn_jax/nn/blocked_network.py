@@ -25,7 +25,7 @@ import jax.numpy as jnp
 
 from drsn_jax.core.arrays import named_leaves
 from drsn_jax.nn import blocked, blocked_layers
-from drsn_jax.nn.layers import BatchNorm, position_mean, update_running
+from drsn_jax.nn.layers import BatchNorm, relu_mean, update_running
 from drsn_jax.nn.variable_shapes import variable_shapes
 
 Tree = Mapping[str, Any]
@@ -123,7 +123,7 @@ def features(layout: Layout, variables: Mapping[str, Tree], x: jax.Array, train:
             width = features
     y = y.reshape(len(x), -1, width)
     y, updated["last_norm"] = _norm(layout, params["last_norm"], stats["last_norm"], y, train)
-    return position_mean(jax.nn.relu(y)), updated
+    return relu_mean(y), updated
 
 
 def _unit(layout: Layout, params: Tree, stats: Tree, x: jax.Array, train: bool, shape: blocked.Shape) -> tuple[jax.Array, Tree]:

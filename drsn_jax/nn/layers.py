@@ -205,3 +205,18 @@ def normalise(module: nn.Module, x: jax.Array, train: bool) -> jax.Array:
 def position_mean(x: jax.Array) -> jax.Array:
     """Return the mean over the positions in at least float32: ``(batch, *positions, channels)`` → ``(batch, channels)``."""
     return jnp.mean(x, tuple(range(1, x.ndim - 1)), dtype=jnp.promote_types(x.dtype, jnp.float32))
+
+
+def relu_mean(x: jax.Array) -> jax.Array:
+    """Return the mean over the positions of ``ReLU(x)``, as ``position_mean``; NaN anywhere in a channel makes its mean NaN."""
+    # not jax.nn.relu: from jax 0.10.2 on, XLA for CPUs loses NaN where it fuses a maximum into a sum of 4,096 numbers or more
+    return position_mean(jnp.where(x <= 0, 0, x))
+
+
+def nan_where_not_finite(y: jax.Array, windows: jax.Array) -> jax.Array:
+    """Return ``y`` ``(batch, …)``, but NaN for each window ``(batch, *positions, channels)`` that holds NaN or infinity.
+
+    Arithmetic alone does not promise it: the ReLU of minus infinity is 0, and a compiler may lose NaN (see ``relu_mean``).
+    """
+    finite = jnp.isfinite(windows).all(tuple(range(1, windows.ndim)))
+    return jnp.where(jnp.expand_dims(finite, tuple(range(1, y.ndim))), y, jnp.nan)

@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 
 from drsn_jax.functional import signals
 from drsn_jax.nn import blocked_network
-from drsn_jax.nn.layers import BatchNorm, Module, convolution, dense, normalisation, normalise, position_mean
+from drsn_jax.nn.layers import BatchNorm, Module, convolution, dense, nan_where_not_finite, normalisation, normalise, relu_mean
 from drsn_jax.nn.residual_unit import ResidualUnit, as_features
 
 Implementation = Literal["modules", "blocked"]
@@ -112,9 +112,11 @@ class Network(nn.Module):
 
     def features(self, x: ArrayLike, train: bool) -> jax.Array:
         """Return the pooled features ``(batch, widths[-1])`` in at least float32."""
-        x = as_features(x, self.kernel)
-        if self.standardise:
-            x = jax.vmap(signals.standardise)(x)
+        windows = as_features(x, self.kernel)
+        x = jax.vmap(signals.standardise)(windows) if self.standardise else windows
+        return nan_where_not_finite(self._features(x, train), windows)
+
+    def _features(self, x: jax.Array, train: bool) -> jax.Array:
         if (layout := self._layout(x, train)) is None:
             return self._by_modules(x, train)
         variables = {name: self.variables[name] for name in ("params", "batch_stats")}
@@ -147,7 +149,7 @@ class Network(nn.Module):
         for stage in self.stages:
             for unit in stage:
                 y = unit(y, train)
-        return position_mean(nn.relu(normalise(self.last_norm, y, train)))
+        return relu_mean(normalise(self.last_norm, y, train))
 
     def _unit(self, width: int, strides: int) -> ResidualUnit:
         return ResidualUnit(
@@ -213,5 +215,5 @@ def parameter_count(params: Any) -> int:
 
 def _features_by_modules(network: Network, variables: Any, x: jax.Array, train: bool) -> tuple[jax.Array, Any]:
     """Compute what ``blocked_network.features`` computes, by the modules."""
-    y, updated = network.apply(variables, x, train=train, mutable=["batch_stats"], method="features")
+    y, updated = network.apply(variables, x, train=train, mutable=["batch_stats"], method="_by_modules")
     return y, updated["batch_stats"]

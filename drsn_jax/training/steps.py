@@ -3,6 +3,8 @@
 A batch is ``{"windows": (batch, *positions, channels), "labels": (batch,) integers, "weights": (batch,)}``. Metrics are sums
 over the batch: ``loss``, ``correct``, ``count`` (the sum of the weights), and in evaluation ``confusion`` (true class × predicted
 class). Add them up over batches and divide by ``count`` at the end. Training also returns ``gradient_norm``, which is not a sum.
+
+A window that holds NaN or infinity when the network is given it has NaN for logits, whatever network it is, and so for loss.
 """
 
 import enum
@@ -22,6 +24,7 @@ from jax.typing import ArrayLike
 from drsn_jax.core.arrays import as_labels, as_windows
 from drsn_jax.core.errors import UserError
 from drsn_jax.functional.noise import example_keys
+from drsn_jax.nn.layers import nan_where_not_finite
 from drsn_jax.nn.networks import Network
 
 
@@ -114,7 +117,7 @@ def make_train_step(
 
     The loss is the weighted mean of the cross-entropy, ``Σ w_i·loss_i / Σ w_i``, where ``w_i`` is the weight of an example in the
     batch times the weight of its class. Metrics use only the weights in the batch. The batch statistics of the network include
-    every example, whatever its weight.
+    every example, whatever its weight. Where all weights are 0, the loss and its gradient are 0.
 
     Args:
       network: the network to train; its ``axis_name`` is replaced by the argument.
@@ -140,11 +143,13 @@ def make_train_step(
         windows, labels, weights = _unpack(batch, jax.random.fold_in(state.key, state.step), noise, prepare, axis_name)
         loss_weights = weights if class_weights is None else weights * jnp.asarray(class_weights, weights.dtype)[labels]
         # divided by the sum over all devices, so that the gradients of the devices add up to the gradient of the global mean
-        normaliser = _sum(jnp.sum(loss_weights), axis_name)
+        total = _sum(jnp.sum(loss_weights), axis_name)
+        normaliser = jnp.where(total == 0, 1, total)  # without any weight the loss and its gradient are 0, and not 0 / 0
 
         def objective(params: Any) -> tuple[jax.Array, tuple[jax.Array, jax.Array, Any]]:
             variables = {"params": params, "batch_stats": state.batch_stats}
             logits, updates = _apply(network, variables, windows, train=True, mutable=["batch_stats"])
+            logits = nan_where_not_finite(logits, windows)
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
             return jnp.sum(loss_weights * losses) / normaliser, (logits, losses, updates.get("batch_stats", {}))
 
@@ -190,7 +195,7 @@ def make_eval_step(
     Metrics are the sums of training and ``confusion`` ``(classes, classes)``. Arguments are those of ``make_train_step``. With
     ``noise`` the step needs a key and raises ValueError without one. The noise of example i has the key ``fold_in(key, i)``, so
     that equal keys give equal noise. Noise that should be the same for every network is better added once, by
-    ``noise.add_noise_once``.
+    ``noise.add_noise_once``. An example whose logits are not finite counts in ``count`` and is in no cell of ``confusion``.
     """
     network = network.clone(axis_name=axis_name)
 
@@ -198,10 +203,12 @@ def make_eval_step(
         if noise is not None and key is None:
             raise UserError("the evaluation adds noise, so it needs a key: step(variables, batch, key)")
         windows, labels, weights = _unpack(batch, key, noise, prepare, axis_name)
-        logits = _apply(network, variables, windows, train=False)
+        logits = nan_where_not_finite(_apply(network, variables, windows, train=False), windows)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-        predicted = jnp.argmax(logits, -1)
-        confusion = jnp.zeros((network.classes, network.classes), weights.dtype).at[labels, predicted].add(weights)
+        # the first number that is no class stands for logits that name none
+        predicted = jnp.where(jnp.isfinite(logits).all(-1), jnp.argmax(logits, -1), network.classes)
+        confusion = jnp.zeros((network.classes, network.classes), weights.dtype)
+        confusion = confusion.at[labels, predicted].add(weights, mode="drop")
         # an example of weight 0 fills the batch up and may have any loss, even NaN
         metrics = {
             "loss": jnp.sum(jnp.where(weights == 0, 0, weights * losses)),
@@ -219,7 +226,8 @@ def make_predict_step(network: Network, *, prepare: Prepare | None = None) -> Pr
 
     def step(variables: Any, windows: ArrayLike) -> jax.Array:
         windows = jnp.asarray(windows)
-        return _apply(network, variables, jax.vmap(prepare)(windows) if prepare else windows, train=False)
+        windows = jax.vmap(prepare)(windows) if prepare else windows
+        return nan_where_not_finite(_apply(network, variables, windows, train=False), windows)
 
     return step
 
@@ -243,7 +251,10 @@ def _apply(network: Network, *arguments: Any, **options: Any) -> Any:
 def _unpack(
     batch: Batch, key: jax.Array | None, noise: AddNoise | None, prepare: Prepare | None, axis_name: str | None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    windows, labels, weights = (jnp.asarray(batch[name]) for name in ("windows", "labels", "weights"))
+    names = ("windows", "labels", "weights")
+    if missing := [name for name in names if name not in batch]:
+        raise UserError(f"a batch has windows, labels and weights (ones where all examples count alike): no {missing[0]} given")
+    windows, labels, weights = (jnp.asarray(batch[name]) for name in names)
     chex.assert_rank([labels, weights], 1)
     chex.assert_equal_shape_prefix([windows, labels, weights], 1)
     # a label that is no class makes the loss NaN, which training stops at; one below 0 would count from the last class back
