@@ -17,7 +17,15 @@ COARSE = 64  # an offset so many times the range of the samples leaves them fewe
 def as_float(x: ArrayLike) -> jax.Array:
     """Return the array as floats if it holds integers; other dtypes stay."""
     x = jnp.asarray(x)
-    return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.result_type(x, float))
+    return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.result_type(float))
+
+
+def wide_dtype(*dtypes: Any) -> np.dtype:
+    """Return the widest of some dtypes of floats and float32: the dtype in which they are summed up.
+
+    ``jnp.promote_types`` would refuse to mix dtypes where the user has set JAX's dtype promotion to strict.
+    """
+    return max((np.dtype(dtype) for dtype in (np.float32, *dtypes)), key=lambda dtype: dtype.itemsize)
 
 
 def named_leaves(tree: Any) -> list[tuple[str, Any]]:

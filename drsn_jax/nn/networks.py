@@ -42,8 +42,9 @@ class Network(nn.Module):
       implementation: how the features are computed. The results are equal to rounding. ``"modules"`` calls the Flax modules.
         ``"blocked"`` computes convolutions as products of matrices (``nn.blocked_network``) wherever that is implemented, and
         calls the modules elsewhere. None chooses ``"blocked"`` on a CPU where it is faster, and ``"modules"`` otherwise. The
-        blocked implementation has derivatives of every order in reverse mode. Forward mode (``jax.jvp``, ``jax.hessian``) and
-        interceptors of the modules' methods need ``"modules"``.
+        blocked implementation has derivatives of every order in reverse mode. Forward mode (``jax.jvp``, ``jax.jacfwd``,
+        ``jax.linearize``, ``jax.hessian``) and interceptors of the modules' methods need ``"modules"``; without it JAX raises
+        "can't apply forward-mode autodiff to a custom_vjp function". A symbolic dimension (``jax.export``) selects the modules.
       platform: with ``implementation=None``, the platform that the choice is made for, ``"cpu"`` for example. None leaves the
         choice to the compiler of the program, so that both implementations are traced; ``for_platform`` saves this. On
         ``"cpu"``, norms called by the modules compute their sums in two stages (``BatchNorm.staged``).
@@ -113,8 +114,22 @@ class Network(nn.Module):
     def features(self, x: ArrayLike, train: bool) -> jax.Array:
         """Return the pooled features ``(batch, widths[-1])`` in at least float32."""
         windows = as_features(x, self.kernel)
+        self._check_lengths(windows.shape[1:-1])
         x = jax.vmap(signals.standardise)(windows) if self.standardise else windows
         return nan_where_not_finite(self._features(x, train), windows)
+
+    def _check_lengths(self, lengths: tuple[Any, ...]) -> None:
+        """Raise ValueError for a window without positions, and for a symbolic length that the shortcuts cannot halve."""
+        strides = self.stem * 2 ** len(self.units)
+        for length in lengths:
+            if isinstance(length, int):
+                if length == 0:
+                    raise ValueError(f"a window has at least one position along each axis, got the positions {lengths}")
+            elif self.shortcut is not None and length % strides != 0:
+                raise ValueError(
+                    f"a symbolic length must be a multiple of {strides}, the product of all strides: write {strides}*n, "
+                    f"got {length}"
+                )
 
     def _features(self, x: jax.Array, train: bool) -> jax.Array:
         if (layout := self._layout(x, train)) is None:

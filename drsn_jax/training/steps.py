@@ -7,12 +7,14 @@ class). Add them up over batches and divide by ``count`` at the end. Training al
 A window that holds NaN or infinity when the network is given it has NaN for logits, whatever network it is, and so for loss.
 """
 
+import dataclasses
 import enum
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import chex
+import flax.serialization
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -48,6 +50,8 @@ Prepare = Callable[[jax.Array], jax.Array]  # window -> window
 class TrainState:
     """All arrays that decide how training goes on.
 
+    ``flax.serialization`` can write it and read it back; a typed random key is then written as its ``jax.random.key_data``.
+
     Fields:
       params, batch_stats: the variables of the network.
       opt_state: the state of the optimiser.
@@ -66,6 +70,32 @@ class TrainState:
         """The variables of the network, as ``network.apply`` takes them."""
         return {"params": self.params, "batch_stats": self.batch_stats}
 
+
+def _is_typed(key: Any) -> bool:
+    return jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+
+
+def _to_state_dict(state: TrainState) -> dict[str, Any]:
+    """Return the fields as ``flax.serialization`` writes them."""
+    fields = {name: flax.serialization.to_state_dict(getattr(state, name)) for name in FIELDS if name != "key"}
+    return fields | {"key": jax.random.key_data(state.key) if _is_typed(state.key) else state.key}
+
+
+def _from_state_dict(like: TrainState, fields: dict[str, Any]) -> TrainState:
+    """Return the state that ``_to_state_dict`` wrote; its key is of the kind that the key of ``like`` has."""
+    if set(fields) != set(FIELDS):
+        raise UserError(f"a training state has the fields {', '.join(FIELDS)}, got {', '.join(sorted(fields))}")
+    read = {
+        name: flax.serialization.from_state_dict(getattr(like, name), fields[name], name=name) for name in FIELDS if name != "key"
+    }
+    read["key"] = fields["key"]
+    if _is_typed(like.key):
+        read["key"] = jax.random.wrap_key_data(jnp.asarray(fields["key"]), impl=jax.random.key_impl(like.key))
+    return TrainState(**read)
+
+
+FIELDS = tuple(field.name for field in dataclasses.fields(TrainState))
+flax.serialization.register_serialization_state(TrainState, _to_state_dict, _from_state_dict, override=True)
 
 # for programs that run once and need not be fast: the many random draws of an initialisation compile three times as quickly
 QUICK_COMPILATION = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
@@ -161,7 +191,7 @@ def make_train_step(
         params = optax.apply_updates(state.params, updates)
         metrics = {
             "loss": jnp.sum(weights * losses),
-            "correct": jnp.sum(weights * (jnp.argmax(logits, -1) == labels)),
+            "correct": jnp.sum(jnp.where(jnp.argmax(logits, -1).astype(labels.dtype) == labels, weights, 0)),
             "count": jnp.sum(weights),
         }
         state = TrainState(params, stats, opt_state, state.step + 1, state.key)
@@ -174,7 +204,8 @@ def repeat_step(step: Callable[..., tuple[TrainState, Metrics]]) -> Callable[...
     """Make a function of several steps in one call, ``(state, batches) -> (state, metrics)``.
 
     Batches and metrics have an axis of steps in front; further arguments are handed to each step. It is for accelerators, where
-    starting a short step takes longer than the step itself. On a CPU it is slow, because XLA's convolutions are slow in loops.
+    starting a short step takes longer than the step itself. On a CPU the modules' convolutions are ten to a hundred times as slow
+    inside a loop, and inside ``jax.lax.cond`` too, as in a guard around a step; the blocked implementation is not affected.
     """
 
     def steps(state: TrainState, batches: Batch, *arguments: Any) -> tuple[TrainState, Metrics]:
