@@ -17,7 +17,15 @@ COARSE = 64  # an offset so many times the range of the samples leaves them fewe
 def as_float(x: ArrayLike) -> jax.Array:
     """Return the array as floats if it holds integers; other dtypes stay."""
     x = jnp.asarray(x)
-    return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.result_type(x, float))
+    return x if jnp.issubdtype(x.dtype, jnp.inexact) else x.astype(jnp.result_type(float))
+
+
+def wide_dtype(*dtypes: Any) -> np.dtype:
+    """Return the widest of some dtypes of floats and float32: the dtype in which they are summed up.
+
+    ``jnp.promote_types`` would refuse to mix dtypes where the user has set JAX's dtype promotion to strict.
+    """
+    return max((np.dtype(dtype) for dtype in (np.float32, *dtypes)), key=lambda dtype: dtype.itemsize)
 
 
 def named_leaves(tree: Any) -> list[tuple[str, Any]]:
@@ -39,7 +47,9 @@ def as_window(window: ArrayLike) -> jax.Array:
 
 
 def check_finite(windows: ArrayLike) -> None:
-    """Raise ValueError if windows hold NaN or infinity, to which a network may answer as if they were zeros."""
+    """Raise ValueError if windows ``(n, …)`` hold NaN or infinity, to which no network has an answer."""
+    if np.isfinite(np.asarray(windows)).all():
+        return
     bad = np.flatnonzero(~np.isfinite(np.asarray(windows)).all(tuple(range(1, np.ndim(windows)))))
     if len(bad):
         raise UserError(f"{len(bad)} windows hold NaN or infinity, the first of them is number {bad[0]}: leave them out")

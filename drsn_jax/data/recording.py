@@ -1,6 +1,7 @@
 """A recording: a signal and what is known about it."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -49,6 +50,9 @@ class Recording:
                 f"the signal of {self.name or 'a recording'} has the shape {self.signal.shape}, "
                 "expected (length, channels): give one channel as signal[:, None]"
             )
+        rate = self.sampling_rate
+        if not (isinstance(rate, int | float | np.integer | np.floating) and 0 < rate < math.inf):
+            raise RecordingError(f"the sampling rate of {self.name or 'a recording'} is a positive number of Hz, got {rate}")
         if self.signal.dtype != np.float32 and not in_file(self.signal):
             object.__setattr__(self, "signal", rounded(self.signal[None])[0])
 

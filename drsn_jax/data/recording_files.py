@@ -139,11 +139,14 @@ def agreed_rate(
       within: how far the two may differ, relative to them.
       overrule: whether the user's rate holds although the file holds another, as where its ``fs`` is the speed of a shaft.
 
-    Raises RecordingError without any rate, and unless ``overrule`` where the two differ by more than ``within``.
+    Raises RecordingError without any rate, for one that is not a positive number, and unless ``overrule`` where the two differ
+    by more than ``within``.
     """
     rate = given if given is not None else stored
     if rate is None:
         raise RecordingError(f"{where} holds no sampling rate: give it in Hz")
+    if not 0 < rate < math.inf:
+        raise RecordingError(f"the sampling rate of {where} is a positive number of Hz, got {rate}")
     far = stored is not None and given is not None and not math.isclose(stored, given, rel_tol=max(within, rates.SAME))
     if far and not overrule:
         found = f" (by {rate_from})" if rate_from else ""

@@ -19,7 +19,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from drsn_jax.core.arrays import named_leaves, rounded
+from drsn_jax.core.arrays import check_finite, named_leaves, rounded
 from drsn_jax.core.distributed import Device, pmap_predict, replicate
 from drsn_jax.core.files import write_atomically
 from drsn_jax.core.runtime import versions
@@ -91,20 +91,28 @@ class Bundle:
         """Return the logits ``(n, classes)`` of windows ``(n, window_length, channels)``, as they were recorded.
 
         The mean of the windows is removed here, and the network scales them if it was trained so. Raises BundleError for windows
-        of another shape.
+        of another shape, and ValueError for windows that are not finite.
         """
-        windows = rounded(windows)
-        if windows.ndim != 3 or windows.shape[1:] != (self.window_length, self.channels):
-            raise BundleError(
-                f"the model takes windows of the shape (n, {self.window_length}, {self.channels}), got {windows.shape}"
-            )
+        windows = self._checked(windows)
         if len(windows) == 0:
             return np.empty((0, len(self.classes)), np.float32)
         # a stream asks for one window at a time and should not have to wait for a whole batch
         if len(windows) == 1:
             return np.asarray(self._one(windows))
-        step, variables = self._spread or (self._step, self.variables)
-        return predict(step, variables, windows, batch_size)
+        if self._spread:
+            return predict(*self._spread, windows, batch_size)
+        # few windows are filled up to a power of two, so that they cost little and few programs are compiled
+        return predict(self._step, self.variables, windows, min(batch_size, 1 << (len(windows) - 1).bit_length()))
+
+    def _checked(self, windows: np.ndarray) -> np.ndarray:
+        """Return windows as float32; raise the errors of ``logits``."""
+        windows = rounded(windows)
+        if windows.ndim != 3 or windows.shape[1:] != (self.window_length, self.channels):
+            raise BundleError(
+                f"the model takes windows of the shape (n, {self.window_length}, {self.channels}), got {windows.shape}"
+            )
+        check_finite(windows)
+        return windows
 
     def spread(self, devices: Sequence[Device]) -> None:
         """Spread batches of windows over these devices from now on.
@@ -126,8 +134,11 @@ class Bundle:
 
     def zeros(self, windows: np.ndarray) -> np.ndarray | None:
         """Return for each window the share of features that the thresholds set to zero, the mean over all channels and units
-        ``(n,)``; None for a network without thresholds."""
-        return predict(self._zeros, self.variables, windows, 256) if has_thresholds(self.network) else None
+        ``(n,)``; None for a network without thresholds. Errors as ``logits``."""
+        if not has_thresholds(self.network):
+            return None
+        windows = self._checked(windows)
+        return predict(self._zeros, self.variables, windows, 256) if len(windows) else np.empty(0, np.float32)
 
     @functools.cached_property
     def _zeros(self) -> Any:
@@ -154,6 +165,8 @@ class Bundle:
 def save(path: str | os.PathLike[str], bundle: Bundle, *, overwrite: bool = False) -> None:
     """Write a bundle into the folder ``path``, which is made if it is missing.
 
+    Parameters and statistics are written as float32, whatever their dtype, because a bundle is float32.
+
     Raises BundleError for a network with a convolution or norm of the user's own. Raises BundleError too if the folder has files,
     unless they are a bundle and ``overwrite`` is given.
     """
@@ -162,7 +175,7 @@ def save(path: str | os.PathLike[str], bundle: Bundle, *, overwrite: bool = Fals
     folder = Path(path)
     if folder.exists() and not (folder.is_dir() and ((overwrite and _is_mine(folder)) or not any(folder.iterdir()))):
         raise BundleError(f"{folder} exists: choose another folder, nothing is overwritten")
-    weights = safetensors.numpy.save({name: np.array(leaf, order="C") for name, leaf in named_leaves(bundle.variables)})
+    weights = safetensors.numpy.save({name: _in_float32(leaf) for name, leaf in named_leaves(bundle.variables)})
     facts = {f.name: getattr(bundle, f.name) for f in dataclasses.fields(bundle) if f.name not in ("network", "variables")}
     facts["network"] = {name: getattr(bundle.network, name) for name in FIELDS}
     facts["standardise"] = bundle.standardise
@@ -171,6 +184,11 @@ def save(path: str | os.PathLike[str], bundle: Bundle, *, overwrite: bool = Fals
     # if the process ends between the two, the weights do not fit the description: ``load`` refuses, the next ``save`` mends it
     write_atomically(folder / WEIGHTS, weights)
     write_atomically(folder / DESCRIPTION, description)
+
+
+def _in_float32(leaf: Any) -> np.ndarray:
+    """Return a parameter or statistic as a file holds it: float32, its numbers in the order of their axes."""
+    return np.array(leaf, np.float32, order="C")
 
 
 def _is_mine(folder: Path) -> bool:

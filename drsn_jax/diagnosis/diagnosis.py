@@ -1,5 +1,6 @@
 """The diagnosis of a recording: the classes of its windows, one answer for all of them, and whether to believe it."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
@@ -71,7 +72,8 @@ def diagnose(
     """Diagnose a signal ``(length,)`` or ``(length, channels)``, sampled at ``sampling_rate`` Hz.
 
     ``on_part(done, total)`` is called after every part with the numbers of windows. Raises ValueError for another number of
-    channels than the model's, a signal shorter than a window, and samples that are not finite.
+    channels than the model's, a signal shorter than a window, samples that are not finite, and a sampling rate that is not a
+    positive number.
     """
     signal = np.asarray(signal)
     signal = signal[:, None] if signal.ndim == 1 else signal
@@ -96,6 +98,8 @@ def diagnose_parts(
     """
     if channels != model.channels:
         raise UserError(f"the model takes signals of {model.channels} channels, this one has {channels}: choose the channel")
+    if not (isinstance(sampling_rate, int | float | np.integer | np.floating) and 0 < sampling_rate < math.inf):
+        raise UserError(f"a diagnosis needs the sampling rate of the signal, a positive number of Hz, got {sampling_rate}")
     window = model.window_length
     count = length // window
     if count == 0:

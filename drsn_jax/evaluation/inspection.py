@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict
 
-from drsn_jax.core.arrays import as_windows
+from drsn_jax.core.arrays import as_windows, check_finite
 from drsn_jax.core.errors import UserError
 from drsn_jax.evaluation.prediction import predict
 from drsn_jax.nn.networks import Network
@@ -66,7 +66,7 @@ class Shrinkage(NamedTuple):
 def thresholds(network: Network, variables: Any, windows: np.ndarray) -> list[UnitThresholds]:
     """Return τ, α and the share of zeros of every unit, in the order of the units, for windows ``(n, *positions, channels)``.
 
-    Raises ValueError for a network without thresholds and if there are no windows.
+    Raises ValueError for a network without thresholds, if there are no windows, and for windows that are not finite.
     """
     windows = as_windows(windows)
     _check(network, windows)
@@ -108,10 +108,11 @@ def zeros_by_window(network: Network) -> Callable[[Any, jax.Array], jax.Array]:
 def pooled_features(network: Network, variables: Any, windows: np.ndarray) -> np.ndarray:
     """Return the features in front of the classifier, ``(n, widths[-1])``, for windows ``(n, *positions, channels)``.
 
-    Raises ValueError if there are no windows.
+    Raises ValueError if there are no windows, and for windows that are not finite.
     """
     if len(windows) == 0:
         raise UserError("there are no windows to look at")
+    check_finite(windows)
     step = _pooled(network)  # pyright: ignore[reportArgumentType]
     return predict(step, variables, windows, min(PART, len(windows)))
 
@@ -163,3 +164,4 @@ def _check(network: Network, windows: np.ndarray) -> None:
         raise UserError(f"a network with the shrinkage {network.shrinkage!r} has no thresholds: take drsn_cs or drsn_cw")
     if len(windows) == 0:
         raise UserError("there are no windows to look at")
+    check_finite(windows)

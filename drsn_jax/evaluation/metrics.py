@@ -101,19 +101,39 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray, temperature: float = 1
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """Find the temperature from 0.05 to 20 with the lowest cross-entropy of ``softmax(logits, temperature)``.
 
+    The cross-entropy is that of Platt's targets: of n examples, the true class has the probability ``(n + 1) / (n + 2)`` and the
+    other classes share the rest. Without them the best temperature of examples that are all right would be 0, and every answer
+    certain. Where all are right, the mean confidence is also kept at or below ``(n + 1) / (n + 2)``, which is all that n
+    examples can show (Laplace's rule of succession).
+
     The logits ``(n, classes)`` and labels ``(n,)`` are those of held-out examples. A temperature changes the probabilities but
     not which class is the most probable. Needs scipy (extra ``experiments``). Raises ValueError if there are no examples.
 
-    Source: Guo et al., ICML 2017, section 4.2.
+    Source: Guo et al., ICML 2017, section 4.2; Platt, "Probabilistic outputs for support vector machines", 1999, section 2.2.
     """
-    from scipy.optimize import minimize_scalar
+    from scipy.optimize import brentq, minimize_scalar
 
     if len(logits) == 0:
         raise UserError("a temperature needs held-out examples")
 
-    loss = lambda log_temperature: cross_entropy(logits, labels, float(np.exp(log_temperature)))  # noqa: E731
-    optimum: Any = minimize_scalar(loss, bounds=(np.log(0.05), np.log(20)), method="bounded")
-    return float(np.exp(optimum.x))
+    count, classes = np.shape(logits)
+    share = (count + 1) / (count + 2)
+
+    def loss(log_temperature: float) -> float:
+        temperature = float(np.exp(log_temperature))
+        # the cross-entropy with a class, averaged over all classes, is that with the target that shares 1 equally among them
+        equal = np.mean([cross_entropy(logits, np.full(count, k), temperature) for k in range(classes)])
+        rest = (1 - share) * classes / max(classes - 1, 1)
+        return (1 - rest) * cross_entropy(logits, labels, temperature) + rest * float(equal)
+
+    bounds = (np.log(0.05), np.log(20))
+    optimum: Any = minimize_scalar(loss, bounds=bounds, method="bounded")
+    found = float(optimum.x)
+    if np.all(np.argmax(logits, 1) == labels):
+        surplus = lambda log: float(softmax(logits, float(np.exp(log))).max(1).mean()) - share  # noqa: E731
+        if surplus(found) > 0:
+            found = float(brentq(surplus, found, bounds[1])) if surplus(bounds[1]) < 0 else float(bounds[1])
+    return float(np.exp(found))
 
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:

@@ -34,8 +34,11 @@ def evaluate(
       batch_size: windows of one step; the last batch is padded with windows of weight 0, so that all batches have one shape.
       place: puts a batch where the step expects it; for several devices ``distributed.place_on(devices)``.
 
-    Raises ValueError if there are no windows, for swapped axes, and for labels that are not classes.
+    A window that holds NaN or infinity makes ``loss`` NaN. It counts in ``count`` but not in ``correct`` or ``confusion``.
+
+    Raises ValueError if there are no windows, for swapped axes, for labels that are not classes, and for a batch size below 1.
     """
+    check_batch_size(batch_size)
     windows = as_windows(windows)
     if len(windows) == 0:
         raise UserError("there are no windows to evaluate on")
@@ -56,9 +59,14 @@ def predict(step: Callable[[Any, Any], jax.Array], variables: Any, windows: np.n
     """Return the logits ``(n, classes)`` of a compiled ``make_predict_step`` for windows ``(n, *positions, channels)``.
 
     Another ``step``, ``(variables, windows) -> (batch, ...)``, gives another array with a row for each window. The last batch is
-    padded with zeros, so that all batches have one shape.
+    padded with zeros, so that all batches have one shape. A window that holds NaN or infinity has the logits NaN.
+
+    Raises ValueError if there are no windows, for swapped axes, and for a batch size below 1.
     """
+    check_batch_size(batch_size)
     windows = as_windows(windows)
+    if len(windows) == 0:
+        raise UserError("there are no windows to predict")
     parts = [windows[start : start + batch_size] for start in range(0, len(windows), batch_size)]
     return np.concatenate([np.asarray(step(variables, _pad(part, batch_size)))[: len(part)] for part in parts])
 
@@ -68,6 +76,12 @@ def _pad(array: np.ndarray, length: int) -> np.ndarray:
     if len(array) == length:
         return array
     return np.concatenate([array, np.zeros((length - len(array), *array.shape[1:]), array.dtype)])
+
+
+def check_batch_size(batch_size: int) -> None:
+    """Raise ValueError unless a batch has at least one window."""
+    if not isinstance(batch_size, int | np.integer) or batch_size < 1:
+        raise UserError(f"a batch has at least one window, got a batch size of {batch_size}")
 
 
 class EnsemblePrediction(NamedTuple):
@@ -97,7 +111,7 @@ def ensemble_predict(
     """Predict windows ``(n, *positions, channels)`` with all members of an ensemble.
 
     ``variables`` are the stacked variables of the members, as ``Epoch.variables`` of ``Ensemble.fit`` holds them. Raises
-    ValueError if there are no members or no windows, and for windows that are not finite.
+    ValueError if there are no members or no windows, for windows that are not finite, and for a batch size below 1.
 
     Source: Lakshminarayanan et al., NeurIPS 2017 (mean of probabilities); Depeweg et al., ICML 2018 (mutual information).
     """

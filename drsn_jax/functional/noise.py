@@ -7,18 +7,21 @@ of the signal. ``SNR = 10·log10(mean signal power / mean noise power)`` in dB h
 import dataclasses
 import functools
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from drsn_jax.core.arrays import as_window
+from drsn_jax.core.arrays import as_window, wide_dtype
 from drsn_jax.core.errors import UserError
 
 NO_NOISE = "none"  # the kind of noise that adds nothing and whose SNR is infinite
+OFFSET = 10.0  # so many times what varies in a window its mean is taken for an offset that was forgotten
 LIMIT_DB = 100.0  # beyond this SNR, or below its negative, float32 holds only the signal or only the noise
 
 
@@ -125,18 +128,21 @@ def add_noise(key: jax.Array, window: ArrayLike, snr_db: ArrayLike, kind: str = 
         noisy = window + noise · sqrt(mean(window²) / mean(noise²)) · 10^(-snr_db / 20)
 
     Args:
-      key: a JAX random key.
-      window: ``(*positions, channels)``; integers become floats. Several windows: ``jax.vmap`` over keys and windows.
+      key: a JAX random key. The numbers are always drawn by threefry, so that they do not depend on ``vmap`` (those of "rbg" do).
+      window: ``(*positions, channels)``; integers become floats. Several windows: ``jax.vmap`` over keys and windows (a batch
+        that is given as one window gets one SNR over all of it). Its mean counts as signal: ``remove_mean`` first. There is a
+        warning for a window whose offset is much larger than what varies, unless it is traced.
       snr_db: signal-to-noise ratio in dB, a scalar, which may be traced; ``inf`` adds nothing.
       kind: ``"gaussian"``, ``"laplacian"`` (both white) or ``"pink"`` (power ∝ 1/f over the position axes, nothing at the
         frequency zero, channels independent).
 
     Returns:
-      An array of the window's shape and dtype. A silent window comes back unchanged.
+      An array of the window's shape and dtype. The SNR is exact in float32, before the result is rounded to a narrower dtype:
+      the rounding of bfloat16 moves an SNR of 60 dB by up to 5 dB. A silent window comes back unchanged.
 
     Raises:
       ValueError: for an unknown kind, a window without positions or samples, an ``snr_db`` that is not a scalar, and for pink
-        noise on a window with a single position.
+        noise on a window with a single position. Outside of compiled functions also for a float16 result beyond its limit 65,504.
       TypeError: for a complex window.
     """
     window = as_window(window)
@@ -144,12 +150,43 @@ def add_noise(key: jax.Array, window: ArrayLike, snr_db: ArrayLike, kind: str = 
         raise TypeError(f"noise is defined for real windows, got {window.dtype}")
     if jnp.ndim(snr_db) != 0:
         raise ValueError(f"snr_db is one number, got the shape {jnp.shape(snr_db)}: map add_noise over several levels")
+    if not isinstance(window, Tracer):
+        _warn_of_offset(window)
     # half precision cannot hold the sums that make the SNR exact
-    dtype = jnp.promote_types(window.dtype, jnp.float32)
-    noise = noise_maker(kind)(key, window.shape, dtype)
+    dtype = wide_dtype(window.dtype)
+    noise = noise_maker(kind)(_repeatable(key), window.shape, dtype)
     signal = window.astype(dtype)
     scale = _root_mean_square(signal) / _root_mean_square(noise) * 10 ** (-jnp.asarray(snr_db, dtype) / 20)
-    return (signal + scale * noise).astype(window.dtype)
+    noisy = (signal + scale * noise).astype(window.dtype)
+    # float16 ends at 65,504; inside a compiled function infinity is left, and the network answers NaN to it
+    if window.dtype == jnp.float16 and not isinstance(noisy, Tracer) and jnp.isinf(noisy).any():
+        raise UserError("float16 cannot hold the noisy window, it ends at 65,504: standardise first, or give float32")
+    return noisy
+
+
+def _warn_of_offset(window: jax.Array) -> None:
+    """Warn where the means of the channels have ``OFFSET``² times the power of what varies: the noise would cover it all."""
+    values = np.asarray(window, np.float64)
+    means = values.mean(tuple(range(values.ndim - 1)))
+    varying = np.mean(np.square(values - means))
+    if varying > 0 and np.mean(np.square(means)) > OFFSET**2 * varying:
+        warnings.warn(
+            "the window's offset counts as signal, so the noise is far stronger than what varies: remove_mean first", stacklevel=3
+        )
+
+
+def _repeatable(key: jax.Array) -> jax.Array:
+    """Return a threefry key, made of the given key if that is of another kind.
+
+    Keys of the kind "rbg" draw other numbers under ``vmap`` than one by one, so that noise would depend on the size of a batch.
+    """
+    if not jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        key = jax.random.wrap_key_data(key)
+    data = jax.random.key_data(key)
+    if data.shape[-1] == 2:
+        return key
+    first = jax.random.wrap_key_data(data[:2], impl="threefry2x32")
+    return functools.reduce(jax.random.fold_in, data[2:], first)
 
 
 def example_keys(key: jax.Array, count: int, first: ArrayLike = 0) -> jax.Array:
@@ -177,7 +214,7 @@ def add_mixed_noise(
 
     It is for training a network that must cope with any SNR of that range. Shapes and errors as ``add_noise``.
     """
-    level_key, noise_key = jax.random.split(key)
+    level_key, noise_key = jax.random.split(_repeatable(key))
     return add_noise(noise_key, window, jax.random.uniform(level_key, minval=low_db, maxval=high_db), kind)
 
 
@@ -218,7 +255,7 @@ def _pink(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array
     frequency = jnp.sqrt(functools.reduce(jnp.add, squares))[..., None]
     gain = jnp.where(frequency == 0, 0, 1 / jnp.sqrt(jnp.where(frequency == 0, 1, frequency)))
     spectrum = jnp.fft.rfftn(jax.random.normal(key, shape, dtype), axes=axes)
-    return jnp.fft.irfftn(spectrum * gain, s=positions, axes=axes).astype(dtype)
+    return jnp.fft.irfftn(spectrum * gain.astype(spectrum.dtype), s=positions, axes=axes).astype(dtype)
 
 
 _MAKERS: dict[str, Callable[..., jax.Array]] = {

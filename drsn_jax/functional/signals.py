@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from drsn_jax.core.arrays import as_window
+from drsn_jax.core.arrays import as_window, wide_dtype
 
 
 def remove_mean(window: ArrayLike) -> jax.Array:
@@ -32,15 +32,15 @@ def standardise(window: ArrayLike) -> jax.Array:
     centred = _centre(window)
     axes = _positions(window)
     # divided by the peak first, so that the squares neither overflow nor vanish; the peak cancels out, in the gradient too
-    peak = jax.lax.stop_gradient(jnp.max(jnp.abs(centred), axes))
+    peak = jax.lax.stop_gradient(jnp.max(jnp.abs(centred), axes, keepdims=True))
     constant = peak == 0
     scaled = centred / jnp.where(constant, 1, peak)
-    deviation = jnp.sqrt(jnp.where(constant, 1, jnp.mean(jnp.square(scaled), axes)))
+    deviation = jnp.sqrt(jnp.where(constant, 1, jnp.mean(jnp.square(scaled), axes, keepdims=True)))
     return jnp.where(constant, 0, scaled / deviation).astype(window.dtype)
 
 
 def _wide(x: jax.Array) -> jax.Array:
-    return x.astype(jnp.promote_types(x.dtype, jnp.float32))
+    return x.astype(wide_dtype(x.dtype))
 
 
 def _positions(window: jax.Array) -> tuple[int, ...]:
@@ -50,5 +50,5 @@ def _positions(window: jax.Array) -> tuple[int, ...]:
 def _centre(window: jax.Array) -> jax.Array:
     wide = _wide(window)
     # the first sample is subtracted first: that makes a constant channel exactly zero, which its rounded mean might not
-    wide = wide - jax.lax.stop_gradient(wide[(0,) * (window.ndim - 1)])
-    return wide - jnp.mean(wide, _positions(window))
+    wide = wide - jax.lax.stop_gradient(wide[(slice(1),) * (window.ndim - 1)])
+    return wide - jnp.mean(wide, _positions(window), keepdims=True)

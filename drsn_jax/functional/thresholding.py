@@ -32,7 +32,7 @@ def soft_threshold(x: ArrayLike, threshold: ArrayLike) -> jax.Array:
 
     Args:
       x: real features of any shape.
-      threshold: τ ≥ 0, of a shape that broadcasts with ``x``.
+      threshold: τ ≥ 0, of a shape that broadcasts with ``x``. What comes of a negative one is undefined, as for all rules.
 
     Raises:
       TypeError: if an argument is complex.

@@ -220,6 +220,6 @@ def collect(y: jax.Array, shape: Shape) -> jax.Array:
 
 def _has(neighbour: Neighbour, count: int, shape: Shape) -> jax.Array:
     """Return whether the neighbour of each block ``giving`` of ``count`` blocks belongs to the same example: ``(n, 1)``."""
-    number = (jnp.arange(count, dtype=jnp.uint32) % shape.blocks)[neighbour.giving]
+    number = (jnp.arange(count, dtype=jnp.int32) % shape.blocks)[neighbour.giving]
     away = neighbour.away
     return (number < shape.blocks - away if away > 0 else number >= -away)[:, None]

@@ -25,7 +25,7 @@ import jax.numpy as jnp
 
 from drsn_jax.core.arrays import named_leaves
 from drsn_jax.nn import blocked, blocked_layers
-from drsn_jax.nn.layers import BatchNorm, position_mean, update_running
+from drsn_jax.nn.layers import BatchNorm, relu_mean, update_running
 from drsn_jax.nn.variable_shapes import variable_shapes
 
 Tree = Mapping[str, Any]
@@ -59,10 +59,12 @@ class Layout(NamedTuple):
 def layout_of(network: Any, variables: Mapping[str, Tree], x: jax.Array) -> Layout | None:
     """Return the layout with which the features of ``x`` ``(batch, length, channels)`` are computed.
 
-    Returns None where only the modules can compute them: for what ``_is_covered`` excludes, for lengths that the strides do not
-    divide, and for variables whose names, shapes or dtypes are not those of the network (the modules then raise the error).
+    Returns None where only the modules can compute them: for what ``_is_covered`` excludes, for symbolic shapes, for lengths that
+    the strides do not divide, and for variables whose names, shapes or dtypes are not those of the network (the modules then
+    raise the error).
     """
-    if not _is_covered(network, x):
+    # a symbolic dimension of jax.export is no number: how the features divide into blocks is not known
+    if not all(isinstance(size, int) for size in x.shape) or not _is_covered(network, x):
         return None
     length, positions = x.shape[1], []
     for strides, width in ((network.stem, network.widths[0]), *((2, width) for width in network.widths)):
@@ -123,7 +125,7 @@ def features(layout: Layout, variables: Mapping[str, Tree], x: jax.Array, train:
             width = features
     y = y.reshape(len(x), -1, width)
     y, updated["last_norm"] = _norm(layout, params["last_norm"], stats["last_norm"], y, train)
-    return position_mean(jax.nn.relu(y)), updated
+    return relu_mean(y), updated
 
 
 def _unit(layout: Layout, params: Tree, stats: Tree, x: jax.Array, train: bool, shape: blocked.Shape) -> tuple[jax.Array, Tree]:
@@ -135,12 +137,12 @@ def _unit(layout: Layout, params: Tree, stats: Tree, x: jax.Array, train: bool, 
         none = jnp.zeros_like(params["norm_1"]["bias"])
         y, updated["norm_1"] = _norm_relu_convolve(layout, params, stats, x, none, shape, 1)
         y, updated["norm_2"] = _norm_relu_convolve(layout, params, stats, y, first["bias"], second, 2)
-        y = y + blocked.widen(last["bias"], second.width)
+        y = y + blocked.widen(last["bias"][None], second.width)
     else:
         gain, offset = _gain_and_offset(params["norm_1"], stats["norm_1"])
-        y = jax.nn.relu(x * blocked.widen(gain, shape.width) + blocked.widen(offset, shape.width))
+        y = jax.nn.relu(x * blocked.widen(gain[None], shape.width) + blocked.widen(offset[None], shape.width))
         gain, offset = _gain_and_offset(params["norm_2"], stats["norm_2"])
-        y = _convolve({"kernel": first["kernel"] * gain, "bias": first["bias"] * gain + offset}, y, shape)
+        y = _convolve({"kernel": first["kernel"] * gain[None, None], "bias": first["bias"] * gain + offset}, y, shape)
         y = _convolve(last, jax.nn.relu(y), second)
     if layout.shrinkage == "squeeze_excitation":
         y = _squeeze_excitation(params["attention"], y, second)
@@ -173,12 +175,12 @@ def _squeeze_excitation(params: Tree, x: jax.Array, shape: blocked.Shape) -> jax
 
 
 def _dense(params: Tree, x: jax.Array) -> jax.Array:
-    return x @ params["kernel"] + params["bias"]
+    return x @ params["kernel"] + params["bias"][None]
 
 
 def _convolve(params: Tree, x: jax.Array, shape: blocked.Shape) -> jax.Array:
     y = blocked.convolve(x, blocked.bands(params["kernel"], shape), shape)
-    return y + blocked.widen(params["bias"], y.shape[1])
+    return y + blocked.widen(params["bias"][None], y.shape[1])
 
 
 # norms

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from drsn_jax.core.arrays import as_float
+from drsn_jax.core.arrays import as_float, wide_dtype
 from drsn_jax.nn.blocked import rows_of_a_group, sums_of_rows
 
 Module = Callable[..., nn.Module]
@@ -104,11 +104,12 @@ class BatchNorm(nn.Module):
         """Normalise ``x`` ``(..., channels)``, in evaluation by the running averages."""
         x = as_float(x)
         channels = x.shape[-1]
-        wide = jnp.promote_types(x.dtype, jnp.float32)
-        scale = self.param("scale", ones, (channels,))
-        bias = self.param("bias", zeros, (channels,))
-        running_mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,), scale.dtype)
-        running_var = self.variable("batch_stats", "var", jnp.ones, (channels,), scale.dtype)
+        wide = wide_dtype(x.dtype)
+        # like the parameters of flax's layers they are float32 even with jax_enable_x64
+        scale = self.param("scale", ones, (channels,), jnp.float32)
+        bias = self.param("bias", zeros, (channels,), jnp.float32)
+        running_mean = self.variable("batch_stats", "mean", jnp.zeros, (channels,), jnp.float32)
+        running_var = self.variable("batch_stats", "var", jnp.ones, (channels,), jnp.float32)
 
         if use_running_average:
             mean, var = running_mean.value, running_var.value
@@ -122,10 +123,11 @@ class BatchNorm(nn.Module):
                 new = update_running(old, {"mean": mean, "var": var}, count, self.momentum)
                 running_mean.value, running_var.value = new["mean"], new["var"]
 
-        gain = scale * jax.lax.rsqrt(var + self.epsilon)
-        if self.staged and not use_running_average:
-            mean, gain, bias = (_broadcast_in_stages(vector, x.shape) for vector in (mean, gain, bias))
-        y = (x.astype(wide) - mean) * gain + bias
+        widest = wide_dtype(wide, scale.dtype)
+        gain = scale.astype(widest) * jax.lax.rsqrt(var.astype(widest) + self.epsilon)
+        staged = self.staged and not use_running_average
+        mean, gain, bias = (_over_positions(vector.astype(widest), x.shape, staged) for vector in (mean, gain, bias))
+        y = (x.astype(widest) - mean) * gain + bias
         return y.astype(self.dtype or x.dtype)
 
 
@@ -135,7 +137,9 @@ def update_running(
     """Return the new running averages, which stay as they are if the batch has ``count`` = 1 value in each channel."""
     if count <= 1:
         return dict(running)
-    return {k: (momentum * running[k] + (1 - momentum) * batch[k]).astype(running[k].dtype) for k in running}
+    wide = {k: wide_dtype(running[k].dtype, batch[k].dtype) for k in running}
+    new = {k: momentum * running[k].astype(wide[k]) + (1 - momentum) * batch[k].astype(wide[k]) for k in running}
+    return {k: new[k].astype(running[k].dtype) for k in running}
 
 
 def batch_statistics(x: jax.Array, axis_name: str | None = None, staged: bool = False) -> tuple[jax.Array, jax.Array]:
@@ -153,7 +157,7 @@ def batch_statistics(x: jax.Array, axis_name: str | None = None, staged: bool = 
 
     mean = mean_of(x)
     # deviations first, squares second: E[x²] - E[x]² cancels for channels with a large mean
-    return mean, mean_of(jnp.square(x - (_broadcast_in_stages(mean, x.shape) if staged else mean)))
+    return mean, mean_of(jnp.square(x - _over_positions(mean, x.shape, staged)))
 
 
 def _positions_of_a_group(shape: Sequence[int]) -> int:
@@ -162,10 +166,13 @@ def _positions_of_a_group(shape: Sequence[int]) -> int:
     return rows_of_a_group(positions) if positions >= 1024 else 1
 
 
-def _broadcast_in_stages(vector: jax.Array, shape: Sequence[int]) -> jax.Array:
-    """Broadcast ``(channels,)`` to ``shape`` in two stages. The derivative of a broadcast is a sum, which then has them too."""
-    if (count := _positions_of_a_group(shape)) == 1:
-        return vector
+def _over_positions(vector: jax.Array, shape: Sequence[int], staged: bool) -> jax.Array:
+    """Return ``(channels,)`` as an array that broadcasts with features of ``shape`` ``(..., channels)``.
+
+    With ``staged`` it is broadcast to ``shape`` in two stages: the derivative of a broadcast is a sum, which then has them too.
+    """
+    if not staged or (count := _positions_of_a_group(shape)) == 1:
+        return vector.reshape(*(1,) * (len(shape) - 1), -1)
     groups = math.prod(shape[:-1]) // count
     # the barrier keeps XLA from merging the two stages again
     by_group = jax.lax.optimization_barrier(jnp.broadcast_to(vector, (groups, shape[-1])))
@@ -204,4 +211,19 @@ def normalise(module: nn.Module, x: jax.Array, train: bool) -> jax.Array:
 
 def position_mean(x: jax.Array) -> jax.Array:
     """Return the mean over the positions in at least float32: ``(batch, *positions, channels)`` → ``(batch, channels)``."""
-    return jnp.mean(x, tuple(range(1, x.ndim - 1)), dtype=jnp.promote_types(x.dtype, jnp.float32))
+    return jnp.mean(x, tuple(range(1, x.ndim - 1)), dtype=wide_dtype(x.dtype))
+
+
+def relu_mean(x: jax.Array) -> jax.Array:
+    """Return the mean over the positions of ``ReLU(x)``, as ``position_mean``; NaN anywhere in a channel makes its mean NaN."""
+    # not jax.nn.relu: from jax 0.10.2 on, XLA for CPUs loses NaN where it fuses a maximum into a sum of 4,096 numbers or more
+    return position_mean(jnp.where(x <= 0, 0, x))
+
+
+def nan_where_not_finite(y: jax.Array, windows: jax.Array) -> jax.Array:
+    """Return ``y`` ``(batch, …)``, but NaN for each window ``(batch, *positions, channels)`` that holds NaN or infinity.
+
+    Arithmetic alone does not promise it: the ReLU of minus infinity is 0, and a compiler may lose NaN (see ``relu_mean``).
+    """
+    finite = jnp.isfinite(windows).all(tuple(range(1, windows.ndim)))
+    return jnp.where(jnp.expand_dims(finite, tuple(range(1, y.ndim))), y, jnp.nan)

@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 
 from drsn_jax.functional import signals
 from drsn_jax.nn import blocked_network
-from drsn_jax.nn.layers import BatchNorm, Module, convolution, dense, normalisation, normalise, position_mean
+from drsn_jax.nn.layers import BatchNorm, Module, convolution, dense, nan_where_not_finite, normalisation, normalise, relu_mean
 from drsn_jax.nn.residual_unit import ResidualUnit, as_features
 
 Implementation = Literal["modules", "blocked"]
@@ -42,8 +42,9 @@ class Network(nn.Module):
       implementation: how the features are computed. The results are equal to rounding. ``"modules"`` calls the Flax modules.
         ``"blocked"`` computes convolutions as products of matrices (``nn.blocked_network``) wherever that is implemented, and
         calls the modules elsewhere. None chooses ``"blocked"`` on a CPU where it is faster, and ``"modules"`` otherwise. The
-        blocked implementation has derivatives of every order in reverse mode. Forward mode (``jax.jvp``, ``jax.hessian``) and
-        interceptors of the modules' methods need ``"modules"``.
+        blocked implementation has derivatives of every order in reverse mode. Forward mode (``jax.jvp``, ``jax.jacfwd``,
+        ``jax.linearize``, ``jax.hessian``) and interceptors of the modules' methods need ``"modules"``; without it JAX raises
+        "can't apply forward-mode autodiff to a custom_vjp function". A symbolic dimension (``jax.export``) selects the modules.
       platform: with ``implementation=None``, the platform that the choice is made for, ``"cpu"`` for example. None leaves the
         choice to the compiler of the program, so that both implementations are traced; ``for_platform`` saves this. On
         ``"cpu"``, norms called by the modules compute their sums in two stages (``BatchNorm.staged``).
@@ -112,9 +113,25 @@ class Network(nn.Module):
 
     def features(self, x: ArrayLike, train: bool) -> jax.Array:
         """Return the pooled features ``(batch, widths[-1])`` in at least float32."""
-        x = as_features(x, self.kernel)
-        if self.standardise:
-            x = jax.vmap(signals.standardise)(x)
+        windows = as_features(x, self.kernel)
+        self._check_lengths(windows.shape[1:-1])
+        x = jax.vmap(signals.standardise)(windows) if self.standardise else windows
+        return nan_where_not_finite(self._features(x, train), windows)
+
+    def _check_lengths(self, lengths: tuple[Any, ...]) -> None:
+        """Raise ValueError for a window without positions, and for a symbolic length that the shortcuts cannot halve."""
+        strides = self.stem * 2 ** len(self.units)
+        for length in lengths:
+            if isinstance(length, int):
+                if length == 0:
+                    raise ValueError(f"a window has at least one position along each axis, got the positions {lengths}")
+            elif self.shortcut is not None and length % strides != 0:
+                raise ValueError(
+                    f"a symbolic length must be a multiple of {strides}, the product of all strides: write {strides}*n, "
+                    f"got {length}"
+                )
+
+    def _features(self, x: jax.Array, train: bool) -> jax.Array:
         if (layout := self._layout(x, train)) is None:
             return self._by_modules(x, train)
         variables = {name: self.variables[name] for name in ("params", "batch_stats")}
@@ -147,7 +164,7 @@ class Network(nn.Module):
         for stage in self.stages:
             for unit in stage:
                 y = unit(y, train)
-        return position_mean(nn.relu(normalise(self.last_norm, y, train)))
+        return relu_mean(normalise(self.last_norm, y, train))
 
     def _unit(self, width: int, strides: int) -> ResidualUnit:
         return ResidualUnit(
@@ -213,5 +230,5 @@ def parameter_count(params: Any) -> int:
 
 def _features_by_modules(network: Network, variables: Any, x: jax.Array, train: bool) -> tuple[jax.Array, Any]:
     """Compute what ``blocked_network.features`` computes, by the modules."""
-    y, updated = network.apply(variables, x, train=train, mutable=["batch_stats"], method="features")
+    y, updated = network.apply(variables, x, train=train, mutable=["batch_stats"], method="_by_modules")
     return y, updated["batch_stats"]

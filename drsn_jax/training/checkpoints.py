@@ -45,12 +45,16 @@ class Checkpoints:
 
     In a job of several processes all of them call ``restore``; only process 0 writes and needs the folder.
 
-    Raises ValueError for a ``keep`` below 1.
+    Raises ValueError for a ``keep`` below 1 and for ``seconds`` that are NaN or negative, and CheckpointError for a file.
     """
 
     def __init__(self, folder: str | os.PathLike[str], *, seconds: float = 30.0, keep: int = 2) -> None:
         if keep < 1:
             raise ValueError(f"at least one checkpoint is kept, got keep={keep}")
+        if not seconds >= 0:
+            raise ValueError(f"a checkpoint is due after 0 seconds or more, got seconds={seconds}")
+        if Path(folder).is_file():
+            raise CheckpointError(f"{folder} is a file: give the folder for the checkpoints")
         self.folder, self.seconds, self.keep = Path(folder), seconds, keep
         self._saved_at = time.monotonic()
 
@@ -131,7 +135,8 @@ class Checkpoints:
         different = [
             f"{name}: {found.get(name)} there, {wanted.get(name)} here"
             for name in sorted({*found, *wanted})
-            if found.get(name) != wanted.get(name)
+            # as JSON, because NaN is not equal to itself
+            if json.dumps(found.get(name), sort_keys=True) != json.dumps(wanted.get(name), sort_keys=True)
         ]
         if different:
             raise CheckpointError(

@@ -206,7 +206,7 @@ def _check(
 ) -> None:
     if not members:
         raise UserError("an ensemble has at least one member, got none")
-    if epochs < 1 or batch_size < 1:
+    if not all(isinstance(number, int | np.integer) and number >= 1 for number in (epochs, batch_size)):
         raise UserError(f"a training has at least one epoch and one window a step, got {epochs} and {batch_size}")
     if examples < 1 or (devices is not None and len(devices) == 0):
         raise UserError("an ensemble needs at least one window, and one device where devices are given")

@@ -64,8 +64,8 @@ def fit(
       Diverged: if the loss or the gradient of a step, or a parameter after an epoch, is not finite. The last checkpoint is from
         before that step.
     """
-    if epochs < 1 or steps_per_call < 1:
-        raise UserError(f"a training has at least one epoch and one step a call, got {epochs} and {steps_per_call}")
+    if not all(isinstance(number, int | np.integer) and number >= 1 for number in (epochs, steps_per_call)):
+        raise UserError(f"a training has at least one epoch and one step a call, as integers, got {epochs} and {steps_per_call}")
     if patience is not None and (validate is None or patience < 1):
         raise UserError(f"patience counts epochs without a lower validation loss, from 1: got {patience}; it goes with validate")
     about = {**batches.facts(), "validation": validate is not None, **(about or {})}

@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import optax
 
 from drsn_jax.core.errors import UserError
@@ -34,7 +35,9 @@ def paper_schedule(total_steps: int, learning_rate: float = 0.1) -> optax.Schedu
         raise UserError(f"the schedule needs at least one step, got total_steps={total_steps}")
     # the rate drops after the first step at the earliest, however few steps there are
     drops = {max(1, round(total_steps * share)): 0.1 for share in (0.4, 0.8)}
-    return optax.piecewise_constant_schedule(learning_rate, drops)
+    schedule = optax.piecewise_constant_schedule(learning_rate, drops)
+    # as floats: Optax multiplies the count with floats, which JAX's strict dtype promotion refuses for integers
+    return lambda steps: schedule(jnp.asarray(steps, jnp.float32))
 
 
 def scale_body(rate: float) -> optax.GradientTransformation:

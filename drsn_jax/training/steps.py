@@ -3,14 +3,18 @@
 A batch is ``{"windows": (batch, *positions, channels), "labels": (batch,) integers, "weights": (batch,)}``. Metrics are sums
 over the batch: ``loss``, ``correct``, ``count`` (the sum of the weights), and in evaluation ``confusion`` (true class × predicted
 class). Add them up over batches and divide by ``count`` at the end. Training also returns ``gradient_norm``, which is not a sum.
+
+A window that holds NaN or infinity when the network is given it has NaN for logits, whatever network it is, and so for loss.
 """
 
+import dataclasses
 import enum
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import chex
+import flax.serialization
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -22,6 +26,7 @@ from jax.typing import ArrayLike
 from drsn_jax.core.arrays import as_labels, as_windows
 from drsn_jax.core.errors import UserError
 from drsn_jax.functional.noise import example_keys
+from drsn_jax.nn.layers import nan_where_not_finite
 from drsn_jax.nn.networks import Network
 
 
@@ -45,6 +50,8 @@ Prepare = Callable[[jax.Array], jax.Array]  # window -> window
 class TrainState:
     """All arrays that decide how training goes on.
 
+    ``flax.serialization`` can write it and read it back; a typed random key is then written as its ``jax.random.key_data``.
+
     Fields:
       params, batch_stats: the variables of the network.
       opt_state: the state of the optimiser.
@@ -63,6 +70,32 @@ class TrainState:
         """The variables of the network, as ``network.apply`` takes them."""
         return {"params": self.params, "batch_stats": self.batch_stats}
 
+
+def _is_typed(key: Any) -> bool:
+    return jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+
+
+def _to_state_dict(state: TrainState) -> dict[str, Any]:
+    """Return the fields as ``flax.serialization`` writes them."""
+    fields = {name: flax.serialization.to_state_dict(getattr(state, name)) for name in FIELDS if name != "key"}
+    return fields | {"key": jax.random.key_data(state.key) if _is_typed(state.key) else state.key}
+
+
+def _from_state_dict(like: TrainState, fields: dict[str, Any]) -> TrainState:
+    """Return the state that ``_to_state_dict`` wrote; its key is of the kind that the key of ``like`` has."""
+    if set(fields) != set(FIELDS):
+        raise UserError(f"a training state has the fields {', '.join(FIELDS)}, got {', '.join(sorted(fields))}")
+    read = {
+        name: flax.serialization.from_state_dict(getattr(like, name), fields[name], name=name) for name in FIELDS if name != "key"
+    }
+    read["key"] = fields["key"]
+    if _is_typed(like.key):
+        read["key"] = jax.random.wrap_key_data(jnp.asarray(fields["key"]), impl=jax.random.key_impl(like.key))
+    return TrainState(**read)
+
+
+FIELDS = tuple(field.name for field in dataclasses.fields(TrainState))
+flax.serialization.register_serialization_state(TrainState, _to_state_dict, _from_state_dict, override=True)
 
 # for programs that run once and need not be fast: the many random draws of an initialisation compile three times as quickly
 QUICK_COMPILATION = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
@@ -114,7 +147,7 @@ def make_train_step(
 
     The loss is the weighted mean of the cross-entropy, ``Σ w_i·loss_i / Σ w_i``, where ``w_i`` is the weight of an example in the
     batch times the weight of its class. Metrics use only the weights in the batch. The batch statistics of the network include
-    every example, whatever its weight.
+    every example, whatever its weight. Where all weights are 0, the loss and its gradient are 0.
 
     Args:
       network: the network to train; its ``axis_name`` is replaced by the argument.
@@ -140,11 +173,13 @@ def make_train_step(
         windows, labels, weights = _unpack(batch, jax.random.fold_in(state.key, state.step), noise, prepare, axis_name)
         loss_weights = weights if class_weights is None else weights * jnp.asarray(class_weights, weights.dtype)[labels]
         # divided by the sum over all devices, so that the gradients of the devices add up to the gradient of the global mean
-        normaliser = _sum(jnp.sum(loss_weights), axis_name)
+        total = _sum(jnp.sum(loss_weights), axis_name)
+        normaliser = jnp.where(total == 0, 1, total)  # without any weight the loss and its gradient are 0, and not 0 / 0
 
         def objective(params: Any) -> tuple[jax.Array, tuple[jax.Array, jax.Array, Any]]:
             variables = {"params": params, "batch_stats": state.batch_stats}
             logits, updates = _apply(network, variables, windows, train=True, mutable=["batch_stats"])
+            logits = nan_where_not_finite(logits, windows)
             losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
             return jnp.sum(loss_weights * losses) / normaliser, (logits, losses, updates.get("batch_stats", {}))
 
@@ -156,7 +191,7 @@ def make_train_step(
         params = optax.apply_updates(state.params, updates)
         metrics = {
             "loss": jnp.sum(weights * losses),
-            "correct": jnp.sum(weights * (jnp.argmax(logits, -1) == labels)),
+            "correct": jnp.sum(jnp.where(jnp.argmax(logits, -1).astype(labels.dtype) == labels, weights, 0)),
             "count": jnp.sum(weights),
         }
         state = TrainState(params, stats, opt_state, state.step + 1, state.key)
@@ -169,7 +204,8 @@ def repeat_step(step: Callable[..., tuple[TrainState, Metrics]]) -> Callable[...
     """Make a function of several steps in one call, ``(state, batches) -> (state, metrics)``.
 
     Batches and metrics have an axis of steps in front; further arguments are handed to each step. It is for accelerators, where
-    starting a short step takes longer than the step itself. On a CPU it is slow, because XLA's convolutions are slow in loops.
+    starting a short step takes longer than the step itself. On a CPU the modules' convolutions are ten to a hundred times as slow
+    inside a loop, and inside ``jax.lax.cond`` too, as in a guard around a step; the blocked implementation is not affected.
     """
 
     def steps(state: TrainState, batches: Batch, *arguments: Any) -> tuple[TrainState, Metrics]:
@@ -190,7 +226,7 @@ def make_eval_step(
     Metrics are the sums of training and ``confusion`` ``(classes, classes)``. Arguments are those of ``make_train_step``. With
     ``noise`` the step needs a key and raises ValueError without one. The noise of example i has the key ``fold_in(key, i)``, so
     that equal keys give equal noise. Noise that should be the same for every network is better added once, by
-    ``noise.add_noise_once``.
+    ``noise.add_noise_once``. An example whose logits are not finite counts in ``count`` and is in no cell of ``confusion``.
     """
     network = network.clone(axis_name=axis_name)
 
@@ -198,10 +234,12 @@ def make_eval_step(
         if noise is not None and key is None:
             raise UserError("the evaluation adds noise, so it needs a key: step(variables, batch, key)")
         windows, labels, weights = _unpack(batch, key, noise, prepare, axis_name)
-        logits = _apply(network, variables, windows, train=False)
+        logits = nan_where_not_finite(_apply(network, variables, windows, train=False), windows)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-        predicted = jnp.argmax(logits, -1)
-        confusion = jnp.zeros((network.classes, network.classes), weights.dtype).at[labels, predicted].add(weights)
+        # the first number that is no class stands for logits that name none
+        predicted = jnp.where(jnp.isfinite(logits).all(-1), jnp.argmax(logits, -1), network.classes)
+        confusion = jnp.zeros((network.classes, network.classes), weights.dtype)
+        confusion = confusion.at[labels, predicted].add(weights, mode="drop")
         # an example of weight 0 fills the batch up and may have any loss, even NaN
         metrics = {
             "loss": jnp.sum(jnp.where(weights == 0, 0, weights * losses)),
@@ -219,7 +257,8 @@ def make_predict_step(network: Network, *, prepare: Prepare | None = None) -> Pr
 
     def step(variables: Any, windows: ArrayLike) -> jax.Array:
         windows = jnp.asarray(windows)
-        return _apply(network, variables, jax.vmap(prepare)(windows) if prepare else windows, train=False)
+        windows = jax.vmap(prepare)(windows) if prepare else windows
+        return nan_where_not_finite(_apply(network, variables, windows, train=False), windows)
 
     return step
 
@@ -243,7 +282,10 @@ def _apply(network: Network, *arguments: Any, **options: Any) -> Any:
 def _unpack(
     batch: Batch, key: jax.Array | None, noise: AddNoise | None, prepare: Prepare | None, axis_name: str | None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    windows, labels, weights = (jnp.asarray(batch[name]) for name in ("windows", "labels", "weights"))
+    names = ("windows", "labels", "weights")
+    if missing := [name for name in names if name not in batch]:
+        raise UserError(f"a batch has windows, labels and weights (ones where all examples count alike): no {missing[0]} given")
+    windows, labels, weights = (jnp.asarray(batch[name]) for name in names)
     chex.assert_rank([labels, weights], 1)
     chex.assert_equal_shape_prefix([windows, labels, weights], 1)
     # a label that is no class makes the loss NaN, which training stops at; one below 0 would count from the last class back

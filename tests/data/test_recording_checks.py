@@ -191,3 +191,13 @@ def test_an_error_of_the_system_is_no_damage(tmp_path, monkeypatch):
     monkeypatch.setattr(soundfile, "SoundFile", full)
     with pytest.raises(RecordingError, match=r"x\.wav cannot be read: Too many open files"):
         read_file(tmp_path / "x.wav", "", 100.0)
+
+
+@pytest.mark.parametrize("rate", [0, -1.0, np.nan, np.inf, None])
+def test_a_sampling_rate_is_a_positive_number(tmp_path, rate):
+    with pytest.raises(RecordingError, match="the sampling rate of a recording is a positive number of Hz, got"):
+        Recording(np.zeros((4, 1), np.float32), "good", rate)
+    np.save(tmp_path / "signal.npy", np.random.default_rng(0).normal(size=64))
+    if rate is not None:
+        with pytest.raises(RecordingError, match=r"the sampling rate of .*signal.npy is a positive number of Hz, got"):
+            read_file(tmp_path / "signal.npy", sampling_rate=rate)

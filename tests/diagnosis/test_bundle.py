@@ -354,3 +354,48 @@ def test_a_damaged_file_is_never_taken_for_whole(bundle, tmp_path_factory, data)
     with contextlib.suppress(BundleError):  # a change between two blanks
         tiny.assert_equal(load(folder).variables, bundle.variables)
         assert json.loads(bytes(content)) == json.loads((folder.parent / "whole.json").read_bytes())
+
+
+# --- dtypes, few windows and doors
+
+
+@pytest.mark.parametrize("dtype", [jax.numpy.bfloat16, np.float16, np.float64])
+def test_cast_parameters_are_written_as_float32(bundle, tmp_path, dtype):
+    cast = jax.tree.map(lambda leaf: np.asarray(leaf).astype(dtype), bundle.variables)
+    save(tmp_path / "cast", dataclasses.replace(bundle, variables=cast))
+    expected = jax.tree.map(lambda leaf: leaf.astype(np.float32), cast)
+    tiny.assert_equal(jax.device_get(load(tmp_path / "cast").variables), expected)
+
+
+def test_with_64_bits_a_bundle_is_the_same(bundle, tmp_path, x64):
+    save(tmp_path / "one", bundle)
+    loaded = load(tmp_path / "one")
+    tiny.assert_equal(jax.device_get(loaded.variables), jax.device_get(bundle.variables))
+    save(tmp_path / "two", loaded)
+    with jax.enable_x64(False):
+        assert (tmp_path / "one" / "weights.safetensors").read_bytes() == (tmp_path / "two" / "weights.safetensors").read_bytes()
+        load(tmp_path / "two")
+
+
+def test_few_windows_are_filled_up_to_a_power_of_two(bundle, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(bundle, "_step", lambda variables, windows: sizes.append(len(windows)) or np.zeros((len(windows), 3)))
+    for count in (2, 3, 5, 8, 100, 200, 256, 257, 600):
+        assert bundle.logits(np.zeros((count, tiny.LENGTH, 1), np.float32)).shape == (count, 3)
+    assert sizes == [2, 4, 8, 8, 128, 256, 256, *[256] * 2, *[256] * 3]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("method", ["logits", "predict_proba", "zeros"])
+def test_windows_that_are_not_finite_are_refused(bundle, method, value):
+    windows = WINDOWS.copy()
+    windows[4, 7] = value
+    for given_windows, number in ((windows, 4), (windows[4:5], 0)):
+        with pytest.raises(ValueError, match=rf"1 windows hold NaN or infinity, the first of them is number {number}"):
+            getattr(bundle, method)(given_windows)
+
+
+@pytest.mark.parametrize("rate", [None, 0, -1.0, np.nan, np.inf, "12000"])
+def test_a_diagnosis_needs_a_sampling_rate(bundle, rate):
+    with pytest.raises(ValueError, match="a diagnosis needs the sampling rate of the signal, a positive number of Hz, got"):
+        bundle.diagnose(WINDOWS[0], rate)

@@ -30,8 +30,28 @@ def test_the_temperature_of_the_labels_is_found(temperature):
 @given(st.integers(0, 20))
 def test_a_fitted_temperature_is_never_worse(seed):
     logits, labels = drawn(50, 3.0, seed)
-    loss = lambda t: -np.mean(np.log(softmax(logits, t)[np.arange(50), labels]))  # noqa: E731
+    targets = np.where(np.arange(4) == labels[:, None], 51 / 52, 1 / 52 / 3)  # Platt's
+    loss = lambda t: -np.mean(np.sum(targets * np.log(softmax(logits, t)), 1))  # noqa: E731
     assert loss(fit_temperature(logits, labels)) <= loss(1.0) + 1e-9
+
+
+@pytest.mark.parametrize("count", [3, 12, 60, 600])
+@pytest.mark.parametrize("scale", [0.0, 0.2, 1.0])
+def test_examples_that_are_all_right_show_no_more_than_their_number(count, scale):
+    rng, labels = np.random.default_rng(0), np.arange(count) % 3
+    logits = 3.0 * np.eye(3)[labels] + scale * rng.uniform(-1, 1, size=(count, 3))
+    assert (logits.argmax(1) == labels).all()
+    temperature = fit_temperature(logits, labels)
+    confidence = softmax(logits, temperature).max(1).mean()
+    assert confidence <= (count + 1) / (count + 2) + 1e-9
+    assert confidence == pytest.approx((count + 1) / (count + 2), abs=0.03)  # and not much less
+    unsure = softmax(np.array([[0.6, 0.4, 0.0]]), temperature).max()
+    assert unsure < 0.8
+
+
+def test_two_examples_of_one_class_have_the_temperature_of_the_rule_of_succession():
+    # softmax((1, 0) / T) is 3/4 for T = 1 / log 3
+    assert fit_temperature(np.array([[1.0, 0.0]] * 2), np.array([0, 0])) == pytest.approx(1 / np.log(3), rel=1e-4)
 
 
 def test_examples_are_needed():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import tiny
 
-from drsn_jax.evaluation.inspection import shrinkages, thresholds, zeros_by_window
+from drsn_jax.evaluation.inspection import pooled_features, shrinkages, thresholds, zeros_by_window
+from drsn_jax.evaluation.prediction import predict
 from drsn_jax.functional.thresholding import soft_threshold
 from drsn_jax.nn.networks import drsn_cs, resnet
 
@@ -73,3 +74,15 @@ def test_what_has_no_thresholds():
             ask(resnet(classes=3), variables, WINDOWS)
     with pytest.raises(ValueError, match="no windows to look at"):
         thresholds(tiny.network, variables, WINDOWS[:0])
+
+
+def test_batches_without_windows_and_windows_that_are_not_finite():
+    windows = np.zeros((3, tiny.LENGTH, 1), np.float32)
+    for size in (0, -1, 2.5):
+        with pytest.raises(ValueError, match=f"a batch has at least one window, got a batch size of {size}"):
+            predict(lambda variables, windows: windows, {}, windows, size)
+    with pytest.raises(ValueError, match="there are no windows to predict"):
+        predict(lambda variables, windows: windows, {}, windows[:0])
+    for look in (thresholds, pooled_features):
+        with pytest.raises(ValueError, match="3 windows hold NaN or infinity"):
+            look(tiny.network, {}, windows * np.nan)

@@ -300,3 +300,44 @@ def test_mixed_noise_draws_its_level_from_the_range():
     levels = np.sort(jax.jit(jax.vmap(lambda noise: measure_snr_db(window, noise)))(noisy - window))
     assert -4.01 < levels[0] < levels[-1] < 8.01
     np.testing.assert_allclose(levels, np.linspace(-4, 8, 200), atol=1.5)  # uniform
+
+
+# --- keys, offsets and narrow dtypes
+
+
+@pytest.mark.parametrize("impl", ["threefry2x32", "rbg"])
+@pytest.mark.parametrize("mixed", [False, True])
+def test_noise_does_not_depend_on_how_many_windows_are_given_at_once(impl, mixed):
+    key = jax.random.key(0, impl=impl)
+    windows = np.tile(np.random.default_rng(0).normal(size=(1, 16, 1)).astype(np.float32), (4, 1, 1))
+    add = (
+        (lambda key, window: add_mixed_noise(key, window, -5.0, 5.0))
+        if mixed
+        else lambda key, window: add_noise(key, window, 0.0)
+    )
+    keys = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.arange(4))
+    whole = jax.vmap(add)(keys, windows)
+    single = np.stack([add(jax.random.fold_in(key, i), windows[i]) for i in range(4)])
+    np.testing.assert_allclose(whole, single, atol=1e-5)
+    assert len({value.tobytes() for value in single}) == 4
+
+
+def test_keys_of_every_kind_give_noise_of_their_own():
+    window = jnp.asarray(np.random.default_rng(0).normal(size=(16, 1)), jnp.float32)
+    numbers = [jax.random.key(seed, impl="rbg") for seed in (0, 1)] + [jax.random.key(0), jax.random.PRNGKey(1)]
+    assert len({np.asarray(add_noise(key, window, 0.0)).tobytes() for key in numbers}) == 4
+
+
+def test_float16_that_overflows_is_refused():
+    counts = (30_000 * jnp.sin(jnp.arange(2048.0) * 0.1))[:, None].astype("float16")
+    with pytest.raises(ValueError, match="float16 cannot hold the noisy window, it ends at 65,504"):
+        add_noise(jax.random.key(0), counts, -10.0)
+    assert jnp.isinf(jax.jit(lambda x: add_noise(jax.random.key(0), x, -10.0))(counts)).any()  # no number can be checked there
+
+
+def test_an_offset_that_counts_as_signal_is_said():
+    window = np.random.default_rng(0).normal(size=(64, 2)).astype(np.float32)
+    add_noise(jax.random.key(0), window + 3, 0.0)
+    with pytest.warns(UserWarning, match="the window's offset counts as signal"):
+        noisy = add_noise(jax.random.key(0), window + 30, 0.0)
+    np.testing.assert_allclose(measure_snr_db(window + 30, noisy - (window + 30)), 0, atol=1e-3)

@@ -4,6 +4,7 @@ import errno
 import functools
 import itertools
 import json
+import math
 import os
 import pickle
 import shutil
@@ -231,7 +232,8 @@ def test_what_is_no_file_of_ours_is_left_alone(kept):
 
 def test_a_folder_that_cannot_be_made_is_told_at_once(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="file"):
+    # no OSError "[Errno 17] File exists", which does not say what to do
+    with pytest.raises(CheckpointError, match="file is a file: give the folder for the checkpoints"):
         Checkpoints(tmp_path / "file").restore(small)
     with pytest.raises(OSError, match="correct that, and the same command goes on"):
         Checkpoints(tmp_path / "file" / "deeper").save(1, small, {})
@@ -640,3 +642,20 @@ def test_a_disk_that_is_full(tmp_path):
     expected = f"refused [Errno {errno.ENOSPC}] the checkpoint of step 2 could not be written (No space left on device)"
     assert expected in done.stdout
     assert names(tmp_path) == []
+
+
+# --- doors
+
+
+@pytest.mark.parametrize("seconds", [math.nan, -1.0])
+def test_seconds_that_would_never_pass_are_refused(tmp_path, seconds):
+    with pytest.raises(ValueError, match=f"a checkpoint is due after 0 seconds or more, got seconds={seconds}"):
+        Checkpoints(tmp_path, seconds=seconds)
+
+
+def test_an_about_with_nan_is_its_own(tmp_path):
+    tree, about = {"a": np.zeros(2, np.float32)}, {"rate": math.nan}
+    Checkpoints(tmp_path).save(1, tree, {"about": about})
+    assert Checkpoints(tmp_path).restore(tree, about) is not None
+    with pytest.raises(CheckpointError, match=r"rate: nan there, 1\.0 here"):
+        Checkpoints(tmp_path).restore(tree, {"rate": 1.0})

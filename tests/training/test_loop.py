@@ -326,9 +326,12 @@ def test_numbers_that_are_no_arrays_yet_come_back(step, tmp_path):
     tiny.assert_equal(last.state, train(step)[-1].state)
 
 
-@pytest.mark.parametrize(("changed", "message"), [({"epochs": 0}, "got 0 and 1"), ({"steps_per_call": 0}, "got 2 and 0")])
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [({"epochs": 0}, "got 0 and 1"), ({"steps_per_call": 0}, "got 2 and 0"), ({"epochs": 1.5}, "got 1.5 and 1")],
+)
 def test_a_training_has_epochs_and_steps(step, changed, message):
-    with pytest.raises(ValueError, match=f"at least one epoch and one step a call, {message}"):
+    with pytest.raises(ValueError, match=f"at least one epoch and one step a call, as integers, {message}"):
         train(step, **changed)
 
 

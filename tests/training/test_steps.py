@@ -5,6 +5,7 @@ import functools
 from typing import Any
 
 import flax.linen as nn
+import flax.serialization
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +18,7 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from drsn_jax.functional import signals
 from drsn_jax.functional.noise import add_noise
-from drsn_jax.nn.networks import drsn_cw
+from drsn_jax.nn.networks import blocked_layout, drsn_cw
 from drsn_jax.training.optimizers import paper_optimizer, paper_schedule
 from drsn_jax.training.steps import (
     balanced_class_weights,
@@ -452,3 +453,37 @@ def test_a_state_is_made_inside_any_transformation():
 def test_labels_that_are_no_class_have_no_weight(labels):
     with pytest.raises(ValueError, match="labels are integers from 0 to 1, got"):
         balanced_class_weights(labels, 2)
+
+
+# --- what users of JAX give
+
+
+def test_a_batch_without_any_weight_has_no_loss(state):
+    step = jax.jit(make_train_step(tiny.network, optimizer))
+    after, metrics = step(state, {**BATCH, "weights": np.zeros(6, np.float32)})
+    assert metrics["loss"] == metrics["gradient_norm"] == metrics["count"] == 0
+    tiny.assert_equal(after.params, state.params)
+
+
+def test_a_batch_needs_its_three_parts(state):
+    batch = {name: BATCH[name] for name in ("windows", "labels")}
+    with pytest.raises(ValueError, match=r"a batch has windows, labels and weights .*: no weights given"):
+        make_train_step(tiny.network, optimizer)(state, batch)
+
+
+@pytest.mark.parametrize("key", [jax.random.key(3), jax.random.PRNGKey(3), jax.random.key(3, impl="rbg")], ids=str)
+def test_flax_writes_and_reads_a_state(key):
+    state = jax.device_get(create_state(tiny.network, tiny.optimizer, key, BATCH["windows"]))
+    like = jax.tree.map(jnp.zeros_like, state)
+    read = flax.serialization.from_bytes(like, flax.serialization.to_bytes(state))
+    tiny.assert_equal(read, state)
+    assert read.key.dtype == state.key.dtype
+    if key.dtype == jax.random.key(0).dtype:  # training goes on as it would have
+        tiny.assert_equal(tiny.step(jax.tree.map(jnp.array, read), BATCH), tiny.step(jax.tree.map(jnp.array, state), BATCH))
+
+
+def test_with_64_bits_a_state_is_float32_and_its_features_are_computed_in_blocks(x64):
+    network = drsn_cw(classes=3)
+    shapes = jax.eval_shape(lambda key: create_state(network, optimizer, key, np.zeros((1, 256, 1))), jax.random.key(0))
+    assert {leaf.dtype for leaf in jax.tree.leaves(shapes.variables)} == {np.dtype(np.float32)}
+    assert blocked_layout(network, shapes.variables, jax.ShapeDtypeStruct((8, 256, 1), jnp.float32)) is not None
