@@ -114,7 +114,8 @@ def shorten(options: Options) -> Options:
         # a network to start from has windows of its own
         window_length=256 if options.start is None else read_description(options.start)["window_length"],
         noise=options.noise[:1],
-        snr_db=options.snr_db[:1],
+        # one training serves all levels where it has a range of its own
+        snr_db=options.snr_db[: 1 if options.train_snr_db is None else 2],
         epochs=2,
         batch_size=32 * run_options.shards(options),
         seeds=1,
@@ -155,6 +156,7 @@ def compare(options: Options, recordings: list[Recording], origin: bundle.Bundle
         init_from=origin,
         checkpoint_seconds=options.checkpoint_seconds,
         best_model=best_model,
+        kinds=options.noise,
     )
 
 
@@ -251,8 +253,12 @@ def train(
 def report(out: Path, tsne_iterations: int) -> None:
     """Print the table and draw the figures."""
     print(f"\n{markdown(summarise(out))}\n")
-    for file in [*draw_all(out), *comparison_figures.tsne_figure(out, tsne_iterations)]:
-        print(file)
+    for file in draw_all(out):
+        console.say(str(file))
+    if comparison_figures.feature_files(out):
+        console.say("embedding the features of the test windows by t-SNE, some seconds for each network …")
+    for file in comparison_figures.tsne_figure(out, tsne_iterations):
+        console.say(str(file))
 
 
 if __name__ == "__main__":

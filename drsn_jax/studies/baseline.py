@@ -69,15 +69,16 @@ class SpectrumBaseline:
     ) -> Result:
         """Fit and test. The arguments are those of ``Trainer.run``; there are no epochs and no checkpoints."""
         del seed, on_epoch, checkpoints
-        train, test = (
-            standardised(windows) if self._standardise else windows for windows in (data.train_noisy, data.test.windows)
-        )
+        train = self._prepared(data.train_noisy)
         model, parameters = spectrum_classifier(train, data.train.labels)
-        predicted = model.predict(spectrum_features(test))
         fitted = model.predict(spectrum_features(train))
-        return Result(
-            parameters=parameters,
-            train_confusion=confusion_matrix(data.train.labels, fitted, self._classes),
-            test_confusion=confusion_matrix(data.test.labels, predicted, self._classes),
-            predicted=predicted,
-        )
+        trained = confusion_matrix(data.train.labels, fitted, self._classes)
+        return self.retest(Result(parameters, trained, trained, fitted, model=model), data)
+
+    def retest(self, result: Result, data: TrialData) -> Result:
+        """Test the model of a result on the test windows of ``data``."""
+        predicted = result.model.predict(spectrum_features(self._prepared(data.test.windows)))
+        return result._replace(test_confusion=confusion_matrix(data.test.labels, predicted, self._classes), predicted=predicted)
+
+    def _prepared(self, windows: np.ndarray) -> np.ndarray:
+        return standardised(windows) if self._standardise else windows

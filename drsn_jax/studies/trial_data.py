@@ -42,13 +42,22 @@ def with_noise(fold: Fold, *, seed: int, noise: Noise, train_noise: Noise | None
     return TrialData(
         train=fold.train,
         train_noisy=_noisy(fold.train.windows, seed, KeyPurpose.TRAIN_NOISE, train_noise),
-        test=fold.test._replace(windows=_noisy(fold.test.windows, seed, KeyPurpose.TEST_NOISE, noise)),
+        test=_noisy_test(fold, seed, noise),
         validation=fold.validation._replace(
             windows=_noisy(fold.validation.windows, seed, KeyPurpose.VALIDATION_NOISE, train_noise)
         ),
         noise=noise,
         train_noise=train_noise,
     )
+
+
+def tested_in(data: TrialData, fold: Fold, *, seed: int, noise: Noise) -> TrialData:
+    """Return the data of a trial with the test windows of ``fold`` in another noise; the training stays what it is."""
+    return data._replace(test=_noisy_test(fold, seed, noise), noise=noise)
+
+
+def _noisy_test(fold: Fold, seed: int, noise: Noise) -> Side:
+    return fold.test._replace(windows=_noisy(fold.test.windows, seed, KeyPurpose.TEST_NOISE, noise))
 
 
 def standardised(windows: np.ndarray) -> np.ndarray:

@@ -60,6 +60,7 @@ class Result(NamedTuple):
       epoch: the epoch after which the network was tested.
       network, variables: that network, and its params and batch_stats; None for a method that is not a network.
       validation_logits: the logits of the validation windows, ``(n, classes)``.
+      model: a trained method that is not a network.
     """
 
     parameters: int
@@ -71,6 +72,7 @@ class Result(NamedTuple):
     network: Network | None = None
     variables: Any = None
     validation_logits: np.ndarray = np.empty((0, 0))
+    model: Any = None
 
 
 class Steps(NamedTuple):
@@ -205,6 +207,11 @@ class Trainer:
             variables=jax.device_get(variables),
             validation_logits=self._logits(variables, data.validation.windows),
         )
+
+    def retest(self, result: Result, data: TrialData) -> Result:
+        """Test the network of a result once more, on the test windows of ``data``; its time is told by the first result alone."""
+        predicted = self._predicted(result.variables, data.test.windows)
+        return result._replace(test_confusion=self._confusion(data.test.labels, predicted), predicted=predicted, seconds=math.nan)
 
     def _noise(self, data: TrialData) -> Noise:
         """Return the noise that every step adds: none if the training windows hold a fixed draw already."""

@@ -129,13 +129,6 @@ def test_levels_of_the_training_are_drawn_from_the_range():
         assert 2 < levels.max() < 6.1
 
 
-def test_the_noise_of_the_training_follows_from_the_options():
-    wide = TrainingConfig(train_snr_db=(-5.0, 5.0))
-    assert wide.train_noise(Noise("pink", 0.0)) == Noise("pink", (-5.0, 5.0))
-    assert wide.train_noise(Noise()) == Noise()
-    assert TrainingConfig().train_noise(GAUSSIAN) == GAUSSIAN
-
-
 # --- training
 
 
