@@ -170,6 +170,7 @@ def main() -> None:
     recordings = data_options.read(options)
     data_options.tell(options, recordings)
     options = data_options.settle_split(options, recordings)
+    data_options.tell_window(options, recordings)
     folds = data_options.cut_folds(options, recordings)
     first = folds[0]()
     origin = None if options.start is None else read_start(options, recordings)

@@ -109,6 +109,7 @@ def main() -> None:
     recordings = data_options.read(options)
     data_options.tell(options, recordings)
     options = data_options.settle_split(options, recordings)
+    data_options.tell_window(options, recordings)
     fold = data_options.cut_folds(options, recordings)[0]()
     trainings = plan(
         options.noise,

@@ -16,7 +16,7 @@ from drsn_jax.data.public import read_public
 from drsn_jax.data.recordings import Recording, read_folder, read_recordings, title
 from drsn_jax.data.resampling import resample
 from drsn_jax.data.split_choice import strictest_split
-from drsn_jax.data.summary import common_channel, summary
+from drsn_jax.data.summary import common_channel, summary, window_facts
 from drsn_jax.data.windows import Fold, few_windows, make_folds
 
 SplitKind = Literal["condition", "group", "recording", "time", "random-windows"]
@@ -71,9 +71,12 @@ class DataOptions(run_options.RunOptions):
     all_folds: bool = False
     """Run every fold instead of the first."""
     validation: float = 0.2
-    """Share of every training recording that is held out at its end: by it the network that is kept is chosen."""
+    """Share of the training data that is held out: by it the network that is kept is chosen and calibrated."""
+    validation_by: Literal["time", "recording", "condition", "group"] = "time"
+    """What is held out: the end of every training recording, or whole recordings, conditions or groups (physical parts), which
+    tell how good the network is where it was not trained; every class needs two of them to train on."""
     window_length: int = 2048
-    """In samples."""
+    """In samples; a window should hold several revolutions, so raise it for a slow shaft or a high rate."""
     train_stride: int | None = None
     """From one training window to the next, in samples; by default a whole window for the simulation and random windows, half
     of one for files."""
@@ -190,6 +193,13 @@ def tell(options: DataOptions, recordings: list[Recording]) -> None:
             console.say(line)
 
 
+def tell_window(options: DataOptions, recordings: list[Recording]) -> None:
+    """Print how long a window is, in seconds and, where the conditions name a speed, in revolutions of the shaft."""
+    rate = options.resample or recordings[0].sampling_rate
+    facts = window_facts(options.window_length, rate, [r.condition for r in recordings])
+    console.say("\n".join(facts[:1] if options.dry_run else facts))  # the short windows of a dry run are none to mend
+
+
 def channel(options: DataOptions, recordings: list[Recording]) -> str:
     """Return the channel of new files that a network trained on these recordings is to be asked about: the option, or what the
     channels in the table have in common."""
@@ -243,6 +253,7 @@ def cut_folds(options: DataOptions, recordings: list[Recording]) -> list[Callabl
         folds=options.folds,
         test_condition=options.test_condition,
         validation=options.validation,
+        validation_by=options.validation_by,
         seed=options.seed,
     )
     folds = folds if options.all_folds else folds[:1]
