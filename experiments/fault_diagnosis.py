@@ -17,6 +17,7 @@ a training too.
 """
 
 import dataclasses
+import itertools
 import math
 import time
 from collections.abc import Callable
@@ -40,7 +41,7 @@ from drsn_jax.nn.networks import NETWORKS, Network
 from drsn_jax.studies import comparison_figures
 from drsn_jax.studies.comparison import Comparison, noises
 from drsn_jax.studies.comparison_figures import draw_all
-from drsn_jax.studies.comparison_tables import markdown, summarise
+from drsn_jax.studies.comparison_tables import TITLES, markdown, summarise
 from drsn_jax.studies.model_selection import BestModel
 from drsn_jax.studies.runs import RunFolder
 from drsn_jax.studies.training_config import TrainingConfig
@@ -234,8 +235,11 @@ def train(
         f"{options.epochs} epochs; {folder.path}"
     )
     if trials:
-        console.say("compiling the networks and timing a few steps of each …")
-        seconds = [seconds for _, seconds in comparison.estimate(first) if math.isfinite(seconds)]
+        estimates, count = comparison.estimate(first), len(comparison.networks)
+        seconds = []
+        for number, network in enumerate(comparison.networks, 1):
+            console.say(f"compiling {number} of {count}, {TITLES[network]}, and timing a few of its steps …")
+            seconds += [value for _, value in itertools.islice(estimates, 1) if math.isfinite(value)]
         if seconds:
             console.say(f"expected time: {console.duration(sum(seconds) * trials / len(seconds))}")
         run_options.advise(options)

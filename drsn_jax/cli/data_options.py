@@ -148,6 +148,7 @@ def simulated(options: DataOptions) -> bool:
 def read(options: DataOptions) -> list[Recording]:
     """Return the recordings to work on: the user's, those of a public set, or simulated ones."""
     channel = options.channel or ""
+    most = functools.partial(_samples_of_a_dry_run, options) if options.dry_run else None
     if options.dataset is not None:
         chosen: dict[str, Any] = {"labels": options.labels, "conditions": options.conditions, "where": options.where}
         found = read_public(options.dataset, channel=channel, download=options.download, say=console.say, **chosen)
@@ -164,6 +165,7 @@ def read(options: DataOptions) -> list[Recording]:
             windows=options.windows_given,
             overrule_rate=options.overrule_rate,
             outside=options.outside,
+            most=most,
             say=console.say,
         )
     elif options.labels:
@@ -172,17 +174,22 @@ def read(options: DataOptions) -> list[Recording]:
         found = read_windows_file(options.recordings, labels, channel=channel, **rate)
     else:
         how: dict[str, Any] = {"windows": options.windows_given, "overrule_rate": options.overrule_rate}
-        found = read_recordings(options.recordings, options.folder, outside=options.outside, **how)
-    if options.dry_run:
-        found = [dataclasses.replace(r, signal=r.signal[: _samples_of_a_dry_run(options, r)]) for r in found]
+        found = read_recordings(options.recordings, options.folder, outside=options.outside, most=most, **how)
+    if options.dry_run:  # of files the beginning was read alone
+        found = [dataclasses.replace(r, signal=r.signal[: _few_windows(options, r)]) for r in found]
     return found if options.resample is None else resample(found, options.resample)
 
 
-def _samples_of_a_dry_run(options: DataOptions, recording: Recording) -> int:
-    """Return how many samples a dry run takes of a recording: whole windows, also after it is brought to another rate."""
+def _few_windows(options: DataOptions, recording: Recording) -> int:
+    """Return how many samples a dry run takes of a recording."""
     if recording.unit > 1:  # windows that were given
         return DRY_WINDOWS * recording.unit
-    longer = 1.0 if options.resample is None else recording.sampling_rate / options.resample
+    return _samples_of_a_dry_run(options, recording.sampling_rate)
+
+
+def _samples_of_a_dry_run(options: DataOptions, sampling_rate: float) -> int:
+    """Return how many samples a dry run takes of a signal: whole windows, also after it is brought to another rate."""
+    longer = 1.0 if options.resample is None else sampling_rate / options.resample
     return math.ceil(DRY_WINDOWS * options.window_length * longer)
 
 

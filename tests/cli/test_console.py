@@ -133,3 +133,19 @@ def test_a_broken_dependency_is_a_fault(monkeypatch, tmp_path):
     for name in [name for name in sys.modules if name.partition(".")[0] == "scipy"]:
         monkeypatch.delitem(sys.modules, name)
     assert leave(lambda: importlib.import_module("scipy")).startswith("fault: ModuleNotFoundError")
+
+
+def test_progress_is_told_where_there_is_no_terminal(capsys, monkeypatch):
+    """A line every five seconds at first, rarer in a long run, none at the end."""
+    now = [0.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    with console.ProgressBar(1000) as progress:
+        for _ in range(1000):
+            now[0] += 1.0
+            progress.advance("resnet, epoch 1")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "resnet, epoch 1: 5 of 1000 epochs, about 16 min 35 s left"
+    assert 25 < len(lines) < 80
+    with console.ProgressBar(3) as progress:
+        progress.advance("short")
+    assert capsys.readouterr().out == ""
