@@ -82,7 +82,7 @@ PRESETS = {
         epochs=100,
         batch_size=128,
         windows=80,
-        standardise=False,
+        standardise="none",
         validation=0.0,
     ),
 }
@@ -200,7 +200,8 @@ def read_start(options: Options, recordings: list[Recording]) -> bundle.Bundle:
     assert options.start is not None
     start = bundle.load(options.start)
     found = (options.window_length, recordings[0].sampling_rate, recordings[0].signal.shape[1], options.standardise)
-    wanted = (start.window_length, start.sampling_rate, start.channels, start.standardise)
+    there = {True: "window", "together": "together"}.get(start.standardise, "none" if start.network.scale == 1 else "training")
+    wanted = (start.window_length, start.sampling_rate, start.channels, there)
     names = ("window length", "sampling rate", "number of channels", "standardisation")
     different = [
         f"{name}: {w} there, {f} here"

@@ -50,13 +50,13 @@ def spectrum_classifier(windows: np.ndarray, labels: np.ndarray) -> tuple[Any, i
 class SpectrumBaseline:
     """Logistic regression on the spectrum, trained and tested like a network.
 
-    It is fitted to one fixed draw of noise in the training windows. With ``standardise`` every window is scaled first, as the
-    networks beside it do.
+    It is fitted to one fixed draw of noise in the training windows. Windows are scaled first, as the networks beside it do by
+    ``TrainingConfig.standardise``.
     """
 
     collective = False  # only process 0 of a job takes part in a trial
 
-    def __init__(self, classes: int, standardise: bool) -> None:
+    def __init__(self, classes: int, standardise: str) -> None:
         self._classes, self._standardise = classes, standardise
 
     def run(
@@ -81,4 +81,4 @@ class SpectrumBaseline:
         return result._replace(test_confusion=confusion_matrix(data.test.labels, predicted, self._classes), predicted=predicted)
 
     def _prepared(self, windows: np.ndarray) -> np.ndarray:
-        return standardised(windows) if self._standardise else windows
+        return standardised(windows, self._standardise)

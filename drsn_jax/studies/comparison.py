@@ -20,7 +20,7 @@ from drsn_jax.studies.comparison_results import Trial, epoch_record, feature_fil
 from drsn_jax.studies.model_selection import BestModel
 from drsn_jax.studies.runs import RunFolder
 from drsn_jax.studies.training_config import TrainingConfig
-from drsn_jax.studies.trial_data import TrialData, tested_in, with_noise
+from drsn_jax.studies.trial_data import TrialData, tested_in, training_scale, with_noise
 from drsn_jax.studies.trials import Result, Trainer
 from drsn_jax.training.checkpoints import Checkpoints
 from drsn_jax.training.progress import Diverged, Epoch
@@ -99,7 +99,7 @@ class Comparison:
         train_noise, tests = self.trainings[0]
         data = self._data(fold, tests[0], self.seeds[0], train_noise)
         for network in self.networks:
-            yield network, self.trainer(network, len(fold.train.windows)).probe(data)
+            yield network, self._method(network, data).probe(data)
 
     def run(
         self, fold: Fold, folder: RunFolder, recordings: Sequence[str], on_epoch: Callable[[str, Epoch], None]
@@ -140,8 +140,8 @@ class Comparison:
         key = trial.training_key
         return Checkpoints(folder.checkpoints_of("-".join(key), key), seconds=self.checkpoint_seconds or 0.0)
 
-    def _trainer(self, network: str, examples: int) -> Trainer:
-        """Make the trainer of one network, whose compiled steps all noises and seeds share."""
+    def _trainer(self, network: str, examples: int, scale: float = 1.0) -> Trainer:
+        """Make the trainer of one network, whose compiled steps all noises and seeds share; ``scale`` divides the windows."""
         base = self.init_from.network if self.init_from else NETWORKS[network](classes=len(self.classes), **self.size)
         return Trainer(
             base.clone(classes=len(self.classes)),
@@ -149,13 +149,14 @@ class Comparison:
             examples=examples,
             devices=self.devices,
             init_from=self.init_from.variables if self.init_from else None,
+            scale=scale,
         )
 
     def _result(
         self, folder: RunFolder, trial: Trial, data: Callable[[], TrialData], on_epoch: Callable[[str, Epoch], None]
     ) -> Result | None:
         """Train and test the network or the baseline of a trial; return None on a process that has no part in it."""
-        method = self._method(trial, len(data().train.windows))
+        method = self._method(trial.network, data())
         if not method.collective and not is_main_process():
             return None
         begun = False
@@ -172,14 +173,20 @@ class Comparison:
         checkpoints = None if self.checkpoint_seconds is None else self.checkpoints(folder, trial)
         return method.run(data(), seed=trial.seed, on_epoch=log, checkpoints=checkpoints)
 
-    def _method(self, trial: Trial, examples: int) -> Any:
-        """Return what trains and tests the network or the baseline of a trial."""
-        return self.baseline if trial.network == BASELINE else self.trainer(trial.network, examples)
+    def _method(self, network: str, data: TrialData) -> Any:
+        """Return what trains and tests a network or the baseline on these data."""
+        if network == BASELINE:
+            return self.baseline
+        if self.config.standardise != "training":
+            return self.trainer(network, len(data.train.windows))
+        # one that was trained before keeps the scale that its weights know
+        known = self.init_from.network.scale if self.init_from else 1.0
+        return self.trainer(network, len(data.train.windows), known if known != 1.0 else training_scale(data.train.windows))
 
     def _retest(self, trial: Trial, data: TrialData, fold: Fold, result: Result) -> Result:
         """Test what a training has left in the noise of another trial of that training."""
         other = tested_in(data, fold, seed=trial.seed, noise=trial.noise)
-        return self._method(trial, len(data.train.windows)).retest(result, other)
+        return self._method(trial.network, data).retest(result, other)
 
     def _keep(self, folder: RunFolder, trial: Trial, data: TrialData, fold: Fold, result: Result) -> None:
         """Keep the pooled features of a network's first trial, and the network itself if it is the best so far."""

@@ -22,8 +22,10 @@ class TrainingConfig:
     then tested at every level of --snr-db."""
     fixed_noise: bool = False
     """Add noise to the training windows once, instead of anew in every step."""
-    standardise: bool = True
-    """Scale every window to zero mean and unit variance after the noise."""
+    standardise: Literal["window", "together", "training", "none"] = "window"
+    """How amplitudes are scaled, after the noise. window: each channel of each window to unit variance, which hides a class that
+    is only louder; together: all channels of a window by one number, which keeps their ratios, as those of the phases of a motor;
+    training: all windows by the RMS of the training data, which keeps amplitude; none: not at all, as in the paper."""
     body_rate: float = 1.0
     """With --from: the share of the learning rate that the rest of the network gets; 0 freezes it."""
     test_network: Literal["last", "best"] = "last"

@@ -130,6 +130,7 @@ class Trainer:
       devices: devices of this process over which a batch is spread. A single device and a single process mean a plain ``jit``.
       init_from: ``{"params", "batch_stats"}`` of a trained network with the same fields, from which everything but the classifier
         is taken.
+      scale: divides all windows; that of ``training_scale`` for ``standardise="training"``.
 
     Raises UserError if the number of devices does not divide the batch size.
     """
@@ -144,8 +145,10 @@ class Trainer:
         examples: int,
         devices: Sequence[Device] = (),
         init_from: Mapping[str, Any] | None = None,
+        scale: float = 1.0,
     ) -> None:
-        self.network = network.clone(standardise=config.standardise, dtype=jnp.dtype(config.dtype))
+        how: bool | str = {"window": True, "together": "together"}.get(config.standardise, False)
+        self.network = network.clone(standardise=how, scale=scale, dtype=jnp.dtype(config.dtype))
         self.config = config
         self.steps = config.epochs * steps_per_epoch(examples, config.batch_size)
         self._init_from = init_from

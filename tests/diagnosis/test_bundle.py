@@ -354,3 +354,22 @@ def test_a_damaged_file_is_never_taken_for_whole(bundle, tmp_path_factory, data)
     with contextlib.suppress(BundleError):  # a change between two blanks
         tiny.assert_equal(load(folder).variables, bundle.variables)
         assert json.loads(bytes(content)) == json.loads((folder.parent / "whole.json").read_bytes())
+
+
+@pytest.mark.parametrize("changed", [{"standardise": "together"}, {"standardise": False, "scale": 0.02}])
+def test_how_amplitudes_are_scaled_is_kept(bundle, tmp_path, changed):
+    other = dataclasses.replace(bundle, network=bundle.network.clone(**changed))
+    save(tmp_path / "model", other)
+    again = load(tmp_path / "model")
+    assert {name: getattr(again.network, name) for name in changed} == changed
+    np.testing.assert_array_equal(again.logits(WINDOWS), other.logits(WINDOWS))
+    assert not np.allclose(again.logits(3 * WINDOWS), again.logits(WINDOWS)) or "scale" not in changed
+
+
+def test_names_of_classes_and_a_short_text(bundle):
+    found = bundle.predict(WINDOWS)
+    assert found.tolist() == [CLASSES[i] for i in bundle.logits(WINDOWS).argmax(1)]
+    assert bundle.predict(WINDOWS[:0]).shape == (0,)
+    assert repr(bundle) == (
+        "Bundle(drsn_cw, 3 classes (healthy, inner race, Außenring), windows of 64 samples × 1 channel at 12000 Hz)"
+    )

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import tiny
 
+from drsn_jax.diagnosis.bundle import load
 from drsn_jax.functional.noise import Noise
 from drsn_jax.studies.baseline import BASELINE
 from drsn_jax.studies.comparison import Comparison, noises
 from drsn_jax.studies.comparison_results import TRIAL, Trial
+from drsn_jax.studies.model_selection import BestModel
 from drsn_jax.studies.runs import RunFolder, read_metrics
 from drsn_jax.studies.training_config import TrainingConfig
 from drsn_jax.studies.trial_data import with_noise
@@ -400,3 +402,25 @@ def test_a_range_tested_only_without_noise_is_trained_in_noise():
     both = noises(("gaussian", "pink"), (0.0, INF))
     assert [tests for _, tests in wide.trainings(both)] == [both[:2], both[1:]]
     assert CONFIG.trainings(both) == [(noise, [noise]) for noise in both]
+
+
+def test_amplitude_is_scaled_alike_in_training_test_and_the_kept_model(comparison, tmp_path):
+    """By the RMS of the training data; a model from the folder gives the accuracies of the table."""
+    louder = [side._replace(windows=50 * side.windows) for side in (FOLD.train, FOLD.test, tiny.side(9, 4))]
+    fold = FOLD._replace(train=louder[0], test=louder[1], validation=louder[2])
+    facts = {"window_length": tiny.LENGTH, "stride": 32, "sampling_rate": 100.0, "channel": "", "channels": 1}
+    folder = RunFolder(tmp_path / "run", {})
+    kept = dataclasses.replace(
+        comparison,
+        config=dataclasses.replace(CONFIG, standardise="training"),
+        noises=comparison.noises[:1],
+        seeds=(0,),
+        best_model=BestModel(folder.path / "model", {"classes": ("a", "b", "c"), **facts}),
+    )
+    (row,) = (row for row in run(kept, folder, fold=fold) if row["network"] == "resnet")
+    model = load(folder.path / "model")
+    assert model.network.scale == pytest.approx(np.sqrt(np.mean(np.square(fold.train.windows))), rel=0.01)
+    assert not model.standardise
+    data = with_noise(fold, seed=0, noise=kept.noises[0])
+    hits = np.mean(model.predict(data.test.windows) == np.array(list("abc"))[data.test.labels])
+    assert row["test_accuracy"] == pytest.approx(hits, abs=1e-6)

@@ -237,7 +237,7 @@ def test_a_trial_needs_an_epoch():
 
 
 def test_the_network_computes_as_the_options_say():
-    trainer = make(dtype="bfloat16", standardise=False)
+    trainer = make(dtype="bfloat16", standardise="none")
     assert (trainer.network.dtype, trainer.network.standardise) == (jnp.bfloat16, False)
     assert make().network.standardise
 
@@ -333,7 +333,7 @@ def test_standardised_windows_have_no_scale(fresh, usual):
 
 
 def test_raw_windows_have_one(fixed):
-    raw = make(fixed_noise=True, standardise=False)
+    raw = make(fixed_noise=True, standardise="none")
     _, losses, _ = run(raw, noisy_data())
     assert not np.allclose(run(raw, scaled(noisy_data(), 8))[1], losses, rtol=1e-3)
     assert not np.allclose(run(fixed, noisy_data())[1], losses, rtol=1e-3)
