@@ -236,6 +236,7 @@ def train(
         f"{options.epochs} epochs; {folder.path}"
     )
     if trials:
+        console.say(f"networks: {', '.join(TITLES[name] for name in comparison.networks)} (--networks chooses)")
         estimates, count = comparison.estimate(first), len(comparison.networks)
         seconds = []
         for number, network in enumerate(comparison.networks, 1):

@@ -36,8 +36,8 @@ class DataOptions(run_options.RunOptions):
     outside: bool = False
     """Allow paths and links that lead out of that folder."""
     channel: str | None = None
-    """For a folder of classes and --dataset: which signal of each file, a name, a pattern such as *_DE_time, or several joined
-    by +."""
+    """For a folder of classes and --dataset: which signal of each file, a name, a pattern such as *_DE_time (all that it fits),
+    or several joined by +, which become the channels of one signal."""
     sampling_rate: float | None = None
     """In Hz: for a folder of classes whose files hold none."""
     overrule_rate: bool = False
