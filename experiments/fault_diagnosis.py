@@ -206,7 +206,7 @@ def read_start(options: Options, recordings: list[Recording]) -> bundle.Bundle:
     different = [
         f"{name}: {w} there, {f} here"
         for name, f, w in zip(names, found, wanted, strict=True)
-        if not (rates.same(f, w) if name == "sampling rate" else f == w)
+        if not (rates.same(float(f), float(w)) if name == "sampling rate" else f == w)
     ]
     if options.networks not in (Options().networks, (preset_name(start.network),)):
         raise UserError(f"--from {options.start} is of the kind {preset_name(start.network)}: leave out --networks")
