@@ -2,10 +2,11 @@
 
     python experiments/diagnose.py MODEL FILE...
 
-MODEL is the folder of a network that was trained and kept by python experiments/fault_diagnosis.py (runs/.../model). For every
-file: the class, its probability, the share of windows that agree, the next classes, and warnings where the file is unlike the
-training data. A class is named only where the network is sure. With - as the file, raw float32 samples come from standard input
-and a line is printed for every window:
+MODEL is the folder of a network that was trained and kept by python experiments/fault_diagnosis.py (runs/NAME or
+runs/NAME/model), FILE a recording or a folder of them. For every file: the class, its probability, the share of windows that
+agree, the next classes, and warnings where the file is unlike the training data. A class is named only where the network is sure
+and no warning speaks against it. With - as the file, raw float32 samples come from standard input and a line is printed for every
+window:
 
     arecord -f FLOAT_LE -r 12000 -c 1 -t raw | python experiments/diagnose.py MODEL -
 
@@ -21,6 +22,7 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
 import dataclasses
 import functools
 import json
+import math
 import sys
 import time
 from dataclasses import dataclass
@@ -37,8 +39,10 @@ from drsn_jax.core.errors import UserError
 from drsn_jax.data.formats.common import Signal
 from drsn_jax.data.formats.open_signal import open_signal
 from drsn_jax.data.recording_files import agreed_rate, read_precisely
+from drsn_jax.diagnosis.asking import understood
 from drsn_jax.diagnosis.bundle import Bundle, load, save
-from drsn_jax.diagnosis.diagnosis import Diagnosis, diagnose_parts, root_mean_squares, summarise
+from drsn_jax.diagnosis.diagnosis import SURE_PROBABILITY, Diagnosis, diagnose_parts
+from drsn_jax.diagnosis.streams import diagnose_stream, expected
 from drsn_jax.nn.networks import drsn_cw
 
 
@@ -47,9 +51,9 @@ class Options:
     """What to ask."""
 
     model: tyro.conf.Positional[Path | None] = None
-    """The folder of a trained network."""
+    """The folder of a trained network, or of the run that kept it."""
     files: tyro.conf.Positional[tuple[str, ...]] = ()
-    """Recordings, or - for raw float32 samples from standard input."""
+    """Recordings, or folders of recordings, or - for raw float32 samples from standard input."""
     channel: str | None = None
     """Which signal of a file; by default what the network was trained on, or the only one."""
     sampling_rate: float | None = None
@@ -58,8 +62,10 @@ class Options:
     """That sampling rate holds where a file says another one."""
     json: bool = False
     """A line of JSON for every file (or window of a stream) instead of text."""
+    every: float | None = None
+    """For a stream: a line for all windows of so many seconds together, instead of one for every window."""
     plot: Path | None = None
-    """A folder for a picture of every file: waveform, classes over time, what the thresholds set to zero."""
+    """A folder for a picture of every file: the answer, waveforms, classes over time, what the thresholds set to zero."""
     dry_run: bool = False
     """Ask a tiny network that was never trained about two files that are made up, which go into --out."""
     out: Path | None = None
@@ -83,7 +89,10 @@ def main() -> None:
     if "-" in options.files and len(options.files) > 1:
         raise UserError("- goes alone: a stream has no other files")
     checks.positive(options, "sampling_rate", unit="Hz")
-    model = load(options.model)
+    checks.positive(options, "every", unit="seconds")
+    folder, files = understood(options.model, options.files)
+    options = dataclasses.replace(options, files=tuple(files))
+    model = load(folder)
     if not options.plain_runtime:
         model.spread(jax.local_devices())
     if options.files == ("-",):
@@ -92,18 +101,22 @@ def main() -> None:
         if sys.stdin is None:
             raise UserError("standard input is closed")
         return stream(model, options, sys.stdin.buffer)
-    failed, taken = 0, set()
+    if options.every is not None:
+        raise UserError("--every goes with a stream, and these are files")
+    failed, taken, told = 0, set(), set()
     for file in options.files:
         try:
             found, signal, speed = ask(model, options, Path(file))
-            report(options, file, found, signal, speed, unasked=not (options.channel or model.channel))
+            report(options, file, found, signal, speed, told, unasked=not (options.channel or model.channel))
             if options.plot is not None:
                 picture(model, options.plot, Path(file), found, signal, taken)
         except (UserError, OSError, MemoryError) as error:  # the other files may be well
             console.show_traceback_on_request()
             failed += 1
-            told = str(error) or "there is not enough memory for it"
-            tell(options, {"file": file, "error": told}, f"{file}: error: {told}")
+            why = str(error) or "there is not enough memory for it"
+            # the line names the file already
+            why = f"it {rest}" if (rest := why.removeprefix(f"{file} ")) != why else why.removeprefix(f"{file}: ")
+            tell(options, {"file": file, "error": why}, f"{file}: error: {why}")
     if failed:
         raise UserError(f"{failed} of {len(options.files)} files could not be diagnosed")
 
@@ -158,16 +171,21 @@ def picture(model: Bundle, folder: Path, file: Path, found: Diagnosis, signal: S
     whole = signal.read(0, signal.length)
     windows = whole[: len(found.starts) * model.window_length].reshape(-1, model.window_length, model.channels)
     assert signal.sampling_rate is not None
-    diagnosis_picture(target, model.classes, found, whole, signal.sampling_rate, model.zeros(windows), file.name)
+    diagnosis_picture(target, model.classes, found, whole, signal.sampling_rate, model.zeros(windows), file.name, signal.channel)
 
 
-def report(options: Options, file: str, found: Diagnosis, signal: Signal, speed: float, *, unasked: bool) -> None:
-    """A line for a file, one for what was taken of it where nobody has asked for a channel, and one for each warning."""
-    others = ", ".join(f"{r.label} {100 * r.probability:.1f} %" for r in found.best[1:])
+def report(options: Options, file: str, found: Diagnosis, signal: Signal, speed: float, told: set[str], *, unasked: bool) -> None:
+    """A line for a file, one for what was taken of it where nobody has asked for a channel, one for what speaks against the
+    class, and one for each warning that is not yet in ``told``."""
+    # a class that would be written with 0.0 % is no alternative
+    others = ", ".join(f"{r.label} {percent(r.probability)}" for r in found.best[1:] if r.probability >= 0.0005)
     text = (
-        f"{file}: {title(found)}, probability {100 * found.probability:.1f} %, {100 * found.agreement:.0f} % of "
+        f"{file}: {title(found)}, probability {percent(found.probability)}, {100 * found.agreement:.0f} % of "
         f"{len(found.starts)} windows agree{f'; then {others}' if others else ''}"
     )
+    doubts = [f"  not sure because {', and '.join(found.doubts)}"] if found.doubts else []
+    new = [warning for warning in found.warnings if warning not in told]
+    told.update(new)
     taken = [f"  taken: channel {signal.channel}, the only signal"] if unasked and signal.channel else []
     tell(
         options,
@@ -175,6 +193,7 @@ def report(options: Options, file: str, found: Diagnosis, signal: Signal, speed:
             "file": file,
             "class": found.label,
             "sure": found.sure,
+            "doubts": list(found.doubts),
             "probability": found.probability,
             "agreement": found.agreement,
             "entropy": found.entropy,
@@ -186,8 +205,14 @@ def report(options: Options, file: str, found: Diagnosis, signal: Signal, speed:
             "warnings": list(found.warnings),
             "times_real_time": speed,
         },
-        "\n".join([text, *taken, *(f"  warning: {warning}" for warning in found.warnings)]),
+        "\n".join([text, *taken, *doubts, *(f"  warning: {warning}" for warning in new)]),
     )
+
+
+def percent(share: float) -> str:
+    """A probability as people read it; one below the limit is never rounded up to it."""
+    shown = math.floor(1000 * share) / 10 if share < SURE_PROBABILITY else 100 * share
+    return f"{shown:.1f} %"
 
 
 def title(found: Diagnosis) -> str:
@@ -196,35 +221,26 @@ def title(found: Diagnosis) -> str:
 
 
 def stream(model: Bundle, options: Options, source: BinaryIO) -> None:
-    """A line for every window of raw float32 samples, its channels interleaved."""
+    """A line for every window of raw float32 samples, its channels interleaved, or one for all windows of some seconds."""
     rate = model.sampling_rate if options.sampling_rate is None else options.sampling_rate
-    size = model.window_length * model.channels * 4
-    model.predict_proba(np.zeros((1, model.window_length, model.channels), np.float32))  # compiles
-    number, told = 0, set()
-    while len(raw := source.read(size)) == size:
-        start = time.perf_counter()
-        window = np.frombuffer(raw, "<f4").reshape(1, model.window_length, model.channels)
-        seconds = number * model.window_length / rate
-        number += 1
-        try:
-            if not np.isfinite(window).all():
-                raise UserError("samples that are not finite")
-            found = summarise(model, model.predict_proba(window), root_mean_squares(window), rate, np.zeros(1, int), few=0)
-        except UserError as error:
-            tell(options, {"seconds": seconds, "error": str(error)}, f"{seconds:9.3f} s  error: {error}")
+    print(expected(model, rate, options.every), file=sys.stderr, flush=True)
+    told = set()
+    for answer in diagnose_stream(model, source, rate, options.every):
+        if answer.found is None:
+            record = {"seconds": answer.seconds, "error": answer.error}
+            tell(options, record, f"{answer.seconds:9.3f} s  error: {answer.error}")
             continue
-        latency = 1e3 * (time.perf_counter() - start)
+        found, latency = answer.found, 1e3 * answer.latency
         record = {
-            "seconds": seconds, "class": found.label, "sure": found.sure, "probability": found.probability,
-            "warnings": list(found.warnings), "latency_ms": latency,
+            "seconds": answer.seconds, "windows": answer.windows, "class": found.label, "sure": found.sure,
+            "probability": found.probability, "doubts": list(found.doubts), "warnings": list(found.warnings),
+            "latency_ms": latency,
         }  # fmt: skip
         # people are told once of each kind, which its first words show
         new = {kind: warning for warning in found.warnings if (kind := " ".join(warning.split()[:3])) not in told}
         told |= new.keys()
-        line = f"{seconds:9.3f} s  {title(found)}  {100 * found.probability:.1f} %  {latency:.1f} ms"
+        line = f"{answer.seconds:9.3f} s  {title(found)}  {percent(found.probability)}  {latency:.1f} ms"
         tell(options, record, "\n".join([line, *(f"  warning: {warning}" for warning in new.values())]))
-    if number == 0:
-        raise UserError(f"standard input ended before a window of {model.window_length} samples was there")
 
 
 def tell(options: Options, record: dict[str, Any], text: str) -> None:

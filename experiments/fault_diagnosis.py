@@ -23,6 +23,7 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import dataclasses
+import itertools
 import math
 import time
 from collections.abc import Callable
@@ -47,7 +48,7 @@ from drsn_jax.studies import comparison_figures
 from drsn_jax.studies.comparison import Comparison, noises
 from drsn_jax.studies.comparison_figures import draw_all
 from drsn_jax.studies.comparison_results import tables
-from drsn_jax.studies.comparison_tables import markdown, summarise
+from drsn_jax.studies.comparison_tables import TITLES, markdown, summarise
 from drsn_jax.studies.model_selection import BestModel
 from drsn_jax.studies.runs import RunFolder
 from drsn_jax.studies.training_config import TrainingConfig
@@ -88,7 +89,7 @@ PRESETS = {
         epochs=100,
         batch_size=128,
         windows=80,
-        standardise=False,
+        standardise="none",
         validation=0.0,
     ),
 }
@@ -121,7 +122,8 @@ def shorten(options: Options) -> Options:
         # a network to start from has windows of its own
         window_length=256 if options.start is None else read_description(options.start)["window_length"],
         noise=options.noise[:1],
-        snr_db=options.snr_db[:1],
+        # one training serves all levels where it has a range of its own
+        snr_db=options.snr_db[: 1 if options.train_snr_db is None else 2],
         epochs=2,
         batch_size=32 * run_options.shards(options),
         seeds=1,
@@ -162,6 +164,7 @@ def compare(options: Options, recordings: list[Recording], origin: bundle.Bundle
         init_from=origin,
         checkpoint_seconds=options.checkpoint_seconds,
         best_model=best_model,
+        kinds=options.noise,
     )
 
 
@@ -175,6 +178,7 @@ def main() -> None:
     recordings = data_options.read(options)
     data_options.tell(options, recordings)
     options = data_options.settle_split(options, recordings)
+    data_options.tell_window(options, recordings)
     folds = data_options.cut_folds(options, recordings)
     first = folds[0]()
     origin = None if options.start is None else read_start(options, recordings)
@@ -205,12 +209,13 @@ def read_start(options: Options, recordings: list[Recording]) -> bundle.Bundle:
     assert options.start is not None
     start = bundle.load(options.start)
     found = (options.window_length, recordings[0].sampling_rate, recordings[0].signal.shape[1], options.standardise)
-    wanted = (start.window_length, start.sampling_rate, start.channels, start.standardise)
+    there = {True: "window", "together": "together"}.get(start.standardise, "none" if start.network.scale == 1 else "training")
+    wanted = (start.window_length, start.sampling_rate, start.channels, there)
     names = ("window length", "sampling rate", "number of channels", "standardisation")
     different = [
         f"{name}: {w} there, {f} here"
         for name, f, w in zip(names, found, wanted, strict=True)
-        if not (rates.same(f, w) if name == "sampling rate" else f == w)
+        if not (rates.same(float(f), float(w)) if name == "sampling rate" else f == w)
     ]
     if options.networks not in (Options().networks, (preset_name(start.network),)):
         raise UserError(f"--from {options.start} is of the kind {preset_name(start.network)}: leave out --networks")
@@ -240,8 +245,12 @@ def train(
         f"{options.epochs} epochs; {folder.path}"
     )
     if trials:
-        console.say("compiling the networks and timing a few steps of each …")
-        seconds = [seconds for _, seconds in comparison.estimate(first) if math.isfinite(seconds)]
+        console.say(f"networks: {', '.join(TITLES[name] for name in comparison.networks)} (--networks chooses)")
+        estimates, count = comparison.estimate(first), len(comparison.networks)
+        seconds = []
+        for number, network in enumerate(comparison.networks, 1):
+            console.say(f"compiling {number} of {count}, {TITLES[network]}, and timing a few of its steps …")
+            seconds += [value for _, value in itertools.islice(estimates, 1) if math.isfinite(value)]
         if seconds:
             console.say(f"expected time: {console.duration(sum(seconds) * trials / len(seconds))}")
         run_options.advise(options)
@@ -260,8 +269,12 @@ def train(
 def report(out: Path, tsne_iterations: int) -> None:
     """Print the table and draw the figures."""
     print(f"\n{markdown(summarise(out))}\n")
-    for file in [*draw_all(out), *comparison_figures.tsne_figure(out, tsne_iterations)]:
-        print(file)
+    for file in draw_all(out):
+        console.say(str(file))
+    if comparison_figures.feature_files(out):
+        console.say("embedding the features of the test windows by t-SNE, some seconds for each network …")
+    for file in comparison_figures.tsne_figure(out, tsne_iterations):
+        console.say(str(file))
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ from drsn_jax.studies.runs import RunFolder
 
 NoiseKind = Literal["gaussian", "laplacian", "pink"]
 Rule = Literal["soft", "hard", "garrote", "firm", "none"]
+FIGURE_SECONDS = 8.0  # that the figures and the page take at the end
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ def main() -> None:
     recordings = data_options.read(options)
     data_options.tell(options, recordings)
     options = data_options.settle_split(options, recordings)
+    data_options.tell_window(options, recordings)
     fold = data_options.cut_folds(options, recordings)[0]()
     trainings = plan(
         options.noise,
@@ -148,7 +150,7 @@ def main() -> None:
     run_options.advise(options)
     with folder.alone():
         diverged = train(study, trainings, fold, folder)
-    report(out, {**dataclasses.asdict(options), "recordings": options.recordings or "simulated drivetrain"})
+    report(out, options, recordings)
     console.say(f"everything is in {out}; it took {console.duration(time.perf_counter() - start)}")
     if diverged:
         raise ArithmeticError(
@@ -160,9 +162,12 @@ def main() -> None:
 def train(study: Ablation, trainings: list[Training], fold: Fold, folder: RunFolder) -> list[str]:
     """Make the trainings that the folder lacks; returns those that diverged."""
     diverged: list[str] = []
-    console.say("compiling the steps and timing a few of each …")
-    if seconds := sum(study.estimate(trainings, fold, folder)):
-        console.say(f"expected time: about {console.duration(seconds)}")
+
+    def on_rule(rule: str, number: int, count: int) -> None:
+        console.say(f"compiling {number} of {count}, rule {rule}, and timing a few of its steps …")
+
+    if seconds := sum(study.estimate(trainings, fold, folder, on_rule)):
+        console.say(f"expected time: about {console.duration(seconds + FIGURE_SECONDS)}")
     with console.ProgressBar(len(trainings) * study.epochs) as progress:
 
         def on_epoch(rule: str, epoch: Any, members: int) -> None:
@@ -177,16 +182,35 @@ def train(study: Ablation, trainings: list[Training], fold: Fold, folder: RunFol
     return diverged
 
 
-def report(out: Path, settings: dict[str, Any]) -> None:
-    """The figures, the page, and what it says."""
+def report(out: Path, options: Options, recordings: list[Recording]) -> None:
+    """The figures, the page, and what it says; a dry run has nothing to say."""
     from drsn_jax.studies.ablation_figures import draw_all
     from drsn_jax.studies.ablation_report import sentences, write_report
 
+    console.say("drawing the figures …")
     figures = draw_all(out)
-    for told in sentences(out).values():
+    for file in figures.values():
+        console.say(str(file))
+    for told in {} if options.dry_run else sentences(out).values():
         for sentence in told:
-            print(f"- {sentence}")
-    print(write_report(out, figures, {name: value for name, value in settings.items() if value not in (None, (), False)}))
+            console.say(f"- {sentence}")
+    data = "simulated drivetrain" if data_options.simulated(options) else str(options.recordings or options.dataset)
+    seconds = sum(len(r.signal) / r.sampling_rate for r in recordings)
+    facts = {
+        "data": f"{data}: {len(recordings)} recordings, {seconds:.4g} s at {recordings[0].sampling_rate:.9g} Hz",
+        "classes": ", ".join(class_names(recordings)),
+        "split": data_options.protocol(options)[1],
+    }
+    print(write_report(out, figures, {**facts, **settings(options)}, findings=not options.dry_run))
+
+
+def settings(options: Options) -> dict[str, Any]:
+    """The options that were given another value than their default, by name as they are typed; all that decide what was done."""
+    always = ("noise", "snr_db", "test_snr_db", "rules", "rule_snr_db", "window_length", "epochs", "batch_size", "seeds", "seed")
+    chosen = {field.name: (getattr(options, field.name), field.default) for field in dataclasses.fields(options)}
+    beside = ("recordings", "dataset", "out", *run_options.EXECUTION_OPTIONS)
+    shown = [name for name, (value, usual) in chosen.items() if name in always or (value != usual and name not in beside)]
+    return {checks.typed(name): chosen[name][0] for name in shown}
 
 
 if __name__ == "__main__":

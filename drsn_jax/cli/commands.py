@@ -21,6 +21,7 @@ _CONTINUE = "interrupted: the same command with --out on this run's folder conti
 COMMANDS = {
     "train": Command("fault_diagnosis", "Train networks on recordings and compare them in noise.", _CONTINUE),
     "diagnose": Command("diagnose", "Ask a trained network about recordings.", "interrupted"),
+    "evaluate": Command("evaluate", "Test a trained network on labelled recordings, at chosen levels of noise.", "interrupted"),
     "ablate": Command("noise_ablation", "Train in one noise, test in others, and look at the thresholds.", _CONTINUE),
 }
 

@@ -156,7 +156,10 @@ def duration(seconds: float) -> str:
 
 
 class ProgressBar:
-    """A bar with the time left on a terminal, plain lines elsewhere; a context manager. Needs rich (extra ``experiments``)."""
+    """A bar with the time left on a terminal, elsewhere a plain line every few seconds; a context manager.
+
+    Needs rich (extra ``experiments``).
+    """
 
     def __init__(self, total: int) -> None:
         from rich.console import Console
@@ -165,6 +168,8 @@ class ProgressBar:
 
         self.console: Any = Console()
         self._bar: Any = None
+        self._total, self._done, self._begun = total, 0, time.monotonic()
+        self._told = self._begun
         if self.console.is_terminal and distributed.is_main_process():
             columns = (
                 TextColumn("{task.description}"),
@@ -189,6 +194,14 @@ class ProgressBar:
         """Move the bar on by ``amount``, in the unit of the total; ``what`` stands beside the bar."""
         if self._bar:
             self._bar.update(self._task, advance=amount, description=what)
+            return
+        self._done += amount
+        now = time.monotonic()
+        # a line every five seconds at first, and every minute in a run of hours
+        if now - self._told >= min(60.0, max(5.0, (now - self._begun) / 20)) and self._done < self._total:
+            self._told = now
+            left = (now - self._begun) / self._done * (self._total - self._done)
+            say(f"{what}: {self._done} of {self._total} epochs, about {duration(left)} left")
 
     def say(self, text: str) -> None:
         """Print a line that stays above the bar."""

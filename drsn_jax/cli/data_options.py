@@ -16,7 +16,7 @@ from drsn_jax.data.public import read_public
 from drsn_jax.data.recordings import Recording, read_folder, read_recordings, title
 from drsn_jax.data.resampling import resample
 from drsn_jax.data.split_choice import strictest_split
-from drsn_jax.data.summary import common_channel, summary
+from drsn_jax.data.summary import common_channel, summary, window_facts
 from drsn_jax.data.windows import Fold, few_windows, make_folds
 
 SplitKind = Literal["condition", "group", "recording", "time", "random-windows"]
@@ -37,8 +37,8 @@ class DataOptions(run_options.RunOptions):
     outside: bool = False
     """Allow paths and links that lead out of that folder."""
     channel: str | None = None
-    """For a folder of classes and --dataset: which signal of each file, a name, a pattern such as *_DE_time, or several joined
-    by +."""
+    """For a folder of classes and --dataset: which signal of each file, a name, a pattern such as *_DE_time (all that it fits),
+    or several joined by +, which become the channels of one signal."""
     sampling_rate: float | None = None
     """In Hz: for a folder of classes whose files hold none."""
     overrule_rate: bool = False
@@ -72,9 +72,12 @@ class DataOptions(run_options.RunOptions):
     all_folds: bool = False
     """Run every fold instead of the first."""
     validation: float = 0.2
-    """Share of every training recording that is held out at its end: by it the network that is kept is chosen."""
+    """Share of the training data that is held out: by it the network that is kept is chosen and calibrated."""
+    validation_by: Literal["time", "recording", "condition", "group"] = "time"
+    """What is held out: the end of every training recording, or whole recordings, conditions or groups (physical parts), which
+    tell how good the network is where it was not trained; every class needs two of them to train on."""
     window_length: int = 2048
-    """In samples."""
+    """In samples; a window should hold several revolutions, so raise it for a slow shaft or a high rate."""
     train_stride: int | None = None
     """From one training window to the next, in samples; by default a whole window for the simulation and random windows, half
     of one for files."""
@@ -146,6 +149,7 @@ def simulated(options: DataOptions) -> bool:
 def read(options: DataOptions) -> list[Recording]:
     """Return the recordings to work on: the user's, those of a public set, or simulated ones."""
     channel = options.channel or ""
+    most = functools.partial(_samples_of_a_dry_run, options) if options.dry_run else None
     if options.dataset is not None:
         chosen: dict[str, Any] = {"labels": options.labels, "conditions": options.conditions, "where": options.where}
         found = read_public(options.dataset, channel=channel, download=options.download, say=console.say, **chosen)
@@ -162,6 +166,7 @@ def read(options: DataOptions) -> list[Recording]:
             windows=options.windows_given,
             overrule_rate=options.overrule_rate,
             outside=options.outside,
+            most=most,
             say=console.say,
         )
     elif options.labels:
@@ -170,17 +175,22 @@ def read(options: DataOptions) -> list[Recording]:
         found = read_windows_file(options.recordings, labels, channel=channel, **rate)
     else:
         how: dict[str, Any] = {"windows": options.windows_given, "overrule_rate": options.overrule_rate}
-        found = read_recordings(options.recordings, options.folder, outside=options.outside, **how)
-    if options.dry_run:
-        found = [dataclasses.replace(r, signal=r.signal[: _samples_of_a_dry_run(options, r)]) for r in found]
+        found = read_recordings(options.recordings, options.folder, outside=options.outside, most=most, **how)
+    if options.dry_run:  # of files the beginning was read alone
+        found = [dataclasses.replace(r, signal=r.signal[: _few_windows(options, r)]) for r in found]
     return found if options.resample is None else resample(found, options.resample)
 
 
-def _samples_of_a_dry_run(options: DataOptions, recording: Recording) -> int:
-    """Return how many samples a dry run takes of a recording: whole windows, also after it is brought to another rate."""
+def _few_windows(options: DataOptions, recording: Recording) -> int:
+    """Return how many samples a dry run takes of a recording."""
     if recording.unit > 1:  # windows that were given
         return DRY_WINDOWS * recording.unit
-    longer = 1.0 if options.resample is None else recording.sampling_rate / options.resample
+    return _samples_of_a_dry_run(options, recording.sampling_rate)
+
+
+def _samples_of_a_dry_run(options: DataOptions, sampling_rate: float) -> int:
+    """Return how many samples a dry run takes of a signal: whole windows, also after it is brought to another rate."""
+    longer = 1.0 if options.resample is None else sampling_rate / options.resample
     return math.ceil(DRY_WINDOWS * options.window_length * longer)
 
 
@@ -189,6 +199,13 @@ def tell(options: DataOptions, recordings: list[Recording]) -> None:
     if not simulated(options):
         for line in summary(recordings):
             console.say(line)
+
+
+def tell_window(options: DataOptions, recordings: list[Recording]) -> None:
+    """Print how long a window is, in seconds and, where the conditions name a speed, in revolutions of the shaft."""
+    rate = options.resample or recordings[0].sampling_rate
+    facts = window_facts(options.window_length, rate, [r.condition for r in recordings])
+    console.say("\n".join(facts[:1] if options.dry_run else facts))  # the short windows of a dry run are none to mend
 
 
 def channel(options: DataOptions, recordings: list[Recording]) -> str:
@@ -244,6 +261,7 @@ def cut_folds(options: DataOptions, recordings: list[Recording]) -> list[Callabl
         folds=options.folds,
         test_condition=options.test_condition,
         validation=options.validation,
+        validation_by=options.validation_by,
         seed=options.seed,
     )
     folds = folds if options.all_folds else folds[:1]

@@ -51,6 +51,49 @@ def hold_out(
     return train, held_out
 
 
+def hold_out_whole(
+    segments: Sequence[Segment], share: float, of: Sequence[str], labels: Sequence[str], what: str
+) -> tuple[list[Segment], list[Segment]]:
+    """Hold whole recordings, conditions or groups out for validation, which then is like a test on what was never trained on.
+
+    Args:
+      segments: the training side of a split.
+      share: of each class that is held out, at least one and never all; 0 holds out nothing.
+      of: what each recording belongs to (its own name, its condition or its group); what belongs together stays together.
+      labels: the class of each recording.
+      what: the name for messages: ``"recording"``, ``"condition"`` or ``"group"``.
+
+    Conditions are chosen among all of them, because every class is recorded under each; recordings and groups class by class.
+    They are taken evenly from their order of appearance.
+
+    Returns:
+      The segments that are left to train on, and the validation segments.
+
+    Raises ValueError for a recording that belongs to nothing, and for a class that would not be on both sides.
+    """
+    if share == 0:
+        return list(segments), []
+    used = list(dict.fromkeys(s.recording for s in segments))
+    if any(not of[r] for r in used):
+        raise UserError(f"--validation-by {what}: a recording has no {what}; name it, or choose another way, such as time")
+    chosen: set[str] = set()
+    classes = list(dict.fromkeys(labels[r] for r in used))
+    for own in [used] if what == "condition" else [[r for r in used if labels[r] == label] for label in classes]:
+        names = list(dict.fromkeys(of[r] for r in own))
+        count = min(math.ceil(share * len(names)), len(names) - 1)
+        chosen |= {names[(2 * i + 1) * len(names) // (2 * count)] for i in range(count)}
+    held_out = [s for s in segments if of[s.recording] in chosen]
+    train = [s for s in segments if of[s.recording] not in chosen]
+    for label in classes:
+        if not all(any(labels[s.recording] == label for s in side) for side in (train, held_out)):
+            count = len({of[r] for r in used if labels[r] == label})
+            raise UserError(
+                f"--validation-by {what}: the class {label!r} has {count} {what}{'' if count == 1 else 's'} to train on, too few "
+                "to hold one out of every class: choose another way, such as time, or --validation 0"
+            )
+    return train, held_out
+
+
 def _end(own: Sequence[Segment], share: float, window_length: int) -> tuple[Segment, int]:
     """Return the longest segment of a recording, and how many samples of its end make up a share of all."""
     wanted = math.ceil(share * sum(s.stop - s.start for s in own) / window_length) * window_length

@@ -2,6 +2,8 @@
 
 import math
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -64,8 +66,11 @@ def read_signal(
     memory: float = math.inf,
     maps: int = 1,
     overrule: bool = False,
+    most: Callable[[float], int] | None = None,
 ) -> FileSignal:
     """Read the signal of one file as ``read_file``; ``overrule`` as for ``agreed_rate``.
+
+    ``most(sampling_rate)`` is how many samples from its beginning are read at most; None reads all of them.
 
     A signal that takes more than ``memory`` bytes becomes a map of the file where its format allows that and ``maps`` is above 0,
     else the next array of ``spool``.
@@ -74,6 +79,9 @@ def read_signal(
     rate = agreed_rate(
         str(file), opened.sampling_rate, sampling_rate, opened.rate_from, within=opened.rate_within, overrule=overrule
     )
+    if most is not None:
+        length = min(opened.length, most(rate))
+        opened = replace(opened, length=length, mapped=None if opened.mapped is None else opened.mapped[:length])
     row = 4 * opened.channels
     spooled = False
     if opened.length * row <= memory:
@@ -144,7 +152,9 @@ def agreed_rate(
     """
     rate = given if given is not None else stored
     if rate is None:
-        raise RecordingError(f"{where} holds no sampling rate: give it in Hz")
+        raise RecordingError(
+            f"{where} holds no sampling rate: give it in Hz, by --sampling-rate or in the column sampling_rate of a table"
+        )
     if not 0 < rate < math.inf:
         raise RecordingError(f"the sampling rate of {where} is a positive number of Hz, got {rate}")
     far = stored is not None and given is not None and not math.isclose(stored, given, rel_tol=max(within, rates.SAME))

@@ -43,6 +43,7 @@ def read_recordings(
     windows: bool = False,
     overrule_rate: bool = False,
     outside: bool = False,
+    most: Callable[[float], int] | None = None,
 ) -> list[Recording]:
     """Read the recordings that a table names, in its order.
 
@@ -53,6 +54,8 @@ def read_recordings(
       overrule_rate: whether the sampling rate that is given holds where a file holds another, as where its ``fs`` is the speed of
         a shaft.
       outside: whether paths, or links, may lead out of that folder.
+      most: how many samples from the beginning of each signal are read at most, by its sampling rate; None reads all. Windows
+        already cut are always read whole.
 
     Raises:
       RecordingError: for a table or a file that is missing, broken, or holds no usable signal (empty, NaN or
@@ -62,7 +65,7 @@ def read_recordings(
     table = Path(table)
     start = table.parent if folder is None else Path(folder)
     rows = rows_of_table(table)
-    recordings = _read(rows, start, "the table", outside=outside, windows=windows, overrule=overrule_rate)
+    recordings = _read(rows, start, "the table", most, outside=outside, windows=windows, overrule=overrule_rate)
     if not recordings:
         raise RecordingError(f"{table} names no recordings: add a line for each under the header")
     return recordings
@@ -77,6 +80,7 @@ def read_folder(
     windows: bool = False,
     overrule_rate: bool = False,
     outside: bool = False,
+    most: Callable[[float], int] | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> list[Recording]:
     """Read the recordings in a folder for each class, ``class/file`` or ``class/condition/file``, in the order of their paths.
@@ -91,6 +95,7 @@ def read_folder(
       overrule_rate: whether the sampling rate that is given holds where a file holds another, as where its ``fs`` is the speed of
         a shaft.
       outside: whether links may lead out of the folder.
+      most: as for ``read_recordings``.
       say: called with a line for the user about files that are passed over.
 
     Raises as ``read_recordings``.
@@ -100,18 +105,26 @@ def read_folder(
         rows = rows_by_pattern(folder, pattern, sampling_rate, channel, say)
     else:
         rows = rows_of_folder(folder, sampling_rate, channel)
-    recordings = _read(rows, folder, "the rate that was given", outside=outside, windows=windows, overrule=overrule_rate)
+    how: dict[str, Any] = {"outside": outside, "windows": windows, "overrule": overrule_rate}
+    recordings = _read(rows, folder, "the rate that was given", most, **how)
     if not recordings:
         raise RecordingError(f"{folder} holds no recordings: expected a folder for each class with files ({', '.join(READERS)})")
     return recordings
 
 
 def _read(
-    rows: Iterable[tuple[str, dict[str, str]]], folder: Path, rate_from: str, *, outside: bool, windows: bool, overrule: bool
+    rows: Iterable[tuple[str, dict[str, str]]],
+    folder: Path,
+    rate_from: str,
+    most: Callable[[float], int] | None,
+    *,
+    outside: bool,
+    windows: bool,
+    overrule: bool,
 ) -> list[Recording]:
     """Read the recordings of rows with the columns of a table, each with the name of its place for messages.
 
-    ``rate_from`` says where the rate of a file that holds none comes from.
+    ``rate_from`` says where the rate of a file that holds none comes from; ``most`` as for ``read_recordings``.
     """
     entries: list[tuple[Any, ...]] = []
     places: dict[Path, str] = {}
@@ -132,9 +145,9 @@ def _read(
                     found, unit = read_given(file, asked, rate, overrule=overrule)
                 else:
                     room = {"memory": limit() - held, "maps": MAPS - maps}
-                    found, unit = read_signal(file, asked, rate, spool, overrule=overrule, **room), 1
+                    found, unit = read_signal(file, asked, rate, spool, overrule=overrule, most=most, **room), 1
             except RecordingError as error:
-                raise RecordingError(f"{where}: {error}") from error
+                raise RecordingError(_in_place(where, file, str(error))) from error
             if found.signal is not None:
                 maps += in_file(found.signal)
                 held += 0 if in_file(found.signal) else found.signal.nbytes
@@ -144,6 +157,13 @@ def _read(
             )
         spooled = iter(spool.arrays())
     return [Recording(next(spooled) if signal is None else signal, *facts) for signal, *facts in entries]
+
+
+def _in_place(where: str, file: Path, message: str) -> str:
+    """Return a message about a file behind the place where it is named, with its path once."""
+    # the place in a folder ends with the path of the file, which begins most messages
+    twice = where.endswith((f", {file.name}", f"/{file.name}")) and message.startswith(str(file))
+    return message if twice else f"{where}: {message}"
 
 
 def _checked(where: str, row: dict[str, str], folder: Path, outside: bool) -> tuple[Path, float | None]:
@@ -182,12 +202,13 @@ def check_recordings(recordings: Sequence[Recording], window_length: int) -> Non
             raise RecordingError(
                 f"{title(recordings, 0)} is sampled at {rate:.9g} Hz and {title(recordings, i)} at "
                 f"{r.sampling_rate:.9g} Hz: with mixed rates a class gives itself away by its rate, "
-                "so use recordings of one rate or ask for resampling"
+                f"so use recordings of one rate or ask for resampling (--resample {min(rate, r.sampling_rate):.9g})"
             )
         if r.signal.shape[1] != channels:
             raise RecordingError(
                 f"{title(recordings, 0)} has {channels} channels and {title(recordings, i)} has "
-                f"{r.signal.shape[1]}, expected the same number everywhere"
+                f"{r.signal.shape[1]}, expected the same number everywhere: name the signals by --channel, or in a table's "
+                "column channel"
             )
         if len(r.signal) < channels:
             raise RecordingError(
@@ -197,7 +218,7 @@ def check_recordings(recordings: Sequence[Recording], window_length: int) -> Non
         if len(r.signal) < window_length:
             raise RecordingError(
                 f"{title(recordings, i)} has {len(r.signal)} samples, less than a window of {window_length}: "
-                "choose shorter windows or leave it out"
+                "choose shorter windows (--window-length) or leave it out"
             )
     titles = [title(recordings, i) for i in range(len(recordings))]
     signals, labels = [r.signal for r in recordings], [r.label for r in recordings]

@@ -2,6 +2,7 @@
 
 import glob
 import itertools
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -11,6 +12,8 @@ import numpy as np
 from drsn_jax.core.storage import blocks
 from drsn_jax.data.recordings import Recording, class_names, title
 
+SPEED = re.compile(r"(\d[\d,]*\.?\d*)[ _]*(?:rpm|r/min|rev/min|1/min|min-1|min\^-1|U/min)(?![a-z])", re.IGNORECASE)
+FEW_TURNS = 2  # a window with fewer revolutions of the shaft may miss what happens once in each
 ROWS = 40  # a longer table is one row for each class
 SOURCES = 5  # different channels and rates that are listed
 SLOW = 200.0  # Hz: a rate below it may be another number
@@ -154,6 +157,40 @@ def summary(recordings: Sequence[Recording]) -> list[str]:
     lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     told = [*slow(found), *clipped(recordings), *loud([r.label for r in recordings], level)]
     return [*lines, *(f"warning: {sentence}" for sentence in told)]
+
+
+def speeds(conditions: Sequence[str]) -> list[float]:
+    """Return the speeds in revolutions per minute that conditions name, each once and in ascending order.
+
+    For example ``speeds(["1500 rpm", "900rpm 0.7 Nm", "3 hp"])`` is ``[900.0, 1500.0]``.
+    """
+    found = (SPEED.search(condition) for condition in conditions)
+    return sorted({float(match[1].replace(",", "")) for match in found if match})
+
+
+def window_facts(length: int, sampling_rate: float, conditions: Sequence[str] = ()) -> list[str]:
+    """Return lines that say how long a window of ``length`` samples is: in seconds, and in revolutions where ``conditions`` name
+    speeds; with a warning where it holds few revolutions."""
+    seconds = length / sampling_rate
+    line = (
+        f"windows of {length:,} samples: {seconds:.3f} s"
+        if seconds >= 0.001
+        else f"windows of {length:,} samples: {seconds:.3g} s"
+    )
+    found = [speed for speed in speeds(conditions) if speed > 0]
+    if not found:
+        return [line]
+    turns = [seconds * speed / 60 for speed in found]
+    several = f"{turns[0]:.2g} to {turns[-1]:.2g} revolutions at {found[0]:g} to {found[-1]:g} rpm"
+    line += f", {several}" if len(found) > 1 else f", {turns[0]:.2g} revolutions at {found[0]:g} rpm"
+    if turns[0] >= FEW_TURNS:
+        return [line]
+    wanted = 2 ** math.ceil(math.log2(FEW_TURNS * 60 / found[0] * sampling_rate))
+    return [
+        line,
+        f"warning: a window holds less than {FEW_TURNS} revolutions, so that a fault may not be in it: --window-length {wanted} "
+        "holds more",
+    ]
 
 
 def clipped(recordings: Sequence[Recording]) -> list[str]:

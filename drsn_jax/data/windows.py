@@ -16,7 +16,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from drsn_jax.core.errors import UserError
 from drsn_jax.core.storage import blocks, in_parts, limit, store
-from drsn_jax.data.held_out import hold_out, hold_out_windows
+from drsn_jax.data.held_out import hold_out, hold_out_whole, hold_out_windows
 from drsn_jax.data.recordings import Recording, check_recordings, class_names, title
 from drsn_jax.data.split_choice import named_splits
 from drsn_jax.data.splits import Segment, random_window_folds, require_windows
@@ -160,6 +160,7 @@ def make_folds(
     folds: int = 5,
     test_condition: str | None = None,
     validation: float = 0.0,
+    validation_by: str = "time",
     seed: int = 0,
 ) -> list[Callable[[], Fold]]:
     """Split recordings, and return for each fold a function that cuts it into windows when it is called.
@@ -174,6 +175,8 @@ def make_folds(
       test_condition: the only condition to test on, with the split by condition.
       validation: the share of every training recording that is held out at its end (see ``hold_out``); with random windows, of
         the training windows.
+      validation_by: ``"time"`` holds out that end; ``"recording"``, ``"condition"`` and ``"group"`` hold out whole ones (see
+        ``hold_out_whole``), which tells how good the network will be elsewhere.
       seed: of random windows.
 
     Raises:
@@ -183,12 +186,26 @@ def make_folds(
     if not 0 <= validation < 1:
         raise UserError(f"the share of validation is from 0 to below 1, got {validation}")
     check_recordings(recordings, window_length)
+    belongs = {
+        "recording": [str(number) for number in range(len(recordings))],
+        "condition": [r.condition for r in recordings],
+        "group": [r.group for r in recordings],
+    }
+    if validation_by not in ("time", *belongs) or (split == "random-windows" and validation_by != "time"):
+        raise UserError(
+            f"windows cannot be held out by {validation_by} with the split by {split}: choose time"
+            + ("" if split == "random-windows" else ", recording, condition or group")
+        )
     if split == "random-windows":
         return _random_folds(recordings, folds, window_length, train_stride, validation, seed)
     cutters: list[Callable[[], Fold]] = []
     # a window's length between the sides of the split by time: neighbours resemble each other
     for name, sides in named_splits(recordings, split, folds, gap=window_length, test_condition=test_condition):
-        train, held_out = hold_out(sides.train, validation, window_length, [r.label for r in recordings])
+        labels = [r.label for r in recordings]
+        if validation_by == "time":
+            train, held_out = hold_out(sides.train, validation, window_length, labels)
+        else:
+            train, held_out = hold_out_whole(sides.train, validation, belongs[validation_by], labels, validation_by)
         for segments in (train, held_out, sides.test):  # now, and not when the folds before it are done
             require_windows(recordings, segments, window_length)
         sides_of_fold = {"train": train, "test": sides.test, "validation": held_out}

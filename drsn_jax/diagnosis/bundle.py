@@ -30,7 +30,7 @@ from drsn_jax.evaluation.metrics import softmax
 from drsn_jax.evaluation.prediction import predict
 from drsn_jax.functional import signals
 from drsn_jax.nn.layers import BatchNorm
-from drsn_jax.nn.networks import Network, for_platform
+from drsn_jax.nn.networks import NETWORKS, Network, for_platform
 from drsn_jax.nn.variable_shapes import variable_shapes
 
 WEIGHTS = "weights.safetensors"
@@ -39,7 +39,7 @@ NOT_SAVED = ("conv", "norm", "axis_name", "implementation", "platform", "parent"
 FIELDS = tuple(f.name for f in dataclasses.fields(Network) if f.name not in NOT_SAVED)
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class Bundle:
     """A trained network, and the facts about its data that are needed to use it.
 
@@ -83,8 +83,8 @@ class Bundle:
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)} | {"_spread": None}
 
     @property
-    def standardise(self) -> bool:
-        """Whether the network scales windows to unit variance."""
+    def standardise(self) -> bool | str:
+        """Whether the network scales windows to unit variance; "together" for all channels by one number."""
         return self.network.standardise
 
     def logits(self, windows: np.ndarray, batch_size: int = 256) -> np.ndarray:
@@ -122,6 +122,20 @@ class Bundle:
         """
         apart = len(devices) > 1
         self._spread = (pmap_predict(self._answer, devices), replicate(dict(self.variables), devices)) if apart else None
+
+    def __repr__(self) -> str:
+        """Return a line: what it answers and for which windows; the arrays are left out."""
+        kind = next(
+            (name for name, made in NETWORKS.items() if all(getattr(self.network, f) == v for f, v in made.keywords.items())), ""
+        )
+        return (
+            f"Bundle({kind or 'network'}, {len(self.classes)} classes ({', '.join(self.classes)[:80]}), windows of "
+            f"{self.window_length} samples × {self.channels} channel{'s' * (self.channels > 1)} at {self.sampling_rate:g} Hz)"
+        )
+
+    def predict(self, windows: np.ndarray) -> np.ndarray:
+        """Return the name of the most probable class of each window, ``(n,)``; arguments and errors as ``logits``."""
+        return np.asarray(self.classes)[self.logits(windows).argmax(1)]
 
     def predict_proba(self, windows: np.ndarray) -> np.ndarray:
         """Return calibrated probabilities ``(n, classes)`` of windows; arguments and errors as ``logits``."""
@@ -223,7 +237,7 @@ def load(path: str | os.PathLike[str]) -> Bundle:
     try:
         arrays = safetensors.numpy.load(weights)
         # the first bundles have ``standardise`` among their own fields and not among those of the network
-        network_fields = {"standardise": description["standardise"], **description["network"]}
+        network_fields = {"standardise": description["standardise"], "scale": 1.0, **description["network"]}
         values: dict[str, Any] = {name: tuple(v) if isinstance(v := network_fields[name], list) else v for name in FIELDS}
         values["dtype"] = jnp.dtype(values["dtype"]) if values["dtype"] else None
         network = Network(**values)

@@ -102,7 +102,7 @@ FACTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "channels": ("a number of signals", _whole),
     "sampling_rate": ("a positive number of Hz", lambda v: _number(v) and v > 0),
     "channel": ("a name", lambda v: isinstance(v, str)),
-    "standardise": ("true or false", lambda v: isinstance(v, bool)),
+    "standardise": ("true, false or 'together'", lambda v: isinstance(v, bool) or v == "together"),
     "temperature": ("a number from 0.001 to 1000", lambda v: _number(v) and 1e-3 <= v <= 1e3),
     "rms_range": ("a lowest and a highest RMS, or null", _range),
     "training": ("facts by name", lambda v: isinstance(v, dict)),

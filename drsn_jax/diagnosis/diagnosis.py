@@ -14,6 +14,7 @@ from drsn_jax.data.formats import rates
 
 SURE_PROBABILITY, SURE_AGREEMENT = 0.8, 0.8  # below one of them a diagnosis is "not sure"
 RMS_FACTOR = 2.0  # an RMS this many times outside the usual range is unlike the training data
+DEAD = 0.2  # a channel that is constant in a larger share of the windows throws doubt on the class
 FEW = 5  # fewer windows than this are worth a warning
 PART = 512  # number of windows that are read and computed at a time
 
@@ -50,7 +51,8 @@ class Diagnosis:
       entropy: the entropy of the mean probabilities, as a share of the highest possible entropy, 0 to 1.
       best: the three classes with the highest mean probabilities.
       warnings: sentences that say in what the recording is unlike the training data. No warning is no guarantee.
-      sure: whether probability and agreement are high enough to name a class.
+      sure: whether the class is named: probability and agreement are high enough, and nothing in ``doubts`` speaks against it.
+      doubts: why it is not sure, each a short clause, such as "its probability is below 80 %"; empty where it is sure.
       probabilities: the probabilities of each window, ``(n, classes)``.
       starts: the number of the first sample of each window, ``(n,)``.
     """
@@ -64,6 +66,7 @@ class Diagnosis:
     sure: bool
     probabilities: np.ndarray
     starts: np.ndarray
+    doubts: tuple[str, ...] = ()
 
 
 def diagnose(
@@ -77,6 +80,11 @@ def diagnose(
     """
     signal = np.asarray(signal)
     signal = signal[:, None] if signal.ndim == 1 else signal
+    if signal.ndim != 2 or (signal.shape[1] != model.channels and signal.shape[0] == model.channels):
+        raise UserError(
+            f"the signal has the shape {signal.shape}, expected (length, {model.channels})"
+            + (": transpose it, signal.T" if signal.ndim == 2 else "")
+        )
     return diagnose_parts(
         model, len(signal), signal.shape[1], sampling_rate, lambda start, stop: signal[start:stop], on_part=on_part
     )
@@ -97,25 +105,37 @@ def diagnose_parts(
     memory. ``on_part`` and errors as ``diagnose``.
     """
     if channels != model.channels:
-        raise UserError(f"the model takes signals of {model.channels} channels, this one has {channels}: choose the channel")
+        raise UserError(
+            f"the model takes signals of {model.channels} channels, this one has {channels}: {_advice(channels, model.channels)}"
+        )
     if not (isinstance(sampling_rate, int | float | np.integer | np.floating) and 0 < sampling_rate < math.inf):
         raise UserError(f"a diagnosis needs the sampling rate of the signal, a positive number of Hz, got {sampling_rate}")
     window = model.window_length
     count = length // window
     if count == 0:
         raise UserError(f"the signal has {length} samples, less than a window of the model, {window}: record for longer")
-    probabilities, rms = [], []
+    probabilities, rms, constant = [], [], []
     for windows in prefetch(_parts(read, count, window, channels), 1):  # the next part is read while this one is computed
         probabilities.append(model.predict_proba(windows))
         rms.append(root_mean_squares(windows))
+        constant.append(constant_channels(windows))
         on_part(sum(map(len, rms)), count)
-    return summarise(model, np.concatenate(probabilities), np.concatenate(rms), sampling_rate, np.arange(count) * window)
+    levels = np.concatenate(rms), np.concatenate(constant)
+    return summarise(model, np.concatenate(probabilities), *levels, sampling_rate, np.arange(count) * window)
 
 
 def summarise(
-    model: Model, probabilities: np.ndarray, rms: np.ndarray, sampling_rate: float, starts: np.ndarray, *, few: int = FEW
+    model: Model,
+    probabilities: np.ndarray,
+    rms: np.ndarray,
+    constant: np.ndarray,
+    sampling_rate: float,
+    starts: np.ndarray,
+    *,
+    few: int = FEW,
 ) -> Diagnosis:
-    """Make a diagnosis from the probabilities ``(n, classes)``, RMS ``(n,)`` and first samples ``(n,)`` of n windows.
+    """Make a diagnosis from the probabilities ``(n, classes)``, RMS ``(n,)``, ``constant_channels`` ``(n, channels)`` and first
+    samples ``(n,)`` of n windows.
 
     It has a warning if there are fewer than ``few`` windows. Raises ValueError for probabilities that are not finite.
     """
@@ -126,16 +146,22 @@ def summarise(
     top = order[0]
     agreement = float(np.mean(probabilities.argmax(1) == top))
     entropy = -float(np.sum(mean * np.log(np.maximum(mean, 1e-300)))) / np.log(max(len(mean), 2))
+    told = list(_warnings(model, rms, constant, sampling_rate, few))
+    doubts = [] if mean[top] >= SURE_PROBABILITY else [f"its probability is below {100 * SURE_PROBABILITY:.0f} %"]
+    doubts += [] if agreement >= SURE_AGREEMENT else [f"less than {100 * SURE_AGREEMENT:.0f} % of its windows agree"]
+    # the scores say nothing of a signal that is unlike all that the network was trained on
+    doubts += [doubt for doubt, _ in told if doubt]
     return Diagnosis(
         label=model.classes[top],
         probability=float(mean[top]),
         agreement=agreement,
         entropy=entropy,
         best=tuple(Ranked(model.classes[i], float(mean[i])) for i in order[:3]),
-        warnings=tuple(_warnings(model, rms, sampling_rate, few)),
-        sure=bool(mean[top] >= SURE_PROBABILITY and agreement >= SURE_AGREEMENT),
+        warnings=tuple(warning for _, warning in told),
+        sure=not doubts,
         probabilities=probabilities,
         starts=starts,
+        doubts=tuple(doubts),
     )
 
 
@@ -144,6 +170,18 @@ def root_mean_squares(windows: np.ndarray) -> np.ndarray:
     channel's mean is removed."""
     values = windows - windows.mean(1, keepdims=True, dtype=np.float64)
     return np.sqrt(np.mean(np.square(values), (1, 2)))
+
+
+def constant_channels(windows: np.ndarray) -> np.ndarray:
+    """Return which channels of windows ``(n, length, channels)`` are constant, ``(n, channels)``."""
+    return windows.min(1) == windows.max(1)
+
+
+def _advice(channels: int, wanted: int) -> str:
+    """Return what to do where a signal has another number of channels than the model."""
+    if channels > wanted:
+        return "choose the channel, by --channel NAME"
+    return "name all of them, by --channel NAME+NAME, in the order of the training"
 
 
 def _parts(read: Callable[[int, int], np.ndarray], count: int, window: int, channels: int) -> Iterator[np.ndarray]:
@@ -157,18 +195,28 @@ def _parts(read: Callable[[int, int], np.ndarray], count: int, window: int, chan
         yield windows
 
 
-def _warnings(model: Model, rms: np.ndarray, sampling_rate: float, few: int) -> Iterator[str]:
+def _warnings(model: Model, rms: np.ndarray, constant: np.ndarray, sampling_rate: float, few: int) -> Iterator[tuple[str, str]]:
+    """Yield each warning with the doubt that it throws on the class, which is empty where it throws none."""
     if not rates.same(sampling_rate, model.sampling_rate):
         yield (
+            "its sampling rate is not that of the training data",
             f"it is sampled at {sampling_rate:.9g} Hz and the training data at {model.sampling_rate:.9g} Hz: the network sees "
-            "all frequencies shifted"
+            "all frequencies shifted",
         )
     usual = float(np.median(rms))
     if usual == 0:
-        yield "it is silent: a dead channel"
+        yield "it is silent", "it is silent: a dead channel"
     elif model.rms_range is not None:
         low, high = model.rms_range
         if not low / RMS_FACTOR <= usual <= high * RMS_FACTOR:
-            yield f"its RMS of {usual:.3g} is far from the training data's, {low:.3g} to {high:.3g}: another unit or gain?"
+            yield (
+                "its level is far from that of the training data",
+                f"its RMS of {usual:.3g} is far from the training data's, {low:.3g} to {high:.3g}: another unit or gain?",
+            )
+    for number, share in enumerate(constant.mean(0), 1):
+        if usual > 0 and share > 0:
+            doubt = f"channel {number} is dead" if constant.shape[1] > 1 else "the signal drops out"
+            where = f"channel {number} of {constant.shape[1]}" if constant.shape[1] > 1 else "it"
+            yield doubt if share > DEAD else "", f"{where} is constant in {100 * share:.0f} % of the windows: a loose contact?"
     if len(rms) < few:
-        yield f"it is only {len(rms)} {'window' if len(rms) == 1 else 'windows'} long"
+        yield "", f"it is only {len(rms)} {'window' if len(rms) == 1 else 'windows'} long"

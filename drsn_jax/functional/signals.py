@@ -39,6 +39,22 @@ def standardise(window: ArrayLike) -> jax.Array:
     return jnp.where(constant, 0, scaled / deviation).astype(window.dtype)
 
 
+def standardise_together(window: ArrayLike) -> jax.Array:
+    """Scale all channels by one number, so that their ratios stay: each has mean 0, and all together have variance 1::
+
+        y_c = (x_c - mean x_c) / sqrt(mean over positions and channels of (x_c - mean x_c)²)
+
+    A constant window becomes zero. Raises ValueError as ``remove_mean``.
+    """
+    window = as_window(window)
+    centred = _centre(window)
+    peak = jax.lax.stop_gradient(jnp.max(jnp.abs(centred)))
+    constant = peak == 0
+    scaled = centred / jnp.where(constant, 1, peak)
+    deviation = jnp.sqrt(jnp.where(constant, 1, jnp.mean(jnp.square(scaled))))
+    return jnp.where(constant, 0, scaled / deviation).astype(window.dtype)
+
+
 def _wide(x: jax.Array) -> jax.Array:
     return x.astype(wide_dtype(x.dtype))
 

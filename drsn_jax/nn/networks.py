@@ -7,6 +7,7 @@ Source: Zhao et al., IEEE Trans. Ind. Informatics 16(7), 2020, section III and t
 """
 
 import functools
+import math
 from collections.abc import Collection, Sequence
 from typing import Any, Literal, get_args
 
@@ -39,6 +40,9 @@ class Network(nn.Module):
       stem: stride of the first convolution, which has ``widths[0]`` kernels and neither norm nor ReLU.
       standardise: whether the network first scales each channel of each window to mean 0 and variance 1 over its positions
         (``functional.standardise``). The scale and the offset of a window then do not matter. The paper's networks do not.
+        ``"together"`` scales all channels of a window by one number, which keeps their ratios
+        (``signals.standardise_together``).
+      scale: divides windows that are not standardised, such as the root mean square of the training data; 1 leaves them.
       implementation: how the features are computed. The results are equal to rounding. ``"modules"`` calls the Flax modules.
         ``"blocked"`` computes convolutions as products of matrices (``nn.blocked_network``) wherever that is implemented, and
         calls the modules elsewhere. None chooses ``"blocked"`` on a CPU where it is faster, and ``"modules"`` otherwise. The
@@ -74,7 +78,8 @@ class Network(nn.Module):
     padding: str = "centred"
     dtype: Any = None
     axis_name: str | None = None
-    standardise: bool = False
+    standardise: bool | str = False
+    scale: float = 1.0
     implementation: Implementation | None = None
     platform: str | None = None
 
@@ -90,6 +95,9 @@ class Network(nn.Module):
         if self.implementation not in (None, *get_args(Implementation)):
             choices = ", ".join(get_args(Implementation))
             raise ValueError(f"unknown implementation {self.implementation!r}: choose one of {choices} or None")
+        if self.standardise not in (True, False, "together") or not 0 < self.scale < math.inf:
+            got = f"{self.standardise!r} and {self.scale}"
+            raise ValueError(f"standardise is True, False or 'together', and scale a positive number, got {got}")
         if self.classes < 1:
             raise ValueError(f"a network needs at least one class, got classes={self.classes}")
         if not self.widths or len(self.widths) != len(self.units) or min(*self.units, *self.widths) < 1:
@@ -115,8 +123,7 @@ class Network(nn.Module):
         """Return the pooled features ``(batch, widths[-1])`` in at least float32."""
         windows = as_features(x, self.kernel)
         self._check_lengths(windows.shape[1:-1])
-        x = jax.vmap(signals.standardise)(windows) if self.standardise else windows
-        return nan_where_not_finite(self._features(x, train), windows)
+        return nan_where_not_finite(self._features(self._scaled(windows), train), windows)
 
     def _check_lengths(self, lengths: tuple[Any, ...]) -> None:
         """Raise ValueError for a window without positions, and for a symbolic length that the shortcuts cannot halve."""
@@ -136,8 +143,8 @@ class Network(nn.Module):
             return self._by_modules(x, train)
         variables = {name: self.variables[name] for name in ("params", "batch_stats")}
         blocked = functools.partial(blocked_network.features, layout, train=train)
-        # the windows are standardised already
-        plain = self.clone(parent=None, implementation="modules", standardise=False)
+        # the windows are scaled already
+        plain = self.clone(parent=None, implementation="modules", standardise=False, scale=1.0)
         if self.implementation is None and self.platform is None:
             by_modules = functools.partial(_features_by_modules, plain, train=train)
             y, stats = jax.lax.platform_dependent(variables, x, cpu=blocked, default=by_modules)
@@ -147,6 +154,11 @@ class Network(nn.Module):
             for name, updated in stats.items():
                 self.put_variable("batch_stats", name, updated)
         return y
+
+    def _scaled(self, x: jax.Array) -> jax.Array:
+        if self.standardise:
+            return jax.vmap(signals.standardise_together if self.standardise == "together" else signals.standardise)(x)
+        return x if self.scale == 1.0 else (x / self.scale).astype(x.dtype)
 
     def _layout(self, x: jax.Array, train: bool) -> blocked_network.Layout | None:
         """Return the layout of the blocked implementation for ``x``, or None where the modules compute the features."""

@@ -13,6 +13,7 @@ RESET: dict[str, Any] = {
     "implementation": "modules",
     "platform": None,
     "standardise": False,
+    "scale": 1.0,
     "axis_name": None,
 }
 

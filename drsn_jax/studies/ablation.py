@@ -62,21 +62,31 @@ class Ablation:
     def __post_init__(self) -> None:
         self._ensemble = functools.cache(self._new_ensemble)
 
-    def estimate(self, trainings: Sequence[Training], fold: Fold, folder: RunFolder) -> Iterator[float]:
+    def estimate(
+        self,
+        trainings: Sequence[Training],
+        fold: Fold,
+        folder: RunFolder,
+        on_rule: Callable[[str, int, int], None] = lambda rule, number, count: None,
+    ) -> Iterator[float]:
         """For each rule compile its programs and yield the seconds that its missing trainings and their tests will take.
 
-        They are measured on a few steps and one test.
+        They are measured on a few steps and one test; the look at the thresholds, whose program is compiled later, is taken to
+        compile as long as a test. ``on_rule(rule, number, count)`` is called before each rule is compiled.
         """
-        for of_rule, missing in by_rule(trainings, folder):
-            if not missing:
-                continue
+        rules = [(of_rule, missing) for of_rule, missing in by_rule(trainings, folder) if missing]
+        for number, (of_rule, missing) in enumerate(rules, 1):
+            on_rule(of_rule[0].rule, number, len(rules))
             ensemble = self._ensemble(of_rule, len(fold.train.windows))
             training = ensemble.probe(np.asarray(fold.train.windows), fold.train.labels)
             variables = jax.tree.map(lambda leaf: leaf[0], jax.device_get(ensemble.create(fold.train.windows).variables))
+            begun = time.perf_counter()
             self._test(ensemble.network, variables, fold)
             start = time.perf_counter()
             self._test(ensemble.network, variables, fold)
-            yield training + len(missing) * (time.perf_counter() - start)
+            test = time.perf_counter() - start
+            look = max(0.0, start - begun - test) if has_thresholds(ensemble.network) else 0.0
+            yield training + len(missing) * test + look
 
     def run(
         self,

@@ -3,6 +3,7 @@
 import base64
 import html
 import math
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from drsn_jax.core.files import write_atomically
+from drsn_jax.core.runtime import versions
 from drsn_jax.evaluation.metrics import Interval, t_interval
 from drsn_jax.studies.ablation_figures import (
     RESULTS,
@@ -87,19 +89,27 @@ def verdict(found: Interval) -> str:
     return f"is {points} {'above' if found.mean > 0 else 'below'}"
 
 
-def write_report(folder: str | Path, figures: Mapping[str, Path], settings: Mapping[str, Any]) -> Path:
-    """Write ``report.html`` into the folder and return its path; the figures are part of the file, so that it opens offline."""
+def write_report(folder: str | Path, figures: Mapping[str, Path], settings: Mapping[str, Any], *, findings: bool = True) -> Path:
+    """Write ``report.html`` into the folder and return its path; the figures are part of the file, so that it opens offline.
+
+    ``settings`` are facts about the run by name, to which the date and the versions of packages are added. Without ``findings``,
+    as for a dry run, the page says that its numbers mean nothing, and has no sentences about them.
+    """
     folder = Path(folder)
-    by_figure = sentences(folder)
+    by_figure = sentences(folder) if findings else {}
     parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>Noise ablation</title><style>{STYLE}</style>"]
     parts.append("<h1>Noise ablation</h1>")
+    if not findings:
+        parts.append("<p><strong>A dry run: its numbers and figures mean nothing.</strong></p>")
     for name, file in figures.items():
         parts.append(f"<h2>{html.escape(TITLES[name])}</h2>")
         parts += [f"<p>{html.escape(sentence)}</p>" for sentence in by_figure.get(name, [])]
         data = base64.b64encode(file.read_bytes()).decode()
         parts.append(f'<img src="data:image/png;base64,{data}" alt="{html.escape(TITLES[name])}">')
     parts.append("<h2>Settings</h2><table>")
-    parts += [f"<tr><th>{html.escape(k)}<td>{html.escape(str(v))}" for k, v in settings.items()]
+    installed = ", ".join(f"{name} {version}" for name, version in versions().items())
+    facts = {**settings, "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "versions": installed}
+    parts += [f"<tr><th>{html.escape(k)}<td>{html.escape(readable(v))}" for k, v in facts.items()]
     parts.append(
         "</table><p><small>± is half a 95 % interval: over seeds (Student t) where there are several, else of shares of so many "
         "windows, which is rather too narrow, for windows of one recording are not independent.</small></html>"
@@ -107,6 +117,17 @@ def write_report(folder: str | Path, figures: Mapping[str, Path], settings: Mapp
     file = folder / "report.html"
     write_atomically(file, "\n".join(parts))
     return file
+
+
+def readable(value: Any) -> str:
+    """Return a value of an option as people write it: ``-5, 0, 5`` for a tuple, ``yes`` for True, ``clean`` for infinity."""
+    if isinstance(value, tuple | list):
+        return ", ".join(map(readable, value))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return "clean" if value == math.inf else f"{value:g}"
+    return str(value)
 
 
 def _levels(rows: Sequence[Row]) -> list[str]:

@@ -50,13 +50,13 @@ def spectrum_classifier(windows: np.ndarray, labels: np.ndarray) -> tuple[Any, i
 class SpectrumBaseline:
     """Logistic regression on the spectrum, trained and tested like a network.
 
-    It is fitted to one fixed draw of noise in the training windows. With ``standardise`` every window is scaled first, as the
-    networks beside it do.
+    It is fitted to one fixed draw of noise in the training windows. Windows are scaled first, as the networks beside it do by
+    ``TrainingConfig.standardise``.
     """
 
     collective = False  # only process 0 of a job takes part in a trial
 
-    def __init__(self, classes: int, standardise: bool) -> None:
+    def __init__(self, classes: int, standardise: str) -> None:
         self._classes, self._standardise = classes, standardise
 
     def run(
@@ -69,15 +69,16 @@ class SpectrumBaseline:
     ) -> Result:
         """Fit and test. The arguments are those of ``Trainer.run``; there are no epochs and no checkpoints."""
         del seed, on_epoch, checkpoints
-        train, test = (
-            standardised(windows) if self._standardise else windows for windows in (data.train_noisy, data.test.windows)
-        )
+        train = self._prepared(data.train_noisy)
         model, parameters = spectrum_classifier(train, data.train.labels)
-        predicted = model.predict(spectrum_features(test))
         fitted = model.predict(spectrum_features(train))
-        return Result(
-            parameters=parameters,
-            train_confusion=confusion_matrix(data.train.labels, fitted, self._classes),
-            test_confusion=confusion_matrix(data.test.labels, predicted, self._classes),
-            predicted=predicted,
-        )
+        trained = confusion_matrix(data.train.labels, fitted, self._classes)
+        return self.retest(Result(parameters, trained, trained, fitted, model=model), data)
+
+    def retest(self, result: Result, data: TrialData) -> Result:
+        """Test the model of a result on the test windows of ``data``."""
+        predicted = result.model.predict(spectrum_features(self._prepared(data.test.windows)))
+        return result._replace(test_confusion=confusion_matrix(data.test.labels, predicted, self._classes), predicted=predicted)
+
+    def _prepared(self, windows: np.ndarray) -> np.ndarray:
+        return standardised(windows, self._standardise)

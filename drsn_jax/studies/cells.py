@@ -53,6 +53,10 @@ def _level(cell: str) -> str:
     return "..".join([first, *second])
 
 
+def _snr_or_range(cell: str) -> str:
+    return _level(cell) if ".." in cell else _snr(cell)
+
+
 def _plain(cell: str) -> str:
     if "_" in cell:  # Python reads 1_000 as a number
         raise ValueError(cell)
@@ -65,6 +69,7 @@ SHARE = Kind("a number from 0 to 1", _share)
 COUNT = Kind("a whole number", _count)
 POSITIVE = Kind("a whole number from 1", _positive)
 SNR = Kind("an SNR in dB, or inf", _snr)
+SNR_OR_RANGE = Kind("an SNR in dB, two joined by .., or inf", _snr_or_range)
 LEVEL = Kind("an SNR in dB, two joined by .., or inf", _level, is_text=True)
 
 

@@ -2,9 +2,9 @@
 
 import contextlib
 import functools
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import product
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from drsn_jax.studies.comparison_results import Trial, epoch_record, feature_fil
 from drsn_jax.studies.model_selection import BestModel
 from drsn_jax.studies.runs import RunFolder
 from drsn_jax.studies.training_config import TrainingConfig
-from drsn_jax.studies.trial_data import TrialData, with_noise
+from drsn_jax.studies.trial_data import TrialData, tested_in, training_scale, with_noise
 from drsn_jax.studies.trials import Result, Trainer
 from drsn_jax.training.checkpoints import Checkpoints
 from drsn_jax.training.progress import Diverged, Epoch
@@ -40,7 +40,8 @@ class Comparison:
     Fields:
       networks: names of presets in ``NETWORKS``.
       classes: the names of the classes.
-      noises: the noises of the tests, and of the trainings too if ``config`` has no range of SNRs for them.
+      noises: the noises of the tests, and of the trainings too if ``config`` has no range of SNRs for them. With such a range one
+        training serves all tests of its kind (``TrainingConfig.trainings``).
       seeds: each decides initial parameters, the order of windows and the draws of noise.
       protocol: the name of the way in which the folds were made, for the tables.
       config: how each network is trained.
@@ -49,6 +50,7 @@ class Comparison:
       init_from: a trained network from which all trainings start, with a new classifier; ``networks`` then holds only its name.
       checkpoint_seconds: how many seconds of work may be lost; None makes no checkpoints.
       best_model: keeps the best network; None keeps none.
+      kinds: the kinds of noise of the trainings on a range of SNRs; by default those of ``noises``.
       baseline: the method that is tested beside the networks; by default logistic regression on the spectrum.
       diverged: the trials that stopped because their numbers were no longer finite, each with the reason; ``run`` adds to it.
     """
@@ -64,6 +66,7 @@ class Comparison:
     init_from: Bundle | None = None
     checkpoint_seconds: float | None = 30.0
     best_model: BestModel | None = None
+    kinds: Sequence[str] = ()
     baseline: Any = None
     diverged: list[tuple[str, str]] = field(default_factory=list, init=False)
 
@@ -75,21 +78,35 @@ class Comparison:
     @property
     def trials(self) -> int:
         """The number of trainings of one fold."""
-        return len(self.networks) * len(self.noises) * len(self.seeds)
+        return len(self.networks) * len(self.trainings) * len(self.seeds)
+
+    @property
+    def trainings(self) -> list[tuple[Noise, list[Noise]]]:
+        """The noise of each training, with the noises in which its network is tested."""
+        return self.config.trainings(self.noises, self.kinds)
 
     def missing(self, folder: RunFolder, folds: int) -> int:
         """Return how many trainings of ``folds`` folds the folder lacks."""
-        planned = product(self.networks, self.noises, self.seeds)
-        keys = {Trial(network, noise, self.protocol, "", seed).key for network, noise, seed in planned}
-        there = sum(trial_key({**row, "fold": ""}) in keys for row in folder.rows("results"))
-        return max(0, folds * self.trials - there)
+        planned = [(train, noise, seed) for train, tests in self.trainings for noise in tests for seed in self.seeds]
+        keys = {
+            Trial(network, noise, self.protocol, "", seed, train).key
+            for network in self.networks
+            for train, noise, seed in planned
+        }
+        # all trainings have the same number of tests, each of which is a row
+        tests = len(self.trainings[0][1])
+        names = ("network", "train_noise", "train_snr_db", "fold", "seed")
+        rows = [row for row in folder.rows("results") if trial_key({**row, "fold": ""}) in keys]
+        there = Counter(tuple(row[name] for name in names) for row in rows)
+        return max(0, folds * self.trials - sum(count >= tests for count in there.values()))
 
     def estimate(self, fold: Fold) -> Iterator[tuple[str, float]]:
         """Compile each network and yield its name and the seconds that one training on this fold will take, measured on a few
         steps."""
-        data = self._data(fold, self.noises[0], self.seeds[0])
+        train_noise, tests = self.trainings[0]
+        data = self._data(fold, tests[0], self.seeds[0], train_noise)
         for network in self.networks:
-            yield network, self.trainer(network, len(fold.train.windows)).probe(data)
+            yield network, self._method(network, data).probe(data)
 
     def run(
         self, fold: Fold, folder: RunFolder, recordings: Sequence[str], on_epoch: Callable[[str, Epoch], None]
@@ -101,34 +118,37 @@ class Comparison:
         called after every epoch.
         """
         done = {trial_key(row) for row in folder.rows("results")}
-        for noise in self.noises:
+        for train_noise, tests in self.trainings:
             for seed in self.seeds:
-                data = functools.cache(functools.partial(self._data, fold, noise, seed))
+                data = functools.cache(functools.partial(self._data, fold, tests[0], seed, train_noise))
                 for network in (BASELINE, *self.networks):
-                    trial = Trial(network, noise, self.protocol, fold.name, seed)
-                    if trial.key in done:
-                        self.checkpoints(folder, trial).remove()
+                    trials = [Trial(network, noise, self.protocol, fold.name, seed, train_noise) for noise in tests]
+                    missing = [trial for trial in trials if trial.key not in done]
+                    if not missing:
+                        self.checkpoints(folder, trials[0]).remove()
                         continue
                     try:
-                        result = self._result(folder, trial, data, on_epoch)
+                        result = self._result(folder, trials[0], data, on_epoch)
                     except Diverged as error:
-                        self.diverged.append((str(trial), str(error)))
+                        self.diverged.append((str(trials[0]), str(error)))
                         continue
                     if result is not None and is_main_process():
-                        self._keep(folder, trial, data(), fold, result)
-                        row = write_result(folder, trial, result, fold, recordings, self.classes)
-                        self.checkpoints(folder, trial).remove()
-                        yield row
+                        self._keep(folder, trials[0], data(), fold, result)
+                        for trial in missing:
+                            tested = result if trial is trials[0] else self._retest(trial, data(), fold, result)
+                            yield write_result(folder, trial, tested, fold, recordings, self.classes)
+                        self.checkpoints(folder, trials[0]).remove()
         if is_main_process():
             with contextlib.suppress(OSError):  # it is not empty if a training diverged, whose checkpoints are kept
                 (folder.path / "checkpoints").rmdir()
 
     def checkpoints(self, folder: RunFolder, trial: Trial) -> Checkpoints:
-        """Return the checkpoints of one trial, in a folder of its own whose name says which trial it is."""
-        return Checkpoints(folder.checkpoints_of("-".join(trial.key), trial.key), seconds=self.checkpoint_seconds or 0.0)
+        """Return the checkpoints of the training of a trial, in a folder of its own whose name says which training it is."""
+        key = trial.training_key
+        return Checkpoints(folder.checkpoints_of("-".join(key), key), seconds=self.checkpoint_seconds or 0.0)
 
-    def _trainer(self, network: str, examples: int) -> Trainer:
-        """Make the trainer of one network, whose compiled steps all noises and seeds share."""
+    def _trainer(self, network: str, examples: int, scale: float = 1.0) -> Trainer:
+        """Make the trainer of one network, whose compiled steps all noises and seeds share; ``scale`` divides the windows."""
         base = self.init_from.network if self.init_from else NETWORKS[network](classes=len(self.classes), **self.size)
         return Trainer(
             base.clone(classes=len(self.classes)),
@@ -136,13 +156,14 @@ class Comparison:
             examples=examples,
             devices=self.devices,
             init_from=self.init_from.variables if self.init_from else None,
+            scale=scale,
         )
 
     def _result(
         self, folder: RunFolder, trial: Trial, data: Callable[[], TrialData], on_epoch: Callable[[str, Epoch], None]
     ) -> Result | None:
         """Train and test the network or the baseline of a trial; return None on a process that has no part in it."""
-        method = self.baseline if trial.network == BASELINE else self.trainer(trial.network, len(data().train.windows))
+        method = self._method(trial.network, data())
         if not method.collective and not is_main_process():
             return None
         begun = False
@@ -159,6 +180,21 @@ class Comparison:
         checkpoints = None if self.checkpoint_seconds is None else self.checkpoints(folder, trial)
         return method.run(data(), seed=trial.seed, on_epoch=log, checkpoints=checkpoints)
 
+    def _method(self, network: str, data: TrialData) -> Any:
+        """Return what trains and tests a network or the baseline on these data."""
+        if network == BASELINE:
+            return self.baseline
+        if self.config.standardise != "training":
+            return self.trainer(network, len(data.train.windows))
+        # one that was trained before keeps the scale that its weights know
+        known = self.init_from.network.scale if self.init_from else 1.0
+        return self.trainer(network, len(data.train.windows), known if known != 1.0 else training_scale(data.train.windows))
+
+    def _retest(self, trial: Trial, data: TrialData, fold: Fold, result: Result) -> Result:
+        """Test what a training has left in the noise of another trial of that training."""
+        other = tested_in(data, fold, seed=trial.seed, noise=trial.noise)
+        return self._method(trial.network, data).retest(result, other)
+
     def _keep(self, folder: RunFolder, trial: Trial, data: TrialData, fold: Fold, result: Result) -> None:
         """Keep the pooled features of a network's first trial, and the network itself if it is the best so far."""
         if result.network is None:
@@ -168,10 +204,9 @@ class Comparison:
             features = pooled_features(result.network, result.variables, data.test.windows[numbers])
             write_features(folder.path, trial.network, features, data.test.labels[numbers], self.classes)
         if self.best_model is not None:
-            single_noise = len(self.noises) == 1
             # a function, so that the noises are drawn only for a network that is kept
-            tests = lambda: [data] if single_noise else [self._data(fold, noise, trial.seed) for noise in self.noises]  # noqa: E731
+            tests = lambda: (tested_in(data, fold, seed=trial.seed, noise=noise) for noise in self.noises)  # noqa: E731
             self.best_model.offer(trial, data, fold, result, tests)
 
-    def _data(self, fold: Fold, noise: Noise, seed: int) -> TrialData:
-        return with_noise(fold, seed=seed, noise=noise, train_noise=self.config.train_noise(noise))
+    def _data(self, fold: Fold, noise: Noise, seed: int, train_noise: Noise) -> TrialData:
+        return with_noise(fold, seed=seed, noise=noise, train_noise=train_noise)

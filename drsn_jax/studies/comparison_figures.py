@@ -3,49 +3,70 @@
 They are drawn from the files of the run alone, so that every figure can be drawn again.
 """
 
+import math
+import textwrap
 import warnings
 from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from drsn_jax.core.errors import FileWarning, UserError
-from drsn_jax.core.plotting import COLOURS, save_figure, subplots
+from drsn_jax.core.plotting import COLOURS, printable, save_figure, subplots
 from drsn_jax.studies import paper
 from drsn_jax.studies.comparison_results import feature_files, read_features, tables
-from drsn_jax.studies.comparison_tables import CONDITION, TITLES
+from drsn_jax.studies.comparison_tables import CLEAN, CONDITION, TITLES, noise_name, trained_on_range
 from drsn_jax.studies.runs import METRICS, read_config
 from drsn_jax.studies.tables import read_metrics, read_rows, unique
 
+FEW_BARS = 24  # so many bars in a panel have their value written on them
 
-def draw_all(folder: str | Path) -> list[Path]:
-    """Draw the accuracies, training curves and confusion matrices of a run; return the files of the figures."""
-    # a table without rows has no bars
-    bars = [accuracy_bars(folder)] if read_rows(Path(folder) / "results.csv") else []
-    return [*bars, training_curves(folder), *confusion_matrices(folder)]
+
+def draw_all(folder: str | Path) -> Iterator[Path]:
+    """Draw the accuracies, training curves and confusion matrices of a run; yield the file of each figure once it is drawn."""
+    if _results(folder):  # a table without rows has no bars
+        yield accuracy_bars(folder)
+    yield training_curves(folder)
+    yield from confusion_matrices(folder)
+
+
+def about(folder: str | Path, rows: Sequence[dict[str, str]]) -> str:
+    """Return the line below the title of a figure: the data and the split of a run, as far as its files tell."""
+    config = _config(folder)
+    data = config.get("dataset") or (Path(config["recordings"]).name if config.get("recordings") else "")
+    data = data or ("simulated drivetrain" if "recordings" in config else "")
+    protocols = unique(rows, "protocol") if rows and "protocol" in rows[0] else []
+    trained = next((f", trained at {r['train_snr_db'].replace('..', ' to ')} dB" for r in rows if trained_on_range(r)), "")
+    dry = "a dry run, the numbers mean nothing" if config.get("dry_run") else ""
+    split = ", ".join(f"split {name}" if name.startswith("by ") else name for name in protocols)
+    return "; ".join(filter(None, (printable(data), f"{split}{trained}".removeprefix(", "), dry)))
 
 
 def accuracy_bars(folder: str | Path) -> Path:
     """Draw the test accuracy (bars) and training accuracy (dotted outlines) by SNR and network, as the paper's Figs 6-8.
 
-    There is a panel for each kind of noise; whiskers are standard deviations over trials. If the run is of the simulated
-    drivetrain and its windows were split at random, the paper's test accuracy is drawn as a black outline.
+    There is a panel for each kind of noise; whiskers are standard deviations over trials. Where the bars are few, each has its
+    value. If the run is of the simulated drivetrain and its windows were split at random, the paper's test accuracy is drawn as a
+    black outline.
     """
-    needed = (*CONDITION, "train_accuracy", "test_accuracy")
-    rows = read_rows(Path(folder) / "results.csv", tables()["results"], needed)
-    kinds = unique(rows, "noise")
-    levels_of = {kind: sorted(unique([r for r in rows if r["noise"] == kind], "snr_db"), key=float) for kind in kinds}
+    rows = _results(folder)
+    panel_of = _panel_of(rows)
+    kinds = list(dict.fromkeys(map(panel_of, rows)))
+    of_kind = {kind: [row for row in rows if panel_of(row) == kind] for kind in kinds}
+    levels_of = {kind: sorted(unique(own, "snr_db"), key=float) for kind, own in of_kind.items()}
     networks = unique(rows, "network")
     comparable = _as_in_the_paper(folder, rows)
-    width = max(5.5, 1.5 + 0.22 * len(networks) * max(map(len, levels_of.values())))
-    figure, panels = subplots(len(kinds), 1, figsize=(width, 1.0 + 2.9 * len(kinds)))
+    count = len(networks) * max(map(len, levels_of.values()))
+    width = max(5.5, 1.5 + (0.22 if count > FEW_BARS else 0.45) * count)
+    figure, panels = subplots(len(kinds), 1, figsize=(width, 1.2 + 2.9 * len(kinds)))
     for panel, kind in zip(panels, kinds, strict=True):
-        levels = levels_of[kind]
+        levels, own = levels_of[kind], of_kind[kind]
         for i, network in enumerate(networks):
             place = np.arange(len(levels)) + (i - (len(networks) - 1) / 2) * 0.85 / len(networks)
             values = {
-                column: [_values(rows, column, noise=kind, snr_db=level, network=network) for level in levels]
+                column: [_values(own, column, snr_db=level, network=network) for level in levels]
                 for column in ("train_accuracy", "test_accuracy")
             }
             bar = 0.85 / len(networks)
@@ -59,10 +80,15 @@ def accuracy_bars(folder: str | Path) -> Path:
                 panel.bar(place, theirs, bar * 0.92, fill=False, edgecolor="black", linewidth=0.9, zorder=3)
             if any(spread):
                 panel.errorbar(place, test, spread, fmt="none", ecolor="#333333", elinewidth=1, capsize=2)
+            if count <= FEW_BARS:
+                for x, height, half in zip(place, test, spread, strict=True):
+                    if np.isfinite(height):
+                        text = f"{height:.1f}" + (f"\n± {half:.1f}" if half else "")
+                        panel.text(x, 2, text, ha="center", va="bottom", fontsize=7, color=_on(colour))
         panel.set_ylim(0, 101)
-        panel.set_xticks(np.arange(len(levels)), [f"{float(level):g}" for level in levels])
+        panel.set_xticks(np.arange(len(levels)), [CLEAN if float(level) == math.inf else f"{float(level):g}" for level in levels])
         panel.set_xlim(-0.6, len(levels) - 0.4)
-        panel.set_xlabel("SNR, dB" if kind != "none" else "")
+        panel.set_xlabel("SNR of the test, dB" if kind != "none" else "")
         panel.set_ylabel("accuracy, %")
         panel.set_title(f"{kind} noise" if kind != "none" else "no added noise")
         panel.grid(axis="y", alpha=0.3)
@@ -70,22 +96,27 @@ def accuracy_bars(folder: str | Path) -> Path:
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=min(3, len(labels)), frameon=False)
     beside = "; the paper's test accuracy (black outlines)" if comparable else ""
-    figure.suptitle(f"Test accuracy (bars) and training accuracy (dotted outlines){beside}", fontsize=11)
+    trials = len({(row["fold"], row["seed"]) for row in rows})
+    over = f", mean ± standard deviation of {trials} trials" if trials > 1 else ""
+    title = f"Test accuracy (bars) and training accuracy (dotted outlines){over}{beside}"
+    _title(figure, title, about(folder, rows), width)
     return save_figure(figure, Path(folder) / "accuracy.png")
 
 
 def training_curves(folder: str | Path) -> Path:
     """Draw the error in training, validation (if there is one) and test by epoch, as the paper's Fig. 10.
 
-    A curve is the mean over all trials of a network.
+    A curve is the mean over all trials of a network, and the title says over how many and over which noises. A training on a
+    range of levels is tested at the first of its levels after every epoch.
     """
     values: dict[tuple[str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     titles = {"train": "training (noise as trained)", "validation": "validation", "test": "test"}
     # a trial that was interrupted may have an epoch twice; the last record counts
-    trials = (*CONDITION, "epoch")
     held = tables()[METRICS]
     held = held._replace(optional=(*held.optional, "protocol"))
-    for record in {tuple(record[name] for name in trials): record for record in read_metrics(folder, held)}.values():
+    found = {tuple(record[name] for name in (*CONDITION, "epoch")): record for record in read_metrics(folder, held)}
+    records = list(found.values())
+    for record in records:
         for side in titles:
             if record.get(f"{side}_accuracy") is not None:
                 values[record["network"], side][record["epoch"]].append(100 * (1 - record[f"{side}_accuracy"]))
@@ -106,12 +137,27 @@ def training_curves(folder: str | Path) -> Path:
     highest = max((max(line.get_ydata()) for panel in panels for line in panel.lines), default=0)
     panels[0].set_ylim(0, 1.05 * highest or 1)  # once all lines are drawn: the axis is shared
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=max(1, len(labels)), frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=max(1, min(len(labels), 2 * len(sides))), frameon=False)
+    of = {(record["network"], record["noise"], record["snr_db"], record["fold"], record["seed"]) for record in records}
+    each = max((sum(key[0] == network for key in of) for network in {key[0] for key in of}), default=0)
+    noises = list(dict.fromkeys(noise_name({name: str(value) for name, value in r.items()}) for r in records))
+    over = f", mean of {each} trainings" if each > 1 else ""
+    tested = "" if not noises else f": {noises[0]}" if len(noises) == 1 else f" over {_listed(noises)}"
+    ranged = any(trained_on_range({"train_snr_db": str(r.get("train_snr_db"))}) for r in records)
+    _title(
+        figure,
+        f"Error by epoch{over}{tested}{' in the test' if ranged else ''}",
+        about(folder, _results(folder)),
+        4.5 * len(sides),
+    )
     return save_figure(figure, Path(folder) / "training.png")
 
 
 def confusion_matrices(folder: str | Path) -> list[Path]:
-    """Draw for each network which share of each true class was taken for each class, over all its trials; return the files."""
+    """Draw for each network which share of each true class was taken for each class, over all its trials; return the files.
+
+    Beside each true class stands the number of its windows, of all trials and noises together.
+    """
     classes = _config(folder).get("classes", ())
     held = tables(classes)["confusion"]
     rows = read_rows(Path(folder) / "confusion.csv", held, (*CONDITION, "true", "predicted", "windows"))
@@ -132,15 +178,57 @@ def confusion_matrices(folder: str | Path) -> list[Path]:
                 colour = "white" if shares[i, j] < 55 else "black"
                 panel.text(j, i, f"{shares[i, j]:.0f}", ha="center", va="center", color=colour, fontsize=8)
         panel.set_xticks(range(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor")
-        panel.set_yticks(range(len(classes)), classes)
+        panel.set_yticks(range(len(classes)), [f"{name} ({int(n)})" for name, n in zip(classes, counts.sum(1), strict=True)])
         panel.set_xlabel("predicted")
-        panel.set_ylabel("true")
-        conditions = len({(row["noise"], row["snr_db"]) for row in rows})
-        over = f" ({conditions} conditions)" if conditions > 1 else ""
-        panel.set_title(f"{TITLES.get(network, network)}: share of each true class, %{over}", fontsize=11)
+        panel.set_ylabel("true (windows)")
+        own = [row for row in rows if row["network"] == network]
+        noises = list(dict.fromkeys(map(noise_name, own)))
+        trials = len({(row["fold"], row["seed"]) for row in own})
+        over = (
+            _listed(noises)
+            + (f", {trials} trials" if trials > 1 else "")
+            + (", all together" if len(noises) * trials > 1 else "")
+        )
+        _title(figure, f"{TITLES.get(network, network)}: share of each true class, %, {over}", about(folder, own), size + 0.6)
         figure.colorbar(image, shrink=0.8)
         files.append(save_figure(figure, Path(folder) / f"confusion_{network}.png"))
     return files
+
+
+def _title(figure: Any, title: str, below: str, width: float) -> None:
+    """Write a title over a figure that is ``width`` inches wide, broken into lines that fit, and a line below it."""
+    letters = max(30, int(13.5 * width))
+    figure.suptitle("\n".join(textwrap.wrap(title, letters) + textwrap.wrap(below, letters)), fontsize=9)
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Join names for a title; of many the number."""
+    return ", ".join(names) if len(names) <= 4 else f"{len(names)} noises"
+
+
+def _on(colour: str) -> str:
+    """Return the colour of text that can be read on a colour, ``"#rrggbb"``."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return "white" if 0.3 * red + 0.59 * green + 0.11 * blue < 130 else "black"
+
+
+def _panel_of(rows: Sequence[dict[str, str]]) -> Callable[[dict[str, str]], str]:
+    """Return a function that gives the panel of a row: its kind of noise, or ``none``.
+
+    Clean windows stand beside the levels of the only kind, and of the kind on a range of which their network was trained.
+    """
+    kinds = [kind for kind in unique(rows, "noise") if kind != "none"]
+
+    def panel(row: dict[str, str]) -> str:
+        if row["noise"] != "none":
+            return row["noise"]
+        return row["train_noise"] if trained_on_range(row) else kinds[0] if len(kinds) == 1 else "none"
+
+    return panel
+
+
+def _results(folder: str | Path) -> list[dict[str, str]]:
+    return read_rows(Path(folder) / "results.csv", tables()["results"], (*CONDITION, "train_accuracy", "test_accuracy"))
 
 
 def _as_in_the_paper(folder: str | Path, rows: list[dict[str, str]]) -> bool:
@@ -190,7 +278,12 @@ def tsne_figure(folder: str | Path, iterations: int = 1000) -> list[Path]:
         return []
     columns = min(3, len(found))
     rows = -(-len(found) // columns)
-    figure, panels = subplots(rows, columns, figsize=(3.6 * columns + 0.4, 3.5 * rows + 0.9))
+    width = 3.6 * columns + 0.4
+    every_class = next(iter(found.values()))[2]
+    # a name takes about 0.085 inch a letter beside its marker and gap; a legend of more columns than fit would be cut
+    fitting = max(1, min(8, len(every_class), int(width / (0.6 + 0.085 * max(map(len, every_class))))))
+    below = 0.22 * -(-len(every_class) // fitting)
+    figure, panels = subplots(rows, columns, figsize=(width, 3.5 * rows + 0.7 + below))
     for panel in panels[len(found) :]:
         panel.set_axis_off()
     for panel, (network, (features, labels, names)) in zip(panels, found.items(), strict=False):
@@ -204,10 +297,10 @@ def tsne_figure(folder: str | Path, iterations: int = 1000) -> list[Path]:
         panel.set_xticks([])
         panel.set_yticks([])
     handles, labels_ = panels[0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels_, loc="outside lower center", ncols=min(8, len(labels_)), frameon=False, markerscale=2, fontsize=9
-    )
-    figure.suptitle("Pooled features of the test windows, t-SNE", fontsize=11)
+    figure.legend(handles, labels_, loc="outside lower center", ncols=fitting, frameon=False, markerscale=2, fontsize=9)
+    tested = list(dict.fromkeys(map(noise_name, results := _results(folder))))[:1]
+    title = f"Pooled features of test windows, t-SNE{f', {tested[0]}' if tested else ''}"
+    _title(figure, title, about(folder, results), width)
     return [save_figure(figure, Path(folder) / "features.png")]
 
 

@@ -13,15 +13,17 @@ from drsn_jax.core.files import read_arrays, write_arrays
 from drsn_jax.data.windows import Fold
 from drsn_jax.evaluation.metrics import scores
 from drsn_jax.functional.noise import NO_NOISE, NOISE_KINDS, Noise
-from drsn_jax.studies.cells import COUNT, NUMBER, POSITIVE, SHARE, SNR, TEXT, Kind, one_of
+from drsn_jax.studies.cells import COUNT, NUMBER, POSITIVE, SHARE, SNR, SNR_OR_RANGE, TEXT, Kind, one_of
 from drsn_jax.studies.runs import METRICS, RunFolder
 from drsn_jax.studies.tables import Table
 from drsn_jax.studies.trials import Result
 from drsn_jax.training.progress import Epoch
 
-TRIAL = ("network", "noise", "snr_db", "protocol", "fold", "seed")  # the columns that identify a trial
+# the columns that identify a trial: noise and snr_db are those of the test
+TRIAL = ("network", "noise", "snr_db", "train_noise", "train_snr_db", "protocol", "fold", "seed")
 _FEATURES = "features_"
-_KINDS = dict(zip(TRIAL, (TEXT, one_of((*NOISE_KINDS, NO_NOISE)), SNR, TEXT, TEXT, COUNT), strict=True))
+_NOISES = one_of((*NOISE_KINDS, NO_NOISE))
+_KINDS = dict(zip(TRIAL, (TEXT, _NOISES, SNR, _NOISES, SNR_OR_RANGE, TEXT, TEXT, COUNT), strict=True))
 
 
 def tables(classes: Sequence[str] = (), recordings: Sequence[str] = ()) -> dict[str, Table]:
@@ -50,13 +52,14 @@ def tables(classes: Sequence[str] = (), recordings: Sequence[str] = ()) -> dict[
 
 @dataclass(frozen=True)
 class Trial:
-    """One training and its test in a comparison, of a network or of the baseline.
+    """One training and one test of it in a comparison, of a network or of the baseline.
 
     Fields:
       network: the name of a preset, or the name of the baseline.
       noise: the noise of the test.
       protocol, fold: the way in which the windows were split, and the name of the fold.
       seed: decides initial parameters, the order of windows and the draws of noise.
+      trained_in: the noise of the training, where it is another than that of the test.
     """
 
     network: str
@@ -64,11 +67,18 @@ class Trial:
     protocol: str
     fold: str
     seed: int
+    trained_in: Noise | None = None
+
+    @property
+    def train_noise(self) -> Noise:
+        """The noise of the training."""
+        return self.noise if self.trained_in is None else self.trained_in
 
     @property
     def columns(self) -> dict[str, Any]:
         """The values of the columns ``TRIAL`` in the rows of this trial, by column."""
-        values = (self.network, self.noise.kind, self.noise.snr_db, self.protocol, self.fold, self.seed)
+        noises = [value for noise in (self.noise, self.train_noise) for value in (noise.kind, _level(noise))]
+        values = (self.network, *noises, self.protocol, self.fold, self.seed)
         return dict(zip(TRIAL, values, strict=True))
 
     @property
@@ -79,10 +89,21 @@ class Trial:
     @property
     def record(self) -> dict[str, Any]:
         """The values by column for ``metrics.jsonl``, where the SNR ``inf`` is text because JSON has no infinity."""
-        return {**self.columns, "snr_db": "inf" if self.noise.is_none else self.noise.snr_db}
+        return {name: "inf" if value == math.inf else value for name, value in self.columns.items()}
+
+    @property
+    def training_key(self) -> tuple[str, ...]:
+        """What identifies the training, as text: the same for all tests of one training."""
+        noise = self.train_noise
+        return tuple(map(str, (self.network, noise.kind, _level(noise), self.protocol, self.fold, self.seed)))
 
     def __str__(self) -> str:
-        return f"{self.network}, {self.noise}, fold {self.fold}, seed {self.seed}"
+        return f"{self.network}, {self.train_noise}, fold {self.fold}, seed {self.seed}"
+
+
+def _level(noise: Noise) -> float | str:
+    """Return the SNR of a noise for a table: a number, or ``-5..5`` for a range."""
+    return noise.level if noise.is_range else noise.snr_db
 
 
 def trial_key(row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -1,4 +1,5 @@
-"""The table of a comparison, as in the paper: accuracy with its spread, the paired difference to ResNet, the training time."""
+"""The table of a comparison, as in the paper: accuracy with its spread at each noise of the test, the paired difference to
+ResNet (to the spectrum in a run without ResNet), the training time."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,22 +21,36 @@ TITLES = {
     "drsn_cw": "DRSN-CW",
     BASELINE: "spectrum + logistic regression",
 }
+SHORT_TITLES = {**TITLES, BASELINE: "spectrum"}  # for the head of a column
+CLEAN = "clean"  # windows without added noise
 Row = Mapping[str, str]
-CONDITION = ("network", "noise", "snr_db", "fold", "seed")
+# what tells the rows of one network apart; the names of figures and tables need these columns
+CONDITION = ("network", "noise", "snr_db", "train_noise", "train_snr_db", "fold", "seed")
+MOST_COLUMNS = 6  # noises of the test that have a column of their own; of more the table has the mean alone
+
+
+class Score(NamedTuple):
+    """The mean test accuracy in per cent in one noise, and its standard deviation over trials; both NaN without rows."""
+
+    mean: float
+    spread: float
 
 
 class Line(NamedTuple):
-    """One network in the table, over all conditions; a number that does not exist is NaN.
+    """One network in the table; a number that does not exist is NaN.
 
     Fields:
       network: the name of a preset or of the baseline.
       parameters: the number of parameters.
       trials: the number of trials that the means are over, seeds × folds.
-      train, test: mean accuracies in per cent.
+      train, test: mean accuracies in per cent, over all noises.
       train_spread, test_spread: their standard deviations over trials.
       difference: the test accuracy minus that of ResNet in the same trial, in points, with its 95 % interval.
       over_recordings: whether this interval is a bootstrap over test recordings, because there is only one trial.
       seconds: the mean time of a training.
+      by_noise: the test accuracy in each noise of the test, by its name in the table.
+      reference: the network that the difference is to.
+      trained_on: the noise of a training that served several noises of the test, such as "gaussian -5..5 dB"; else empty.
     """
 
     network: str
@@ -48,17 +63,24 @@ class Line(NamedTuple):
     difference: Interval
     over_recordings: bool
     seconds: float
+    by_noise: Mapping[str, Score] = {}
+    reference: str = "resnet"
+    trained_on: str = ""
 
 
-def summarise(folder: str | Path, reference: str = "resnet") -> list[Line]:
+def summarise(folder: str | Path, reference: str | None = None) -> list[Line]:
     """Summarise the tables of a run: a line for each network in ``results.csv``, in the order of the rows.
 
-    ``reference`` is the network to which the others are compared.
+    ``reference`` is the network to which the others are compared; by default ResNet, or the spectrum where there is no ResNet.
     """
     folder = Path(folder)
     held = tables()
     needed = (*CONDITION, "parameters", "train_accuracy", "test_accuracy")
     results = read_rows(folder / "results.csv", held["results"], needed)
+    if reference is None:
+        reference = "resnet" if any(row["network"] == "resnet" for row in results) else BASELINE
+    noises = list(dict.fromkeys(map(noise_name, results)))
+    trained_on = ", ".join(dict.fromkeys(f"{r['train_noise']} {r['train_snr_db']} dB" for r in results if trained_on_range(r)))
     needed = (*CONDITION, "recording", "windows", "correct")
     by_recording = read_rows(folder / "by_recording.csv", held["by_recording"], needed)
     seconds = defaultdict(list)
@@ -79,7 +101,8 @@ def summarise(folder: str | Path, reference: str = "resnet") -> list[Line]:
             if np.isnan(difference.half_width):
                 conditions = {_condition(row) for row in common}
                 rows = [row for row in by_recording if _condition(row) in conditions]
-                difference, bootstrapped = _bootstrap(rows, network, reference), True
+                if rows:
+                    difference, bootstrapped = _bootstrap(rows, network, reference), True
         parameters = int(of_network[0]["parameters"])
         time = float(np.mean(seconds[network])) if seconds[network] else float("nan")
         lines.append(
@@ -92,6 +115,9 @@ def summarise(folder: str | Path, reference: str = "resnet") -> list[Line]:
                 difference,
                 bootstrapped,
                 time,
+                {name: Score(*_mean_and_spread(_by_trial(rows_in(of_network, name), _test).values())) for name in noises},
+                reference,
+                trained_on,
             )
         )
     return lines
@@ -99,34 +125,82 @@ def summarise(folder: str | Path, reference: str = "resnet") -> list[Line]:
 
 def markdown(lines: Sequence[Line]) -> str:
     """Return the lines as a Markdown table, followed by a note on what the numbers are."""
-    head = "| network | parameters | train accuracy, % | test accuracy, % | test − ResNet, points | training, s |"
-    rows = [head, "|---|---|---|---|---|---|"]
+    noises = list(lines[0].by_noise) if lines else []
+    own = noises if 1 < len(noises) <= MOST_COLUMNS else []  # with one noise there is nothing to tell apart
+    over = f" (mean of {len(noises)} noises)" if len(noises) > 1 else ""
+    train_over = over if not (lines and lines[0].trained_on) else ""
+    reference = SHORT_TITLES.get(lines[0].reference, lines[0].reference) if lines else ""
+    columns = [
+        "network",
+        "parameters",
+        f"train accuracy, %{train_over}",
+        *(f"test, {name}, %" for name in own),
+        f"test accuracy, %{over}",
+        f"test − {reference}, points{over}",
+        "training, s",
+    ]
+    rows = [f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
     for line in lines:
-        time = "–" if np.isnan(line.seconds) else f"{line.seconds:.0f}"
-        rows.append(
-            f"| {TITLES.get(line.network, line.network)} | {line.parameters:,} | {_pair(line.train, line.train_spread)} | "
-            f"{_pair(line.test, line.test_spread)} | {_difference(line)} | {time} |"
-        )
+        cells = [
+            TITLES.get(line.network, line.network),
+            f"{line.parameters:,}",
+            _pair(line.train, line.train_spread),
+            *(_pair(*line.by_noise[name]) for name in own),
+            _pair(line.test, line.test_spread),
+            _difference(line),
+            "–" if np.isnan(line.seconds) else f"{line.seconds:.0f}",
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join([*rows, "", note(lines)])
 
 
 def note(lines: Sequence[Line]) -> str:
-    """Return the note below the table: what its numbers and intervals are."""
+    """Return the note below the table: what those of its numbers and intervals are that it has."""
     trials = max((line.trials for line in lines), default=0)
-    draw = " The spectrum is fitted to one draw of the noise, networks meet a new one in every step unless it is fixed."
+    noisy = any(not name.startswith(CLEAN) for line in lines for name in line.by_noise)
+    told = []
     if trials > 1:
-        return (
-            f"± is the standard deviation over {trials} trials (seeds × folds), [ ] the 95 % interval of the paired difference "
-            "(Student t)." + draw
+        told.append(f"± is the standard deviation over {trials} trials (seeds × folds).")
+    elif trials == 1:
+        told.append("One trial: no spread over seeds.")
+    if any(not np.isnan(line.difference.half_width) for line in lines):
+        how = (
+            "by a bootstrap over test recordings, which leaves the luck of the seed out"
+            if any(line.over_recordings for line in lines)
+            else "(Student t)"
         )
-    return (
-        "One trial: no spread over seeds; [ ] is the 95 % interval of the paired difference by a bootstrap over test recordings, "
-        "which leaves the luck of the seed out." + draw
-    )
+        told.append(f"[ ] is the 95 % interval of the paired difference {how}.")
+    if lines and lines[0].trained_on:
+        told.append(f"Each network was trained once, in noise of {lines[0].trained_on}, and tested at every level.")
+    if noisy or (lines and lines[0].trained_on):
+        told.append("The spectrum is fitted to one draw of the noise, networks meet a new one in every step unless it is fixed.")
+    return " ".join(told)
+
+
+def noise_name(row: Row) -> str:
+    """Return the noise of the test of a row as people read it: ``gaussian -5 dB``, or ``clean``.
+
+    A network that was trained on a range of another kind than Gaussian is told apart: ``clean, trained in pink``.
+    """
+    if row["noise"] == "none":
+        return (
+            f"{CLEAN}, trained in {row['train_noise']}" if trained_on_range(row) and row["train_noise"] != "gaussian" else CLEAN
+        )
+    return f"{row['noise']} {float(row['snr_db']):g} dB"
+
+
+def rows_in(rows: Iterable[Row], noise: str) -> list[Row]:
+    """Return the rows whose test has the noise of this name."""
+    return [row for row in rows if noise_name(row) == noise]
+
+
+def trained_on_range(row: Row) -> bool:
+    """Return whether the network of a row was trained on a range of levels."""
+    return ".." in (row.get("train_snr_db") or "")
 
 
 def _condition(row: Row) -> tuple[str, ...]:
-    return row["noise"], row["snr_db"], row["fold"], row["seed"]
+    return row["noise"], row["snr_db"], row.get("train_noise", ""), row["fold"], row["seed"]
 
 
 def _test(row: Row) -> float:
@@ -157,10 +231,14 @@ def _bootstrap(rows: Iterable[Row], network: str, reference: str) -> Interval:
 
 def _mean_and_spread(values: Iterable[float]) -> tuple[float, float]:
     sample = 100 * np.asarray(list(values))
+    if not len(sample):  # an unfinished run lacks some
+        return float("nan"), float("nan")
     return float(sample.mean()), float(sample.std(ddof=1)) if len(sample) > 1 else float("nan")
 
 
 def _pair(mean: float, spread: float) -> str:
+    if np.isnan(mean):
+        return "–"
     return f"{mean:.2f}" if np.isnan(spread) else f"{mean:.2f} ± {spread:.2f}"
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,7 @@ class BestModel:
     facts: Mapping[str, Any]
     recordings: Sequence[Mapping[str, Any]] = ()
 
-    def offer(self, trial: Trial, data: TrialData, fold: Fold, result: Result, tests: Callable[[], Sequence[TrialData]]) -> bool:
+    def offer(self, trial: Trial, data: TrialData, fold: Fold, result: Result, tests: Callable[[], Iterable[TrialData]]) -> bool:
         """Keep a trained network if its validation loss is lower than that of the network kept so far; return whether it is.
 
         ``tests`` makes the test windows under every noise of the comparison. Their accuracies are only stored in the bundle; the
@@ -56,7 +56,8 @@ class BestModel:
             rms_range=(float(np.quantile(rms, USUAL[0])), float(np.quantile(rms, USUAL[1]))),
             **self.facts,
         )
-        accuracy, errors = [], {}
+        accuracy: list[dict[str, Any]] = []
+        errors: dict[str, Any] = {}
         for test in tests():
             logits = bundle.logits(test.test.windows)
             level = "inf" if test.noise.is_none else test.noise.snr_db
@@ -67,7 +68,11 @@ class BestModel:
                     "calibration_error": expected_calibration_error(softmax(logits, temperature), test.test.labels),
                     "calibration_error_uncalibrated": expected_calibration_error(softmax(logits), test.test.labels),
                 }
-        columns = {**trial.columns, "snr_db": str(trial.noise.snr_db)}
+        # what decides the training; the noises of the tests are those of ``accuracy``
+        columns = {name: value for name, value in trial.columns.items() if name not in ("noise", "snr_db")}
+        columns["train_snr_db"] = str(columns["train_snr_db"])
+        if errors:
+            errors["calibration_measured_in"] = str(trial.noise)
         training = {**columns, "epoch": result.epoch, "validation_loss": loss, **errors, "recordings": list(self.recordings)}
         save(self.folder, dataclasses.replace(bundle, training=training, accuracy=accuracy), overwrite=True)
         return True

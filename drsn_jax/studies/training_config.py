@@ -1,5 +1,6 @@
 """How the networks of a comparison are trained: every hyper-parameter in one place, with its default and its help text."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,12 +18,14 @@ class TrainingConfig:
     learning_rate: float = 0.1
     """At the start; a tenth of it after 40 % of the steps, a hundredth after 80 %."""
     train_snr_db: tuple[float, float] | None = None
-    """Train on noise of levels drawn from this range in dB, for a network that is to meet any of them; --snr-db then is that of
-    the test."""
+    """Train once for each kind of noise, on levels drawn from this range in dB, for a network that is to meet any of them; it is
+    then tested at every level of --snr-db."""
     fixed_noise: bool = False
     """Add noise to the training windows once, instead of anew in every step."""
-    standardise: bool = True
-    """Scale every window to zero mean and unit variance after the noise."""
+    standardise: Literal["window", "together", "training", "none"] = "window"
+    """How amplitudes are scaled, after the noise. window: each channel of each window to unit variance, which hides a class that
+    is only louder; together: all channels of a window by one number, which keeps their ratios, as those of the phases of a motor;
+    training: all windows by the RMS of the training data, which keeps amplitude; none: not at all, as in the paper."""
     body_rate: float = 1.0
     """With --from: the share of the learning rate that the rest of the network gets; 0 freezes it."""
     test_network: Literal["last", "best"] = "last"
@@ -34,6 +37,14 @@ class TrainingConfig:
     steps_per_call: int = 1
     """Steps of one call of the compiled program, for accelerators."""
 
-    def train_noise(self, noise: Noise) -> Noise:
-        """Return the noise of training and validation of a trial whose test has ``noise``."""
-        return noise if noise.is_none or self.train_snr_db is None else Noise(noise.kind, self.train_snr_db)
+    def trainings(self, noises: Sequence[Noise], kinds: Sequence[str] = ()) -> list[tuple[Noise, list[Noise]]]:
+        """Return the noise of each training, with the noises in which its network is tested; those are ``noises`` in all.
+
+        Without a range of levels there is one training for each noise of the tests, which has that noise. With ``train_snr_db``
+        there is one for each kind, on that range; it is tested at all levels of its kind, and without noise where that is asked
+        for. ``kinds`` are the kinds then; by default those among ``noises``.
+        """
+        if self.train_snr_db is None:
+            return [(noise, [noise]) for noise in noises]
+        kinds = kinds or list(dict.fromkeys(noise.kind for noise in noises if not noise.is_none)) or ("gaussian",)
+        return [(Noise(kind, self.train_snr_db), [n for n in noises if n.is_none or n.kind == kind]) for kind in kinds]

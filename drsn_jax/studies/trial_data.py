@@ -1,6 +1,7 @@
 """The windows of one trial with the noise that its seed decides, which is the same for every network of a comparison."""
 
 import functools
+import math
 from typing import NamedTuple
 
 import jax
@@ -42,7 +43,7 @@ def with_noise(fold: Fold, *, seed: int, noise: Noise, train_noise: Noise | None
     return TrialData(
         train=fold.train,
         train_noisy=_noisy(fold.train.windows, seed, KeyPurpose.TRAIN_NOISE, train_noise),
-        test=fold.test._replace(windows=_noisy(fold.test.windows, seed, KeyPurpose.TEST_NOISE, noise)),
+        test=_noisy_test(fold, seed, noise),
         validation=fold.validation._replace(
             windows=_noisy(fold.validation.windows, seed, KeyPurpose.VALIDATION_NOISE, train_noise)
         ),
@@ -51,12 +52,29 @@ def with_noise(fold: Fold, *, seed: int, noise: Noise, train_noise: Noise | None
     )
 
 
-def standardised(windows: np.ndarray) -> np.ndarray:
-    """Standardise every window, as ``signals.standardise`` does it."""
-    return in_parts(lambda part: np.asarray(_standardised(part)), windows)
+def tested_in(data: TrialData, fold: Fold, *, seed: int, noise: Noise) -> TrialData:
+    """Return the data of a trial with the test windows of ``fold`` in another noise; the training stays what it is."""
+    return data._replace(test=_noisy_test(fold, seed, noise), noise=noise)
 
 
-_standardised = jax.jit(jax.vmap(signals.standardise))
+def _noisy_test(fold: Fold, seed: int, noise: Noise) -> Side:
+    return fold.test._replace(windows=_noisy(fold.test.windows, seed, KeyPurpose.TEST_NOISE, noise))
+
+
+def standardised(windows: np.ndarray, how: str = "window") -> np.ndarray:
+    """Scale every window as a network with ``TrainingConfig.standardise`` does it, but for one factor for all of them."""
+    if how not in _STANDARDISED:
+        return windows
+    return in_parts(lambda part: np.asarray(_STANDARDISED[how](part)), windows)
+
+
+def training_scale(windows: np.ndarray) -> float:
+    """Return the root mean square of all training windows ``(n, length, channels)``, to three digits."""
+    total = sum(float(np.sum(np.square(windows[i : i + 256], dtype=np.float64))) for i in range(0, len(windows), 256))
+    return float(f"{math.sqrt(total / windows.size):.3g}") or 1.0
+
+
+_STANDARDISED = {"window": jax.jit(jax.vmap(signals.standardise)), "together": jax.jit(jax.vmap(signals.standardise_together))}
 
 
 @functools.partial(jax.jit, static_argnames="kind")

@@ -60,6 +60,7 @@ class Result(NamedTuple):
       epoch: the epoch after which the network was tested.
       network, variables: that network, and its params and batch_stats; None for a method that is not a network.
       validation_logits: the logits of the validation windows, ``(n, classes)``.
+      model: a trained method that is not a network.
     """
 
     parameters: int
@@ -71,6 +72,7 @@ class Result(NamedTuple):
     network: Network | None = None
     variables: Any = None
     validation_logits: np.ndarray = np.empty((0, 0))
+    model: Any = None
 
 
 class Steps(NamedTuple):
@@ -128,6 +130,7 @@ class Trainer:
       devices: devices of this process over which a batch is spread. A single device and a single process mean a plain ``jit``.
       init_from: ``{"params", "batch_stats"}`` of a trained network with the same fields, from which everything but the classifier
         is taken.
+      scale: divides all windows; that of ``training_scale`` for ``standardise="training"``.
 
     Raises UserError if the number of devices does not divide the batch size.
     """
@@ -142,8 +145,10 @@ class Trainer:
         examples: int,
         devices: Sequence[Device] = (),
         init_from: Mapping[str, Any] | None = None,
+        scale: float = 1.0,
     ) -> None:
-        self.network = network.clone(standardise=config.standardise, dtype=jnp.dtype(config.dtype))
+        how: bool | str = {"window": True, "together": "together"}.get(config.standardise, False)
+        self.network = network.clone(standardise=how, scale=scale, dtype=jnp.dtype(config.dtype))
         self.config = config
         self.steps = config.epochs * steps_per_epoch(examples, config.batch_size)
         self._init_from = init_from
@@ -205,6 +210,11 @@ class Trainer:
             variables=jax.device_get(variables),
             validation_logits=self._logits(variables, data.validation.windows),
         )
+
+    def retest(self, result: Result, data: TrialData) -> Result:
+        """Test the network of a result once more, on the test windows of ``data``; its time is told by the first result alone."""
+        predicted = self._predicted(result.variables, data.test.windows)
+        return result._replace(test_confusion=self._confusion(data.test.labels, predicted), predicted=predicted, seconds=math.nan)
 
     def _noise(self, data: TrialData) -> Noise:
         """Return the noise that every step adds: none if the training windows hold a fixed draw already."""

@@ -154,3 +154,19 @@ def test_a_default_folder_that_cannot_be_made_is_told(tmp_path, monkeypatch):
     (tmp_path / "runs").write_text("")
     with pytest.raises(UserError, match=r"the folder runs cannot be made \(File exists\): choose another by --out"):
         console.default_out("script")
+
+
+def test_progress_is_told_where_there_is_no_terminal(capsys, monkeypatch):
+    """A line every five seconds at first, rarer in a long run, none at the end."""
+    now = [0.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    with console.ProgressBar(1000) as progress:
+        for _ in range(1000):
+            now[0] += 1.0
+            progress.advance("resnet, epoch 1")
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "resnet, epoch 1: 5 of 1000 epochs, about 16 min 35 s left"
+    assert 25 < len(lines) < 80
+    with console.ProgressBar(3) as progress:
+        progress.advance("short")
+    assert capsys.readouterr().out == ""

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from drsn_jax.data.formats.common import RecordingError
-from drsn_jax.data.held_out import hold_out
+from drsn_jax.data.held_out import hold_out, hold_out_whole
 from drsn_jax.data.recordings import Recording
 from drsn_jax.data.split_choice import SPLITS, strictest_split
 from drsn_jax.data.splits import Segment
@@ -306,3 +306,46 @@ def test_the_time_to_hold_out_grows_with_the_recordings_and_not_with_their_squar
     train, held_out = hold_out(segments, 0.2, 32, labels)
     assert time.process_time() - began < 5  # 0.2 s, and over a minute where each recording looks at all
     assert {s.recording for s in train} | {s.recording for s in held_out} == set(range(count))
+
+
+@pytest.mark.parametrize("by", ["recording", "condition", "group"])
+def test_whole_ones_are_held_out(recordings, by):
+    """None is on both sides, every class is on both, and the test keeps what it had."""
+    split = "recording" if by == "condition" else "condition"  # of two conditions one is left to train on
+    belongs = [getattr(r, "name" if by == "recording" else by) for r in recordings]
+    for with_validation, without in zip(
+        cut(recordings, split, validation=0.2, validation_by=by), cut(recordings, split), strict=True
+    ):
+        train, held_out = (
+            {belongs[i] for i in np.unique(side.recordings)} for side in (with_validation.train, with_validation.validation)
+        )
+        assert train
+        assert held_out
+        assert not train & held_out
+        assert set(with_validation.validation.labels) == set(with_validation.train.labels) == {0, 1}
+        np.testing.assert_array_equal(with_validation.test.windows, without.test.windows)
+        # nothing is lost: there is no gap between recordings
+        used = np.unique(np.concatenate([with_validation.train.recordings, with_validation.validation.recordings]))
+        np.testing.assert_array_equal(used, np.unique(without.train.recordings))
+
+
+def test_the_share_is_of_whole_ones_and_evenly_among_them(recordings):
+    whole = [Segment(i, 0, 320) for i in range(12)]
+    labels = [r.label for r in recordings]
+    train, held_out = hold_out_whole(whole, 0.4, [r.name for r in recordings], labels, "recording")
+    assert [s.recording for s in held_out] == [1, 3, 5, 7, 9, 11]  # 40 % of the six of each class are more than two
+    assert len(train) == 6
+    assert hold_out_whole(whole, 0.9, [r.group for r in recordings], labels, "group")[0]  # one of three parts is left
+    assert hold_out_whole(whole, 0.0, [r.name for r in recordings], labels, "recording") == (whole, [])
+
+
+def test_too_few_whole_ones_are_refused(recordings):
+    with pytest.raises(ValueError, match="--validation-by condition: the class 'a' has 1 condition to train on, too few"):
+        cut(recordings, "condition", validation=0.2, validation_by="condition")
+    nameless = [dataclasses.replace(r, group="") for r in recordings]
+    with pytest.raises(ValueError, match="--validation-by group: a recording has no group"):
+        cut(nameless, "condition", validation=0.2, validation_by="group")
+    with pytest.raises(ValueError, match="by group with the split by random-windows: choose time"):
+        cut(recordings, "random-windows", validation=0.2, validation_by="group")
+    with pytest.raises(ValueError, match="by name with the split by time: choose time, recording"):
+        cut(recordings, "time", validation=0.2, validation_by="name")

@@ -1,6 +1,7 @@
 """Recordings from tables and folders: what is read, and one clear sentence for everything that can be wrong."""
 
 import csv
+import dataclasses
 import itertools
 import sys
 from pathlib import Path
@@ -11,8 +12,9 @@ import scipy.io
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drsn_jax.data import recording_files
 from drsn_jax.data.formats.common import RecordingError
-from drsn_jax.data.recordings import Recording, check_recordings, fingerprint, read_recordings
+from drsn_jax.data.recordings import Recording, check_recordings, fingerprint, read_folder, read_recordings
 
 HEADER = "path,label,sampling_rate,condition,channel,group"
 NOISE = (np.random.default_rng((7, number)) for number in itertools.count())
@@ -440,3 +442,30 @@ def test_cwru_tables_say_what_the_data_says(data_folder, name):
     assert [{k: v for k, v in row.items() if k != "group"} for row in ours] == theirs
     # one bearing a fault
     assert len({row["group"] for row in ours}) == len({row["label"] for row in ours})
+
+
+def test_a_message_about_a_file_of_a_folder_names_its_path_once(tmp_path):
+    (tmp_path / "worn").mkdir()
+    np.savez(tmp_path / "worn" / "x.npz", a1=np.arange(9.0), a2=np.arange(9.0) ** 2)
+    with pytest.raises(RecordingError) as error:
+        read_folder(tmp_path, sampling_rate=100.0)
+    assert str(error.value).startswith(f"{tmp_path / 'worn' / 'x.npz'} holds ")
+    assert str(error.value).count("x.npz") == 1
+
+
+def test_the_beginning_of_a_signal_is_read_alone(tmp_path, monkeypatch):
+    """What lies behind it is never asked for, whatever the format allows; the rate says how much."""
+    (tmp_path / "worn").mkdir()
+    np.save(tmp_path / "worn" / "a.npy", np.random.default_rng(0).normal(size=5000))
+    asked, usual = [], recording_files.open_signal
+
+    def spy(file, channel):
+        opened = usual(file, channel)
+        read = lambda start, stop: asked.append(stop) or opened.read(start, stop)  # noqa: E731
+        return dataclasses.replace(opened, read=read, mapped=None)
+
+    monkeypatch.setattr(recording_files, "open_signal", spy)
+    (found,) = read_folder(tmp_path, sampling_rate=100.0, most=lambda rate: int(3 * rate))
+    assert found.signal.shape == (300, 1)
+    assert max(asked) == 300
+    np.testing.assert_array_equal(found.signal[:, 0], np.load(tmp_path / "worn" / "a.npy")[:300].astype(np.float32))

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from drsn_jax.data.recording_files import agreed_rate
 from drsn_jax.data.recordings import Recording, read_folder, read_recordings
-from drsn_jax.data.summary import common_channel, levels, summary, taken
+from drsn_jax.data.summary import common_channel, levels, speeds, summary, taken, window_facts
 
 
 def recording(label, level=1.0, condition="", length=2000, seed=0, **facts):
@@ -107,3 +107,18 @@ def test_the_channels_of_a_table_and_where_a_rate_is_from(tmp_path):
     assert [r.asked for r in found] == ["*_DE_time", "X2_DE_time"]
     assert {r.rate_from for r in found} == {"the table"}
     assert all(r.channel for r in found)
+
+
+def test_a_window_is_told_in_seconds_and_revolutions():
+    assert window_facts(2048, 51_200.0) == ["windows of 2,048 samples: 0.040 s"]
+    told, warning = window_facts(2048, 51_200.0, ["900 rpm", "0.7 Nm, 1,500rpm"])
+    assert told == "windows of 2,048 samples: 0.040 s, 0.6 to 1 revolutions at 900 to 1500 rpm"
+    # two revolutions at 900 rpm are 6,827 samples
+    assert warning.endswith("--window-length 8192 holds more")
+    assert window_facts(8192, 51_200.0, ["900 rpm"]) == ["windows of 8,192 samples: 0.160 s, 2.4 revolutions at 900 rpm"]
+    assert window_facts(64, 1e6) == ["windows of 64 samples: 6.4e-05 s"]
+
+
+def test_speeds_are_found_in_conditions():
+    names = ["1500 rpm", "900rpm_0.7Nm", "3 hp", "1797 r/min", "25 Hz", "0 rpmx", "N15_M07"]
+    assert speeds(names) == [900.0, 1500.0, 1797.0]

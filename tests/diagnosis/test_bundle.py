@@ -399,3 +399,22 @@ def test_windows_that_are_not_finite_are_refused(bundle, method, value):
 def test_a_diagnosis_needs_a_sampling_rate(bundle, rate):
     with pytest.raises(ValueError, match="a diagnosis needs the sampling rate of the signal, a positive number of Hz, got"):
         bundle.diagnose(WINDOWS[0], rate)
+
+
+@pytest.mark.parametrize("changed", [{"standardise": "together"}, {"standardise": False, "scale": 0.02}])
+def test_how_amplitudes_are_scaled_is_kept(bundle, tmp_path, changed):
+    other = dataclasses.replace(bundle, network=bundle.network.clone(**changed))
+    save(tmp_path / "model", other)
+    again = load(tmp_path / "model")
+    assert {name: getattr(again.network, name) for name in changed} == changed
+    np.testing.assert_array_equal(again.logits(WINDOWS), other.logits(WINDOWS))
+    assert not np.allclose(again.logits(3 * WINDOWS), again.logits(WINDOWS)) or "scale" not in changed
+
+
+def test_names_of_classes_and_a_short_text(bundle):
+    found = bundle.predict(WINDOWS)
+    assert found.tolist() == [CLASSES[i] for i in bundle.logits(WINDOWS).argmax(1)]
+    assert bundle.predict(WINDOWS[:0]).shape == (0,)
+    assert repr(bundle) == (
+        "Bundle(drsn_cw, 3 classes (healthy, inner race, Außenring), windows of 64 samples × 1 channel at 12000 Hz)"
+    )

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drsn_jax.diagnosis import diagnosis
+from drsn_jax.diagnosis import diagnosis, pictures
 from drsn_jax.diagnosis.diagnosis import diagnose, diagnose_parts, root_mean_squares, summarise
+from drsn_jax.diagnosis.pictures import diagnosis_picture
 
 WINDOW = 8
 
@@ -88,6 +89,33 @@ def test_warnings(found, warning):
     assert warning in told
 
 
+@pytest.mark.parametrize(
+    ("levels", "options", "doubts"),
+    [
+        ((1, 1, 1, 1, 1), {}, ()),
+        ((1, 1, 1, 2, 2), {}, ("its probability is below 80 %", "less than 80 % of its windows agree")),
+        ((0.1,) * 5, {}, ("its level is far from that of the training data",)),
+        ((1, 1, 1, 1, 1), {"rate": 50.0}, ("its sampling rate is not that of the training data",)),
+        ((0, 0, 0, 0, 0), {}, ("it is silent",)),
+        ((1, 1, 0, 0, 1, 1, 1), {}, ("the signal drops out",)),
+        ((1,) * 9 + (0,), {}, ()),  # a window in ten is told and leaves the class
+        ((1, 1), {}, ()),
+    ],
+)
+def test_what_is_unlike_the_training_data_is_not_named(levels, options, doubts):
+    """By its scores or by what the warnings find; the reasons stand beside it."""
+    found = ask(*levels, **options)
+    assert found.doubts == doubts
+    assert found.sure is (not doubts)
+
+
+def test_a_dead_channel_among_others_is_found():
+    both = np.stack([signal(*[2] * 6), np.full(6 * WINDOW, 7.0)], 1)
+    found = diagnose(Level(channels=2, classes=("one",) * 1 + ("two", "three", "four")), both, 100.0)
+    assert "channel 2 is dead" in found.doubts
+    assert "channel 2 of 2 is constant in 100 % of the windows: a loose contact?" in found.warnings
+
+
 def test_a_level_within_twice_the_usual_is_no_warning():
     assert ask(*[7.9] * 5).warnings == ask(*[0.51] * 5).warnings == ()
     assert ask(*[100] * 5, rms_range=None).warnings == ()
@@ -124,9 +152,36 @@ def test_what_cannot_be_diagnosed():
         diagnose(Level(), broken, 100.0)
     overflowed = np.full((6, 4), np.nan)
     with pytest.raises(ValueError, match="the network's numbers overflow on it"):
-        summarise(Level(), overflowed, np.ones(6), 100.0, np.arange(6))
+        summarise(Level(), overflowed, np.ones(6), np.zeros((6, 1), bool), 100.0, np.arange(6))
+    with pytest.raises(ValueError, match=r"has the shape \(1, 80\), expected \(length, 1\): transpose it"):
+        diagnose(Level(), np.ones((1, 80)), 100.0)
+    with pytest.raises(ValueError, match=r"has the shape \(2, 80\), expected \(length, 2\): transpose it"):
+        diagnose(Level(channels=2), np.ones((80, 2)).T, 100.0)
+    with pytest.raises(ValueError, match="this one has 1: name all of them, by --channel NAME"):
+        diagnose(Level(channels=2), np.ones(80), 100.0)
 
 
 def test_levels_are_without_the_mean():
     windows = np.stack([signal(2)[:, None] + 100, signal(5)[:, None] - 3])
     np.testing.assert_allclose(root_mean_squares(windows), [2, 5])
+
+
+@pytest.mark.parametrize(("channels", "length"), [(1, 43), (6, 9043)])
+def test_the_picture_holds_the_answer_and_all_of_the_data(tmp_path, monkeypatch, channels, length):
+    """At most four channels, each with a panel; the axis of time ends with the data."""
+    rng, kept = np.random.default_rng(0), []
+    monkeypatch.setattr(pictures, "save_figure", lambda figure, file: kept.append(figure) or file)
+    recorded = 20 * rng.normal(size=(length, channels))
+    found = diagnose(Level(channels=channels), recorded, 100.0)
+    diagnosis_picture(tmp_path / "x.png", Level.classes, found, recorded, 100.0, None, "x.mat")
+    (figure,) = kept
+    waveforms, classes = figure.axes[:-2], figure.axes[-2]
+    assert len(waveforms) == min(channels, 4)
+    assert classes.get_xlim() == (0, length / 100)
+    last = [panel.dataLim.x1 for panel in waveforms]
+    assert last == pytest.approx([length / 100] * len(last), rel=0.03)
+    title = " ".join(figure.get_suptitle().split())
+    assert title.startswith("x.mat not sure (perhaps four): probability ")
+    assert "not sure because" in title
+    assert "warning: its RMS of" in title
+    assert all("recorded unit" in panel.get_ylabel() for panel in waveforms)

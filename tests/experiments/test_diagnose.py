@@ -1,9 +1,11 @@
 """The script that asks a trained network, as its users run it: files and a stream in, lines out, errors in one sentence."""
 
+import contextlib
 import dataclasses
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -85,8 +87,10 @@ def test_text_says_not_sure_and_warns(call, model, bundle, tmp_path):
     assert not expected.sure
     assert f"loud.wav: not sure (perhaps {expected.label}), probability" in lines[0]
     assert "of 3 windows agree; then " in lines[0]
-    assert len(lines) == 4
-    for line, warning in zip(lines[1:], ("sampled at 4000 Hz", "its RMS of", "only 3 windows"), strict=True):
+    assert lines[1].startswith("  not sure because its probability is below 80 %")
+    assert ", and its sampling rate is not that of the training data, and its level is far from" in lines[1]
+    assert len(lines) == 5
+    for line, warning in zip(lines[2:], ("sampled at 4000 Hz", "its RMS of", "only 3 windows"), strict=True):
         assert line.startswith("  warning: ")
         assert warning in line
 
@@ -98,11 +102,11 @@ def test_what_was_taken_unasked_is_told(call, script, model, tmp_path, monkeypat
     facts = {"channel": "vibration", "sampling_rate": float(RATE), "rate_from": "its fs"}
     monkeypatch.setattr(script, "open_signal", lambda *given: dataclasses.replace(usual(*given), **facts))
     _, lines = call(model, tmp_path / "one.npy")
-    assert lines[1:] == ["  taken: channel vibration, the only signal"]
+    assert lines[1:] == ["  taken: channel vibration, the only signal", "  not sure because its probability is below 80 %"]
     (line,) = call(model, tmp_path / "one.npy", "--json")[1]
     assert json.loads(line).items() >= facts.items()
     _, (line,) = call(model, tmp_path / "one.npy", "--sampling-rate", 2 * RATE)
-    assert "one.npy says that it is sampled at 8000 Hz, not at 16000 Hz (by its fs)" in line
+    assert "one.npy: error: it says that it is sampled at 8000 Hz, not at 16000 Hz (by its fs)" in line
     _, lines = call(model, tmp_path / "one.npy", "--sampling-rate", 2 * RATE, "--overrule-rate")
     assert "sampled at 16000 Hz and the training data at 8000 Hz" in lines[-1]
 
@@ -116,10 +120,11 @@ def test_files_that_are_broken_do_not_stop_the_others(call, model, tmp_path):
     code, lines = call(model, *files, "--sampling-rate", RATE)
     assert str(code) == "error: 4 of 5 files could not be diagnosed"
     told = ("damaged or no", "10 samples, less than a window", "does not exist", "sample 640 is not a finite", "prob")
-    assert len(lines) == 5
-    for line, file, part in zip(lines, files, told, strict=True):
+    assert len(lines) == 5 + 1
+    for line, file, part in zip(lines, files, told, strict=False):
         assert line.startswith(f"{file}: ")
         assert part in line
+        assert line.count(str(file)) == 1
 
 
 @pytest.mark.parametrize(
@@ -183,12 +188,14 @@ def test_a_stream_of_less_than_a_window(call, model):
 
 def test_an_assumed_rate_is_told(call, model, tmp_path):
     np.save(tmp_path / "one.npy", tone())
-    _, lines = call(model, tmp_path / "one.npy")
-    assert (
-        lines[1]
-        == "  warning: it holds no sampling rate: 8000 Hz, that of the training data, is assumed, --sampling-rate says otherwise"
-    )
-    assert len(lines) == 2
+    """Once for all files."""
+    np.save(tmp_path / "two.npy", tone(seed=1))
+    _, lines = call(model, tmp_path / "one.npy", tmp_path / "two.npy")
+    warning = "it holds no sampling rate: 8000 Hz, that of the training data, is assumed, --sampling-rate says otherwise"
+    assert [line for line in lines if "warning" in line] == [f"  warning: {warning}"]
+    assert lines[2] == f"  warning: {warning}"
+    _, lines = call(model, tmp_path / "one.npy", tmp_path / "two.npy", "--json")
+    assert [json.loads(line)["warnings"] for line in lines] == [[warning], [warning]]
 
 
 def test_a_stream_warns_once_of_each_kind(call, model):
@@ -206,6 +213,90 @@ def test_numbers_near_the_largest(call, model, tmp_path):
     code, lines = call(model, tmp_path / "huge.npy", "--sampling-rate", RATE, "--json")
     assert code is None
     assert [warning[:7] for warning in json.loads(lines[0])["warnings"]] == ["its RMS"]
+
+
+def sure(script, monkeypatch, bundle, probabilities):
+    """Let the model answer every window with these probabilities."""
+    monkeypatch.setattr(type(bundle), "predict_proba", lambda self, windows: np.tile(probabilities, (len(windows), 1)))
+
+
+def test_what_was_never_trained_on_is_not_named(call, script, model, bundle, tmp_path, monkeypatch):
+    """However sure the network is: another level, a dead signal."""
+    sure(script, monkeypatch, bundle, [1.0, 0.0, 0.0])
+    for name, signal in (("usual", tone()), ("quiet", 1e-3 * tone()), ("dead", np.zeros(640, np.float32))):
+        np.save(tmp_path / f"{name}.npy", signal)
+    files = [tmp_path / f"{name}.npy" for name in ("usual", "quiet", "dead")]
+    _, lines = call(model, *files, "--sampling-rate", RATE)
+    assert lines[0].endswith("usual.npy: a, probability 100.0 %, 100 % of 10 windows agree")  # no "then b 0.0 %"
+    assert "quiet.npy: not sure (perhaps a), probability 100.0 %" in lines[1]
+    assert lines[2] == "  not sure because its level is far from that of the training data"
+    assert "dead.npy: not sure (perhaps a)" in lines[4]
+    assert lines[5] == "  not sure because it is silent"
+    found = [json.loads(line) for line in call(model, *files, "--sampling-rate", RATE, "--json")[1]]
+    assert [entry["sure"] for entry in found] == [True, False, False]
+    assert [len(entry["doubts"]) for entry in found] == [0, 1, 1]
+
+
+def test_just_below_the_limit_is_not_shown_as_the_limit(call, script, model, bundle, tmp_path, monkeypatch):
+    sure(script, monkeypatch, bundle, [0.7999, 0.2001, 0.0])
+    np.save(tmp_path / "one.npy", tone())
+    _, lines = call(model, tmp_path / "one.npy", "--sampling-rate", RATE)
+    assert "not sure (perhaps a), probability 79.9 %, 100 % of 10 windows agree; then b 20.0 %" in lines[0]
+    assert lines[1] == "  not sure because its probability is below 80 %"
+
+
+def test_what_is_meant_is_understood(call, model, tmp_path):
+    """The run in place of its model, a folder of files, the model behind a file: each gives the same answers."""
+    run, files = tmp_path / "run", tmp_path / "files"
+    shutil.copytree(model, run / "model")
+    (files / "deeper").mkdir(parents=True)
+    np.save(files / "a.npy", tone())
+    np.save(files / "deeper" / "b.npy", tone(seed=1))
+    for name in ("readme.txt", "notes.pdf", ".hidden.npy"):
+        (files / name).write_text("no signal")
+    rate = ("--sampling-rate", RATE)
+    answers = lambda lines: [line for line in lines if not line.startswith(" ")]  # noqa: E731
+    expected = answers(call(model, files / "a.npy", files / "deeper" / "b.npy", *rate)[1])
+    assert len(expected) == 2
+    for arguments in ((run, files), (model, files), (model / "model.json", files), (files / "a.npy", run, files / "deeper")):
+        code, lines = call(*arguments, *rate)
+        assert (code, answers(lines)) == (None, expected)
+    (tmp_path / "empty").mkdir()
+    assert "holds no recordings: name files" in str(call(model, tmp_path / "empty", *rate)[0])
+
+
+def test_a_stream_says_what_it_expects(call, script, model, monkeypatch):
+    told = io.StringIO()
+    with contextlib.redirect_stderr(told):
+        call(model, "-", stdin=tone(1).tobytes())
+    assert told.getvalue() == (
+        "listening: raw float32 samples, little-endian, 1 channel, 8000 Hz; windows of 64 samples, 0.008 s; a line for each "
+        "window\n"
+    )
+
+
+@pytest.mark.parametrize("kind", ["<i2", "<i4", "<f8"])
+@pytest.mark.parametrize("level", [0.001, 0.2, 0.9])
+def test_a_stream_of_another_type_is_refused(call, model, kind, level):
+    """Its bytes are some float32 numbers, but not those of a signal."""
+    scale = 1 if kind == "<f8" else np.iinfo(kind).max
+    samples = (tone(20, level / 2) * scale).astype(kind)
+    code, lines = call(model, "-", stdin=b"\0" * 512 + samples.tobytes())
+    assert "these are no float32 samples" in str(code)
+    assert "error" not in "".join(lines)
+
+
+def test_a_stream_is_answered_every_so_many_seconds(call, model, bundle):
+    samples = tone(7)
+    _, lines = call(model, "-", "--json", "--every", 3 * 64 / RATE, stdin=samples.tobytes())
+    found = [json.loads(line) for line in lines]
+    assert [(entry["seconds"], entry["windows"]) for entry in found] == [(0.0, 3), (3 * 64 / RATE, 3), (6 * 64 / RATE, 1)]
+    expected = bundle.predict_proba(samples.reshape(7, -1, 1))[:3].mean(0)
+    assert found[0]["probability"] == pytest.approx(expected.max(), rel=1e-5)
+    samples[100] = np.nan  # the second window: what was kept is told before it
+    _, lines = call(model, "-", "--json", "--every", 3 * 64 / RATE, stdin=samples.tobytes())
+    found = [json.loads(line) for line in lines]
+    assert [entry.get("windows", "error") for entry in found] == [1, "error", 3, 2]
 
 
 def test_pictures(call, model, tmp_path):
@@ -227,7 +318,7 @@ def test_pictures(call, model, tmp_path):
 def test_a_dry_run(call, tmp_path):
     code, lines = call("--dry-run", "--out", tmp_path / "run")
     assert code is None
-    assert len(lines) == 2
+    assert len([line for line in lines if "probability" in line and "because" not in line]) == 2
     assert {file.name for file in (tmp_path / "run").iterdir()} == {"model", "one.npy", "two.npy", "one.npy.png", "two.npy.png"}
     code, _ = call("--dry-run", "--out", tmp_path / "run")
     assert "nothing is overwritten" in str(code)

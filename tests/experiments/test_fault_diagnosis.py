@@ -106,7 +106,7 @@ def test_a_run_on_files_leaves_a_whole_folder(whole):
     results = rows(out, "results")
     assert [row["network"] for row in results] == ["spectrum_logistic", "resnet", "drsn_cw"]
     assert list(results[0]) == [
-        "network", "parameters", "noise", "snr_db", "protocol", "fold", "seed",
+        "network", "parameters", "noise", "snr_db", "train_noise", "train_snr_db", "protocol", "fold", "seed",
         "train_accuracy", "test_accuracy", "balanced_accuracy", "macro_f1",
     ]  # fmt: skip
     assert {row["protocol"] for row in results} == {"test on 2 hp"}

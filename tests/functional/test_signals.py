@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from jax.test_util import check_grads
 
-from drsn_jax.functional.signals import remove_mean, standardise
+from drsn_jax.functional.signals import remove_mean, standardise, standardise_together
 
 SHAPES = [(64, 1), (37, 3), (8, 9, 2), (4, 5, 6, 2)]
 DTYPES = [jnp.float16, jnp.bfloat16, jnp.float32]
@@ -120,3 +120,13 @@ def test_an_offset_changes_no_mean_removed_window(window, offset):
 def test_refuses_what_is_no_window(function, shape):
     with pytest.raises(ValueError, match=r"a window is \(\*positions, channels\) and not empty"):
         function(np.zeros(shape, np.float32))
+
+
+def test_together_the_ratios_of_channels_stay():
+    """As those of the three phases of a motor's current; the window has variance 1 as a whole."""
+    waves = np.sin(0.3 * np.arange(100))[:, None] * [1.0, 2.0, 3.0] + [5.0, 0.0, -9.0]
+    scaled = np.asarray(standardise_together(waves))
+    np.testing.assert_allclose(scaled.mean(0), 0, atol=1e-5)
+    assert np.mean(np.square(scaled)) == pytest.approx(1, rel=1e-5)
+    np.testing.assert_allclose(scaled.std(0) / scaled[:, 0].std(), [1, 2, 3], rtol=1e-5)
+    assert not np.any(standardise_together(np.full((9, 2), 7.0)))

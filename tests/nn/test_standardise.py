@@ -1,6 +1,7 @@
 """A network that standardises its windows equals the plain network on standardised windows."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -70,3 +71,19 @@ def test_the_papers_network_does_not_standardise():
     logits = jax.jit(functools.partial(tiny.network.apply, train=False))
     assert not tiny.network.standardise
     assert not np.allclose(logits(VARIABLES, WINDOWS), logits(VARIABLES, 2 * WINDOWS), rtol=1e-3)
+
+
+@pytest.mark.parametrize("implementation", ["modules", "blocked"])
+@pytest.mark.parametrize("changed", [{"standardise": "together"}, {"scale": 3.0}])
+def test_amplitude_that_is_kept(implementation, changed):
+    """All channels of a window by one number, or all windows by one number."""
+    plain = tiny.network.clone(implementation=implementation)
+    made = {"standardise": jax.vmap(signals.standardise_together), "scale": lambda x: x / 3}[next(iter(changed))]
+    tiny.assert_close(everything(plain.clone(**changed), WINDOWS), everything(plain, np.asarray(made(WINDOWS))), EXACT)
+
+
+def test_what_is_no_way_to_scale_is_refused():
+    wrongs: list[dict[str, Any]] = [{"standardise": "channel"}, {"scale": 0.0}, {"scale": np.inf}]
+    for wrong in wrongs:
+        with pytest.raises(ValueError, match="standardise is True, False or 'together', and scale a positive number"):
+            tiny.network.clone(**wrong).apply(VARIABLES, WINDOWS, train=False)

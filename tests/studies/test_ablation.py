@@ -61,8 +61,11 @@ def run(tmp_path_factory):
     folder = RunFolder(tmp_path_factory.mktemp("runs") / "run", {"x": 1})
     study = Ablation(3, ("gaussian", "pink"), LEVELS, epochs=1, batch_size=8, size=SIZE, repeats=2)
     trainings = plan(study.kinds, [-5.0, 5.0], rules=("none", "soft"), rule_levels=(-5.0,))
-    expected = list(study.estimate(trainings, tiny.fold(), folder))
+    compiled = []
+    expected = list(study.estimate(trainings, tiny.fold(), folder, lambda *told: compiled.append(told)))
     assert len(expected) == 2, "one for each rule"
+    assert [told[1:] for told in compiled] == [(1, 2), (2, 2)]
+    assert {told[0] for told in compiled} == {"none", "soft"}
     assert min(expected) > 0
     rows = []
     for row in study.run(trainings, tiny.fold(), folder):
@@ -123,7 +126,14 @@ def test_every_figure_is_drawn_from_the_tables_and_stands_in_the_page(run):
     folder, *_ = run
     figures = draw_all(folder)
     assert list(figures) == ["levels", "kinds", "range", "rules", "thresholds", "window"]
-    page = write_report(folder, figures, {"noise": ("gaussian", "<pink>")}).read_text()
+    facts = {"noise": ("gaussian", "<pink>"), "levels": (-5.0, math.inf), "shared": True}
+    page = write_report(folder, figures, facts).read_text()
+    for shown in ("<td>gaussian, &lt;pink&gt;", "<td>-5, clean", "<td>yes", "<th>date<td>20", "<th>versions<td>drsn-jax "):
+        assert shown in page
+    assert "<p>In gaussian noise" in page
+    dry = write_report(folder, figures, facts, findings=False).read_text()
+    assert "A dry run: its numbers and figures mean nothing." in dry
+    assert "<p>In gaussian noise" not in dry
     images = []
 
     class Images(HTMLParser):

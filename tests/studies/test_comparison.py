@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 import tiny
 
+from drsn_jax.diagnosis.bundle import load
 from drsn_jax.functional.noise import Noise
 from drsn_jax.studies.baseline import BASELINE
 from drsn_jax.studies.comparison import Comparison, noises
 from drsn_jax.studies.comparison_results import TRIAL, Trial
+from drsn_jax.studies.model_selection import BestModel
 from drsn_jax.studies.runs import RunFolder, read_metrics
 from drsn_jax.studies.training_config import TrainingConfig
+from drsn_jax.studies.trial_data import with_noise
 from drsn_jax.studies.trials import Result, Trainer
 from drsn_jax.training.progress import Diverged
 
@@ -77,7 +80,7 @@ def keys(rows):
 def test_each_trial_is_written_once(done):
     folder, rows = done
     expected = [
-        (network, "gaussian", str(level), "by hand", "0", str(seed))
+        (network, "gaussian", str(level), "gaussian", str(level), "by hand", "0", str(seed))
         for level in (-5.0, 5.0)
         for seed in (0, 1)
         for network in (BASELINE, "resnet")
@@ -337,3 +340,87 @@ def test_no_noise_is_known_again(tmp_path):
     assert len(run(clean, folder)) == 1
     assert run(clean, folder) == []
     assert (folder.rows("results")[0]["noise"], folder.rows("results")[0]["snr_db"]) == ("none", "inf")
+
+
+# --- one training for a range of levels
+
+
+@pytest.fixture(scope="module")
+def ranged(comparison):
+    config = dataclasses.replace(CONFIG, train_snr_db=(-5.0, 5.0))
+    tested = noises(("gaussian",), (-5.0, 0.0, INF))
+    return dataclasses.replace(comparison, config=config, noises=tested, seeds=(0,), kinds=("gaussian",))
+
+
+def test_a_range_is_trained_once_and_tested_at_every_level(ranged, tmp_path):
+    """The clean windows too; each row says what the network was trained on."""
+    folder, told = RunFolder(tmp_path / "run", {}), []
+    assert (ranged.trials, ranged.missing(folder, 1)) == (1, 1)
+    found = run(ranged, folder, told)
+    assert told == [("resnet", 1), ("resnet", 2)]
+    assert [(row["network"], row["noise"], row["snr_db"]) for row in found] == [
+        (network, *noise) for network in (BASELINE, "resnet") for noise in (("gaussian", -5.0), ("gaussian", 0.0), ("none", INF))
+    ]
+    assert {(row["train_noise"], row["train_snr_db"]) for row in found} == {("gaussian", "-5..5")}
+    assert len({row["train_accuracy"] for row in found if row["network"] == "resnet"}) == 1
+    assert len(folder.rows("timings")) == 1
+    assert {record["train_snr_db"] for record in read_metrics(folder.path)} == {"-5..5"}
+    assert ranged.missing(folder, 1) == 0
+    assert run(ranged, folder, told) == []
+
+
+def test_each_level_of_a_range_is_what_that_network_does_there(ranged, tmp_path):
+    """The accuracy of the same variables on the same draw of noise."""
+    folder = RunFolder(tmp_path / "run", {})
+    rows = [row for row in run(ranged, folder) if row["network"] == "resnet"]
+    trainer = ranged.trainer("resnet", len(FOLD.train.windows))
+    for row, noise in zip(rows, ranged.noises, strict=True):
+        data = with_noise(FOLD, seed=0, noise=noise, train_noise=Noise("gaussian", (-5.0, 5.0)))
+        again = trainer.run(data, seed=0)
+        assert row["test_accuracy"] == pytest.approx(np.mean(again.predicted == FOLD.test.labels), abs=1e-6)
+
+
+def test_a_range_killed_between_two_levels_goes_on(ranged, tmp_path):
+    """The training comes from its checkpoint; the rows are those of a run that was not killed."""
+    whole, folder = RunFolder(tmp_path / "whole", {}), RunFolder(tmp_path / "run", {})
+    run(ranged, whole)
+    for row in ranged.run(FOLD, folder, RECORDINGS, lambda network, epoch: None):
+        if row["network"] == "resnet":
+            break
+    assert (len(folder.rows("results")), ranged.missing(folder, 1)) == (4, 1)
+    told = []
+    assert len(run(ranged, RunFolder(folder.path, {}), told)) == 2
+    assert told == [("resnet", 2)]
+    assert files(folder) == files(whole)
+    assert not (folder.path / "checkpoints").exists()
+
+
+def test_a_range_tested_only_without_noise_is_trained_in_noise():
+    wide = TrainingConfig(train_snr_db=(-5.0, 5.0))
+    assert wide.trainings([Noise()], ("pink",)) == [(Noise("pink", (-5.0, 5.0)), [Noise()])]
+    assert wide.trainings([Noise()]) == [(Noise("gaussian", (-5.0, 5.0)), [Noise()])]
+    both = noises(("gaussian", "pink"), (0.0, INF))
+    assert [tests for _, tests in wide.trainings(both)] == [both[:2], both[1:]]
+    assert CONFIG.trainings(both) == [(noise, [noise]) for noise in both]
+
+
+def test_amplitude_is_scaled_alike_in_training_test_and_the_kept_model(comparison, tmp_path):
+    """By the RMS of the training data; a model from the folder gives the accuracies of the table."""
+    louder = [side._replace(windows=50 * side.windows) for side in (FOLD.train, FOLD.test, tiny.side(9, 4))]
+    fold = FOLD._replace(train=louder[0], test=louder[1], validation=louder[2])
+    facts = {"window_length": tiny.LENGTH, "stride": 32, "sampling_rate": 100.0, "channel": "", "channels": 1}
+    folder = RunFolder(tmp_path / "run", {})
+    kept = dataclasses.replace(
+        comparison,
+        config=dataclasses.replace(CONFIG, standardise="training"),
+        noises=comparison.noises[:1],
+        seeds=(0,),
+        best_model=BestModel(folder.path / "model", {"classes": ("a", "b", "c"), **facts}),
+    )
+    (row,) = (row for row in run(kept, folder, fold=fold) if row["network"] == "resnet")
+    model = load(folder.path / "model")
+    assert model.network.scale == pytest.approx(np.sqrt(np.mean(np.square(fold.train.windows))), rel=0.01)
+    assert not model.standardise
+    data = with_noise(fold, seed=0, noise=kept.noises[0])
+    hits = np.mean(model.predict(data.test.windows) == np.array(list("abc"))[data.test.labels])
+    assert row["test_accuracy"] == pytest.approx(hits, abs=1e-6)

@@ -46,7 +46,7 @@ def folder(tmp_path):
 
 
 def test_every_figure_is_a_picture(folder):
-    files = comparison_figures.draw_all(folder)
+    files = list(comparison_figures.draw_all(folder))
     assert [file.name for file in files] == [
         "accuracy.png",
         "training.png",
@@ -63,7 +63,9 @@ def test_bars_are_the_means_by_level(folder, drawn):
     assert [panel.get_title() for panel in figure.axes] == ["gaussian noise", "pink noise"]
     panel = figure.axes[0]
     assert [label.get_text() for label in panel.get_xticklabels()] == ["-5", "5"]
-    assert (panel.get_xlabel(), panel.get_ylabel()) == ("SNR, dB", "accuracy, %")
+    assert (panel.get_xlabel(), panel.get_ylabel()) == ("SNR of the test, dB", "accuracy, %")
+    assert {text.get_text() for text in panel.texts} == {"35.0\n± 7.1", "75.0\n± 7.1"}
+    assert "of 2 trials" in figure.get_suptitle().replace("\n", " ")
     heights = [patch.get_height() for patch in panel.patches]
     np.testing.assert_allclose(heights, [35, 75, 45, 85] * 3)  # test, then training, of each network
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
@@ -90,7 +92,30 @@ def test_confusion_shows_shares_of_the_true_class(folder, drawn):
     panel = drawn["confusion_drsn_cw.png"].axes[0]
     np.testing.assert_allclose(panel.get_images()[0].get_array(), [[75, 25], [0, 100]])
     assert {text.get_text() for text in panel.texts} == {"75", "25", "100"}
-    assert (panel.get_xlabel(), panel.get_ylabel()) == ("predicted", "true")
+    assert (panel.get_xlabel(), panel.get_ylabel()) == ("predicted", "true (windows)")
+    assert [label.get_text() for label in panel.get_yticklabels()] == ["a (32)", "b (32)"]  # of 2 kinds, 2 levels and 2 seeds
+    title = drawn["confusion_drsn_cw.png"].get_suptitle().replace("\n", " ")
+    assert "gaussian 5 dB, gaussian -5 dB, pink 5 dB, pink -5 dB, 2 trials, all together" in title
+
+
+def test_clean_windows_stand_beside_the_levels(folder, drawn):
+    """Under their name and not as inf; the title names the data, the split and the range of the training."""
+    with open(folder / "results.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["noise"] == "gaussian"]
+    ranged = {"protocol": "by time", "train_noise": "gaussian", "train_snr_db": "-5..5"}
+    clean = [{**row, "noise": "none", "snr_db": "inf"} for row in rows if row["snr_db"] == "5.0"]
+    write(folder / "results.csv", [{**row, **ranged} for row in (*rows, *clean)])
+    (folder / "config.json").write_text(json.dumps({"recordings": "/data/pumps", "dataset": None}))
+    comparison_figures.accuracy_bars(folder)
+    (panel,) = drawn["accuracy.png"].axes
+    assert [label.get_text() for label in panel.get_xticklabels()] == ["-5", "5", "clean"]
+    assert drawn["accuracy.png"].get_suptitle().endswith("pumps; split by time, trained at -5 to 5 dB")
+
+
+def test_curves_say_what_they_are_the_mean_of(folder, drawn):
+    comparison_figures.training_curves(folder)
+    title = drawn["training.png"].get_suptitle().replace("\n", " ")
+    assert title == "Error by epoch, mean of 8 trainings over gaussian 5 dB, gaussian -5 dB, pink 5 dB, pink -5 dB"
 
 
 def test_validation_has_a_panel_where_there_is_one(folder, drawn):

@@ -127,8 +127,15 @@ def test_only_common_conditions_are_compared(several):
 
 def test_markdown_of_several_trials(several):
     lines = markdown(summarise(several)).splitlines()
-    assert lines[2] == "| ResNet | 8,416 | 81.67 ± 7.64 | 76.67 ± 7.64 | – | 20 |"
-    assert lines[3] == "| DRSN-CW | 11,552 | 85.67 ± 7.37 | 80.67 ± 7.37 | +4.00 [+1.52, +6.48] | 40 |"
+    assert lines[0] == (
+        "| network | parameters | train accuracy, % (mean of 2 noises) | test, gaussian -5 dB, % | test, gaussian 5 dB, % | "
+        "test accuracy, % (mean of 2 noises) | test − ResNet, points (mean of 2 noises) | training, s |"
+    )
+    # at -5 dB 80, 70, 60 and at 5 dB 90, 80, 80 per cent
+    assert lines[2] == "| ResNet | 8,416 | 81.67 ± 7.64 | 70.00 ± 10.00 | 83.33 ± 5.77 | 76.67 ± 7.64 | – | 20 |"
+    assert lines[3].startswith(
+        "| DRSN-CW | 11,552 | 85.67 ± 7.37 | 75.67 ± 8.96 | 85.67 ± 6.03 | 80.67 ± 7.37 | +4.00 [+1.52, +6.48] |"
+    )
     assert lines[0].count("|") == lines[1].count("|") == lines[2].count("|")
     assert lines[-1].startswith("± is the standard deviation over 3 trials (seeds × folds)")
     assert "Student t" in lines[-1]
@@ -148,8 +155,59 @@ def test_one_trial_gives_a_bootstrap_over_recordings_and_says_so(single):
     assert "One trial: no spread over seeds" in text
     assert "bootstrap over test recordings" in text
     assert "±" not in text
-    assert "| spectrum + logistic regression | 195 | 55.00 | 50.00 |" in text
+    assert "| spectrum + logistic regression | 195 | 55.00 | 50.00 | 50.00 | 50.00 |" in text
     assert "| +10.00 [-10.00, +30.00] | – |" in text
+
+
+def ranged(network, levels, kind="gaussian"):
+    """Rows of one training on a range of levels, tested at each; ``inf`` is without noise."""
+    return [
+        {
+            "network": network,
+            "parameters": 9,
+            "noise": "none" if level == math.inf else kind,
+            "snr_db": level,
+            "train_noise": kind,
+            "train_snr_db": "-5..5",
+            "fold": "0",
+            "seed": 0,
+            "train_accuracy": 0.9,
+            "test_accuracy": accuracy,
+        }
+        for level, accuracy in levels.items()
+    ]
+
+
+def test_a_training_on_a_range_has_a_column_for_each_level(tmp_path):
+    """Nothing is averaged unsaid, and the note tells that one training served all levels."""
+    levels = {-5.0: 0.5, 0.0: 0.75, math.inf: 1.0}
+    write(tmp_path / "results.csv", [*ranged(BASELINE, dict.fromkeys(levels, 0.4)), *ranged("drsn_cw", levels)])
+    head, _, spectrum, drsn, _, told = markdown(summarise(tmp_path)).splitlines()
+    assert head == (
+        "| network | parameters | train accuracy, % | test, gaussian -5 dB, % | test, gaussian 0 dB, % | test, clean, % | "
+        "test accuracy, % (mean of 3 noises) | test − spectrum, points (mean of 3 noises) | training, s |"
+    )
+    assert spectrum.startswith("| spectrum + logistic regression | 9 | 90.00 | 40.00 | 40.00 | 40.00 | 40.00 | – |")
+    assert drsn.startswith("| DRSN-CW | 9 | 90.00 | 50.00 | 75.00 | 100.00 | 75.00 | ")
+    assert "trained once, in noise of gaussian -5..5 dB, and tested at every level" in told
+
+
+def test_the_note_speaks_of_what_the_table_has(tmp_path):
+    """Without noise, without a difference and with one network there is little to say."""
+    rows = [{**row, "noise": "none", "snr_db": "inf"} for row in results(BASELINE, 9, {("0", 0): (0.5, 0.5)})[:1]]
+    write(tmp_path / "results.csv", rows)
+    text = markdown(summarise(tmp_path))
+    assert text.splitlines()[0] == (
+        "| network | parameters | train accuracy, % | test accuracy, % | test − spectrum, points | training, s |"
+    )
+    assert text.splitlines()[-1] == "One trial: no spread over seeds."
+
+
+def test_of_many_noises_the_table_has_the_mean_alone_and_says_so(tmp_path):
+    write(tmp_path / "results.csv", ranged("resnet", {float(level): 0.5 for level in range(11)}))
+    head = markdown(summarise(tmp_path)).splitlines()[0]
+    assert head.count("|") == 7
+    assert "test accuracy, % (mean of 11 noises)" in head
 
 
 def test_an_empty_folder_has_no_lines(tmp_path):

@@ -55,7 +55,7 @@ def test_the_lowest_validation_loss_is_kept(best_model):
     kept = load(best_model.folder)
     tiny.assert_equal(kept.variables, jax.tree.map(np.asarray, variables))
     assert kept.training["validation_loss"] == pytest.approx(cross_entropy(2 * np.eye(3), np.arange(3)))
-    assert (kept.training["network"], kept.training["snr_db"], kept.training["epoch"]) == ("drsn_cw", "5.0", 7)
+    assert (kept.training["network"], kept.training["train_snr_db"], kept.training["epoch"]) == ("drsn_cw", "5.0", 7)
 
 
 def test_the_kept_network_is_measured_on_the_test_windows_under_every_noise(best_model):

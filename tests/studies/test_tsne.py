@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 import tiny
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from drsn_jax.evaluation import inspection
 from drsn_jax.evaluation.inspection import pooled_features
@@ -73,3 +74,22 @@ def test_nothing_to_draw(tmp_path):
 def test_without_windows():
     with pytest.raises(ValueError, match="no windows"):
         pooled_features(tiny.network, {}, np.empty((0, 8, 1)))
+
+
+@pytest.mark.parametrize("names", [9 * ("a long name of a class",), tuple("abcdefg"), 20 * ("OR007@6",)])
+def test_the_legend_fits_into_the_figure(tmp_path, monkeypatch, names):
+    """One network, whose figure is narrow, and many classes."""
+    labels = np.arange(60) % len(names)
+    unlike = [f"{name}{number}" for number, name in enumerate(names)]
+    write_features(tmp_path, "drsn_cw", np.random.default_rng(0).normal(size=(60, 4)), labels, unlike)
+    monkeypatch.setattr(comparison_figures, "tsne", lambda features, iterations: features[:, :2])
+    kept = []
+    monkeypatch.setattr(comparison_figures, "save_figure", lambda figure, file: kept.append(figure) or file)
+    comparison_figures.tsne_figure(tmp_path)
+    (figure,) = kept
+    FigureCanvasAgg(figure).draw()
+    legend, whole = figure.legends[0].get_window_extent(), figure.bbox
+    assert whole.x0 <= legend.x0
+    assert legend.x1 <= whole.x1
+    assert legend.y0 >= whole.y0
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == unlike

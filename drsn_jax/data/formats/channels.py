@@ -60,8 +60,8 @@ def pick(names: Sequence[str], channel: str, where: str) -> list[str]:
 
     For example ``pick(["a_x", "a_y", "b"], "b + *_x", "file.csv")`` is ``["b", "a_x"]``.
 
-    Raises RecordingError where a part of ``channel`` fits no name, or is a pattern that fits several names, and where
-    ``channel`` is empty although there are several names.
+    A pattern that fits several names means all of them, in the order of the file. Raises RecordingError where a part of
+    ``channel`` fits no name, or without a pattern several, and where ``channel`` is empty although there are several names.
     """
     if not names:
         raise RecordingError(f"{where} holds no numeric signal, expected real numbers in one row or column")
@@ -107,7 +107,7 @@ def numbered(count: int, channel: str, where: str) -> list[int]:
 def _by_parts(
     names: Sequence[str], channel: str, where: str, fitting: Callable[[str], list[str]], offered: Sequence[str] = ()
 ) -> list[str]:
-    """Return the one name that fits each part of ``channel``; a name may itself hold the sign ``+``.
+    """Return the name that fits each part of ``channel``, or all that a pattern fits; a name may itself hold the sign ``+``.
 
     The message for a part that fits none offers the names ``offered``, or all.
     """
@@ -121,7 +121,7 @@ def _by_parts(
             inside = [[name for name in among if name.startswith(paths)] for among in (offered, names)]
             shown = next(filter(None, (*inside, offered)), names)
             raise RecordingError(f"{where} holds no signal {part!r}, choose one of {_listed(shown)}")
-        if len(found) > 1:
+        if len(found) > 1 and not any(sign in part for sign in "*?["):
             raise RecordingError(f"{where}: {part!r} fits {len(found)} signals ({_listed(found)}), choose one of them")
         picked += found
     if len(set(picked)) < len(picked):

@@ -1,0 +1,75 @@
+"""Test a kept network on labelled recordings: the confusion of its classes at chosen levels of noise."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import jax
+import numpy as np
+
+from drsn_jax.core.errors import UserError
+from drsn_jax.core.storage import in_parts
+from drsn_jax.data.formats import rates
+from drsn_jax.data.recording import Recording, title
+from drsn_jax.data.splits import Segment
+from drsn_jax.data.windows import Side, cut_windows, remove_means
+from drsn_jax.diagnosis.bundle import Bundle
+from drsn_jax.evaluation.metrics import Scores, confusion_matrix, expected_calibration_error, scores, softmax
+from drsn_jax.functional.noise import Noise, add_noise_once
+
+
+class NoiseTest(NamedTuple):
+    """How a network does in one noise.
+
+    Fields:
+      noise: that was added.
+      confusion: counts of true × predicted class, ``(classes, classes)``.
+      scores: accuracy, balanced accuracy and macro F1.
+      calibration_error: expected calibration error of its probabilities.
+    """
+
+    noise: Noise
+    confusion: np.ndarray
+    scores: Scores
+    calibration_error: float
+
+
+def labelled_windows(model: Bundle, recordings: Sequence[Recording]) -> Side:
+    """Cut recordings into windows for a model, one behind the other, without their mean.
+
+    Raises UserError for recordings whose class, sampling rate, number of channels or length does not fit the model.
+    """
+    for number, r in enumerate(recordings):
+        if r.label not in model.classes:
+            raise UserError(
+                f"{title(recordings, number)} is of the class {r.label!r}, which the model does not know, expected one of "
+                f"{', '.join(model.classes)}: leave it out, or correct its label"
+            )
+        if not rates.same(r.sampling_rate, model.sampling_rate):
+            raise UserError(
+                f"{title(recordings, number)} is sampled at {r.sampling_rate:.9g} Hz and the training data at "
+                f"{model.sampling_rate:.9g} Hz: give --resample {model.sampling_rate:.9g}"
+            )
+        if r.signal.shape[1] != model.channels:
+            raise UserError(
+                f"{title(recordings, number)} has {r.signal.shape[1]} channels and the model takes {model.channels}: choose "
+                "them by --channel"
+            )
+    segments = [Segment(number, 0, len(r.signal)) for number, r in enumerate(recordings)]
+    cut = cut_windows(recordings, segments, model.window_length, model.window_length, tuple(model.classes))
+    return Side(remove_means(cut.windows), cut.labels, cut.recordings)
+
+
+def evaluate_labelled(model: Bundle, side: Side, noises: Sequence[Noise], seed: int = 0) -> Iterator[NoiseTest]:
+    """Yield how a model does on labelled windows in each noise, of which ``seed`` decides one draw."""
+    key = jax.random.key(seed)
+    for noise in noises:
+
+        def add(part: np.ndarray, numbers: np.ndarray, noise: Noise = noise) -> np.ndarray:
+            return np.asarray(add_noise_once(key, part, noise.snr_db, noise.kind, first=numbers[0]))
+
+        numbers = np.arange(len(side.windows), dtype=np.int32)
+        windows = side.windows if noise.is_none else in_parts(add, side.windows, numbers)
+        logits = model.logits(windows)
+        confusion = confusion_matrix(side.labels, logits.argmax(1), len(model.classes))
+        error = expected_calibration_error(softmax(logits, model.temperature), side.labels)
+        yield NoiseTest(noise, confusion, scores(confusion), error)

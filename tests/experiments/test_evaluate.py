@@ -1,0 +1,105 @@
+"""The test of a kept network on labelled recordings, as its users run it."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+
+from drsn_jax.cli import console
+from drsn_jax.data.windows import remove_means
+from drsn_jax.diagnosis.bundle import Bundle, save
+
+SCRIPT = Path(__file__).parents[2] / "experiments" / "evaluate.py"
+CLASSES = ("a", "b", "c")
+
+
+@pytest.fixture(scope="module")
+def script():
+    return tiny.load_script(SCRIPT)
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return Bundle(tiny.network, tiny.variables(), CLASSES, tiny.LENGTH, 8000.0, tiny.LENGTH)
+
+
+@pytest.fixture(scope="module")
+def run(bundle, tmp_path_factory):
+    """The folder of a run with its model, and recordings of two of its classes beside it."""
+    folder = tmp_path_factory.mktemp("run")
+    save(folder / "model", bundle)
+    for number, label in enumerate("ab"):
+        (folder / "data" / label).mkdir(parents=True)
+        np.save(folder / "data" / label / "1.npy", signal(number))
+    return folder
+
+
+def signal(number):
+    return np.random.default_rng(number).normal(3, 1, 10 * tiny.LENGTH + 5).astype(np.float32)
+
+
+@pytest.fixture
+def call(script, monkeypatch, capsys):
+    def call(*arguments):
+        monkeypatch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments), "--plain-runtime"])
+        code = None
+        try:
+            console.run(script.main)
+        except SystemExit as left:
+            code = left.code
+        return code, capsys.readouterr().out.splitlines()
+
+    return call
+
+
+def test_the_numbers_are_those_of_the_model(call, run, bundle):
+    """The run stands for its model; noise changes the answers, clean windows have those of ``predict``."""
+    asked = (run, "--recordings", run / "data", "--sampling-rate", 8000, "--snr-db", "inf", "-20")
+    code, lines = call(*asked, "--json")
+    assert code is None
+    clean, noisy = map(json.loads, lines)
+    assert (clean["noise"], clean["snr_db"], noisy["noise"], noisy["snr_db"]) == ("none", "inf", "gaussian", -20.0)
+    right, by_class = 0, []
+    for number, label in enumerate("ab"):
+        windows = signal(number)[: 10 * tiny.LENGTH].reshape(10, tiny.LENGTH, 1)
+        hits = int(np.sum(bundle.predict(remove_means(windows)) == label))
+        assert sum(clean["confusion"][number]) == 10
+        assert clean["confusion"][number][number] == hits
+        right, by_class = right + hits, [*by_class, hits / 10]
+    assert clean["confusion"][2] == [0, 0, 0]
+    assert clean["accuracy"] == pytest.approx(right / 20)
+    assert clean["balanced_accuracy"] == pytest.approx(np.mean(by_class))
+    assert call(*asked, "--json")[1] == lines  # the same draw of noise
+    _, text = call(*asked)
+    assert text[0].startswith(f"no noise: accuracy {100 * clean['accuracy']:.1f} %, balanced ")
+    assert text[1].split() == ["true", "\\", "predicted", *CLASSES]
+    assert text[2].split() == ["a", *map(str, clean["confusion"][0])]
+
+
+def test_what_cannot_be_tested(call, run, tmp_path):
+    data = ("--recordings", run / "data")
+    for arguments, message in (
+        ((), "name the folder of a model, and --recordings"),
+        ((run, *data), "holds no sampling rate: give it in Hz, by --sampling-rate"),
+        ((run, *data, "--sampling-rate", 4000), "sampled at 4000 Hz and the training data at 8000 Hz: give --resample 8000"),
+        ((run, *data, "--sampling-rate", 8000, "--snr-db", "nan"), "--snr-db nan"),
+        ((tmp_path, *data), "holds no model"),
+    ):
+        code, lines = call(*arguments)
+        assert str(code).startswith("error: ")
+        assert message in str(code)
+        assert lines == []
+    (tmp_path / "data" / "other").mkdir(parents=True)
+    np.save(tmp_path / "data" / "other" / "1.npy", signal(1))
+    code, _ = call(run, "--recordings", tmp_path / "data", "--sampling-rate", 8000)
+    assert "other/1.npy is of the class 'other', which the model does not know, expected one of a, b, c" in str(code)
+
+
+def test_a_dry_run(call, tmp_path):
+    code, lines = call("--dry-run", "--out", tmp_path / "run")
+    assert code is None
+    assert "40 windows" in lines[0]
+    assert "nothing is overwritten" in str(call("--dry-run", "--out", tmp_path / "run")[0])
