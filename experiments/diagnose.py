@@ -66,6 +66,7 @@ def main() -> None:
     options: Options = run_options.parse(Options, __doc__)
     if not options.plain_runtime:
         runtime.prepare(devices=runtime.cores(), dry_run=options.dry_run)
+    runtime.require_platform()
     if options.dry_run:
         if options.model is not None:
             raise UserError("--dry-run makes a model and files of its own: name none")

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import jax
 
+from drsn_jax.core.errors import UserError
+
 # how many times as fast tcmalloc makes a training step of the paper's DRSN-CW (batch 128, two cores), where glibc keeps memory
 TCMALLOC_GAIN = 1.1
 YNNPACK = "--xla_cpu_experimental_ynn_fusion_type"
@@ -63,6 +65,21 @@ def prepare(
     if cache and not jax.config.values["jax_compilation_cache_dir"]:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def require_platform() -> None:
+    """Let JAX start, and raise UserError if it cannot because ``JAX_PLATFORMS`` names what this machine or installation lacks."""
+    try:
+        jax.devices()
+    except RuntimeError as error:
+        asked = jax.config.values["jax_platforms"]
+        if not asked:
+            raise
+        reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
+        raise UserError(
+            f"JAX cannot start on JAX_PLATFORMS={asked} ({reason}): unset JAX_PLATFORMS, or name cpu, cuda or tpu as this "
+            "installation has them"
+        ) from error
 
 
 class CompilationCount:
