@@ -28,11 +28,13 @@ import tyro
 from drsn_jax.cli import checks, console, run_options
 from drsn_jax.core import runtime
 from drsn_jax.core.errors import UserError
+from drsn_jax.core.text import visible, visible_lines
 from drsn_jax.data.formats.common import Signal
 from drsn_jax.data.formats.open_signal import open_signal
 from drsn_jax.data.recording_files import agreed_rate, read_precisely
 from drsn_jax.diagnosis.bundle import Bundle, load, save
-from drsn_jax.diagnosis.diagnosis import Diagnosis, diagnose_parts, root_mean_squares, summarise
+from drsn_jax.diagnosis.diagnosis import Diagnosis, diagnose_parts, read_parts, root_mean_squares, summarise
+from drsn_jax.evaluation.inspection import has_thresholds
 from drsn_jax.nn.networks import drsn_cw
 
 
@@ -98,7 +100,7 @@ def main() -> None:
             console.show_traceback_on_request()
             failed += 1
             told = str(error) or "there is not enough memory for it"
-            tell(options, {"file": file, "error": told}, f"{file}: error: {told}")
+            tell(options, {"file": file, "error": told}, visible(f"{file}: error: {told}"))
     if failed:
         raise UserError(f"{failed} of {len(options.files)} files could not be diagnosed")
 
@@ -142,28 +144,31 @@ def ask(model: Bundle, options: Options, file: Path) -> tuple[Diagnosis, Signal,
 def picture(model: Bundle, folder: Path, file: Path, found: Diagnosis, signal: Signal, taken: set[Path]) -> None:
     """Draw a diagnosis into a folder, under a name that none in ``taken``, the pictures of this call, has."""
     from drsn_jax.core.plotting import printable
-    from drsn_jax.diagnosis.pictures import diagnosis_picture
+    from drsn_jax.diagnosis.pictures import diagnosis_picture, envelope
 
     folder.mkdir(parents=True, exist_ok=True)
-    name, number = printable(file.name), 2
+    name, number = printable(file.name).replace("\\", "_"), 2
     target = folder / f"{name}.png"
     while target in taken:
         target, number = folder / f"{name}-{number}.png", number + 1
     taken.add(target)
-    whole = signal.read(0, signal.length)
-    windows = whole[: len(found.starts) * model.window_length].reshape(-1, model.window_length, model.channels)
+    zeros = None
+    if has_thresholds(model.network):
+        parts = read_parts(signal.read, len(found.starts), model.window_length, model.channels)
+        zeros = np.concatenate([np.asarray(model.zeros(windows)) for windows in parts])
     assert signal.sampling_rate is not None
-    diagnosis_picture(target, model.classes, found, whole, signal.sampling_rate, model.zeros(windows), file.name)
+    line = envelope(signal.read, signal.length, signal.channels)
+    diagnosis_picture(target, model.classes, found, line, signal.sampling_rate, zeros, file.name)
 
 
 def report(options: Options, file: str, found: Diagnosis, signal: Signal, speed: float, *, unasked: bool) -> None:
     """A line for a file, one for what was taken of it where nobody has asked for a channel, and one for each warning."""
-    others = ", ".join(f"{r.label} {100 * r.probability:.1f} %" for r in found.best[1:])
+    others = ", ".join(f"{visible(r.label)} {100 * r.probability:.1f} %" for r in found.best[1:])
     text = (
-        f"{file}: {title(found)}, probability {100 * found.probability:.1f} %, {100 * found.agreement:.0f} % of "
+        f"{visible(file)}: {title(found)}, probability {100 * found.probability:.1f} %, {100 * found.agreement:.0f} % of "
         f"{len(found.starts)} windows agree{f'; then {others}' if others else ''}"
     )
-    taken = [f"  taken: channel {signal.channel}, the only signal"] if unasked and signal.channel else []
+    taken = [f"  taken: channel {visible(signal.channel)}, the only signal"] if unasked and signal.channel else []
     tell(
         options,
         {
@@ -187,7 +192,8 @@ def report(options: Options, file: str, found: Diagnosis, signal: Signal, speed:
 
 def title(found: Diagnosis) -> str:
     """The class, where the network is sure."""
-    return found.label if found.sure else f"not sure (perhaps {found.label})"
+    label = visible(found.label)
+    return label if found.sure else f"not sure (perhaps {label})"
 
 
 def stream(model: Bundle, options: Options, source: BinaryIO) -> None:
@@ -223,7 +229,7 @@ def stream(model: Bundle, options: Options, source: BinaryIO) -> None:
 
 
 def tell(options: Options, record: dict[str, Any], text: str) -> None:
-    print(json.dumps(record, allow_nan=False) if options.json else text, flush=True)
+    print(json.dumps(record, allow_nan=False) if options.json else visible_lines(text), flush=True)
 
 
 if __name__ == "__main__":

@@ -72,14 +72,20 @@ def require_platform() -> None:
     try:
         jax.devices()
     except RuntimeError as error:
-        asked = jax.config.values["jax_platforms"]
-        if not asked:
+        if (refused := missing_platform(error)) is None:
             raise
-        reason = (" ".join(str(error).split()) or type(error).__name__)[:200]
-        raise UserError(
-            f"JAX cannot start on JAX_PLATFORMS={asked} ({reason}): unset JAX_PLATFORMS, or name cpu, cuda or tpu as this "
-            "installation has them"
-        ) from error
+        raise refused from error
+
+
+def missing_platform(error: RuntimeError) -> UserError | None:
+    """Return the error for a user where JAX says that it cannot start on the platforms of ``JAX_PLATFORMS``; None elsewhere."""
+    asked, reason = jax.config.values["jax_platforms"], " ".join(str(error).split())
+    if not asked or not reason.startswith(("Unable to initialize backend", "Unknown backend")):
+        return None
+    return UserError(
+        f"JAX cannot start on JAX_PLATFORMS={asked} ({reason[:200]}): unset JAX_PLATFORMS, or name cpu, cuda or tpu as this "
+        "installation has them"
+    )
 
 
 class CompilationCount:

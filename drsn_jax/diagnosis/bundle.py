@@ -28,12 +28,13 @@ from drsn_jax.diagnosis.description import DESCRIPTION, BundleError, encode_desc
 from drsn_jax.diagnosis.diagnosis import Diagnosis, diagnose
 from drsn_jax.evaluation.inspection import has_thresholds, zeros_by_window
 from drsn_jax.evaluation.metrics import softmax
-from drsn_jax.evaluation.prediction import predict
+from drsn_jax.evaluation.prediction import predict, windows_at_a_time
 from drsn_jax.functional import signals
 from drsn_jax.nn.layers import BatchNorm
 from drsn_jax.nn.networks import Network, for_platform
 from drsn_jax.nn.variable_shapes import variable_shapes
 
+BATCH = 256  # windows that are computed at a time, at most
 REPLACED = 100  # times that ``load`` begins again because the model was replaced meanwhile
 # fields of a network that a description leaves out: the user's own modules, the way it is computed, and Linen's own fields
 NOT_SAVED = ("conv", "norm", "axis_name", "implementation", "platform", "parent", "name")
@@ -88,11 +89,12 @@ class Bundle:
         """Whether the network scales windows to unit variance."""
         return self.network.standardise
 
-    def logits(self, windows: np.ndarray, batch_size: int = 256) -> np.ndarray:
+    def logits(self, windows: np.ndarray, batch_size: int | None = None) -> np.ndarray:
         """Return the logits ``(n, classes)`` of windows ``(n, window_length, channels)``, as they were recorded.
 
-        The mean of the windows is removed here, and the network scales them if it was trained so. Raises BundleError for windows
-        of another shape.
+        The mean of the windows is removed here, and the network scales them if it was trained so. ``batch_size`` windows are
+        computed at a time, by default 256 or as many as memory should be given to. Raises BundleError for windows of another
+        shape.
         """
         windows = rounded(windows)
         if windows.ndim != 3 or windows.shape[1:] != (self.window_length, self.channels):
@@ -104,8 +106,9 @@ class Bundle:
         # a stream asks for one window at a time and should not have to wait for a whole batch
         if len(windows) == 1:
             return np.asarray(self._one(windows))
-        step, variables = self._spread or (self._step, self.variables)
-        return predict(step, variables, windows, batch_size)
+        step, variables, devices = self._spread or (self._step, self.variables, 1)
+        usual = max(1, self._batch // devices) * devices
+        return predict(step, variables, windows, usual if batch_size is None else batch_size)
 
     def spread(self, devices: Sequence[Device]) -> None:
         """Spread batches of windows over these devices from now on.
@@ -114,7 +117,8 @@ class Bundle:
         faster than one device with all cores.
         """
         apart = len(devices) > 1
-        self._spread = (pmap_predict(self._answer, devices), replicate(dict(self.variables), devices)) if apart else None
+        mapped = pmap_predict(self._answer, devices) if apart else None
+        self._spread = (mapped, replicate(dict(self.variables), devices), len(devices)) if apart else None
 
     def predict_proba(self, windows: np.ndarray) -> np.ndarray:
         """Return calibrated probabilities ``(n, classes)`` of windows; arguments and errors as ``logits``."""
@@ -128,7 +132,12 @@ class Bundle:
     def zeros(self, windows: np.ndarray) -> np.ndarray | None:
         """Return for each window the share of features that the thresholds set to zero, the mean over all channels and units
         ``(n,)``; None for a network without thresholds."""
-        return predict(self._zeros, self.variables, windows, 256) if has_thresholds(self.network) else None
+        return predict(self._zeros, self.variables, windows, self._batch) if has_thresholds(self.network) else None
+
+    @property
+    def _batch(self) -> int:
+        """How many windows are computed at a time so that memory suffices."""
+        return windows_at_a_time(self.network, (self.window_length, self.channels), BATCH)
 
     @functools.cached_property
     def _zeros(self) -> Any:

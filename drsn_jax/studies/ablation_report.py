@@ -1,7 +1,6 @@
 """The report of an ablation: sentences that its numbers support, and a page with these and the figures."""
 
 import base64
-import html
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from drsn_jax.core.files import write_atomically
+from drsn_jax.core.text import as_html
 from drsn_jax.evaluation.metrics import Interval, t_interval
 from drsn_jax.studies.ablation_figures import RULE_TITLES, Row, label, levels, matched, mean, rows_of_rules, rows_of_thresholds
 from drsn_jax.studies.ablation_plan import NO_RULE
@@ -84,12 +84,12 @@ def write_report(folder: str | Path, figures: Mapping[str, Path], settings: Mapp
     parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>Noise ablation</title><style>{STYLE}</style>"]
     parts.append("<h1>Noise ablation</h1>")
     for name, file in figures.items():
-        parts.append(f"<h2>{html.escape(TITLES[name])}</h2>")
-        parts += [f"<p>{html.escape(sentence)}</p>" for sentence in by_figure.get(name, [])]
+        parts.append(f"<h2>{as_html(TITLES[name])}</h2>")
+        parts += [f"<p>{as_html(sentence)}</p>" for sentence in by_figure.get(name, [])]
         data = base64.b64encode(file.read_bytes()).decode()
-        parts.append(f'<img src="data:image/png;base64,{data}" alt="{html.escape(TITLES[name])}">')
+        parts.append(f'<img src="data:image/png;base64,{data}" alt="{as_html(TITLES[name])}">')
     parts.append("<h2>Settings</h2><table>")
-    parts += [f"<tr><th>{html.escape(k)}<td>{html.escape(str(v))}" for k, v in settings.items()]
+    parts += [f"<tr><th>{as_html(k)}<td>{as_html(str(v))}" for k, v in settings.items()]
     parts.append(
         "</table><p><small>± is half a 95 % interval: over seeds (Student t) where there are several, else of shares of so many "
         "windows, which is rather too narrow, for windows of one recording are not independent.</small></html>"

@@ -9,11 +9,15 @@ from pathlib import Path
 
 import numpy as np
 
-from drsn_jax.core.plotting import COLOURS, save_figure, subplots
+from drsn_jax.core.plotting import COLOURS, class_ticks, save_figure, subplots
 from drsn_jax.studies import paper
 from drsn_jax.studies.comparison_results import feature_files
 from drsn_jax.studies.comparison_tables import TITLES
 from drsn_jax.studies.runs import read_metrics, read_rows, unique
+
+CELLS = 60  # classes whose cells hold numbers; with more classes cells become smaller instead of the figure larger
+LEGEND = 64  # classes that a legend names: so many can be told apart by colour and marker
+NAMES = 300  # classes that are named at an axis; of more classes every second, third … is named
 
 
 def draw_all(folder: str | Path) -> list[Path]:
@@ -114,15 +118,17 @@ def confusion_matrices(folder: str | Path) -> list[Path]:
             if row["network"] == network:
                 counts[number[row["true"]], number[row["predicted"]]] += int(row["windows"])
         shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
-        size = 2.2 + 0.55 * len(classes)
+        size = 2.2 + 0.55 * min(len(classes), CELLS)
+        cell = 72 * (size - 2.2) / len(classes)  # points
         figure, (panel,) = subplots(1, 1, figsize=(size + 0.6, size))
         image = panel.imshow(shares, cmap="cividis", vmin=0, vmax=100)
         for i, j in np.ndindex(shares.shape):
-            if shares[i, j] >= 0.5:
+            if shares[i, j] >= 0.5 and len(classes) <= CELLS:
                 colour = "white" if shares[i, j] < 55 else "black"
                 panel.text(j, i, f"{shares[i, j]:.0f}", ha="center", va="center", color=colour, fontsize=8)
-        panel.set_xticks(range(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor")
-        panel.set_yticks(range(len(classes)), classes)
+        names = {"most": NAMES, "fontsize": min(10.0, max(5.0, 0.9 * cell))}
+        class_ticks(panel.xaxis, classes, rotation=45, ha="right", rotation_mode="anchor", **names)
+        class_ticks(panel.yaxis, classes, **names)
         panel.set_xlabel("predicted")
         panel.set_ylabel("true")
         conditions = len({(row["noise"], row["snr_db"]) for row in rows})
@@ -173,6 +179,7 @@ def tsne_figure(folder: str | Path, iterations: int = 1000) -> list[Path]:
     figure, panels = subplots(rows, columns, figsize=(3.6 * columns + 0.4, 3.5 * rows + 0.9))
     for panel in panels[len(files) :]:
         panel.set_axis_off()
+    named: list[str] = []
     for panel, (network, file) in zip(panels, sorted(files.items(), key=_order), strict=False):
         with np.load(file, allow_pickle=False) as arrays:
             features, labels, names = arrays["features"], arrays["labels"], [str(name) for name in arrays["classes"]]
@@ -185,10 +192,16 @@ def tsne_figure(folder: str | Path, iterations: int = 1000) -> list[Path]:
         panel.set_title(TITLES.get(network, network), fontsize=11)
         panel.set_xticks([])
         panel.set_yticks([])
-    handles, labels_ = panels[0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels_, loc="outside lower center", ncols=min(8, len(labels_)), frameon=False, markerscale=2, fontsize=9
-    )
+        named = named or names
+    handles = list(panels[0].collections)[:LEGEND]
+    shown = [str(number) for number in range(len(handles))]
+    options = {"ncols": min(8, len(handles)), "frameon": False, "markerscale": 2, "fontsize": 9}
+    legend = figure.legend(handles, shown, loc="outside lower center", **options)
+    # named afterwards, because matplotlib leaves out what begins with "_"
+    for text, name in zip(legend.get_texts(), named, strict=False):
+        text.set_text(name)
+    if len(named) > LEGEND:
+        legend.set_title(f"the first {LEGEND} of {len(named)} classes")
     figure.suptitle("Pooled features of the test windows, t-SNE", fontsize=11)
     return [save_figure(figure, Path(folder) / "features.png")]
 

@@ -22,6 +22,7 @@ from drsn_jax.core.distributed import broadcast_from_main, gather_from_all, is_m
 from drsn_jax.core.errors import UserError
 from drsn_jax.core.files import exclusive, write_atomically
 from drsn_jax.core.runtime import versions
+from drsn_jax.core.text import as_cell, from_cell
 
 
 class RunFolder:
@@ -118,13 +119,14 @@ class RunFolder:
         """
         if not is_main_process():
             return
-        new = {name: str(rows[0][name]) for name in key}
+        rows = [{name: as_cell(value) for name, value in row.items()} for row in rows]
+        new = {name: from_cell(str(rows[0][name])) for name in key}
         present = read_rows(self.path / f"{table}.csv")
         kept = [row for row in present if not key or any(row[name] != value for name, value in new.items())]
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
         writer.writeheader()
-        writer.writerows([*kept, *rows])
+        writer.writerows([*({name: as_cell(value) for name, value in row.items()} for row in kept), *rows])
         write_atomically(self.path / f"{table}.csv", text.getvalue())
 
     def rows(self, table: str) -> list[dict[str, str]]:
@@ -137,7 +139,7 @@ def read_rows(file: str | os.PathLike[str]) -> list[dict[str, str]]:
     if not Path(file).exists():
         return []
     with open(file, newline="", encoding="utf-8") as opened:
-        return list(csv.DictReader(opened))
+        return [{name: from_cell(value) for name, value in row.items()} for row in csv.DictReader(opened)]
 
 
 def read_metrics(folder: str | os.PathLike[str]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from drsn_jax.diagnosis import diagnosis
 from drsn_jax.diagnosis.diagnosis import diagnose, diagnose_parts, root_mean_squares, summarise
+from drsn_jax.diagnosis.pictures import envelope
 
 WINDOW = 8
 
@@ -130,3 +131,43 @@ def test_what_cannot_be_diagnosed():
 def test_levels_are_without_the_mean():
     windows = np.stack([signal(2)[:, None] + 100, signal(5)[:, None] - 3])
     np.testing.assert_allclose(root_mean_squares(windows), [2, 5])
+
+
+@pytest.mark.parametrize("read", [1, 100, 10_000])
+def test_parts_are_counted_by_bytes(monkeypatch, read):
+    """Long windows, or windows of many channels, are read one by one."""
+    monkeypatch.setattr(diagnosis, "READ", read)
+    whole = np.random.default_rng(0).normal(size=(10 * WINDOW, 2)).astype(np.float32)
+    sizes = []
+
+    def reader(start, stop):
+        sizes.append(4 * 2 * (stop - start))
+        return whole[start:stop]
+
+    found = diagnose_parts(Level(channels=2), len(whole), 2, 100.0, reader)
+    np.testing.assert_allclose(found.probabilities, Level(channels=2).predict_proba(whole.reshape(10, WINDOW, 2)))
+    one = 4 * 2 * WINDOW
+    assert max(sizes) == max(one, read // one * one if read < 10 * one else 10 * one)
+    assert sum(sizes) == 10 * one
+
+
+@pytest.mark.parametrize("block", [1, 40, 1000, 2**24])
+def test_the_rms_is_the_same_in_stretches(monkeypatch, block):
+    monkeypatch.setattr("drsn_jax.core.storage.BLOCK", block)
+    windows = np.random.default_rng(1).normal(3, 2, size=(7, 11, 3)).astype(np.float32)
+    expected = (windows - windows.mean(1, keepdims=True, dtype=np.float64)).std((1, 2))
+    np.testing.assert_allclose(root_mean_squares(windows), expected, rtol=1e-6)
+    assert root_mean_squares(windows[:0]).shape == (0,)
+
+
+@given(length=st.integers(1, 30_000), seed=st.integers(0, 9))
+def test_an_envelope_holds_the_extremes(length, seed):
+    """However it is read; the first channel is drawn."""
+    whole = np.random.default_rng(seed).normal(size=(length, 2)).astype(np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("drsn_jax.core.storage.BLOCK", 1000)
+        low, high, step, count = envelope(lambda start, stop: whole[start:stop], length, 2)
+    assert (step, count) == (max(1, length // 4000), length)
+    parts = whole[: length // step * step, 0].reshape(-1, step)
+    np.testing.assert_array_equal(low, parts.min(1))
+    np.testing.assert_array_equal(high, parts.max(1))

@@ -251,3 +251,15 @@ def test_the_lock_of_a_process_that_was_killed_goes_with_it(run):
 def test_a_folder_with_a_lock_alone_is_new(tmp_path):
     (tmp_path / ".lock").write_text("")
     RunFolder(tmp_path, CONFIG)
+
+
+def test_names_in_tables_are_no_formulas(tmp_path):
+    """They are read as they were written, so that a row is found again; numbers stay numbers."""
+    run = RunFolder(tmp_path / "run", {})
+    names = ["=1+1", "-a", "@b", "'=c", "plain", "\udcff"]
+    for _ in range(2):  # the second time they replace the first
+        for name in names:
+            run.add_rows("confusion", [{"true": name, "snr_db": -5.0}], key=["true"])
+    assert run.rows("confusion") == [{"true": name, "snr_db": "-5.0"} for name in [*names[:5], r"\udcff"]]
+    lines = (tmp_path / "run" / "confusion.csv").read_text().splitlines()
+    assert lines == ["true,snr_db", *(f"{name},-5.0" for name in ("'=1+1", "'-a", "'@b", "''=c", "plain", r"\udcff"))]
