@@ -15,6 +15,7 @@ An hour at 12.8 kHz takes seconds; a window of a stream is answered in milliseco
 import dataclasses
 import functools
 import json
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -147,7 +148,7 @@ def picture(model: Bundle, folder: Path, file: Path, found: Diagnosis, signal: S
     from drsn_jax.diagnosis.pictures import diagnosis_picture, envelope
 
     folder.mkdir(parents=True, exist_ok=True)
-    name, number = printable(file.name).replace("\\", "_"), 2
+    name, number = printable(os.fsencode(file.name).decode(errors="replace")), 2
     target = folder / f"{name}.png"
     while target in taken:
         target, number = folder / f"{name}-{number}.png", number + 1
