@@ -75,7 +75,7 @@ def _sentence(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, ImportError) and (missing := missing_extra(error, "this command")) is not None:
         return str(missing)
-    if isinstance(error, RuntimeError) and (refused := runtime.missing_platform(error)) is not None:
+    if isinstance(error, RuntimeError | AssertionError) and (refused := runtime.missing_platform(error)) is not None:
         return str(refused)
     if isinstance(error, jax.errors.JaxRuntimeError) and jax.process_count() > 1:
         reason = (str(error).splitlines() or ["without a reason"])[0]

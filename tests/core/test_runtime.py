@@ -186,3 +186,17 @@ def test_a_platform_that_is_not_there_is_named(monkeypatch):
     told = "something else"
     with pytest.raises(RuntimeError, match="something else"):
         runtime.require_platform()
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("asked", ["cuda", "gpu", "CPU"])
+def test_a_process_without_its_platform_says_so(asked):
+    """``cuda`` where no plugin is installed is an assertion inside JAX without a word."""
+    code = "from drsn_jax.cli import console\nfrom drsn_jax.core import runtime\nconsole.run(runtime.require_platform)"
+    environment = os.environ | {"JAX_PLATFORMS": asked}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode == 0:
+        pytest.skip(f"JAX starts on {asked} here")
+    told = done.stderr.strip().splitlines()[-1]
+    assert told.startswith(f"error: JAX cannot start on JAX_PLATFORMS={asked} (")
+    assert "Traceback" not in done.stderr
