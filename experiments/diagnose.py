@@ -23,6 +23,7 @@ import dataclasses
 import functools
 import json
 import math
+import os
 import sys
 import time
 from dataclasses import dataclass
@@ -36,13 +37,15 @@ import tyro
 from drsn_jax.cli import checks, console, run_options
 from drsn_jax.core import runtime
 from drsn_jax.core.errors import UserError
+from drsn_jax.core.text import visible, visible_lines
 from drsn_jax.data.formats.common import Signal
 from drsn_jax.data.formats.open_signal import open_signal
 from drsn_jax.data.recording_files import agreed_rate, read_precisely
 from drsn_jax.diagnosis.asking import understood
 from drsn_jax.diagnosis.bundle import Bundle, load, save
-from drsn_jax.diagnosis.diagnosis import SURE_PROBABILITY, Diagnosis, diagnose_parts
+from drsn_jax.diagnosis.diagnosis import SURE_PROBABILITY, Diagnosis, diagnose_parts, read_parts
 from drsn_jax.diagnosis.streams import diagnose_stream, expected
+from drsn_jax.evaluation.inspection import has_thresholds
 from drsn_jax.nn.networks import drsn_cw
 
 
@@ -78,6 +81,7 @@ def main() -> None:
     options: Options = run_options.parse(Options, __doc__)
     if not options.plain_runtime:
         runtime.prepare(devices=runtime.cores(), dry_run=options.dry_run)
+    runtime.require_platform()
     if options.dry_run:
         if options.model is not None:
             raise UserError("--dry-run makes a model and files of its own: name none")
@@ -116,7 +120,7 @@ def main() -> None:
             why = str(error) or "there is not enough memory for it"
             # the line names the file already
             why = f"it {rest}" if (rest := why.removeprefix(f"{file} ")) != why else why.removeprefix(f"{file}: ")
-            tell(options, {"file": file, "error": why}, f"{file}: error: {why}")
+            tell(options, {"file": file, "error": why}, visible(f"{file}: error: {why}"))
     if failed:
         raise UserError(f"{failed} of {len(options.files)} files could not be diagnosed")
 
@@ -160,33 +164,36 @@ def ask(model: Bundle, options: Options, file: Path) -> tuple[Diagnosis, Signal,
 def picture(model: Bundle, folder: Path, file: Path, found: Diagnosis, signal: Signal, taken: set[Path]) -> None:
     """Draw a diagnosis into a folder, under a name that none in ``taken``, the pictures of this call, has."""
     from drsn_jax.core.plotting import printable
-    from drsn_jax.diagnosis.pictures import diagnosis_picture
+    from drsn_jax.diagnosis.pictures import diagnosis_picture, envelope
 
     folder.mkdir(parents=True, exist_ok=True)
-    name, number = printable(file.name), 2
+    name, number = printable(os.fsencode(file.name).decode(errors="replace")), 2
     target = folder / f"{name}.png"
     while target in taken:
         target, number = folder / f"{name}-{number}.png", number + 1
     taken.add(target)
-    whole = signal.read(0, signal.length)
-    windows = whole[: len(found.starts) * model.window_length].reshape(-1, model.window_length, model.channels)
+    zeros = None
+    if has_thresholds(model.network):
+        parts = read_parts(signal.read, len(found.starts), model.window_length, model.channels)
+        zeros = np.concatenate([np.asarray(model.zeros(windows)) for windows in parts])
     assert signal.sampling_rate is not None
-    diagnosis_picture(target, model.classes, found, whole, signal.sampling_rate, model.zeros(windows), file.name, signal.channel)
+    line = envelope(signal.read, signal.length, signal.channels)
+    diagnosis_picture(target, model.classes, found, line, signal.sampling_rate, zeros, file.name, signal.channel)
 
 
 def report(options: Options, file: str, found: Diagnosis, signal: Signal, speed: float, told: set[str], *, unasked: bool) -> None:
     """A line for a file, one for what was taken of it where nobody has asked for a channel, one for what speaks against the
     class, and one for each warning that is not yet in ``told``."""
     # a class that would be written with 0.0 % is no alternative
-    others = ", ".join(f"{r.label} {percent(r.probability)}" for r in found.best[1:] if r.probability >= 0.0005)
+    others = ", ".join(f"{visible(r.label)} {percent(r.probability)}" for r in found.best[1:] if r.probability >= 0.0005)
     text = (
-        f"{file}: {title(found)}, probability {percent(found.probability)}, {100 * found.agreement:.0f} % of "
+        f"{visible(file)}: {title(found)}, probability {percent(found.probability)}, {100 * found.agreement:.0f} % of "
         f"{len(found.starts)} windows agree{f'; then {others}' if others else ''}"
     )
     doubts = [f"  not sure because {', and '.join(found.doubts)}"] if found.doubts else []
     new = [warning for warning in found.warnings if warning not in told]
     told.update(new)
-    taken = [f"  taken: channel {signal.channel}, the only signal"] if unasked and signal.channel else []
+    taken = [f"  taken: channel {visible(signal.channel)}, the only signal"] if unasked and signal.channel else []
     tell(
         options,
         {
@@ -217,7 +224,8 @@ def percent(share: float) -> str:
 
 def title(found: Diagnosis) -> str:
     """The class, where the network is sure."""
-    return found.label if found.sure else f"not sure (perhaps {found.label})"
+    label = visible(found.label)
+    return label if found.sure else f"not sure (perhaps {label})"
 
 
 def stream(model: Bundle, options: Options, source: BinaryIO) -> None:
@@ -244,7 +252,7 @@ def stream(model: Bundle, options: Options, source: BinaryIO) -> None:
 
 
 def tell(options: Options, record: dict[str, Any], text: str) -> None:
-    print(json.dumps(record, allow_nan=False) if options.json else text, flush=True)
+    print(json.dumps(record, allow_nan=False) if options.json else visible_lines(text), flush=True)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import jax
 
 from drsn_jax.core import distributed, interruption, runtime
 from drsn_jax.core.errors import FileWarning, UserError, missing_extra
+from drsn_jax.core.text import visible, visible_lines
 
 # Python raises these itself where a computation has a fault; training raises other ArithmeticErrors, as ``Diverged``
 _FAULTS_OF_ARITHMETIC = (ZeroDivisionError, OverflowError, FloatingPointError)
@@ -47,9 +48,9 @@ def run(
     except Exception as error:
         sentence = _sentence(error)
         if sentence is None:
-            _leave(f"{_report_request(error)}\n{''.join(traceback.format_exception(error)).rstrip()}")
+            _leave(visible_lines(f"{_report_request(error)}\n{''.join(traceback.format_exception(error)).rstrip()}"))
         show_traceback_on_request()
-        _leave(f"error: {sentence}")
+        _leave(f"error: {visible(sentence)}")
 
 
 def _show_warning(usual: Callable[..., None]) -> Callable[..., None]:
@@ -57,7 +58,7 @@ def _show_warning(usual: Callable[..., None]) -> Callable[..., None]:
 
     def show(message: Warning | str, category: type[Warning], *place: Any, **options: Any) -> None:
         if issubclass(category, FileWarning):
-            print(f"warning: {message}", file=sys.stderr)
+            print(visible(f"warning: {message}"), file=sys.stderr)
         else:
             usual(message, category, *place, **options)
 
@@ -79,6 +80,8 @@ def _sentence(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, ImportError) and (missing := missing_extra(error, "this command")) is not None:
         return str(missing)
+    if isinstance(error, RuntimeError | AssertionError) and (refused := runtime.missing_platform(error)) is not None:
+        return str(refused)
     if isinstance(error, jax.errors.JaxRuntimeError) and jax.process_count() > 1:
         reason = (str(error).splitlines() or ["without a reason"])[0]
         return (
@@ -106,7 +109,7 @@ def show_traceback_on_request() -> None:
 def say(text: str) -> None:
     """Print a line for the user, from process 0 alone."""
     if distributed.is_main_process():
-        print(text, flush=True)
+        print(visible_lines(text), flush=True)
 
 
 def _leave(message: str | None) -> NoReturn:
@@ -172,7 +175,7 @@ class ProgressBar:
         self._told = self._begun
         if self.console.is_terminal and distributed.is_main_process():
             columns = (
-                TextColumn("{task.description}"),
+                TextColumn("{task.description}", markup=False),
                 BarColumn(),
                 TaskProgressColumn(),
                 TextColumn("time left"),
@@ -193,7 +196,7 @@ class ProgressBar:
     def advance(self, what: str, amount: int = 1) -> None:
         """Move the bar on by ``amount``, in the unit of the total; ``what`` stands beside the bar."""
         if self._bar:
-            self._bar.update(self._task, advance=amount, description=what)
+            self._bar.update(self._task, advance=amount, description=visible(what))
             return
         self._done += amount
         now = time.monotonic()
@@ -206,6 +209,6 @@ class ProgressBar:
     def say(self, text: str) -> None:
         """Print a line that stays above the bar."""
         if self._bar:
-            self._bar.console.print(text, markup=False, highlight=False)
+            self._bar.console.print(visible_lines(text), markup=False, highlight=False)
         else:
             say(text)

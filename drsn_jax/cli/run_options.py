@@ -77,6 +77,7 @@ def prepare(options: RunOptions) -> None:
     named = (options.coordinator, options.processes, options.process_id)
     if options.distributed or any(value is not None for value in named):
         distributed.initialize(*named, heartbeat_seconds=options.heartbeat_seconds, join_seconds=options.join_seconds)
+    runtime.require_platform()
 
 
 def advise(options: RunOptions) -> None:

@@ -7,13 +7,18 @@ program itself and keeps its traceback.
 import importlib
 from typing import Any
 
+from drsn_jax.core.text import visible
+
 
 class UserError(ValueError):
     """The base of all errors that are mended outside the program: in a file, an option, an array or the start of a job.
 
     The message says what was found, what was expected and what to do. It is a ValueError, so that callers of the library may
-    catch it as one.
+    catch it as one. It is one line, in which control characters of names are shown instead of obeyed (``text.visible``).
     """
+
+    def __init__(self, *arguments: object) -> None:
+        super().__init__(*(visible(value) if isinstance(value, str) else value for value in arguments))
 
 
 class FileWarning(RuntimeWarning):

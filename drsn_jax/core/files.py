@@ -1,9 +1,11 @@
-"""Files that are written as a whole or not at all, and lock files."""
+"""Files that are written as a whole or not at all, files that are read up to a limit, and lock files."""
 
 import contextlib
+import errno
 import io
 import os
 import re
+import stat
 import tempfile
 import time
 from collections.abc import Iterator
@@ -16,6 +18,11 @@ from drsn_jax.core.errors import UserError
 
 # what ``write_atomically`` leaves of a file of ours where its process is killed: .results.csv.k3x9_a2b
 _TEMPORARY = re.compile(r"\..+\.(csv|html|json|jsonl|npy|npz|png|safetensors)\.[a-z0-9_]{8}")
+
+# what shares and foreign file systems (SMB, FUSE, exFAT) answer to what they cannot do: change a mode, synchronise a folder
+UNSUPPORTED = (errno.EPERM, errno.EACCES, errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF)
+
+PATIENCE = 10.0  # seconds to wait for the lock on a folder, before it is taken for one that a lost process left on a share
 
 
 def write_atomically(path: str | os.PathLike[str], content: bytes | str) -> None:
@@ -73,12 +80,60 @@ def _write(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         # mkstemp makes files that only their owner can read
-        os.chmod(temporary, 0o666 & ~_umask())
+        with _where_supported():
+            os.chmod(temporary, 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
+
+
+def read_regular(path: str | os.PathLike[str], limit: int) -> bytes:
+    """Return the content of a regular file of at most ``limit`` bytes.
+
+    Raises OSError for a file that is missing, and for all that is no regular file, such as a device or a pipe, which may have no
+    end. Raises OSError too for a larger file, and for a file whose size changes while it is read.
+    """
+    # opening a pipe would wait for somebody who writes into it
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    with os.fdopen(handle, "rb") as file:
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError(0, "it is no regular file", str(path))
+        if found.st_size > limit:
+            raise OSError(0, f"it has {found.st_size} bytes, more than the {limit} that such a file may have here", str(path))
+        content = file.read(found.st_size + 1)
+    if len(content) != found.st_size:
+        raise OSError(0, "its size changes while it is read", str(path))
+    return content
+
+
+@contextlib.contextmanager
+def locked_folder(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Hold a lock on a folder, for which other processes that want it too wait, at most ``PATIENCE`` seconds.
+
+    The lock needs no file in the folder, and ends with the process. Nothing is locked where the system has no such locks.
+    """
+    if not hasattr(os, "O_DIRECTORY"):
+        yield
+        return
+    import fcntl
+
+    handle = os.open(folder, os.O_DIRECTORY)
+    try:
+        end = time.monotonic() + PATIENCE
+        while time.monotonic() < end:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                time.sleep(0.01)
+            except OSError:  # a network file system without locks
+                break
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextlib.contextmanager
@@ -110,6 +165,16 @@ def exclusive(path: str | os.PathLike[str], seconds: float = 0.0) -> Iterator[bo
         yield True
 
 
+@contextlib.contextmanager
+def _where_supported() -> Iterator[None]:
+    """Pass over the error of a file system that cannot do what is asked in the block. A failing or full disk is told."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
@@ -117,11 +182,12 @@ def _umask() -> int:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Write the renaming itself to disk, where the system lets a folder be opened."""
+    """Write the renaming itself to disk, where the system lets a folder be opened and the file system can do it."""
     if not hasattr(os, "O_DIRECTORY"):
         return
-    handle = os.open(folder, os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with _where_supported():
+        handle = os.open(folder, os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

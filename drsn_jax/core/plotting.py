@@ -1,11 +1,12 @@
 """Colours and helpers that all figures of the package share; they need matplotlib (extra ``experiments``)."""
 
 import io
-import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from drsn_jax.core.files import write_atomically
+from drsn_jax.core.text import visible, visible_lines
 
 # the palette of Okabe & Ito, whose colours can be told apart with red-green blindness too
 COLOURS = {
@@ -19,8 +20,8 @@ COLOURS = {
 
 
 def printable(name: str) -> str:
-    """Return a file name as it can be drawn: bytes that are no characters are replaced, more than 80 characters shortened."""
-    name = os.fsencode(name).decode(errors="replace")
+    """Return a name as it can be drawn, without what controls a terminal; more than 80 characters are shortened."""
+    name = visible(name)
     return name if len(name) <= 80 else f"{name[:50]} … {name[-25:]}"
 
 
@@ -33,12 +34,20 @@ def subplots(rows: int, columns: int, **options: Any) -> tuple[Any, list[Any]]:
     return figure, list(figure.subplots(rows, columns, squeeze=False, **options).flat)
 
 
+def class_ticks(axis: Any, classes: Sequence[str], *, at: float = 0.0, most: int, **options: Any) -> None:
+    """Name the classes at an axis of matplotlib, the first at ``at`` and each 1 further: all of them, or every second, third … so
+    that at most ``most`` names stand there. ``options`` are those of matplotlib's ``set_ticks``."""
+    step = -(-len(classes) // most)
+    axis.set_ticks([number + at for number in range(0, len(classes), step)], list(classes)[::step], **options)
+
+
 def save_figure(figure: Any, file: Path) -> Path:
     """Write a figure into ``file`` and return ``file``."""
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):  # a "$" in the name of a class or file would be read as a formula
         text.set_parse_math(False)
+        text.set_text(visible_lines(text.get_text()))
     content = io.BytesIO()
     figure.savefig(content, dpi=130)
     write_atomically(file, content.getvalue())

@@ -9,9 +9,12 @@ import importlib.metadata
 import os
 import platform
 import sys
+import traceback
 from pathlib import Path
 
 import jax
+
+from drsn_jax.core.errors import UserError
 
 # how many times as fast tcmalloc makes a training step of the paper's DRSN-CW (batch 128, two cores), where glibc keeps memory
 TCMALLOC_GAIN = 1.1
@@ -63,6 +66,33 @@ def prepare(
     if cache and not jax.config.values["jax_compilation_cache_dir"]:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def require_platform() -> None:
+    """Let JAX start, and raise UserError if it cannot because ``JAX_PLATFORMS`` names what this machine or installation lacks."""
+    try:
+        jax.devices()
+    except (RuntimeError, AssertionError) as error:
+        if (refused := missing_platform(error)) is None:
+            raise
+        raise refused from error
+
+
+def missing_platform(error: Exception) -> UserError | None:
+    """Return the error for a user where JAX says that it cannot start on the platforms of ``JAX_PLATFORMS``; None elsewhere."""
+    asked, reason = jax.config.values["jax_platforms"], " ".join(str(error).split())
+    if isinstance(error, AssertionError):  # JAX has no sentence for a platform that it knows and this installation lacks
+        frames = traceback.extract_tb(error.__traceback__)
+        known = not reason and bool(frames) and Path(frames[-1].filename).name == "xla_bridge.py"
+        reason = "this installation has no such platform"
+    else:
+        known = reason.startswith(("Unable to initialize backend", "Unknown backend"))
+    if not asked or not known:
+        return None
+    return UserError(
+        f"JAX cannot start on JAX_PLATFORMS={asked} ({reason[:200]}): unset JAX_PLATFORMS, or name cpu, cuda or tpu as this "
+        "installation has them"
+    )
 
 
 class CompilationCount:

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from drsn_jax.core.storage import Spool, in_file, limit
+from drsn_jax.core.text import visible
 from drsn_jax.data.duplicates import refuse_duplicates, refuse_equal_windows
 from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.formats.open_signal import READERS
@@ -151,7 +152,8 @@ def _read(
             if found.signal is not None:
                 maps += in_file(found.signal)
                 held += 0 if in_file(found.signal) else found.signal.nbytes
-            facts = (row["label"], found.sampling_rate, row.get("condition", ""), row.get("group", ""), row["path"])
+            label, condition, group, path = (visible(row.get(name, "")) for name in ("label", "condition", "group", "path"))
+            facts = (label, found.sampling_rate, condition, group, path)
             entries.append(
                 (found.signal, *facts, found.channel or asked, found.rate_from or rate_from, found.rate_within, asked, unit)
             )

@@ -1,8 +1,9 @@
-"""A trained network on disk, with all that is needed to use it: a folder with ``weights.safetensors`` and ``model.json``.
+"""A trained network on disk, with all that is needed to use it: a folder with ``model.json`` and the weights that it names.
 
 Nothing in it is executed when it is loaded.
 """
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -16,24 +17,25 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import safetensors
 import safetensors.numpy
 
 from drsn_jax.core.arrays import check_finite, named_leaves, rounded
 from drsn_jax.core.distributed import Device, pmap_predict, replicate
-from drsn_jax.core.files import write_atomically
-from drsn_jax.core.runtime import versions
+from drsn_jax.core.files import locked_folder, write_atomically
+from drsn_jax.core.runtime import require_platform, versions
+from drsn_jax.diagnosis import weights as weight_files
 from drsn_jax.diagnosis.description import DESCRIPTION, BundleError, encode_description, read_description
 from drsn_jax.diagnosis.diagnosis import Diagnosis, diagnose
 from drsn_jax.evaluation.inspection import has_thresholds, zeros_by_window
 from drsn_jax.evaluation.metrics import softmax
-from drsn_jax.evaluation.prediction import predict
+from drsn_jax.evaluation.prediction import predict, windows_at_a_time
 from drsn_jax.functional import signals
 from drsn_jax.nn.layers import BatchNorm
 from drsn_jax.nn.networks import NETWORKS, Network, for_platform
 from drsn_jax.nn.variable_shapes import variable_shapes
 
-WEIGHTS = "weights.safetensors"
+BATCH = 256  # windows that are computed at a time, at most
+REPLACED = 100  # times that ``load`` begins again because the model was replaced meanwhile
 # fields of a network that a description leaves out: the user's own modules, the way it is computed, and Linen's own fields
 NOT_SAVED = ("conv", "norm", "axis_name", "implementation", "platform", "parent", "name")
 FIELDS = tuple(f.name for f in dataclasses.fields(Network) if f.name not in NOT_SAVED)
@@ -87,11 +89,12 @@ class Bundle:
         """Whether the network scales windows to unit variance; "together" for all channels by one number."""
         return self.network.standardise
 
-    def logits(self, windows: np.ndarray, batch_size: int = 256) -> np.ndarray:
+    def logits(self, windows: np.ndarray, batch_size: int | None = None) -> np.ndarray:
         """Return the logits ``(n, classes)`` of windows ``(n, window_length, channels)``, as they were recorded.
 
-        The mean of the windows is removed here, and the network scales them if it was trained so. Raises BundleError for windows
-        of another shape, and ValueError for windows that are not finite.
+        The mean of the windows is removed here, and the network scales them if it was trained so. ``batch_size`` windows are
+        computed at a time, by default 256 or as many as memory should be given to. Raises BundleError for windows of another
+        shape, and ValueError for windows that are not finite.
         """
         windows = self._checked(windows)
         if len(windows) == 0:
@@ -99,10 +102,12 @@ class Bundle:
         # a stream asks for one window at a time and should not have to wait for a whole batch
         if len(windows) == 1:
             return np.asarray(self._one(windows))
-        if self._spread:
-            return predict(*self._spread, windows, batch_size)
-        # few windows are filled up to a power of two, so that they cost little and few programs are compiled
-        return predict(self._step, self.variables, windows, min(batch_size, 1 << (len(windows) - 1).bit_length()))
+        step, variables, devices = self._spread or (self._step, self.variables, 1)
+        usual = max(1, self._batch // devices) * devices if batch_size is None else batch_size
+        if not self._spread:
+            # few windows are filled up to a power of two, so that they cost little and few programs are compiled
+            usual = min(usual, 1 << (len(windows) - 1).bit_length())
+        return predict(step, variables, windows, usual)
 
     def _checked(self, windows: np.ndarray) -> np.ndarray:
         """Return windows as float32; raise the errors of ``logits``."""
@@ -121,7 +126,8 @@ class Bundle:
         faster than one device with all cores.
         """
         apart = len(devices) > 1
-        self._spread = (pmap_predict(self._answer, devices), replicate(dict(self.variables), devices)) if apart else None
+        mapped = pmap_predict(self._answer, devices) if apart else None
+        self._spread = (mapped, replicate(dict(self.variables), devices), len(devices)) if apart else None
 
     def __repr__(self) -> str:
         """Return a line: what it answers and for which windows; the arrays are left out."""
@@ -152,7 +158,12 @@ class Bundle:
         if not has_thresholds(self.network):
             return None
         windows = self._checked(windows)
-        return predict(self._zeros, self.variables, windows, 256) if len(windows) else np.empty(0, np.float32)
+        return predict(self._zeros, self.variables, windows, self._batch) if len(windows) else np.empty(0, np.float32)
+
+    @property
+    def _batch(self) -> int:
+        """How many windows are computed at a time so that memory suffices."""
+        return windows_at_a_time(self.network, (self.window_length, self.channels), BATCH)
 
     @functools.cached_property
     def _zeros(self) -> Any:
@@ -179,9 +190,11 @@ class Bundle:
 def save(path: str | os.PathLike[str], bundle: Bundle, *, overwrite: bool = False) -> None:
     """Write a bundle into the folder ``path``, which is made if it is missing.
 
-    Parameters and statistics are written as float32, whatever their dtype, because a bundle is float32.
+    Parameters and statistics are written as float32, whatever their dtype, because a bundle is float32. A bundle that is replaced
+    with ``overwrite`` can be loaded until the new one is complete, also if the process is killed.
 
-    Raises BundleError for a network with a convolution or norm of the user's own. Raises BundleError too if the folder has files,
+    Raises BundleError for all that ``load`` would refuse: a network with a convolution or norm of the user's own, variables of
+    another network or of all members of an ensemble, numbers that are not finite. Raises BundleError too if the folder has files,
     unless they are a bundle and ``overwrite`` is given.
     """
     if bundle.network.conv is not nn.Conv or bundle.network.norm is not BatchNorm:
@@ -189,15 +202,33 @@ def save(path: str | os.PathLike[str], bundle: Bundle, *, overwrite: bool = Fals
     folder = Path(path)
     if folder.exists() and not (folder.is_dir() and ((overwrite and _is_mine(folder)) or not any(folder.iterdir()))):
         raise BundleError(f"{folder} exists: choose another folder, nothing is overwritten")
-    weights = safetensors.numpy.save({name: _in_float32(leaf) for name, leaf in named_leaves(bundle.variables)})
+    arrays = {name: _in_float32(leaf) for name, leaf in named_leaves(bundle.variables)}
+    weight_files.check_variables(arrays, _wanted(bundle))
+    weights = safetensors.numpy.save(arrays)
+    name = weight_files.name_of(weights)
     facts = {f.name: getattr(bundle, f.name) for f in dataclasses.fields(bundle) if f.name not in ("network", "variables")}
     facts["network"] = {name: getattr(bundle.network, name) for name in FIELDS}
     facts["standardise"] = bundle.standardise
-    description = encode_description({**facts, "versions": versions(), "weights_sha256": hashlib.sha256(weights).hexdigest()})
+    facts |= {"versions": versions(), "weights": name, "weights_sha256": hashlib.sha256(weights).hexdigest()}
+    description = encode_description(facts)
     folder.mkdir(parents=True, exist_ok=True)
-    # if the process ends between the two, the weights do not fit the description: ``load`` refuses, the next ``save`` mends it
-    write_atomically(folder / WEIGHTS, weights)
-    write_atomically(folder / DESCRIPTION, description)
+    with locked_folder(folder):
+        # the description names the weights: whenever the process ends, it is the old or the new one, and its weights are there
+        write_atomically(folder / name, weights)
+        write_atomically(folder / DESCRIPTION, description)
+        for file in folder.iterdir():
+            if weight_files.is_own(file.name) and file.name not in (name, DESCRIPTION):
+                with contextlib.suppress(OSError):  # some systems keep a file that a process reads; the next ``save`` removes it
+                    file.unlink()
+
+
+def _wanted(bundle: Bundle) -> dict[str, Any]:
+    """Return the shapes of the variables that the network of a bundle needs, by name."""
+    window = (bundle.window_length, bundle.channels)
+    try:
+        return dict(named_leaves(variable_shapes(bundle.network, window)))
+    except (ValueError, TypeError) as error:
+        raise BundleError(f"the network does not take windows of the shape {window}: {error}") from error
 
 
 def _in_float32(leaf: Any) -> np.ndarray:
@@ -207,9 +238,7 @@ def _in_float32(leaf: Any) -> np.ndarray:
 
 def _is_mine(folder: Path) -> bool:
     """Return whether a folder holds a bundle, or only what an interrupted ``save`` left."""
-    own = (WEIGHTS, DESCRIPTION)
-    partial = tuple(f".{name}." for name in own)
-    return (folder / DESCRIPTION).is_file() or all(file.name in own or file.name.startswith(partial) for file in folder.iterdir())
+    return (folder / DESCRIPTION).is_file() or all(weight_files.is_own(file.name) for file in folder.iterdir())
 
 
 def fingerprint(path: str | os.PathLike[str]) -> str:
@@ -217,50 +246,56 @@ def fingerprint(path: str | os.PathLike[str]) -> str:
 
     Raises BundleError as ``description.read_description``.
     """
-    return hashlib.sha256(repr(sorted(read_description(path).items())).encode()).hexdigest()
+    facts = {name: fact for name, fact in read_description(path).items() if name != "weights"}  # their hash is there too
+    return hashlib.sha256(repr(sorted(facts.items())).encode()).hexdigest()
 
 
 def load(path: str | os.PathLike[str]) -> Bundle:
     """Load the bundle in the folder ``path``.
 
     Raises BundleError if the folder holds no bundle or one of a later format, if the description or the weights are missing or
-    damaged, and if they do not fit each other; the message says what differs.
+    damaged, and if they do not fit each other; the message says what differs. Raises UserError if JAX has no device.
     """
+    require_platform()
     folder = Path(path)
-    description = read_description(folder)
+    description, arrays = _read(folder)
+    where = str(folder / DESCRIPTION)
+    # the first bundles have ``standardise`` among their own fields and not among those of the network
+    fields = {"standardise": description["standardise"], "scale": 1.0, **description["network"]}
+    if missing := [name for name in FIELDS if name not in fields]:
+        raise BundleError(f"{where} does not describe a model of this version: the network has no field {missing[0]}")
+    weight_files.refuse_larger_network(fields, description["channels"], arrays, where)
     try:
-        weights = (folder / WEIGHTS).read_bytes()
-    except OSError as error:
-        raise BundleError(f"{folder / WEIGHTS} cannot be read ({error.strerror}): get the whole folder") from error
-    if hashlib.sha256(weights).hexdigest() != description.get("weights_sha256"):
-        raise BundleError(f"{folder / WEIGHTS} is damaged or belongs to another {DESCRIPTION}: get the whole folder again")
-    try:
-        arrays = safetensors.numpy.load(weights)
-        # the first bundles have ``standardise`` among their own fields and not among those of the network
-        network_fields = {"standardise": description["standardise"], "scale": 1.0, **description["network"]}
-        values: dict[str, Any] = {name: tuple(v) if isinstance(v := network_fields[name], list) else v for name in FIELDS}
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v := fields[name], list) else v for name in FIELDS}
         values["dtype"] = jnp.dtype(values["dtype"]) if values["dtype"] else None
         network = Network(**values)
-        own = {f.name for f in dataclasses.fields(Bundle)} - {"network", "variables"}
-        facts = {name: description[name] for name in own}
-        wanted = variable_shapes(network, (facts["window_length"], facts["channels"]))
-        rms_range = None if facts["rms_range"] is None else tuple(map(float, facts["rms_range"]))
-        facts |= {"classes": tuple(facts["classes"]), "rms_range": rms_range}
+        wanted = variable_shapes(network, (description["window_length"], description["channels"]))
     except Exception as error:  # a description that was not written by ``save`` can be wrong in any place
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise BundleError(f"{folder / DESCRIPTION} does not describe a model of this version: {reason[:200]}") from error
-    named = dict(named_leaves(wanted))
-    found = {name: f"{a.dtype}{list(a.shape)}" for name, a in arrays.items()}
-    expected = {name: f"{leaf.dtype}{list(leaf.shape)}" for name, leaf in named.items()}
-    different = [name for name in sorted({*found, *expected}) if found.get(name) != expected.get(name)]
-    if different:
-        listed = "; ".join(f"{n}: {found.get(n, 'missing')}, expected {expected.get(n, 'nothing')}" for n in different[:3])
-        more = f"; and {len(different) - 3} more" if len(different) > 3 else ""
-        raise BundleError(f"{folder / WEIGHTS} does not fit {DESCRIPTION} ({listed}{more})")
+        raise BundleError(f"{where} does not describe a model of this version: {reason[:200]}") from error
+    named, file = dict(named_leaves(wanted)), folder / description["weights"]
+    if different := weight_files.difference(arrays, named):
+        raise BundleError(f"{file} does not fit {DESCRIPTION} ({different})")
     if not all(np.isfinite(array).all() for array in arrays.values()):
-        raise BundleError(f"{folder / WEIGHTS} holds numbers that are not finite: train again")
+        raise BundleError(f"{file} holds numbers that are not finite: train again")
+    facts = {f.name: description[f.name] for f in dataclasses.fields(Bundle) if f.name not in ("network", "variables")}
+    rms_range = None if facts["rms_range"] is None else tuple(map(float, facts["rms_range"]))
+    facts |= {"classes": tuple(facts["classes"]), "rms_range": rms_range}
     variables = jax.tree.unflatten(jax.tree.structure(wanted), [jnp.asarray(arrays[name]) for name in named])
     try:
         return Bundle(network=network, variables=variables, **facts)
     except BundleError as error:
-        raise BundleError(f"{folder / DESCRIPTION}: {error}") from error
+        raise BundleError(f"{where}: {error}") from error
+
+
+def _read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return the description of a bundle and its weights; begin again where the bundle is replaced meanwhile."""
+    description = read_description(folder)
+    for _ in range(REPLACED):
+        try:
+            return description, weight_files.read_weights(folder, description)
+        except BundleError:
+            before, description = description, read_description(folder)
+            if before == description:
+                raise
+    raise BundleError(f"{folder} is replaced by another model again and again: load it later")

@@ -2,8 +2,9 @@
 
 import hashlib
 import json
-import math
 import os
+import re
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from drsn_jax.core.errors import UserError
+from drsn_jax.core.files import read_regular
 
-FORMAT = 2  # in format 1 the field rms_range was called levels
+FORMAT = 3  # in format 1 the field rms_range was called levels; up to format 2 all weights had the name OLD_WEIGHTS
 DESCRIPTION = "model.json"
+OLD_WEIGHTS = "weights.safetensors"
+WEIGHTS = r"weights-[0-9a-f]{16}\.safetensors"
+LARGEST = 2**24  # bytes of a description
+DEEPEST = 50  # facts that lie in one another
 CHECKSUM = "sha256"  # the field with the checksum of all other fields
 
 
@@ -27,7 +33,10 @@ def encode_description(facts: Mapping[str, Any]) -> str:
 
     Raises BundleError for a fact that is missing or not a value of its kind (``FACTS``), and for numbers that are not finite.
     """
-    facts = {"format": FORMAT, **plain(facts)}
+    try:
+        facts = {"format": FORMAT, **plain(facts)}
+    except RecursionError as error:
+        raise BundleError("the model's training or accuracy holds itself, or nests too deep: leave it out") from error
     check_facts(facts, "the model")
     try:
         return json.dumps({**facts, CHECKSUM: _checksum(facts)}, indent=2, allow_nan=False) + "\n"
@@ -45,11 +54,12 @@ def read_description(path: str | os.PathLike[str]) -> dict[str, Any]:
     """
     file = Path(path) / DESCRIPTION
     try:
-        description = json.loads(file.read_text(encoding="utf-8"))
+        description = json.loads(read_regular(file, LARGEST).decode("utf-8"))
     except FileNotFoundError:
         raise BundleError(f"{file.parent} holds no model ({file.name} is missing): name the folder that training wrote") from None
     except (OSError, ValueError, RecursionError) as error:
-        raise BundleError(f"{file} is damaged ({error}): get the whole folder again") from error
+        reason = (error.strerror if isinstance(error, OSError) else None) or error
+        raise BundleError(f"{file} is damaged ({reason}): get the whole folder again") from error
     version = description.get("format") if isinstance(description, dict) else None
     if not isinstance(version, int) or not _whole(version):
         raise BundleError(f"{file} describes no model: name the folder that training wrote")
@@ -57,10 +67,13 @@ def read_description(path: str | os.PathLike[str]) -> dict[str, Any]:
         raise BundleError(
             f"{file} is of format {version}, and this version of drsn_jax reads up to {FORMAT}: install a newer one"
         )
+    _refuse_depth(description, str(file))
     if description.pop(CHECKSUM, None) != _checksum(description):
         raise BundleError(f"{file} is damaged or was edited: get the whole folder again, or change a model in Python and save it")
     if version == 1 and "levels" in description:
         description["rms_range"] = description.pop("levels")
+    if version < 3:
+        description["weights"] = OLD_WEIGHTS
     check_facts(description, str(file))
     return description
 
@@ -77,11 +90,12 @@ def plain(value: Any) -> Any:
 
 
 def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, int) and not isinstance(value, bool) and 1 <= value < 2**31
 
 
 def _number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    # a whole number can have more digits than a float can hold
+    return isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
 
 
 def _range(value: Any) -> bool:
@@ -91,6 +105,30 @@ def _range(value: Any) -> bool:
 
 def _names(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(name, str) for name in value) and len(set(value)) == len(value) > 0
+
+
+def _wholes(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 0 and all(map(_whole, value))
+
+
+def _text_or_none(value: Any) -> bool:
+    return value is None or isinstance(value, str)
+
+
+# name of a field of a network → its kind in words, and a check of a value; tracing the network checks what fits together
+NETWORK_FACTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    "classes": ("a number from 1", _whole),
+    "widths": ("numbers from 1", _wholes),
+    "units": ("numbers from 1", _wholes),
+    "kernel": ("numbers from 1", _wholes),
+    "stem": ("a number from 1", _whole),
+    "shrinkage": ("a name or null", _text_or_none),
+    "threshold_rule": ("a name", lambda v: isinstance(v, str)),
+    "shortcut": ("a name or null", _text_or_none),
+    "padding": ("a name", lambda v: isinstance(v, str)),
+    "dtype": ("the name of a type, or null", _text_or_none),
+    "standardise": ("true or false", lambda v: isinstance(v, bool)),
+}
 
 
 # name of a fact → its kind in words, for messages, and a check of a value
@@ -107,15 +145,44 @@ FACTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "rms_range": ("a lowest and a highest RMS, or null", _range),
     "training": ("facts by name", lambda v: isinstance(v, dict)),
     "accuracy": ("a list of facts by name", lambda v: isinstance(v, list) and all(isinstance(entry, dict) for entry in v)),
+    "weights": (
+        "the name of a file of weights",
+        lambda v: isinstance(v, str) and bool(re.fullmatch(f"{WEIGHTS}|{re.escape(OLD_WEIGHTS)}", v)),
+    ),
 }
 
 
 def check_facts(facts: Mapping[str, Any], where: str) -> None:
-    """Raise BundleError if a fact is missing or not a value of its kind; ``where`` begins the message."""
-    for name, (kind, fits) in FACTS.items():
+    """Raise BundleError if a fact is missing or not a value of its kind; ``where`` begins the message.
+
+    Of the fields of the network those are checked that are there: earlier versions had fewer.
+    """
+    _check_kinds(facts, FACTS, where)
+    network = facts["network"]
+    _check_kinds(network, {name: kind for name, kind in NETWORK_FACTS.items() if name in network}, where, " of its network")
+
+
+def _check_kinds(
+    facts: Mapping[str, Any], kinds: Mapping[str, tuple[str, Callable[[Any], bool]]], where: str, of: str = ""
+) -> None:
+    for name, (kind, fits) in kinds.items():
         if name not in facts or not fits(facts[name]):
             found = repr(facts[name])[:100] if name in facts else "nothing"
-            raise BundleError(f"{where} does not describe a model of this version: {name} is {found}, expected {kind}")
+            raise BundleError(f"{where} does not describe a model of this version: {name}{of} is {found}, expected {kind}")
+
+
+def _refuse_depth(description: Mapping[str, Any], where: str) -> None:
+    """Raise BundleError for facts that lie in one another more than ``DEEPEST`` deep, which no ``save`` has written."""
+    level: list[Any] = [description]
+    for _ in range(DEEPEST):
+        level = [
+            item
+            for value in level
+            if isinstance(value, dict | list)
+            for item in (value.values() if isinstance(value, dict) else value)
+        ]
+    if level:
+        raise BundleError(f"{where} nests its facts more than {DEEPEST} deep: get the whole folder again")
 
 
 def _checksum(facts: Mapping[str, Any]) -> str:

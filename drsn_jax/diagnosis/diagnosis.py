@@ -9,14 +9,15 @@ import numpy as np
 
 from drsn_jax.core.arrays import rounded
 from drsn_jax.core.errors import UserError
-from drsn_jax.core.storage import prefetch
+from drsn_jax.core.storage import blocks, prefetch
 from drsn_jax.data.formats import rates
 
 SURE_PROBABILITY, SURE_AGREEMENT = 0.8, 0.8  # below one of them a diagnosis is "not sure"
 RMS_FACTOR = 2.0  # an RMS this many times outside the usual range is unlike the training data
 DEAD = 0.2  # a channel that is constant in a larger share of the windows throws doubt on the class
 FEW = 5  # fewer windows than this are worth a warning
-PART = 512  # number of windows that are read and computed at a time
+PART = 512  # windows that are read and computed at a time, at most
+READ = 2**25  # bytes of samples that are read at a time, unless one window has more
 
 
 class Model(Protocol):
@@ -101,8 +102,8 @@ def diagnose_parts(
 ) -> Diagnosis:
     """Diagnose a signal ``(length, channels)`` that is read in parts by ``read(start, stop) -> (stop - start, channels)``.
 
-    A part has at most ``PART`` windows; one part is computed while the next is read, so that a long signal need not fit into
-    memory. ``on_part`` and errors as ``diagnose``.
+    A part has at most ``PART`` windows and ``READ`` bytes, or one window; one part is computed while the next is read, so that a
+    long signal need not fit into memory. ``on_part`` and errors as ``diagnose``.
     """
     if channels != model.channels:
         raise UserError(
@@ -115,7 +116,9 @@ def diagnose_parts(
     if count == 0:
         raise UserError(f"the signal has {length} samples, less than a window of the model, {window}: record for longer")
     probabilities, rms, constant = [], [], []
-    for windows in prefetch(_parts(read, count, window, channels), 1):  # the next part is read while this one is computed
+    # the next part is read while this one is computed, unless a single window is already larger than a part should be
+    ahead = 1 if window_bytes(window, channels) <= READ else 0
+    for windows in prefetch(read_parts(read, count, window, channels), ahead):
         probabilities.append(model.predict_proba(windows))
         rms.append(root_mean_squares(windows))
         constant.append(constant_channels(windows))
@@ -168,8 +171,16 @@ def summarise(
 def root_mean_squares(windows: np.ndarray) -> np.ndarray:
     """Return the RMS ``(n,)`` of windows ``(n, length, channels)``: the root mean square over time and channels, after each
     channel's mean is removed."""
-    values = windows - windows.mean(1, keepdims=True, dtype=np.float64)
-    return np.sqrt(np.mean(np.square(values), (1, 2)))
+    if len(windows) == 0:
+        return np.zeros(0)
+    # in float64, which takes twice the memory of the windows: a few of them at a time, and of a long one a stretch at a time
+    means = windows.mean(1, keepdims=True, dtype=np.float64)
+    squares = np.zeros(len(windows))
+    row = 8 * windows.shape[2]
+    for first, last in blocks(len(windows), row * windows.shape[1]):
+        for start, stop in blocks(windows.shape[1], row * (last - first)):
+            squares[first:last] += np.square(windows[first:last, start:stop] - means[first:last]).sum((1, 2))
+    return np.sqrt(squares / (windows.shape[1] * windows.shape[2]))
 
 
 def constant_channels(windows: np.ndarray) -> np.ndarray:
@@ -184,9 +195,19 @@ def _advice(channels: int, wanted: int) -> str:
     return "name all of them, by --channel NAME+NAME, in the order of the training"
 
 
-def _parts(read: Callable[[int, int], np.ndarray], count: int, window: int, channels: int) -> Iterator[np.ndarray]:
-    for first in range(0, count, PART):
-        last = min(first + PART, count)
+def window_bytes(window: int, channels: int) -> int:
+    """Return how many bytes a window of so many samples takes as float32."""
+    return 4 * window * channels
+
+
+def read_parts(read: Callable[[int, int], np.ndarray], count: int, window: int, channels: int) -> Iterator[np.ndarray]:
+    """Read the first ``count`` windows of a signal in parts, each ``(windows, window, channels)``; see ``diagnose_parts``.
+
+    Raises UserError for samples that are not finite.
+    """
+    part = max(1, min(PART, READ // window_bytes(window, channels)))
+    for first in range(0, count, part):
+        last = min(first + part, count)
         windows = rounded(np.asarray(read(first * window, last * window)).reshape(-1, window, channels))
         finite = np.isfinite(windows)
         if not finite.all():

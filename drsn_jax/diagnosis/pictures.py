@@ -1,25 +1,58 @@
 """The figure of a diagnosis; it needs matplotlib (extra ``experiments``)."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from drsn_jax.core.plotting import COLOURS, printable, save_figure, subplots
+from drsn_jax.core.plotting import COLOURS, class_ticks, printable, save_figure, subplots
+from drsn_jax.core.storage import blocks
 from drsn_jax.diagnosis.diagnosis import Diagnosis
 
 SHOWN = 4  # channels at most that have a panel
-POINTS = 4000  # of a waveform
+POINTS = 4000  # of an envelope
 LETTERS = 110  # of a line below the title
+
+
+class Envelope(NamedTuple):
+    """What is drawn of a long signal: the lowest and highest values of stretches of ``step`` samples.
+
+    Fields:
+      low, high: the values of the first four channels, ``(stretches, channels)``; the last stretch may be shorter.
+      step: the number of samples of a stretch; with 1 the values are the signal itself.
+      length, channels: those of the signal.
+    """
+
+    low: np.ndarray
+    high: np.ndarray
+    step: int
+    length: int
+    channels: int
+
+
+def envelope(read: Callable[[int, int], np.ndarray], length: int, channels: int) -> Envelope:
+    """Return the envelope of a signal, which is read in parts by ``read(start, stop) -> (stop - start, channels)``.
+
+    A line through millions of samples would be slow to draw and show no more.
+    """
+    step, shown = max(1, -(-length // POINTS)), min(channels, SHOWN)
+    count = -(-length // step)
+    low, high = np.full((count, shown), np.inf), np.full((count, shown), -np.inf)
+    for start, stop in blocks(length, 4 * channels):
+        values = np.asarray(read(start, stop))[:, :shown]
+        stretch = np.arange(start, stop) // step
+        np.minimum.at(low, stretch, values)
+        np.maximum.at(high, stretch, values)
+    return Envelope(low, high, step, length, channels)
 
 
 def diagnosis_picture(
     file: str | Path,
     classes: Sequence[str],
     found: Diagnosis,
-    signal: np.ndarray,
+    signal: Envelope,
     sampling_rate: float,
     zeros: Any,
     title: str,
@@ -27,38 +60,38 @@ def diagnosis_picture(
 ) -> Path:
     """Draw a recording over the probability of each class in time, write the figure into ``file`` and return its path.
 
-    Above stand the answer, what speaks against it, and the warnings. ``signal`` is ``(length, channels)``, sampled at
+    Above stand the answer, what speaks against it, and the warnings. ``signal`` is the envelope of the recording, sampled at
     ``sampling_rate`` Hz; each of its first four channels has a panel, in the unit of the recording. ``zeros`` is the share of
     features set to zero in each window, ``(windows,)``, for a last panel; None for a network without thresholds. ``channel``
     names the channels, joined by " + " where there are several.
     """
-    count = min(signal.shape[1], SHOWN)
+    count = signal.low.shape[1]
     rows = count + (1 if zeros is None else 2)
-    heights = [1.6 if count > 1 else 2.0] * count + [0.7 + 0.22 * max(len(classes), 4)] + [1.6] * (zeros is not None)
+    heights = [1.6 if count > 1 else 2.0] * count + [0.7 + 0.22 * min(max(len(classes), 4), 20)] + [1.6] * (zeros is not None)
     told = _told(found)
     figure, panels = subplots(
         rows, 1, figsize=(9, sum(heights) + 0.6 + 0.18 * len(told)), sharex=True, gridspec_kw={"height_ratios": heights}
     )
     names = channel.split(" + ") if channel else []
-    names = names if len(names) == signal.shape[1] else [f"channel {number + 1}" for number in range(signal.shape[1])]
+    names = names if len(names) == signal.channels else [f"channel {number + 1}" for number in range(count)]
     for number, panel in enumerate(panels[:count]):
-        _waveform(panel, signal[:, number], sampling_rate)
+        _waveform(panel, signal, number, sampling_rate)
         panel.set_ylabel(
-            (printable(names[number]) if signal.shape[1] > 1 or channel else "signal") + "\n(recorded unit)", fontsize=9
+            (printable(names[number]) if signal.channels > 1 or channel else "signal") + "\n(recorded unit)", fontsize=9
         )
     seconds = found.starts / sampling_rate
-    width = (seconds[1] - seconds[0]) if len(seconds) > 1 else len(signal) / sampling_rate
+    width = (seconds[1] - seconds[0]) if len(seconds) > 1 else signal.length / sampling_rate
     edges = np.append(seconds, seconds[-1] + width)
     panel = panels[count]
     mesh = panel.pcolormesh(edges, np.arange(len(classes) + 1), found.probabilities.T, vmin=0, vmax=1, cmap="cividis")
-    panel.set_yticks(np.arange(len(classes)) + 0.5, classes, fontsize=9)
+    class_ticks(panel.yaxis, classes, at=0.5, most=20, fontsize=9)
     figure.colorbar(mesh, ax=panel, label="probability")
     if zeros is not None:
         panels[-1].step(edges, 100 * np.append(zeros, zeros[-1]), where="post", color=COLOURS["drsn_cw"])
         panels[-1].set_ylabel("set to zero by\nthe thresholds, %", fontsize=9)
         panels[-1].set_ylim(0, 100)
     panels[-1].set_xlabel("time, s")
-    panels[-1].set_xlim(0, len(signal) / sampling_rate)
+    panels[-1].set_xlim(0, signal.length / sampling_rate)
     figure.suptitle("\n".join([printable(title), *told]), fontsize=9, ha="left", x=0.02)
     return save_figure(figure, Path(file))
 
@@ -74,14 +107,13 @@ def _told(found: Diagnosis) -> list[str]:
     return [part for line in lines for part in textwrap.wrap(line, LETTERS)]
 
 
-def _waveform(panel: Any, signal: np.ndarray, sampling_rate: float) -> None:
-    """Draw one channel ``(length,)``: a line, or the envelope of a long signal, where a line would be slow and no clearer."""
-    step = -(-len(signal) // POINTS)
-    if step == 1:
-        panel.plot(np.arange(len(signal)) / sampling_rate, signal, color="0.3", linewidth=0.5)
+def _waveform(panel: Any, signal: Envelope, number: int, sampling_rate: float) -> None:
+    """Draw channel ``number`` of a signal: a line, or between its lowest and highest values where it is long."""
+    low, high = signal.low[:, number], signal.high[:, number]
+    edges = np.arange(len(low)) * signal.step
+    if signal.step == 1:
+        panel.plot(edges / sampling_rate, low, color="0.3", linewidth=0.5)
         return
-    edges = np.arange(0, len(signal), step)
-    low, high = np.minimum.reduceat(signal, edges), np.maximum.reduceat(signal, edges)
     # a stretch reaches to the beginning of the next one, and the last to the end of the signal
-    time = np.append(edges, len(signal)) / sampling_rate
+    time = np.append(edges, signal.length) / sampling_rate
     panel.fill_between(time, np.append(low, low[-1]), np.append(high, high[-1]), step="post", color="0.4", linewidth=0.3)

@@ -16,12 +16,12 @@ from flax.traverse_util import flatten_dict
 
 from drsn_jax.core.arrays import as_windows, check_finite
 from drsn_jax.core.errors import UserError
-from drsn_jax.evaluation.prediction import predict
+from drsn_jax.evaluation.prediction import predict, windows_at_a_time
 from drsn_jax.nn.networks import Network
 
 ATTENTION = "attention"  # the name of the shrinkage inside a unit
 NEAR = 0.02  # an α that is nearer than this to 0 or 1 has collapsed
-PART = 256  # windows that are computed at a time
+PART = 256  # windows that are computed at a time, at most
 
 
 class UnitThresholds(NamedTuple):
@@ -71,7 +71,8 @@ def thresholds(network: Network, variables: Any, windows: np.ndarray) -> list[Un
     windows = as_windows(windows)
     _check(network, windows)
     step = _compiled(network)  # pyright: ignore[reportArgumentType]
-    parts = [jax.device_get(step(variables, windows[i : i + PART])) for i in range(0, len(windows), PART)]
+    part = windows_at_a_time(network, windows.shape[1:], PART)
+    parts = [jax.device_get(step(variables, windows[i : i + part])) for i in range(0, len(windows), part)]
     whole = jax.tree.map(lambda *leaves: np.concatenate(leaves), *parts)
     return [UnitThresholds(unit, **whole[unit]) for unit in _units(network)]
 
@@ -114,7 +115,7 @@ def pooled_features(network: Network, variables: Any, windows: np.ndarray) -> np
         raise UserError("there are no windows to look at")
     check_finite(windows)
     step = _pooled(network)  # pyright: ignore[reportArgumentType]
-    return predict(step, variables, windows, min(PART, len(windows)))
+    return predict(step, variables, windows, windows_at_a_time(network, np.shape(windows)[1:], min(PART, len(windows))))
 
 
 def has_thresholds(network: Network) -> bool:

@@ -1,6 +1,7 @@
 """Metrics and logits of a network for an array of windows, batch by batch, and the joint prediction of an ensemble."""
 
 import functools
+import math
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -13,6 +14,15 @@ from drsn_jax.core.errors import UserError
 from drsn_jax.evaluation.metrics import softmax
 from drsn_jax.nn.networks import Network
 from drsn_jax.training.steps import make_predict_step
+
+BATCH = 2**27  # bytes that the windows of a batch, and the widest features of the network for them, may take
+
+
+def windows_at_a_time(network: Network, window: tuple[int, ...], most: int) -> int:
+    """Return how many windows of the shape ``window``, ``(*positions, channels)``, a network is given at a time so that memory
+    suffices: ``most``, or fewer where the windows are long or have many channels, at least one."""
+    bytes_of_one = 4 * math.prod(window[:-1]) * (window[-1] + max(network.widths))
+    return max(1, min(most, BATCH // bytes_of_one))
 
 
 def evaluate(

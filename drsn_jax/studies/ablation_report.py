@@ -1,7 +1,6 @@
 """The report of an ablation: sentences that its numbers support, and a page with these and the figures."""
 
 import base64
-import html
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -12,6 +11,7 @@ import numpy as np
 
 from drsn_jax.core.files import write_atomically
 from drsn_jax.core.runtime import versions
+from drsn_jax.core.text import as_html
 from drsn_jax.evaluation.metrics import Interval, t_interval
 from drsn_jax.studies.ablation_figures import (
     RESULTS,
@@ -102,14 +102,14 @@ def write_report(folder: str | Path, figures: Mapping[str, Path], settings: Mapp
     if not findings:
         parts.append("<p><strong>A dry run: its numbers and figures mean nothing.</strong></p>")
     for name, file in figures.items():
-        parts.append(f"<h2>{html.escape(TITLES[name])}</h2>")
-        parts += [f"<p>{html.escape(sentence)}</p>" for sentence in by_figure.get(name, [])]
+        parts.append(f"<h2>{as_html(TITLES[name])}</h2>")
+        parts += [f"<p>{as_html(sentence)}</p>" for sentence in by_figure.get(name, [])]
         data = base64.b64encode(file.read_bytes()).decode()
-        parts.append(f'<img src="data:image/png;base64,{data}" alt="{html.escape(TITLES[name])}">')
+        parts.append(f'<img src="data:image/png;base64,{data}" alt="{as_html(TITLES[name])}">')
     parts.append("<h2>Settings</h2><table>")
     installed = ", ".join(f"{name} {version}" for name, version in versions().items())
     facts = {**settings, "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "versions": installed}
-    parts += [f"<tr><th>{html.escape(k)}<td>{html.escape(readable(v))}" for k, v in facts.items()]
+    parts += [f"<tr><th>{as_html(k)}<td>{as_html(readable(v))}" for k, v in facts.items()]
     parts.append(
         "</table><p><small>± is half a 95 % interval: over seeds (Student t) where there are several, else of shares of so many "
         "windows, which is rather too narrow, for windows of one recording are not independent.</small></html>"

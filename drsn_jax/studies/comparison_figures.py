@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from drsn_jax.core.errors import FileWarning, UserError
-from drsn_jax.core.plotting import COLOURS, printable, save_figure, subplots
+from drsn_jax.core.plotting import COLOURS, class_ticks, printable, save_figure, subplots
 from drsn_jax.studies import paper
 from drsn_jax.studies.comparison_results import feature_files, read_features, tables
 from drsn_jax.studies.comparison_tables import CLEAN, CONDITION, TITLES, noise_name, trained_on_range
@@ -22,6 +22,10 @@ from drsn_jax.studies.runs import METRICS, read_config
 from drsn_jax.studies.tables import read_metrics, read_rows, unique
 
 FEW_BARS = 24  # so many bars in a panel have their value written on them
+
+CELLS = 60  # classes whose cells hold numbers; with more classes cells become smaller instead of the figure larger
+LEGEND = 64  # classes that a legend names: so many can be told apart by colour and marker
+NAMES = 300  # classes that are named at an axis; of more classes every second, third … is named
 
 
 def draw_all(folder: str | Path) -> Iterator[Path]:
@@ -170,15 +174,18 @@ def confusion_matrices(folder: str | Path) -> list[Path]:
             if row["network"] == network:
                 counts[number[row["true"]], number[row["predicted"]]] += int(row["windows"])
         shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
-        size = 2.2 + 0.55 * len(classes)
+        size = 2.2 + 0.55 * min(len(classes), CELLS)
+        cell = 72 * (size - 2.2) / len(classes)  # points
         figure, (panel,) = subplots(1, 1, figsize=(size + 0.6, size))
         image = panel.imshow(shares, cmap="cividis", vmin=0, vmax=100)
         for i, j in np.ndindex(shares.shape):
-            if shares[i, j] >= 0.5:
+            if shares[i, j] >= 0.5 and len(classes) <= CELLS:
                 colour = "white" if shares[i, j] < 55 else "black"
                 panel.text(j, i, f"{shares[i, j]:.0f}", ha="center", va="center", color=colour, fontsize=8)
-        panel.set_xticks(range(len(classes)), classes, rotation=45, ha="right", rotation_mode="anchor")
-        panel.set_yticks(range(len(classes)), [f"{name} ({int(n)})" for name, n in zip(classes, counts.sum(1), strict=True)])
+        names = {"most": NAMES, "fontsize": min(10.0, max(5.0, 0.9 * cell))}
+        class_ticks(panel.xaxis, classes, rotation=45, ha="right", rotation_mode="anchor", **names)
+        counted = [f"{name} ({int(n)})" for name, n in zip(classes, counts.sum(1), strict=True)]
+        class_ticks(panel.yaxis, counted, **names)
         panel.set_xlabel("predicted")
         panel.set_ylabel("true (windows)")
         own = [row for row in rows if row["network"] == network]
@@ -280,9 +287,10 @@ def tsne_figure(folder: str | Path, iterations: int = 1000) -> list[Path]:
     rows = -(-len(found) // columns)
     width = 3.6 * columns + 0.4
     every_class = next(iter(found.values()))[2]
+    named = every_class[:LEGEND]
     # a name takes about 0.085 inch a letter beside its marker and gap; a legend of more columns than fit would be cut
-    fitting = max(1, min(8, len(every_class), int(width / (0.6 + 0.085 * max(map(len, every_class))))))
-    below = 0.22 * -(-len(every_class) // fitting)
+    fitting = max(1, min(8, len(named), int(width / (0.6 + 0.085 * max(map(len, named))))))
+    below = 0.22 * -(-len(named) // fitting)
     figure, panels = subplots(rows, columns, figsize=(width, 3.5 * rows + 0.7 + below))
     for panel in panels[len(found) :]:
         panel.set_axis_off()
@@ -296,8 +304,15 @@ def tsne_figure(folder: str | Path, iterations: int = 1000) -> list[Path]:
         panel.set_title(TITLES.get(network, network), fontsize=11)
         panel.set_xticks([])
         panel.set_yticks([])
-    handles, labels_ = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels_, loc="outside lower center", ncols=fitting, frameon=False, markerscale=2, fontsize=9)
+    handles = list(panels[0].collections)[:LEGEND]
+    shown = [str(number) for number in range(len(handles))]
+    options = {"ncols": fitting, "frameon": False, "markerscale": 2, "fontsize": 9}
+    legend = figure.legend(handles, shown, loc="outside lower center", **options)
+    # named afterwards, because matplotlib leaves out what begins with "_"
+    for text, name in zip(legend.get_texts(), named, strict=False):
+        text.set_text(name)
+    if len(every_class) > LEGEND:
+        legend.set_title(f"the first {LEGEND} of {len(every_class)} classes")
     tested = list(dict.fromkeys(map(noise_name, results := _results(folder))))[:1]
     title = f"Pooled features of test windows, t-SNE{f', {tested[0]}' if tested else ''}"
     _title(figure, title, about(folder, results), width)

@@ -24,6 +24,7 @@ from drsn_jax.core.distributed import broadcast_from_main, gather_from_all, is_m
 from drsn_jax.core.errors import UserError
 from drsn_jax.core.files import exclusive, naming, sweep, write_atomically
 from drsn_jax.core.runtime import versions
+from drsn_jax.core.text import as_cell, from_cell
 from drsn_jax.studies.cells import TEXT
 from drsn_jax.studies.tables import Table, is_record, read_metrics, read_rows
 
@@ -168,7 +169,9 @@ class RunFolder:
         """
         if not is_main_process():
             return
-        new, file = {name: rows[0][name] for name in key}, self.path / f"{table}.csv"
+        rows = [{name: as_cell(value) for name, value in row.items()} for row in rows]
+        new = {name: from_cell(value) if isinstance(value := rows[0][name], str) else value for name in key}
+        file = self.path / f"{table}.csv"
         own = Table(dict.fromkeys(rows[0], TEXT)) if table not in self._tables else self._tables[table]
         present = read_rows(file, own, needed=list(rows[0]))
         kept = [row for row in present if not key or not all(_same(row[name], value) for name, value in new.items())]
@@ -177,7 +180,7 @@ class RunFolder:
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, columns, lineterminator="\n")
         writer.writeheader()
-        writer.writerows([*kept, *rows])
+        writer.writerows([*({name: as_cell(value) for name, value in row.items()} for row in kept), *rows])
         write_atomically(file, text.getvalue())
 
     def rows(self, table: str) -> list[dict[str, str]]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from drsn_jax.core.errors import UserError
+from drsn_jax.core.text import from_cell
 from drsn_jax.studies.cells import SNR_OR_RANGE, Kind
 
 DELIMITERS = ",;\t"
@@ -73,7 +74,7 @@ def read_rows(
         if len(cells) != len(header):
             raise UserError(f"{place}: {len(cells)} cells under {len(header)} columns: {REMEDY}")
         row = Row((name, _cell(place, name, kinds[name], cell) if name in kinds else cell)
-                  for name, cell in zip(header, cells, strict=True))  # fmt: skip
+                  for name, cell in zip(header, map(from_cell, cells), strict=True))  # fmt: skip
         row.place = place
         rows.append(row)
     if table is not None and table.key and set(table.key) <= set(header):

@@ -60,6 +60,26 @@ def test_what_the_user_can_mend_is_one_sentence(error, sentence):
     assert "\n" not in code
 
 
+def test_names_of_files_do_not_control_the_terminal(capsys):
+    def main():
+        warnings.simplefilter("always")
+        console.say("| \x1b[2Ja |\n| b |")
+        warnings.warn("\x9b31m\ra.csv was not closed", RecordingWarning, stacklevel=1)
+        raise OSError(2, "No such \x07file\nerror: forged")
+
+    assert leave(main) == r"error: [Errno 2] No such \x07file\nerror: forged"
+    captured = capsys.readouterr()
+    assert captured.out == "| \\x1b[2Ja |\n| b |\n"
+    assert captured.err == "warning: \\x9b31m\\ra.csv was not closed\n"
+
+
+def test_a_platform_that_jax_lacks_is_one_sentence():
+    """Wherever JAX starts first."""
+    code = leave(raising(RuntimeError("Unable to initialize backend 'gpu': not in the list of known backends\nmore")))
+    assert code.startswith("error: JAX cannot start on JAX_PLATFORMS=")
+    assert "\n" not in code
+
+
 def test_a_warning_about_a_file_is_one_line_and_others_are_as_usual(capsys):
     def main():
         warnings.simplefilter("always")

@@ -10,6 +10,7 @@ import pytest
 
 from drsn_jax.cli import run_options
 from drsn_jax.core import runtime
+from drsn_jax.core.errors import UserError
 from drsn_jax.core.runtime import cache_folder, spare_tcmalloc
 
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep memory")
@@ -170,3 +171,32 @@ def test_where_the_cache_is(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path / ".cache" / "drsn_jax"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_folder() == tmp_path / ".cache" / "drsn_jax"
+
+
+def test_a_platform_that_is_not_there_is_named(monkeypatch):
+    """One sentence, whatever JAX says. Another error of JAX stays as it is."""
+
+    def fail():
+        raise RuntimeError(told)
+
+    monkeypatch.setattr(jax, "devices", fail)
+    told = "Unable to initialize backend 'cuda': no CUDA-enabled\n device is detected."
+    with pytest.raises(UserError, match=r"^JAX cannot start on JAX_PLATFORMS=\w+ \(Unable .*: unset JAX_PLATFORMS, or name cpu"):
+        runtime.require_platform()
+    told = "something else"
+    with pytest.raises(RuntimeError, match="something else"):
+        runtime.require_platform()
+
+
+@pytest.mark.process
+@pytest.mark.parametrize("asked", ["cuda", "gpu", "CPU"])
+def test_a_process_without_its_platform_says_so(asked):
+    """``cuda`` where no plugin is installed is an assertion inside JAX without a word."""
+    code = "from drsn_jax.cli import console\nfrom drsn_jax.core import runtime\nconsole.run(runtime.require_platform)"
+    environment = os.environ | {"JAX_PLATFORMS": asked}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120, check=False)
+    if done.returncode == 0:
+        pytest.skip(f"JAX starts on {asked} here")
+    told = done.stderr.strip().splitlines()[-1]
+    assert told.startswith(f"error: JAX cannot start on JAX_PLATFORMS={asked} (")
+    assert "Traceback" not in done.stderr

@@ -124,3 +124,12 @@ def test_samples_that_float32_cannot_hold_are_offered_as_they_are(tmp_path, subt
         np.testing.assert_allclose(signal.wide(3, 9), values[3:9, 1:], rtol=0, atol=2**-31)
         with pytest.raises(RecordingError, match="holds the samples"):
             signal.wide(3, LENGTH + 1)
+
+
+def test_a_star_means_all_channels(tmp_path):
+    """They have no names, so that none of them can be a time axis."""
+    soundfile.write(tmp_path / "a.wav", np.random.default_rng(0).uniform(-0.5, 0.5, (50, 20)), 8000, subtype="FLOAT")
+    signal = open_signal(tmp_path / "a.wav", "*")
+    assert signal.channels == 20
+    every = " + ".join(str(number) for number in range(1, 21))
+    np.testing.assert_array_equal(signal.read(0, 50), open_signal(tmp_path / "a.wav", every).read(0, 50))

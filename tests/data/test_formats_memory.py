@@ -6,9 +6,15 @@ import sys
 
 import h5py
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import scipy.io
 import soundfile
 from signal_files import RATE, npy_header, write_v7_3
+
+from drsn_jax.data.formats.common import RecordingError
+from drsn_jax.data.formats.open_signal import open_signal
 
 MEASURE = """
 import sys
@@ -52,3 +58,22 @@ def test_a_large_file_is_read_in_parts_without_its_whole(tmp_path, kind):
     done = subprocess.run(asked, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     assert float(done.stdout) < 50
+
+
+@pytest.mark.parametrize("kind", ["npz", "mat", "parquet"])
+def test_what_is_read_whole_must_fit_into_memory(tmp_path, monkeypatch, kind):
+    """It is refused before it is unpacked; the files that ``open_signal`` maps are not."""
+    file, values = tmp_path / f"a.{kind}", np.tile(np.float64(np.arange(1000) % 37) / 64 - 0.25, 1000)
+    if kind == "npz":
+        np.savez_compressed(file, x=values)
+    elif kind == "mat":
+        scipy.io.savemat(file, {"x": values}, do_compression=True)
+    else:
+        pq.write_table(pa.table({"x": values}), file)
+    np.testing.assert_array_equal(open_signal(file, "x").read(0, 4)[:, 0], values[:4])
+    monkeypatch.setattr("drsn_jax.core.memory.available", lambda: 20_000_000)
+    with pytest.raises(RecordingError, match=r"has 0\.01 GB, which is read whole .* and 0\.02 GB are free: cut it") as caught:
+        open_signal(file, "x").read(0, 4)
+    assert "\n" not in str(caught.value)
+    np.save(tmp_path / "a.npy", values)
+    assert open_signal(tmp_path / "a.npy", "").length == len(values)

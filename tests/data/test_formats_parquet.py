@@ -47,8 +47,17 @@ def test_parquet_with_checksums(tmp_path):
     refused(file, "checksum")
 
 
-def test_parquet_that_unpacks_to_far_more(tmp_path):
+def test_parquet_that_unpacks_to_more_than_memory_holds(tmp_path, monkeypatch):
+    monkeypatch.setattr("drsn_jax.core.memory.available", lambda: 400_000_000)
     file = tmp_path / "a.parquet"
     pq.write_table(pa.table({"x": np.zeros(20_000_000, np.float32)}), file)
     assert file.stat().st_size < 100_000
-    refused(file, "damaged: it promises 160000000 bytes")
+    refused(file, "a.parquet: x has 0.16 GB, which is read whole and takes 0.43 GB of memory then, and 0.40 GB are free")
+
+
+def test_parquet_of_a_square_wave(tmp_path):
+    """Run lengths and dictionaries make it smaller by any factor."""
+    file, wave = tmp_path / "a.parquet", np.repeat(np.tile([-1.375, 1.5, 0.25], 60), 50_000)
+    pq.write_table(pa.table({"x": wave}), file)
+    assert 8 * len(wave) > 1100 * file.stat().st_size
+    np.testing.assert_array_equal(whole(file)[:, 0], wave)

@@ -1,6 +1,7 @@
 """Tables and folders of recordings: equal where they name the same files, and clear where they are wrong."""
 
 import itertools
+import os
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,27 @@ def refused_folder(folder, *parts, **options):
     assert len(message.splitlines()) == 1
     for part in (folder, *parts):
         assert str(part) in message
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_class_without_files_does_not_vanish(tmp_path, hidden):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    (tmp_path / ".git").mkdir()
+    np.save(tmp_path / "a" / "x.npy", PAIR[:, 0])
+    if hidden:
+        (tmp_path / "b" / ".DS_Store").write_bytes(b"x")
+    refused_folder(tmp_path, "b holds no recordings: take the folder away", sampling_rate=100)
+
+
+def test_names_of_files_are_shown_and_not_obeyed(tmp_path):
+    """Escape sequences, line breaks, and bytes that are no UTF-8, as old archives hold them."""
+    for label, condition in (("a\x1b[2J", "1\nhp"), (os.fsdecode(b"b\xff"), "\u202e2")):
+        (tmp_path / label / condition).mkdir(parents=True)
+        np.save(tmp_path / label / condition / f"{label}.npy", PAIR[: len(PAIR) - len(label), 0])
+    first, second = read_folder(tmp_path, sampling_rate=100)
+    assert (first.label, first.condition, first.name) == (r"a\x1b[2J", r"1\nhp", r"a\x1b[2J/1\nhp/a\x1b[2J.npy")
+    assert (second.label, second.condition) == (r"b\udcff", r"\u202e2")
 
 
 def test_folders_that_are_wrong(tmp_path):

@@ -5,6 +5,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import os
 import pickle
 
 import flax.linen as nn
@@ -16,8 +17,7 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drsn_jax.core.files import write_atomically
-from drsn_jax.diagnosis.bundle import Bundle, load, save
+from drsn_jax.diagnosis.bundle import Bundle, fingerprint, load, save
 from drsn_jax.diagnosis.description import BundleError
 from drsn_jax.evaluation.metrics import softmax
 from drsn_jax.functional import signals
@@ -64,10 +64,30 @@ def checksum(facts):
 
 def rewrite(folder, change):
     """Change the weights in a folder, and the checksum with them."""
-    weights = change(dict(safetensors.numpy.load_file(folder / "weights.safetensors")))
-    content = safetensors.numpy.save(weights)
-    (folder / "weights.safetensors").write_bytes(content)
+    put_weights(folder, safetensors.numpy.save(change(dict(safetensors.numpy.load_file(weights_of(folder))))))
+
+
+def weights_of(folder):
+    (file,) = folder.glob("weights-*.safetensors")
+    return file
+
+
+def put_weights(folder, content):
+    """Put any content in the place of the weights, with the checksum that fits."""
+    weights_of(folder).write_bytes(content)
     describe(folder, weights_sha256=hashlib.sha256(content).hexdigest())
+
+
+def make_old(folder, number):
+    """Make a bundle as the first formats had it: the weights had one name, and format 1 called the range of the RMS "levels"."""
+    weights_of(folder).rename(folder / "weights.safetensors")
+    file = folder / "model.json"
+    old = {name: value for name, value in json.loads(file.read_text()).items() if name not in ("weights", "sha256")}
+    if number == 1:
+        old["levels"] = old.pop("rms_range")
+    old["format"] = number
+    old["sha256"] = checksum(old)
+    file.write_text(json.dumps(old))
 
 
 def refused(folder, *parts):
@@ -88,17 +108,23 @@ def test_what_is_saved_comes_back(bundle, folder):
     assert list(loaded.accuracy) == bundle.accuracy
     tiny.assert_equal(loaded.variables, bundle.variables)
     np.testing.assert_array_equal(loaded.predict_proba(WINDOWS), bundle.predict_proba(WINDOWS))
-    assert {file.name for file in folder.iterdir()} == {"weights.safetensors", "model.json"}
+    digest = hashlib.sha256(weights_of(folder).read_bytes()).hexdigest()
+    assert {file.name for file in folder.iterdir()} == {f"weights-{digest[:16]}.safetensors", "model.json"}
+    assert json.loads((folder / "model.json").read_text())["weights"] == weights_of(folder).name
 
 
-def test_a_bundle_of_the_first_format_is_read(bundle, folder):
-    """It called the range of the RMS "levels"."""
-    file = folder / "model.json"
-    old = json.loads(file.read_text())
-    old["levels"], old["format"] = old.pop("rms_range"), 1
-    old["sha256"] = checksum({name: value for name, value in old.items() if name != "sha256"})
-    file.write_text(json.dumps(old))
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_bundle_of_an_earlier_format_is_read_and_replaced(bundle, folder, number):
+    make_old(folder, number)
     assert load(folder).rms_range == bundle.rms_range
+    tiny.assert_equal(load(folder).variables, bundle.variables)
+    before = fingerprint(folder)
+    facts = json.loads((folder / "model.json").read_text())
+    facts = {("rms_range" if name == "levels" else name): value for name, value in facts.items() if name != "sha256"}
+    assert before == hashlib.sha256(repr(sorted(facts.items())).encode()).hexdigest(), "runs that start from it go on"
+    save(folder, dataclasses.replace(bundle, temperature=2.0), overwrite=True)
+    assert load(folder).temperature == 2.0
+    assert {file.name for file in folder.iterdir()} == {weights_of(folder).name, "model.json"}
 
 
 def test_over_several_devices_the_answers_are_the_same(bundle):
@@ -179,6 +205,39 @@ def test_a_bundle_may_be_replaced_where_that_is_asked_for(bundle, folder):
     assert load(folder).temperature == 2.0
 
 
+def nan(leaf):
+    return np.full_like(leaf, np.nan)
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        (lambda whole: jax.tree.map(nan, whole), "numbers that are not finite"),
+        (lambda whole: {"params": whole["params"]}, "do not fit the network"),
+        (lambda whole: {}, "do not fit the network"),
+        (lambda whole: whole | {"thresholds": {"a": np.ones(1)}}, r"thresholds/a: float64\[1\], expected nothing"),
+        (lambda whole: tiny.variables(tiny.network.clone(widths=(3, 5))), "do not fit the network"),
+        (lambda whole: tiny.variables(tiny.network.clone(units=(2, 1))), "do not fit the network"),
+        (lambda whole: jax.tree.map(lambda a: np.stack([a, a]), whole), "save the members of an ensemble one by one"),
+    ],
+)
+def test_what_could_not_be_loaded_is_not_saved(bundle, folder, tmp_path, variables, told):
+    """The model that it would replace stays."""
+    odd = dataclasses.replace(bundle, variables=variables(dict(bundle.variables)))
+    for place in (folder, tmp_path / "new"):
+        with pytest.raises(BundleError, match=told) as caught:
+            save(place, odd, overwrite=True)
+        assert "\n" not in str(caught.value)
+    assert not (tmp_path / "new").exists()
+    tiny.assert_equal(load(folder).variables, bundle.variables)
+
+
+def test_a_network_for_other_windows_is_not_saved(bundle, tmp_path):
+    image = dataclasses.replace(bundle, network=tiny.network.clone(kernel=(3, 3)))
+    with pytest.raises(BundleError, match=r"the network does not take windows of the shape \(64, 1\)"):
+        save(tmp_path / "model", image)
+
+
 def test_modules_of_the_users_own_are_refused(bundle, tmp_path):
     own = dataclasses.replace(bundle, network=tiny.network.clone(norm=nn.LayerNorm))
     with pytest.raises(BundleError, match="of your own cannot be described"):
@@ -202,8 +261,8 @@ def test_no_folder_and_no_model(tmp_path):
 
 
 def test_a_later_version(folder):
-    describe(folder, format=3)
-    refused(folder, "is of format 3, and this version of drsn_jax reads up to 2: install a newer one")
+    describe(folder, format=4)
+    refused(folder, "is of format 4, and this version of drsn_jax reads up to 3: install a newer one")
 
 
 @pytest.mark.parametrize(
@@ -239,24 +298,31 @@ def test_a_description_that_is_none(folder, content):
         ("window_length", "long"),
         ("window_length", True),
         ("window_length", 0),
+        ("window_length", 10**400),
         ("stride", -1),
         ("channels", None),
         ("sampling_rate", "12000"),
         ("sampling_rate", 0),
+        ("sampling_rate", 10**400),
         ("sampling_rate", float("nan")),
         ("channel", 3),
         ("standardise", "false"),
         ("temperature", "1"),
         ("temperature", -1.0),
         ("temperature", 1e-320),
+        ("temperature", 10**400),
         ("temperature", float("inf")),
         ("rms_range", 3),
         ("rms_range", ["x", "y"]),
         ("rms_range", [2.0, 1.0]),
         ("rms_range", [1.0]),
+        ("rms_range", [1, 10**400]),
         ("training", []),
         ("accuracy", {}),
         ("accuracy", [1]),
+        ("weights", None),
+        ("weights", "../model.json"),
+        ("weights", "/dev/zero"),
     ],
 )
 def test_a_field_that_is_no_value_of_its_kind(folder, name, value):
@@ -268,6 +334,102 @@ def test_a_field_that_is_no_value_of_its_kind(folder, name, value):
 def test_a_description_of_another_network(folder, changed):
     describe(folder, **changed)
     refused(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("stem", 0),
+        ("stem", -1),
+        ("stem", 1.5),
+        ("stem", 10**400),
+        ("widths", [3, 0]),
+        ("widths", 4),
+        ("units", []),
+        ("units", [1, -1]),
+        ("kernel", [-3]),
+        ("classes", True),
+        ("shrinkage", 1),
+        ("threshold_rule", None),
+        ("padding", [1]),
+        ("dtype", 32),
+        ("standardise", "yes"),
+    ],
+)
+def test_a_field_of_a_network_that_is_no_value_of_its_kind(folder, name, value):
+    """Such a bundle must not load and then fail at the first window."""
+    describe(folder, network=json.loads((folder / "model.json").read_text())["network"] | {name: value})
+    refused(folder, f"{name} of its network is", "expected")
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"units": [1, 10**9]}, "describes a network of 1000000001 units, and its weights are for 2"),
+        ({"units": [1] * 1000, "widths": [4] * 1000}, "describes a network of 1000 units"),
+        ({"widths": [3, 2**30]}, "describes a network with 1073741824 numbers in an array"),
+        ({"kernel": [2**31 - 1]}, "numbers in an array"),
+        ({"shrinkage": "magic"}, "does not describe a model of this version: "),
+        ({"dtype": "magic"}, "does not describe a model of this version: "),
+    ],
+)
+def test_a_larger_network_is_refused_before_it_is_traced(folder, changed, told):
+    """To trace a network of 10**9 units would take days and all memory."""
+    describe(folder, network=json.loads((folder / "model.json").read_text())["network"] | changed)
+    refused(folder, told)
+
+
+@pytest.mark.parametrize("depth", [60, 400, 990, 3000])
+def test_facts_that_nest_too_deep_are_refused(bundle, folder, tmp_path, depth):
+    text = (folder / "model.json").read_text()
+    nested = '{"a": ' * depth + "1" + "}" * depth
+    facts = text.rstrip().removesuffix("}").rstrip()
+    (folder / "model.json").write_text(facts + f', "training": {nested}}}')
+    refused(folder)
+    training = {}
+    training["itself"] = training
+    with pytest.raises(BundleError, match="holds itself"):
+        save(tmp_path / "other", dataclasses.replace(bundle, training=training))
+
+
+@pytest.mark.parametrize("target", ["/dev/zero", "pipe", "folder"])
+@pytest.mark.parametrize("which", ["model.json", "weights"])
+def test_what_is_no_regular_file_is_refused(folder, which, target):
+    """A device has no end, and a pipe waits for a writer."""
+    file = weights_of(folder) if which == "weights" else folder / "model.json"
+    file.unlink()
+    if target == "pipe":
+        os.mkfifo(file)
+    elif target == "folder":
+        file.mkdir()
+    else:
+        file.symlink_to(target)
+    refused(folder, file.name, "Is a directory" if target == "folder" else "it is no regular file")
+
+
+def test_files_that_are_too_large_are_refused(folder, monkeypatch):
+    monkeypatch.setattr("drsn_jax.core.memory.available", lambda: 4000)
+    refused(folder, weights_of(folder).name, "bytes, more than the 1000 that such a file may have here")
+    os.truncate(folder / "model.json", 2**24 + 1)
+    refused(folder, "model.json is damaged (it has 16777217 bytes")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"x" * 100,
+        b"\xff" * 8 + b"{}",
+        (2).to_bytes(8, "little") + b"{}" + b"rest",
+        safetensors.numpy.save({"a": np.ones(3, np.float32)})[:-4],
+        safetensors.numpy.save({"a": np.ones(3, np.float32)}).replace(b'"F32"', b'"F99"'),
+        safetensors.numpy.save({"a": np.ones(3, np.float32)}).replace(b"[0,12]", b"[0,99]"),
+    ],
+)
+def test_weights_that_cannot_be_read_are_named(folder, content):
+    """With a checksum that fits: the weights are wrong, not the description."""
+    put_weights(folder, content)
+    assert "does not describe" not in refused(folder, f"{weights_of(folder).name} holds no weights that can be read")
 
 
 def test_a_window_of_any_length_takes_no_memory(folder):
@@ -288,41 +450,12 @@ def test_what_cannot_be_described_leaves_the_model_that_is_there(bundle, folder,
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("there", [False, True])
-@pytest.mark.parametrize("writes", [0, 1])
-def test_a_kill_while_it_is_saved_is_told_and_mended(bundle, tmp_path, monkeypatch, there, writes):
-    """Before the weights, or between them and the description; the temporary file is left there too."""
-    folder, other = tmp_path / "model", dataclasses.replace(bundle, temperature=3.0)
-    other.variables = jax.tree.map(lambda leaf: leaf + 1, dict(bundle.variables))
-    if there:
-        save(folder, bundle)
-    left = iter(range(writes))
-
-    def killed(path, content):
-        if next(left, None) is None:
-            (path.parent / f".{path.name}.abc").write_bytes(b"part")
-            raise KeyboardInterrupt
-        write_atomically(path, content)
-
-    monkeypatch.setattr("drsn_jax.diagnosis.bundle.write_atomically", killed)
-    with pytest.raises(KeyboardInterrupt):
-        save(folder, other, overwrite=True)
-    monkeypatch.undo()
-    if there and writes == 0:
-        assert load(folder).temperature == bundle.temperature
-    else:
-        refused(folder)
-    save(folder, other, overwrite=True)
-    assert load(folder).temperature == 3.0
-    tiny.assert_equal(load(folder).variables, other.variables)
-
-
 def test_weights_that_are_missing_or_damaged(folder):
-    content = (folder / "weights.safetensors").read_bytes()
-    (folder / "weights.safetensors").write_bytes(content[:-1])
-    refused(folder, "is damaged or belongs to another model.json")
-    (folder / "weights.safetensors").unlink()
-    refused(folder, "weights.safetensors cannot be read", "get the whole folder")
+    file = weights_of(folder)
+    file.write_bytes(file.read_bytes()[:-1])
+    refused(folder, f"{file.name} is damaged or belongs to another model.json")
+    file.unlink()
+    refused(folder, f"{file.name} cannot be read", "get the whole folder")
 
 
 @pytest.mark.parametrize(
@@ -332,7 +465,7 @@ def test_weights_that_are_missing_or_damaged(folder):
         (lambda w: w | {"evil": np.ones(2, np.float32)}, "evil: float32[2], expected nothing"),
         (lambda w: w | {"params/classifier/bias": np.ones(4, np.float32)}, "float32[4], expected float32[3]"),
         (lambda w: w | {"params/classifier/bias": np.ones(3, np.float64)}, "float64[3], expected float32[3]"),
-        (lambda w: {}, "missing, expected"),
+        (lambda w: {}, "describes a network of 2 units, and its weights are for 0"),
         (lambda w: w | {"params/classifier/bias": np.full(3, np.nan, np.float32)}, "not finite"),
     ],
 )
@@ -346,7 +479,7 @@ def test_a_damaged_file_is_never_taken_for_whole(bundle, tmp_path_factory, data)
     folder = tmp_path_factory.mktemp("bundles") / "model"
     save(folder, bundle)
     (folder.parent / "whole.json").write_bytes((folder / "model.json").read_bytes())
-    file = folder / data.draw(st.sampled_from(["weights.safetensors", "model.json"]))
+    file = data.draw(st.sampled_from([weights_of(folder), folder / "model.json"]))
     content = bytearray(file.read_bytes())
     place = data.draw(st.integers(0, len(content) - 1))
     content[place] ^= data.draw(st.integers(1, 255))

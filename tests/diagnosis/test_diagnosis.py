@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from drsn_jax.diagnosis import diagnosis, pictures
 from drsn_jax.diagnosis.diagnosis import diagnose, diagnose_parts, root_mean_squares, summarise
-from drsn_jax.diagnosis.pictures import diagnosis_picture
+from drsn_jax.diagnosis.pictures import diagnosis_picture, envelope
 
 WINDOW = 8
 
@@ -173,7 +173,8 @@ def test_the_picture_holds_the_answer_and_all_of_the_data(tmp_path, monkeypatch,
     monkeypatch.setattr(pictures, "save_figure", lambda figure, file: kept.append(figure) or file)
     recorded = 20 * rng.normal(size=(length, channels))
     found = diagnose(Level(channels=channels), recorded, 100.0)
-    diagnosis_picture(tmp_path / "x.png", Level.classes, found, recorded, 100.0, None, "x.mat")
+    line = envelope(lambda start, stop: recorded[start:stop], length, channels)
+    diagnosis_picture(tmp_path / "x.png", Level.classes, found, line, 100.0, None, "x.mat")
     (figure,) = kept
     waveforms, classes = figure.axes[:-2], figure.axes[-2]
     assert len(waveforms) == min(channels, 4)
@@ -185,3 +186,44 @@ def test_the_picture_holds_the_answer_and_all_of_the_data(tmp_path, monkeypatch,
     assert "not sure because" in title
     assert "warning: its RMS of" in title
     assert all("recorded unit" in panel.get_ylabel() for panel in waveforms)
+
+
+@pytest.mark.parametrize("read", [1, 100, 10_000])
+def test_parts_are_counted_by_bytes(monkeypatch, read):
+    """Long windows, or windows of many channels, are read one by one."""
+    monkeypatch.setattr(diagnosis, "READ", read)
+    whole = np.random.default_rng(0).normal(size=(10 * WINDOW, 2)).astype(np.float32)
+    sizes = []
+
+    def reader(start, stop):
+        sizes.append(4 * 2 * (stop - start))
+        return whole[start:stop]
+
+    found = diagnose_parts(Level(channels=2), len(whole), 2, 100.0, reader)
+    np.testing.assert_allclose(found.probabilities, Level(channels=2).predict_proba(whole.reshape(10, WINDOW, 2)))
+    one = 4 * 2 * WINDOW
+    assert max(sizes) == max(one, read // one * one if read < 10 * one else 10 * one)
+    assert sum(sizes) == 10 * one
+
+
+@pytest.mark.parametrize("block", [1, 40, 1000, 2**24])
+def test_the_rms_is_the_same_in_stretches(monkeypatch, block):
+    monkeypatch.setattr("drsn_jax.core.storage.BLOCK", block)
+    windows = np.random.default_rng(1).normal(3, 2, size=(7, 11, 3)).astype(np.float32)
+    expected = (windows - windows.mean(1, keepdims=True, dtype=np.float64)).std((1, 2))
+    np.testing.assert_allclose(root_mean_squares(windows), expected, rtol=1e-6)
+    assert root_mean_squares(windows[:0]).shape == (0,)
+
+
+@given(length=st.integers(1, 30_000), seed=st.integers(0, 9))
+def test_an_envelope_holds_the_extremes(length, seed):
+    """However it is read; four channels are drawn."""
+    whole = np.random.default_rng(seed).normal(size=(length, 5)).astype(np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("drsn_jax.core.storage.BLOCK", 1000)
+        found = envelope(lambda start, stop: whole[start:stop], length, 5)
+    assert (found.length, found.channels) == (length, 5)
+    edges = np.arange(0, length, found.step)
+    assert len(edges) <= 4000
+    np.testing.assert_array_equal(found.low, np.minimum.reduceat(whole[:, :4], edges))
+    np.testing.assert_array_equal(found.high, np.maximum.reduceat(whole[:, :4], edges))

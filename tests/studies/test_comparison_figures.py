@@ -153,3 +153,20 @@ def test_the_papers_bars_stand_beside_what_is_comparable(folder, drawn, config, 
         assert [height for height in black if np.isfinite(height)] == [60.7, 98.3, 66.1, 98.9]
     else:
         assert black == []
+
+
+@pytest.mark.parametrize(("count", "texts", "named"), [(60, 60, 60), (61, 0, 61), (700, 0, 234)])
+def test_many_classes_make_no_larger_figure(tmp_path, monkeypatch, count, texts, named):
+    """Of more than 60 classes the cells become smaller, and hold no numbers."""
+    drawn = []
+    monkeypatch.setattr(comparison_figures, "save_figure", lambda figure, file: drawn.append(figure) or file)
+    cells = [
+        {"network": "resnet", "noise": "gaussian", "snr_db": 0, "true": i, "predicted": i, "windows": 3} for i in range(count)
+    ]
+    write(tmp_path / "confusion.csv", cells)
+    comparison_figures.confusion_matrices(tmp_path)
+    (figure,) = drawn
+    assert max(figure.get_size_inches()) < 37
+    panel = figure.axes[0]
+    assert len(panel.texts) == texts
+    assert len(panel.get_xticks()) == len(panel.get_yticks()) == named

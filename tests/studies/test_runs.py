@@ -377,3 +377,15 @@ def test_places_of_the_data_are_kept_and_not_compared(tmp_path):
     assert json.loads((tmp_path / "run" / "config.json").read_text()) == config
     with pytest.raises(ValueError, match=r"another configuration \(data: '1234' there, '5678' now\)"):
         RunFolder(tmp_path / "run", {**config, "data": "5678"}, places=places)
+
+
+def test_names_in_tables_are_no_formulas(tmp_path):
+    """They are read as they were written, so that a row is found again; numbers stay numbers."""
+    run = RunFolder(tmp_path / "run", {})
+    names = ["=1+1", "-a", "@b", "'=c", "plain", "\udcff"]
+    for _ in range(2):  # the second time they replace the first
+        for name in names:
+            run.add_rows("confusion", [{"true": name, "snr_db": -5.0}], key=["true"])
+    assert run.rows("confusion") == [{"true": name, "snr_db": "-5.0"} for name in [*names[:5], r"\udcff"]]
+    lines = (tmp_path / "run" / "confusion.csv").read_text().splitlines()
+    assert lines == ["true,snr_db", *(f"{name},-5.0" for name in ("'=1+1", "'-a", "'@b", "''=c", "plain", r"\udcff"))]

@@ -54,6 +54,18 @@ def test_forty_classes_differ_in_colour_or_marker(tmp_path, drawn, monkeypatch):
     assert len(set(styles)) == len(styles) == 40
 
 
+@pytest.mark.parametrize("count", [3, 300])
+def test_the_legend_names_all_classes_that_can_be_told_apart(tmp_path, drawn, monkeypatch, count):
+    """Also those whose names begin with ``_``, which matplotlib leaves out by itself. What controls a terminal is shown."""
+    monkeypatch.setattr(comparison_figures, "tsne", lambda features, iterations: features)
+    names = ["_healthy", "inner\x1b race", *(f"class {number}" for number in range(2, count))]
+    write_features(tmp_path, "resnet", np.random.default_rng(0).normal(size=(count, 2)), np.arange(count), names)
+    comparison_figures.tsne_figure(tmp_path)
+    (legend,) = drawn["features.png"].legends
+    assert [text.get_text() for text in legend.get_texts()] == ["_healthy", r"inner\x1b race", *names[2:64]]
+    assert legend.get_title().get_text() == ("the first 64 of 300 classes" if count == 300 else "")
+
+
 def test_groups_stay_apart():
     features, labels = groups()
     places = comparison_figures.tsne(features)

@@ -100,7 +100,12 @@ def choose(variables: Sequence[Variable], channel: str, where: str) -> list[str]
 
 
 def numbered(count: int, channel: str, where: str) -> list[int]:
-    """Return the indices from 0 of the channels that are meant, where a file has ``count`` channels without names."""
+    """Return the indices from 0 of the channels that are meant, where a file has ``count`` channels without names.
+
+    All are meant by ``*``, because none of them can be a time axis or another column that is no signal, as named ones can.
+    """
+    if channel.strip() == "*":
+        return list(range(count))
     return [int(name) - 1 for name in pick([str(i + 1) for i in range(count)], channel, where)]
 
 

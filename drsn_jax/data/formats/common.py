@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from drsn_jax.core import memory
 from drsn_jax.core.errors import FileWarning, UserError, optional
 
 # errors of the system, not of a file: rights, a failing disk or share, no memory, too many open files
 SYSTEM = (errno.EACCES, errno.EPERM, errno.EIO, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ESTALE, errno.ETIMEDOUT)
 DEFLATE = 1100  # deflate, which these formats compress with, makes data up to 1032 times smaller
+COPIES = 2.7  # times of its size that an array takes while it is unpacked and converted
 SAME = 1e-5  # relative: rates that differ by less are one rate that was written with different digits
 
 
@@ -68,6 +70,16 @@ def check_promise(where: str, promised: int, stored: int) -> None:
     """
     if promised > DEFLATE * stored:
         raise RecordingError(f"{where} is damaged: it promises {promised} bytes and {stored} are stored, get it again")
+
+
+def check_room(where: str, promised: int) -> None:
+    """Raise RecordingError where an array that is read whole, of so many bytes, takes more memory than is free."""
+    free = memory.available()
+    if COPIES * promised > free:
+        raise RecordingError(
+            f"{where} has {promised / 1e9:.2f} GB, which is read whole and takes {COPIES * promised / 1e9:.2f} GB of memory "
+            f"then, and {free / 1e9:.2f} GB are free: cut it, or save it as .npy or .wav, which are read in parts"
+        )
 
 
 @contextlib.contextmanager

@@ -16,7 +16,7 @@ from typing import BinaryIO
 import numpy as np
 
 from drsn_jax.data.formats.arrays import Held
-from drsn_jax.data.formats.common import RecordingError, check_promise
+from drsn_jax.data.formats.common import RecordingError, check_promise, check_room
 from drsn_jax.data.formats.structs import Cell, Node, Struct, named
 
 # the codes of the classes of arrays that hold no real numbers
@@ -105,6 +105,7 @@ def _read(file: Path, begin: int, count: int) -> bytes:
 def _unpacked(file: Path, begin: int, count: int, promised: int) -> memoryview:
     """Unpack a variable and return it without its tag. Raises an error where it is shorter or longer than its tag says."""
     check_promise(f"{file}: a variable", promised, count)
+    check_room(f"{file}: a variable", promised)
     unpack = zlib.decompressobj()
     content = unpack.decompress(_read(file, begin, count), promised + 8)
     # the checksum is compared when the end is reached

@@ -20,6 +20,7 @@ from drsn_jax.data.formats.common import (
     RecordingError,
     Signal,
     check_promise,
+    check_room,
     columns,
     damage,
     in_memory,
@@ -163,6 +164,7 @@ def _get(opened: Any, file: Path, group: int, number: int, **options: bool) -> A
             raise ValueError(f"{channel.name} lies outside the records of its group")
     promised = (records.samples_byte_nr + records.invalidation_bytes_nr) * max(int(records.cycles_nr), 1)
     check_promise(str(file), promised, file.stat().st_size)
+    check_room(str(file), promised)
     return opened.get(group=group, index=number, **options)
 
 

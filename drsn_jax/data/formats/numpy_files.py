@@ -11,7 +11,7 @@ import numpy as np
 
 from drsn_jax.data.formats.arrays import Held, of_array, signal_of
 from drsn_jax.data.formats.channels import advice, has_columns
-from drsn_jax.data.formats.common import RecordingError, Signal, check_promise, damage, is_numeric
+from drsn_jax.data.formats.common import RecordingError, Signal, check_promise, check_room, damage, is_numeric
 from drsn_jax.data.formats.rates import SECONDS
 
 
@@ -102,9 +102,10 @@ def _rows(values: np.ndarray) -> np.ndarray:
 
 
 def _check_promise(file: Path, name: str, member: zipfile.ZipInfo, shape: tuple[int, ...], kind: np.dtype) -> None:
-    """Raise RecordingError for an array that so few bytes cannot unpack to."""
+    """Raise RecordingError for an array that so few bytes cannot unpack to, or that memory cannot hold."""
     promised = kind.itemsize * int(np.prod([float(size) for size in shape]))
     check_promise(f"{file}: {name}", max(promised, member.file_size), member.compress_size)
+    check_room(f"{file}: {name}", promised)
 
 
 def _load(file: Path, member: zipfile.ZipInfo) -> np.ndarray:
