@@ -100,7 +100,8 @@ class Bundle:
         if len(windows) == 1:
             return np.asarray(self._one(windows))
         if self._spread:
-            return predict(*self._spread, windows, batch_size)
+            step, variables = self._spread
+            return predict(step, variables, windows, batch_size)
         # few windows are filled up to a power of two, so that they cost little and few programs are compiled
         return predict(self._step, self.variables, windows, min(batch_size, 1 << (len(windows) - 1).bit_length()))
 
