@@ -132,7 +132,8 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     if np.all(np.argmax(logits, 1) == labels):
         surplus = lambda log: float(softmax(logits, float(np.exp(log))).max(1).mean()) - share  # noqa: E731
         if surplus(found) > 0:
-            found = float(brentq(surplus, found, bounds[1])) if surplus(bounds[1]) < 0 else float(bounds[1])
+            root: Any = brentq(surplus, found, bounds[1]) if surplus(bounds[1]) < 0 else bounds[1]
+            found = float(root)
     return float(np.exp(found))
 
 

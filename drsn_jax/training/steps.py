@@ -85,7 +85,7 @@ def _from_state_dict(like: TrainState, fields: dict[str, Any]) -> TrainState:
     """Return the state that ``_to_state_dict`` wrote; its key is of the kind that the key of ``like`` has."""
     if set(fields) != set(FIELDS):
         raise UserError(f"a training state has the fields {', '.join(FIELDS)}, got {', '.join(sorted(fields))}")
-    read = {
+    read: dict[str, Any] = {
         name: flax.serialization.from_state_dict(getattr(like, name), fields[name], name=name) for name in FIELDS if name != "key"
     }
     read["key"] = fields["key"]

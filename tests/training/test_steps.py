@@ -475,7 +475,7 @@ def test_a_batch_needs_its_three_parts(state):
 def test_flax_writes_and_reads_a_state(key):
     state = jax.device_get(create_state(tiny.network, tiny.optimizer, key, BATCH["windows"]))
     like = jax.tree.map(jnp.zeros_like, state)
-    read = flax.serialization.from_bytes(like, flax.serialization.to_bytes(state))
+    read: Any = flax.serialization.from_bytes(like, flax.serialization.to_bytes(state))
     tiny.assert_equal(read, state)
     assert read.key.dtype == state.key.dtype
     if key.dtype == jax.random.key(0).dtype:  # training goes on as it would have
