@@ -42,7 +42,8 @@ from drsn_jax.data.formats.common import Signal
 from drsn_jax.data.formats.open_signal import open_signal
 from drsn_jax.data.recording_files import agreed_rate, read_precisely
 from drsn_jax.diagnosis.asking import understood
-from drsn_jax.diagnosis.bundle import Bundle, load, save
+from drsn_jax.diagnosis.bundle import Bundle
+from drsn_jax.diagnosis.bundle_files import load, save
 from drsn_jax.diagnosis.diagnosis import SURE_PROBABILITY, Diagnosis, diagnose_parts, read_parts
 from drsn_jax.diagnosis.streams import diagnose_stream, expected
 from drsn_jax.evaluation.inspection import has_thresholds

@@ -21,7 +21,8 @@ from drsn_jax.core import runtime
 from drsn_jax.core.errors import UserError
 from drsn_jax.data.recording import Recording
 from drsn_jax.diagnosis.asking import model_in
-from drsn_jax.diagnosis.bundle import Bundle, load, save
+from drsn_jax.diagnosis.bundle import Bundle
+from drsn_jax.diagnosis.bundle_files import load, save
 from drsn_jax.diagnosis.labelled import NoiseTest, evaluate_labelled, labelled_windows
 from drsn_jax.functional.noise import Noise
 from drsn_jax.nn.networks import drsn_cw

@@ -41,10 +41,11 @@ from drsn_jax.data.formats import rates
 from drsn_jax.data.recordings import Recording, class_names, fingerprint
 from drsn_jax.data.summary import taken
 from drsn_jax.data.windows import Fold
-from drsn_jax.diagnosis import bundle
+from drsn_jax.diagnosis import bundle_files
+from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.description import read_description
 from drsn_jax.nn.networks import NETWORKS, Network
-from drsn_jax.studies import comparison_figures
+from drsn_jax.studies import feature_figure
 from drsn_jax.studies.comparison import Comparison, noises
 from drsn_jax.studies.comparison_figures import draw_all
 from drsn_jax.studies.comparison_results import tables
@@ -134,11 +135,11 @@ def config(options: Options, recordings: list[Recording]) -> dict[str, Any]:
     """What decides the results."""
     # the same table may name other files tomorrow, and the same folder hold another network
     data = None if data_options.simulated(options) else fingerprint(recordings)
-    start = None if options.start is None else bundle.fingerprint(options.start)
+    start = None if options.start is None else bundle_files.fingerprint(options.start)
     return {**run_options.config(options), "classes": class_names(recordings), "data": data, "start": start}
 
 
-def compare(options: Options, recordings: list[Recording], origin: bundle.Bundle | None, out: Path) -> Comparison:
+def compare(options: Options, recordings: list[Recording], origin: Bundle | None, out: Path) -> Comparison:
     """The comparison that the options describe; ``origin`` is the network to fine-tune."""
     best_model = BestModel(
         out / "model",
@@ -204,10 +205,10 @@ def main() -> None:
         )
 
 
-def read_start(options: Options, recordings: list[Recording]) -> bundle.Bundle:
+def read_start(options: Options, recordings: list[Recording]) -> Bundle:
     """Return the network to fine-tune; UserError if it was trained on something of another kind."""
     assert options.start is not None
-    start = bundle.load(options.start)
+    start = bundle_files.load(options.start)
     found = (options.window_length, recordings[0].sampling_rate, recordings[0].signal.shape[1], options.standardise)
     there = {True: "window", "together": "together"}.get(start.standardise, "none" if start.network.scale == 1 else "training")
     wanted = (start.window_length, start.sampling_rate, start.channels, there)
@@ -271,9 +272,9 @@ def report(out: Path, tsne_iterations: int) -> None:
     print(f"\n{markdown(summarise(out))}\n")
     for file in draw_all(out):
         console.say(str(file))
-    if comparison_figures.feature_files(out):
+    if feature_figure.feature_files(out):
         console.say("embedding the features of the test windows by t-SNE, some seconds for each network …")
-    for file in comparison_figures.tsne_figure(out, tsne_iterations):
+    for file in feature_figure.tsne_figure(out, tsne_iterations):
         console.say(str(file))
 
 

@@ -33,7 +33,7 @@ from drsn_jax.training.batches import Batches
 from drsn_jax.training.checkpoints import Checkpoints
 from drsn_jax.training.loop import fit
 from drsn_jax.training.optimizers import paper_schedule
-from drsn_jax.training.steps import TrainState, create_state
+from drsn_jax.training.state import TrainState, create_state
 
 EXAMPLES, UNSEEN, BATCH_SIZE, EPOCHS = 20, 30, 8, 8
 STEPS = 3 * EPOCHS  # of a training

@@ -15,7 +15,8 @@ from drsn_jax.functional.thresholding import THRESHOLD_RULES
 from drsn_jax.nn.networks import NETWORKS, drsn_cw
 from drsn_jax.training.members import NoiseForms, make_member_evaluation, make_member_step, over_members
 from drsn_jax.training.optimizers import paper_optimizer
-from drsn_jax.training.steps import create_state, make_eval_step, make_predict_step, make_train_step
+from drsn_jax.training.state import create_state
+from drsn_jax.training.steps import make_eval_step, make_predict_step, make_train_step
 
 KEY = jax.random.key(0)
 BATCH = tiny.batch(4)

@@ -21,7 +21,8 @@ from drsn_jax.data.windows import Fold, Side
 from drsn_jax.functional.noise import Noise
 from drsn_jax.nn.networks import Network, drsn_cw
 from drsn_jax.training.optimizers import paper_optimizer
-from drsn_jax.training.steps import QUICK_COMPILATION, make_eval_step, make_train_step
+from drsn_jax.training.state import QUICK_COMPILATION
+from drsn_jax.training.steps import make_eval_step, make_train_step
 
 CLASSES, LENGTH = 3, 64
 network = drsn_cw(classes=CLASSES, widths=(3, 4), units=(1, 1), implementation="modules")

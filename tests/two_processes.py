@@ -40,7 +40,8 @@ from drsn_jax.training.checkpoints import Checkpoints, encode
 from drsn_jax.training.loop import fit
 from drsn_jax.training.optimizers import paper_optimizer
 from drsn_jax.training.progress import Epoch
-from drsn_jax.training.steps import create_state, make_eval_step, make_train_step, repeat_step
+from drsn_jax.training.state import create_state
+from drsn_jax.training.steps import make_eval_step, make_train_step, repeat_step
 
 SCRIPT = Path(__file__).parent.parent / "experiments" / "fault_diagnosis.py"
 LENGTHS = (0, 1, 7, 1000, 5_000_000)

@@ -1,6 +1,6 @@
 """Diagnosis: a trained network on disk, and what it says about a recording.
 
-- ``bundle``: a network with all that is needed to use it, and how it is saved and loaded.
+- ``bundle``: a network with all that is needed to use it. ``bundle_files`` saves and loads it, ``weights`` checks what it loads.
 - ``description``: ``model.json`` of a bundle. A new fact about a model goes into ``description.FACTS`` and the fields of
   ``bundle.Bundle``.
 - ``diagnosis``: from the probabilities of windows to one answer. A new warning goes into ``diagnosis._warnings``.
@@ -8,8 +8,8 @@
 """
 
 from drsn_jax.diagnosis.bundle import Bundle as Bundle
-from drsn_jax.diagnosis.bundle import load as load
-from drsn_jax.diagnosis.bundle import save as save
+from drsn_jax.diagnosis.bundle_files import load as load
+from drsn_jax.diagnosis.bundle_files import save as save
 from drsn_jax.diagnosis.description import BundleError as BundleError
 from drsn_jax.diagnosis.diagnosis import Diagnosis as Diagnosis
 from drsn_jax.diagnosis.diagnosis import diagnose as diagnose

@@ -3,42 +3,26 @@
 Nothing in it is executed when it is loaded.
 """
 
-import contextlib
 import dataclasses
 import functools
-import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
-import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
-import safetensors.numpy
 
-from drsn_jax.core.arrays import check_finite, named_leaves, rounded
+from drsn_jax.core.arrays import check_finite, rounded
 from drsn_jax.core.distributed import Device, pmap_predict, replicate
-from drsn_jax.core.files import locked_folder, write_atomically
-from drsn_jax.core.runtime import require_platform, versions
-from drsn_jax.diagnosis import weights as weight_files
-from drsn_jax.diagnosis.description import DESCRIPTION, BundleError, encode_description, read_description
+from drsn_jax.diagnosis.description import BundleError
 from drsn_jax.diagnosis.diagnosis import Diagnosis, diagnose
 from drsn_jax.evaluation.inspection import has_thresholds, zeros_by_window
 from drsn_jax.evaluation.metrics import softmax
 from drsn_jax.evaluation.prediction import predict, windows_at_a_time
 from drsn_jax.functional import signals
-from drsn_jax.nn.layers import BatchNorm
 from drsn_jax.nn.networks import NETWORKS, Network, for_platform
-from drsn_jax.nn.variable_shapes import variable_shapes
 
 BATCH = 256  # windows that are computed at a time, at most
-REPLACED = 100  # times that ``load`` begins again because the model was replaced meanwhile
-# fields of a network that a description leaves out: the user's own modules, the way it is computed, and Linen's own fields
-NOT_SAVED = ("conv", "norm", "axis_name", "implementation", "platform", "parent", "name")
-FIELDS = tuple(f.name for f in dataclasses.fields(Network) if f.name not in NOT_SAVED)
 
 
 @dataclass(eq=False, repr=False)
@@ -185,117 +169,3 @@ class Bundle:
     def _answer(self, variables: Any, windows: jax.Array) -> jax.Array:
         network = for_platform(self.network, jax.default_backend())
         return network.apply(variables, self._prepared(windows), train=False)  # pyright: ignore[reportReturnType]
-
-
-def save(path: str | os.PathLike[str], bundle: Bundle, *, overwrite: bool = False) -> None:
-    """Write a bundle into the folder ``path``, which is made if it is missing.
-
-    Parameters and statistics are written as float32, whatever their dtype, because a bundle is float32. A bundle that is replaced
-    with ``overwrite`` can be loaded until the new one is complete, also if the process is killed.
-
-    Raises BundleError for all that ``load`` would refuse: a network with a convolution or norm of the user's own, variables of
-    another network or of all members of an ensemble, numbers that are not finite. Raises BundleError too if the folder has files,
-    unless they are a bundle and ``overwrite`` is given.
-    """
-    if bundle.network.conv is not nn.Conv or bundle.network.norm is not BatchNorm:
-        raise BundleError("a network with a convolution or norm of your own cannot be described in a file: save its variables")
-    folder = Path(path)
-    if folder.exists() and not (folder.is_dir() and ((overwrite and _is_mine(folder)) or not any(folder.iterdir()))):
-        raise BundleError(f"{folder} exists: choose another folder, nothing is overwritten")
-    arrays = {name: _in_float32(leaf) for name, leaf in named_leaves(bundle.variables)}
-    weight_files.check_variables(arrays, _wanted(bundle))
-    weights = safetensors.numpy.save(arrays)
-    name = weight_files.name_of(weights)
-    facts = {f.name: getattr(bundle, f.name) for f in dataclasses.fields(bundle) if f.name not in ("network", "variables")}
-    facts["network"] = {name: getattr(bundle.network, name) for name in FIELDS}
-    facts["standardise"] = bundle.standardise
-    facts |= {"versions": versions(), "weights": name, "weights_sha256": hashlib.sha256(weights).hexdigest()}
-    description = encode_description(facts)
-    folder.mkdir(parents=True, exist_ok=True)
-    with locked_folder(folder):
-        # the description names the weights: whenever the process ends, it is the old or the new one, and its weights are there
-        write_atomically(folder / name, weights)
-        write_atomically(folder / DESCRIPTION, description)
-        for file in folder.iterdir():
-            if weight_files.is_own(file.name) and file.name not in (name, DESCRIPTION):
-                with contextlib.suppress(OSError):  # some systems keep a file that a process reads; the next ``save`` removes it
-                    file.unlink()
-
-
-def _wanted(bundle: Bundle) -> dict[str, Any]:
-    """Return the shapes of the variables that the network of a bundle needs, by name."""
-    window = (bundle.window_length, bundle.channels)
-    try:
-        return dict(named_leaves(variable_shapes(bundle.network, window)))
-    except (ValueError, TypeError) as error:
-        raise BundleError(f"the network does not take windows of the shape {window}: {error}") from error
-
-
-def _in_float32(leaf: Any) -> np.ndarray:
-    """Return a parameter or statistic as a file holds it: float32, its numbers in the order of their axes."""
-    return np.array(leaf, np.float32, order="C")
-
-
-def _is_mine(folder: Path) -> bool:
-    """Return whether a folder holds a bundle, or only what an interrupted ``save`` left."""
-    return (folder / DESCRIPTION).is_file() or all(weight_files.is_own(file.name) for file in folder.iterdir())
-
-
-def fingerprint(path: str | os.PathLike[str]) -> str:
-    """Return a SHA-256 that identifies a bundle: its weights, classes and everything else in its description.
-
-    Raises BundleError as ``description.read_description``.
-    """
-    facts = {name: fact for name, fact in read_description(path).items() if name != "weights"}  # their hash is there too
-    return hashlib.sha256(repr(sorted(facts.items())).encode()).hexdigest()
-
-
-def load(path: str | os.PathLike[str]) -> Bundle:
-    """Load the bundle in the folder ``path``.
-
-    Raises BundleError if the folder holds no bundle or one of a later format, if the description or the weights are missing or
-    damaged, and if they do not fit each other; the message says what differs. Raises UserError if JAX has no device.
-    """
-    require_platform()
-    folder = Path(path)
-    description, arrays = _read(folder)
-    where = str(folder / DESCRIPTION)
-    # the first bundles have ``standardise`` among their own fields and not among those of the network
-    fields = {"standardise": description["standardise"], "scale": 1.0, **description["network"]}
-    if missing := [name for name in FIELDS if name not in fields]:
-        raise BundleError(f"{where} does not describe a model of this version: the network has no field {missing[0]}")
-    weight_files.refuse_larger_network(fields, description["channels"], arrays, where)
-    try:
-        values: dict[str, Any] = {name: tuple(v) if isinstance(v := fields[name], list) else v for name in FIELDS}
-        values["dtype"] = jnp.dtype(values["dtype"]) if values["dtype"] else None
-        network = Network(**values)
-        wanted = variable_shapes(network, (description["window_length"], description["channels"]))
-    except Exception as error:  # a description that was not written by ``save`` can be wrong in any place
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise BundleError(f"{where} does not describe a model of this version: {reason[:200]}") from error
-    named, file = dict(named_leaves(wanted)), folder / description["weights"]
-    if different := weight_files.difference(arrays, named):
-        raise BundleError(f"{file} does not fit {DESCRIPTION} ({different})")
-    if not all(np.isfinite(array).all() for array in arrays.values()):
-        raise BundleError(f"{file} holds numbers that are not finite: train again")
-    facts = {f.name: description[f.name] for f in dataclasses.fields(Bundle) if f.name not in ("network", "variables")}
-    rms_range = None if facts["rms_range"] is None else tuple(map(float, facts["rms_range"]))
-    facts |= {"classes": tuple(facts["classes"]), "rms_range": rms_range}
-    variables = jax.tree.unflatten(jax.tree.structure(wanted), [jnp.asarray(arrays[name]) for name in named])
-    try:
-        return Bundle(network=network, variables=variables, **facts)
-    except BundleError as error:
-        raise BundleError(f"{where}: {error}") from error
-
-
-def _read(folder: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return the description of a bundle and its weights; begin again where the bundle is replaced meanwhile."""
-    description = read_description(folder)
-    for _ in range(REPLACED):
-        try:
-            return description, weight_files.read_weights(folder, description)
-        except BundleError:
-            before, description = description, read_description(folder)
-            if before == description:
-                raise
-    raise BundleError(f"{folder} is replaced by another model again and again: load it later")

@@ -13,7 +13,8 @@ A comparison (networks × noises × seeds × folds):
 - ``comparison``: runs the trials that are missing in a folder.
 - ``comparison_results``: the rows and records of a trial. A new column or table goes here.
 - ``comparison_tables``: the table for readers, drawn up from the rows.
-- ``comparison_figures``: the figures, drawn from the rows; a new one also goes into its ``draw_all``.
+- ``comparison_figures``: the figures, drawn from the rows; a new one also goes into its ``draw_all``. ``feature_figure`` has the
+  one of the pooled features, ``figure_titles`` what stands above all of them.
 - ``model_selection``: saves the best network as a bundle.
 - ``paper``: the accuracies of the paper, to draw beside ours.
 

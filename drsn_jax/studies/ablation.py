@@ -24,7 +24,7 @@ from drsn_jax.studies.runs import RunFolder
 from drsn_jax.training.checkpoints import Checkpoints
 from drsn_jax.training.ensembles import Ensemble
 from drsn_jax.training.progress import Epoch
-from drsn_jax.training.steps import KeyPurpose
+from drsn_jax.training.state import KeyPurpose
 
 INSPECTED = 512  # number of test windows on which the thresholds are inspected
 

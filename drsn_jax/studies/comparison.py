@@ -3,7 +3,7 @@
 import contextlib
 import functools
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -87,18 +87,7 @@ class Comparison:
 
     def missing(self, folder: RunFolder, folds: int) -> int:
         """Return how many trainings of ``folds`` folds the folder lacks."""
-        planned = [(train, noise, seed) for train, tests in self.trainings for noise in tests for seed in self.seeds]
-        keys = {
-            Trial(network, noise, self.protocol, "", seed, train).key
-            for network in self.networks
-            for train, noise, seed in planned
-        }
-        # all trainings have the same number of tests, each of which is a row
-        tests = len(self.trainings[0][1])
-        names = ("network", "train_noise", "train_snr_db", "fold", "seed")
-        rows = [row for row in folder.rows("results") if trial_key({**row, "fold": ""}) in keys]
-        there = Counter(tuple(row[name] for name in names) for row in rows)
-        return max(0, folds * self.trials - sum(count >= tests for count in there.values()))
+        return max(0, folds * self.trials - _complete(self, folder.rows("results")))
 
     def estimate(self, fold: Fold) -> Iterator[tuple[str, float]]:
         """Compile each network and yield its name and the seconds that one training on this fold will take, measured on a few
@@ -210,3 +199,19 @@ class Comparison:
 
     def _data(self, fold: Fold, noise: Noise, seed: int, train_noise: Noise) -> TrialData:
         return with_noise(fold, seed=seed, noise=noise, train_noise=train_noise)
+
+
+def _complete(comparison: Comparison, rows: Sequence[Mapping[str, str]]) -> int:
+    """Return how many trainings of a comparison have all their rows, of whatever fold."""
+    planned = {
+        Trial(network, noise, comparison.protocol, "", seed, train_noise).key
+        for network in comparison.networks
+        for train_noise, tests in comparison.trainings
+        for noise in tests
+        for seed in comparison.seeds
+    }
+    # all trainings have the same number of tests, each of which is a row
+    tests = len(comparison.trainings[0][1])
+    names = ("network", "train_noise", "train_snr_db", "fold", "seed")
+    own = [row for row in rows if trial_key({**row, "fold": ""}) in planned]
+    return sum(count >= tests for count in Counter(tuple(row[name] for name in names) for row in own).values())

@@ -4,48 +4,32 @@ They are drawn from the files of the run alone, so that every figure can be draw
 """
 
 import math
-import textwrap
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from drsn_jax.core.errors import FileWarning, UserError
-from drsn_jax.core.plotting import COLOURS, class_ticks, printable, save_figure, subplots
+from drsn_jax.core.plotting import COLOURS, class_ticks, save_figure, subplots
 from drsn_jax.studies import paper
-from drsn_jax.studies.comparison_results import feature_files, read_features, tables
+from drsn_jax.studies.comparison_results import tables
 from drsn_jax.studies.comparison_tables import CLEAN, CONDITION, TITLES, noise_name, trained_on_range
-from drsn_jax.studies.runs import METRICS, read_config
+from drsn_jax.studies.figure_titles import about, add_title, config_of, listed, results_of
+from drsn_jax.studies.runs import METRICS
 from drsn_jax.studies.tables import read_metrics, read_rows, unique
 
 FEW_BARS = 24  # so many bars in a panel have their value written on them
 
 CELLS = 60  # classes whose cells hold numbers; with more classes cells become smaller instead of the figure larger
-LEGEND = 64  # classes that a legend names: so many can be told apart by colour and marker
 NAMES = 300  # classes that are named at an axis; of more classes every second, third … is named
 
 
 def draw_all(folder: str | Path) -> Iterator[Path]:
     """Draw the accuracies, training curves and confusion matrices of a run; yield the file of each figure once it is drawn."""
-    if _results(folder):  # a table without rows has no bars
+    if results_of(folder):  # a table without rows has no bars
         yield accuracy_bars(folder)
     yield training_curves(folder)
     yield from confusion_matrices(folder)
-
-
-def about(folder: str | Path, rows: Sequence[dict[str, str]]) -> str:
-    """Return the line below the title of a figure: the data and the split of a run, as far as its files tell."""
-    config = _config(folder)
-    data = config.get("dataset") or (Path(config["recordings"]).name if config.get("recordings") else "")
-    data = data or ("simulated drivetrain" if "recordings" in config else "")
-    protocols = unique(rows, "protocol") if rows and "protocol" in rows[0] else []
-    trained = next((f", trained at {r['train_snr_db'].replace('..', ' to ')} dB" for r in rows if trained_on_range(r)), "")
-    dry = "a dry run, the numbers mean nothing" if config.get("dry_run") else ""
-    split = ", ".join(f"split {name}" if name.startswith("by ") else name for name in protocols)
-    return "; ".join(filter(None, (printable(data), f"{split}{trained}".removeprefix(", "), dry)))
 
 
 def accuracy_bars(folder: str | Path) -> Path:
@@ -55,7 +39,7 @@ def accuracy_bars(folder: str | Path) -> Path:
     value. If the run is of the simulated drivetrain and its windows were split at random, the paper's test accuracy is drawn as a
     black outline.
     """
-    rows = _results(folder)
+    rows = results_of(folder)
     panel_of = _panel_of(rows)
     kinds = list(dict.fromkeys(map(panel_of, rows)))
     of_kind = {kind: [row for row in rows if panel_of(row) == kind] for kind in kinds}
@@ -103,7 +87,7 @@ def accuracy_bars(folder: str | Path) -> Path:
     trials = len({(row["fold"], row["seed"]) for row in rows})
     over = f", mean ± standard deviation of {trials} trials" if trials > 1 else ""
     title = f"Test accuracy (bars) and training accuracy (dotted outlines){over}{beside}"
-    _title(figure, title, about(folder, rows), width)
+    add_title(figure, title, about(folder, rows), width)
     return save_figure(figure, Path(folder) / "accuracy.png")
 
 
@@ -146,12 +130,12 @@ def training_curves(folder: str | Path) -> Path:
     each = max((sum(key[0] == network for key in of) for network in {key[0] for key in of}), default=0)
     noises = list(dict.fromkeys(noise_name({name: str(value) for name, value in r.items()}) for r in records))
     over = f", mean of {each} trainings" if each > 1 else ""
-    tested = "" if not noises else f": {noises[0]}" if len(noises) == 1 else f" over {_listed(noises)}"
+    tested = "" if not noises else f": {noises[0]}" if len(noises) == 1 else f" over {listed(noises)}"
     ranged = any(trained_on_range({"train_snr_db": str(r.get("train_snr_db"))}) for r in records)
-    _title(
+    add_title(
         figure,
         f"Error by epoch{over}{tested}{' in the test' if ranged else ''}",
-        about(folder, _results(folder)),
+        about(folder, results_of(folder)),
         4.5 * len(sides),
     )
     return save_figure(figure, Path(folder) / "training.png")
@@ -162,7 +146,7 @@ def confusion_matrices(folder: str | Path) -> list[Path]:
 
     Beside each true class stands the number of its windows, of all trials and noises together.
     """
-    classes = _config(folder).get("classes", ())
+    classes = config_of(folder).get("classes", ())
     held = tables(classes)["confusion"]
     rows = read_rows(Path(folder) / "confusion.csv", held, (*CONDITION, "true", "predicted", "windows"))
     classes = classes or list(dict.fromkeys(row[side] for side in ("true", "predicted") for row in rows))
@@ -192,25 +176,12 @@ def confusion_matrices(folder: str | Path) -> list[Path]:
         noises = list(dict.fromkeys(map(noise_name, own)))
         trials = len({(row["fold"], row["seed"]) for row in own})
         over = (
-            _listed(noises)
-            + (f", {trials} trials" if trials > 1 else "")
-            + (", all together" if len(noises) * trials > 1 else "")
+            listed(noises) + (f", {trials} trials" if trials > 1 else "") + (", all together" if len(noises) * trials > 1 else "")
         )
-        _title(figure, f"{TITLES.get(network, network)}: share of each true class, %, {over}", about(folder, own), size + 0.6)
+        add_title(figure, f"{TITLES.get(network, network)}: share of each true class, %, {over}", about(folder, own), size + 0.6)
         figure.colorbar(image, shrink=0.8)
         files.append(save_figure(figure, Path(folder) / f"confusion_{network}.png"))
     return files
-
-
-def _title(figure: Any, title: str, below: str, width: float) -> None:
-    """Write a title over a figure that is ``width`` inches wide, broken into lines that fit, and a line below it."""
-    letters = max(30, int(13.5 * width))
-    figure.suptitle("\n".join(textwrap.wrap(title, letters) + textwrap.wrap(below, letters)), fontsize=9)
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Join names for a title; of many the number."""
-    return ", ".join(names) if len(names) <= 4 else f"{len(names)} noises"
 
 
 def _on(colour: str) -> str:
@@ -234,107 +205,12 @@ def _panel_of(rows: Sequence[dict[str, str]]) -> Callable[[dict[str, str]], str]
     return panel
 
 
-def _results(folder: str | Path) -> list[dict[str, str]]:
-    return read_rows(Path(folder) / "results.csv", tables()["results"], (*CONDITION, "train_accuracy", "test_accuracy"))
-
-
 def _as_in_the_paper(folder: str | Path, rows: list[dict[str, str]]) -> bool:
     """Return whether a run is of the simulated drivetrain, which has the paper's classes, and split as in the paper."""
-    asked = _config(folder)
+    asked = config_of(folder)
     own = asked.get("recordings", True) or asked.get("dataset")
     return not own and all(row.get("protocol") == paper.PROTOCOL for row in rows)
 
 
-def _config(folder: str | Path) -> dict[str, Any]:
-    """Return the configuration of a run; an empty one where there is none."""
-    file = Path(folder) / "config.json"
-    return read_config(file) if file.exists() else {}
-
-
 def _values(rows: list[dict[str, str]], column: str, **where: str) -> list[float]:
     return [float(row[column]) for row in rows if all(row[name] == value for name, value in where.items())]
-
-
-# the palette of Okabe & Ito, and as many markers
-CLASS_COLOURS = ("#000000", "#E69F00", "#56B4E9", "#009E73", "#F0E442", "#0072B2", "#D55E00", "#CC79A7")
-MARKERS = ("o", "s", "^", "v", "D", "P", "X", "*")
-
-
-def _class_style(number: int) -> dict[str, str]:
-    """Return the colour and the marker of a class. The colours repeat after eight classes, each time with the next marker, so
-    that 64 classes can be told apart."""
-    turn, colour = divmod(number, len(CLASS_COLOURS))
-    return {"color": CLASS_COLOURS[colour], "marker": MARKERS[(colour + turn) % len(MARKERS)]}
-
-
-def tsne_figure(folder: str | Path, iterations: int = 1000) -> list[Path]:
-    """Draw the pooled features of test windows by t-SNE, a panel for each network whose features were kept, coloured by class.
-
-    Distances between far groups, and the sizes of groups, mean nothing in such a figure. ``iterations`` are those of t-SNE.
-    Return the file in a list, which is empty if no features were kept or there are fewer than three windows.
-
-    Source: van der Maaten and Hinton, JMLR 9, 2008.
-    """
-    files, found = feature_files(folder), {}
-    for network, file in sorted(files.items(), key=_order):
-        try:
-            found[network] = read_features(file)
-        except UserError as error:
-            warnings.warn(f"{error}; the picture of the features is drawn without it", FileWarning, stacklevel=2)
-    if not found:
-        return []
-    columns = min(3, len(found))
-    rows = -(-len(found) // columns)
-    width = 3.6 * columns + 0.4
-    every_class = next(iter(found.values()))[2]
-    named = every_class[:LEGEND]
-    # a name takes about 0.085 inch a letter beside its marker and gap; a legend of more columns than fit would be cut
-    fitting = max(1, min(8, len(named), int(width / (0.6 + 0.085 * max(map(len, named))))))
-    below = 0.22 * -(-len(named) // fitting)
-    figure, panels = subplots(rows, columns, figsize=(width, 3.5 * rows + 0.7 + below))
-    for panel in panels[len(found) :]:
-        panel.set_axis_off()
-    for panel, (network, (features, labels, names)) in zip(panels, found.items(), strict=False):
-        if len(features) < 3:
-            return []
-        places = tsne(features, iterations)
-        for number, name in enumerate(names):
-            x, y = places[labels == number].T
-            panel.scatter(x, y, s=9, linewidth=0, alpha=0.8, label=name, **_class_style(number))
-        panel.set_title(TITLES.get(network, network), fontsize=11)
-        panel.set_xticks([])
-        panel.set_yticks([])
-    handles = list(panels[0].collections)[:LEGEND]
-    shown = [str(number) for number in range(len(handles))]
-    options = {"ncols": fitting, "frameon": False, "markerscale": 2, "fontsize": 9}
-    legend = figure.legend(handles, shown, loc="outside lower center", **options)
-    # named afterwards, because matplotlib leaves out what begins with "_"
-    for text, name in zip(legend.get_texts(), named, strict=False):
-        text.set_text(name)
-    if len(every_class) > LEGEND:
-        legend.set_title(f"the first {LEGEND} of {len(every_class)} classes")
-    tested = list(dict.fromkeys(map(noise_name, results := _results(folder))))[:1]
-    title = f"Pooled features of test windows, t-SNE{f', {tested[0]}' if tested else ''}"
-    _title(figure, title, about(folder, results), width)
-    return [save_figure(figure, Path(folder) / "features.png")]
-
-
-def tsne(features: np.ndarray, iterations: int = 1000) -> np.ndarray:
-    """Embed features ``(n, channels)`` of at least three windows in the plane by t-SNE, ``(n, 2)``.
-
-    The seed is fixed; ``iterations`` must be at least 250. Needs scikit-learn (extra ``experiments``).
-    """
-    from sklearn.manifold import TSNE
-
-    perplexity = min(30.0, (len(features) - 1) / 3)
-    # every channel is scaled to unit variance, so that none counts for more than others; constant channels are left out
-    spread = features.std(0)
-    scaled = (features - features.mean(0))[:, spread > 0] / spread[spread > 0]
-    if scaled.shape[1] < 2:  # with one channel or none there is nothing to embed
-        return np.pad(scaled, ((0, 0), (0, 2 - scaled.shape[1])))
-    return TSNE(2, perplexity=perplexity, init="pca", max_iter=iterations, random_state=0).fit_transform(scaled)
-
-
-def _order(item: tuple[str, Path]) -> tuple[int, str]:
-    names = list(TITLES)
-    return (names.index(item[0]) if item[0] in names else len(names), item[0])

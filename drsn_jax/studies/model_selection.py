@@ -10,7 +10,8 @@ import numpy as np
 
 from drsn_jax.core.storage import in_parts
 from drsn_jax.data.windows import Fold
-from drsn_jax.diagnosis.bundle import Bundle, save
+from drsn_jax.diagnosis.bundle import Bundle
+from drsn_jax.diagnosis.bundle_files import save
 from drsn_jax.diagnosis.description import DESCRIPTION, read_description
 from drsn_jax.diagnosis.diagnosis import root_mean_squares
 from drsn_jax.evaluation.metrics import cross_entropy, expected_calibration_error, fit_temperature, softmax

@@ -11,7 +11,7 @@ from drsn_jax.core.storage import in_parts
 from drsn_jax.data.windows import Fold, Side
 from drsn_jax.functional import signals
 from drsn_jax.functional.noise import Noise, add_noise_once
-from drsn_jax.training.steps import KeyPurpose
+from drsn_jax.training.state import KeyPurpose
 
 
 class TrialData(NamedTuple):

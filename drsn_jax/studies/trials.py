@@ -38,15 +38,8 @@ from drsn_jax.training.checkpoints import Checkpoints
 from drsn_jax.training.loop import fit
 from drsn_jax.training.optimizers import paper_optimizer, paper_schedule, scale_body
 from drsn_jax.training.progress import Diverged, Epoch
-from drsn_jax.training.steps import (
-    KeyPurpose,
-    TrainState,
-    create_state,
-    make_eval_step,
-    make_predict_step,
-    make_train_step,
-    repeat_step,
-)
+from drsn_jax.training.state import KeyPurpose, TrainState, create_state
+from drsn_jax.training.steps import make_eval_step, make_predict_step, make_train_step, repeat_step
 
 
 class Result(NamedTuple):

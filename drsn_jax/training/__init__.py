@@ -1,7 +1,7 @@
 """Training: a pure step, the loop around it, and many trainings as one.
 
-- ``steps``: the pure steps of training, evaluation and prediction, and the ``TrainState`` that a training step changes. A new
-  loss or metric goes here.
+- ``state``: the ``TrainState`` that a training step changes, how it begins, and the purposes of random keys.
+- ``steps``: the pure steps of training, evaluation and prediction. A new loss or metric goes here.
 - ``optimizers``: the paper's optimiser and its schedule of the learning rate. Any other Optax optimiser can be used as it is.
 - ``batches``: the training set in batches, on one device or several.
 - ``loop``: ``fit``, the loop over epochs, which yields an ``Epoch`` after each.
@@ -20,9 +20,9 @@ from drsn_jax.training.optimizers import paper_optimizer as paper_optimizer
 from drsn_jax.training.optimizers import paper_schedule as paper_schedule
 from drsn_jax.training.progress import Diverged as Diverged
 from drsn_jax.training.progress import Epoch as Epoch
-from drsn_jax.training.steps import TrainState as TrainState
+from drsn_jax.training.state import TrainState as TrainState
+from drsn_jax.training.state import create_state as create_state
 from drsn_jax.training.steps import balanced_class_weights as balanced_class_weights
-from drsn_jax.training.steps import create_state as create_state
 from drsn_jax.training.steps import make_eval_step as make_eval_step
 from drsn_jax.training.steps import make_predict_step as make_predict_step
 from drsn_jax.training.steps import make_train_step as make_train_step

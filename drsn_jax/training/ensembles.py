@@ -39,7 +39,8 @@ from drsn_jax.training.members import (
 )
 from drsn_jax.training.optimizers import paper_optimizer
 from drsn_jax.training.progress import Epoch
-from drsn_jax.training.steps import QUICK_COMPILATION, KeyPurpose, Prepare, create_state
+from drsn_jax.training.state import QUICK_COMPILATION, KeyPurpose, create_state
+from drsn_jax.training.steps import Prepare
 
 
 class Ensemble:

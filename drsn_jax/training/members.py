@@ -18,7 +18,8 @@ from drsn_jax.functional.noise import Noise
 from drsn_jax.nn.networks import Network, blocked_layout
 from drsn_jax.nn.variable_shapes import variable_shapes
 from drsn_jax.training.batches import Batches, epoch_order
-from drsn_jax.training.steps import KeyPurpose, Prepare, TrainState, make_eval_step, make_train_step
+from drsn_jax.training.state import KeyPurpose, TrainState
+from drsn_jax.training.steps import Prepare, make_eval_step, make_train_step
 
 Order = Literal["vmap", "map", "unroll"]
 GAUSSIAN = Noise("gaussian", 0.0)

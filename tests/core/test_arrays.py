@@ -16,7 +16,8 @@ from drsn_jax.evaluation.metrics import confusion_matrix, cross_entropy, expecte
 from drsn_jax.evaluation.noise_grids import noise_grid
 from drsn_jax.evaluation.prediction import evaluate, predict
 from drsn_jax.training.batches import Batches
-from drsn_jax.training.steps import balanced_class_weights, create_state
+from drsn_jax.training.state import create_state
+from drsn_jax.training.steps import balanced_class_weights
 
 WINDOWS, LABELS = tiny.tones(12)
 

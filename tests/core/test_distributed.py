@@ -24,7 +24,8 @@ from drsn_jax.functional import signals
 from drsn_jax.functional.noise import add_noise
 from drsn_jax.nn.layers import BatchNorm
 from drsn_jax.training.optimizers import paper_optimizer
-from drsn_jax.training.steps import create_state, make_eval_step, make_predict_step, make_train_step
+from drsn_jax.training.state import create_state
+from drsn_jax.training.steps import make_eval_step, make_predict_step, make_train_step
 
 # float32: means over shards are rounded in another order, and three steps of training amplify it
 TOLERANCE = 1e-4

@@ -17,7 +17,8 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from drsn_jax.diagnosis.bundle import Bundle, fingerprint, load, save
+from drsn_jax.diagnosis.bundle import Bundle
+from drsn_jax.diagnosis.bundle_files import fingerprint, load, save
 from drsn_jax.diagnosis.description import BundleError
 from drsn_jax.evaluation.metrics import softmax
 from drsn_jax.functional import signals

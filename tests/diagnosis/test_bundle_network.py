@@ -8,7 +8,8 @@ import pytest
 import tiny
 
 from drsn_jax.diagnosis import description
-from drsn_jax.diagnosis.bundle import FIELDS, Bundle, load, save
+from drsn_jax.diagnosis.bundle import Bundle
+from drsn_jax.diagnosis.bundle_files import FIELDS, load, save
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ import pytest
 import tiny
 from test_bundle import make_old
 
-from drsn_jax.diagnosis.bundle import Bundle, load, save
+from drsn_jax.diagnosis.bundle import Bundle
+from drsn_jax.diagnosis.bundle_files import load, save
 
 # all that touches a file while a bundle is saved; what is closed stays so, for a lock ends with its process
 OPERATIONS = (
@@ -132,7 +133,7 @@ def test_two_that_replace_at_once_leave_one_model(bundles, tmp_path):
 KILL = """
 import dataclasses, itertools, os, pathlib, random, signal, sys, time
 import jax, numpy as np
-from drsn_jax.diagnosis.bundle import load, save
+from drsn_jax.diagnosis.bundle_files import load, save
 start, folder, rng, most = sys.argv[1], pathlib.Path(sys.argv[2]), random.Random(0), 0
 first = load(start)
 first.variables = jax.tree.map(np.asarray, first.variables)

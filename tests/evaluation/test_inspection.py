@@ -1,5 +1,7 @@
 """What is told of the thresholds is what they did."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -78,7 +80,8 @@ def test_what_has_no_thresholds():
 
 def test_batches_without_windows_and_windows_that_are_not_finite():
     windows = np.zeros((3, tiny.LENGTH, 1), np.float32)
-    for size in (0, -1, 2.5):
+    sizes: Any = (0, -1, 2.5)
+    for size in sizes:
         with pytest.raises(ValueError, match=f"a batch has at least one window, got a batch size of {size}"):
             predict(lambda variables, windows: windows, {}, windows, size)
     with pytest.raises(ValueError, match="there are no windows to predict"):

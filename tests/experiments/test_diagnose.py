@@ -16,7 +16,8 @@ import soundfile
 import tiny
 
 from drsn_jax.cli import console
-from drsn_jax.diagnosis.bundle import Bundle, save
+from drsn_jax.diagnosis.bundle import Bundle
+from drsn_jax.diagnosis.bundle_files import save
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "diagnose.py"
 RATE = 8000

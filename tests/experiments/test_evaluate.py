@@ -10,7 +10,8 @@ import tiny
 
 from drsn_jax.cli import console
 from drsn_jax.data.windows import remove_means
-from drsn_jax.diagnosis.bundle import Bundle, save
+from drsn_jax.diagnosis.bundle import Bundle
+from drsn_jax.diagnosis.bundle_files import save
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "evaluate.py"
 CLASSES = ("a", "b", "c")

@@ -20,9 +20,10 @@ import scipy.io
 import tiny
 
 from drsn_jax.cli import console, data_options, run_options
-from drsn_jax.diagnosis.bundle import Bundle, load, save
+from drsn_jax.diagnosis.bundle import Bundle
+from drsn_jax.diagnosis.bundle_files import load, save
 from drsn_jax.nn.networks import drsn_cs
-from drsn_jax.studies import comparison_figures
+from drsn_jax.studies import feature_figure
 from drsn_jax.studies.comparison import noises
 from drsn_jax.studies.runs import read_metrics
 from drsn_jax.studies.trials import Trainer
@@ -52,7 +53,7 @@ def run_script(script, *arguments):
 def call(script, monkeypatch):
     """Run the script in this process, without its figures: ``whole`` draws them."""
     monkeypatch.setattr(script, "draw_all", lambda folder: [])
-    monkeypatch.setattr(comparison_figures, "tsne_figure", lambda *arguments: [])
+    monkeypatch.setattr(feature_figure, "tsne_figure", lambda *arguments: [])
     return functools.partial(run_script, script)
 
 

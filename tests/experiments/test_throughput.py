@@ -21,7 +21,8 @@ from drsn_jax.core import runtime
 from drsn_jax.nn.networks import Network
 from drsn_jax.studies.runs import read_rows
 from drsn_jax.training.optimizers import paper_optimizer
-from drsn_jax.training.steps import create_state, make_train_step
+from drsn_jax.training.state import create_state
+from drsn_jax.training.steps import make_train_step
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "benchmarks" / "throughput.py"
 SHORT = Case("paper", "drsn_cw", "train", 4, short=True)

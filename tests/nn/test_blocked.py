@@ -12,7 +12,7 @@ from drsn_jax.functional.thresholding import soft_threshold
 from drsn_jax.nn import blocked, blocked_layers
 from drsn_jax.nn.layers import batch_statistics, centred_padding, position_mean
 from drsn_jax.nn.residual_unit import pad_channels, stride_positions
-from drsn_jax.training.steps import QUICK_COMPILATION
+from drsn_jax.training.state import QUICK_COMPILATION
 
 TOLERANCE = 1e-12  # float64: to rounding
 EPSILON = 1e-5

@@ -17,7 +17,8 @@ from drsn_jax.core.distributed import AXIS_NAME, choose_devices, pmap_step, repl
 from drsn_jax.nn import blocked_network
 from drsn_jax.nn.layers import BatchNorm
 from drsn_jax.nn.networks import NETWORKS, Network, blocked_layout, drsn_cw, resnet
-from drsn_jax.training.steps import QUICK_COMPILATION, create_state, make_train_step
+from drsn_jax.training.state import QUICK_COMPILATION, create_state
+from drsn_jax.training.steps import make_train_step
 
 DOUBLE, SINGLE = 1e-11, 2e-5  # relative, absolute below 1; float32 sums in another order through five convolutions
 jit = functools.partial(jax.jit, compiler_options=QUICK_COMPILATION)

@@ -12,7 +12,8 @@ import tiny
 
 from drsn_jax.nn.layers import relu_mean
 from drsn_jax.nn.networks import drsn_cw
-from drsn_jax.training.steps import create_state, make_eval_step, make_predict_step, make_train_step
+from drsn_jax.training.state import create_state
+from drsn_jax.training.steps import make_eval_step, make_predict_step, make_train_step
 
 COUNT, LENGTH = 64, 512
 BROKEN = {3: np.nan, 8: np.inf, 60: -np.inf}  # number of the window: what one of its samples is

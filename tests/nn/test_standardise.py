@@ -11,7 +11,7 @@ import tiny
 from test_networks import variables_of
 
 from drsn_jax.functional import signals
-from drsn_jax.training.steps import QUICK_COMPILATION
+from drsn_jax.training.state import QUICK_COMPILATION
 
 EXACT, ROUNDED = 1e-6, 1e-4  # relative, absolute below 1; standardised in float32, from other numbers
 WINDOWS = np.random.default_rng(0).normal(2, 3, (4, tiny.LENGTH, 1)).astype(np.float32)

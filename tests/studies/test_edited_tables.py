@@ -13,7 +13,7 @@ import pytest
 from drsn_jax.core.errors import UserError
 from drsn_jax.core.plotting import save_figure
 from drsn_jax.functional.noise import Noise
-from drsn_jax.studies import ablation_figures, comparison_figures
+from drsn_jax.studies import ablation_figures, comparison_figures, feature_figure
 from drsn_jax.studies.comparison import Comparison
 from drsn_jax.studies.comparison_results import TRIAL, Trial, tables, trial_key, write_features
 from drsn_jax.studies.comparison_tables import summarise
@@ -67,7 +67,7 @@ def _unsaved(monkeypatch):
 
 def look(path: Path) -> tuple[list[Any], list[Any]]:
     """All that is told of a run, by its tables and figures."""
-    return summarise(path), comparison_figures.draw_all(path)
+    return summarise(path), list(comparison_figures.draw_all(path))
 
 
 Edit = Callable[[bytes], bytes]
@@ -342,17 +342,17 @@ NAMES = ["empty", "two bytes", "no directory", "text"]
 
 @pytest.mark.parametrize("content", [*BROKEN, None], ids=[*NAMES, "cut"])
 def test_a_broken_file_of_features_is_passed_over_with_its_name(tmp_path, content, monkeypatch):
-    monkeypatch.setattr(comparison_figures, "tsne", lambda features, iterations: features[:, :2])
+    monkeypatch.setattr(feature_figure, "tsne", lambda features, iterations: features[:, :2])
     rng = np.random.default_rng(0)
     for network in ("resnet", "drsn_cw"):
         features_of(tmp_path, network, rng.normal(size=(6, 3)))
     file = tmp_path / "features_resnet.npz"
     file.write_bytes(file.read_bytes()[:-30] if content is None else content)
     with pytest.warns(RuntimeWarning, match=r"features_resnet\.npz is damaged \(.*\): take it away; .* drawn without it"):
-        assert comparison_figures.tsne_figure(tmp_path)
+        assert feature_figure.tsne_figure(tmp_path)
     (tmp_path / "features_drsn_cw.npz").unlink()
     with pytest.warns(RuntimeWarning, match="is damaged"):
-        assert comparison_figures.tsne_figure(tmp_path) == []
+        assert feature_figure.tsne_figure(tmp_path) == []
 
 
 def features_of(folder, network, features):

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tiny
 
-from drsn_jax.diagnosis.bundle import load
+from drsn_jax.diagnosis.bundle_files import load
 from drsn_jax.evaluation.metrics import cross_entropy, expected_calibration_error, softmax
 from drsn_jax.functional.noise import Noise
 from drsn_jax.studies.comparison import Comparison

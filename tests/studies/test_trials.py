@@ -18,7 +18,7 @@ from drsn_jax.studies.trial_data import standardised, with_noise
 from drsn_jax.studies.trials import Trainer, compile_steps
 from drsn_jax.training.checkpoints import Checkpoints
 from drsn_jax.training.progress import Diverged
-from drsn_jax.training.steps import KeyPurpose
+from drsn_jax.training.state import KeyPurpose
 
 FOLD = tiny.fold(train=24, test=13)
 EPOCHS, BATCH_SIZE = 3, 8

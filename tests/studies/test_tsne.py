@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from drsn_jax.evaluation import inspection
 from drsn_jax.evaluation.inspection import pooled_features
-from drsn_jax.studies import comparison_figures
+from drsn_jax.studies import feature_figure
 from drsn_jax.studies.comparison_results import feature_files, write_features
 
 
@@ -38,7 +38,7 @@ def test_every_network_has_a_panel_with_all_classes(tmp_path, drawn):
     for network in ("drsn_cw", "resnet"):
         write_features(tmp_path, network, features, labels, ["healthy", "inner $race"])
     assert list(feature_files(tmp_path)) == ["drsn_cw", "resnet"]
-    (file,) = comparison_figures.tsne_figure(tmp_path)
+    (file,) = feature_figure.tsne_figure(tmp_path)
     assert file.read_bytes().startswith(b"\x89PNG")
     assert [panel.get_title() for panel in drawn["features.png"].axes] == ["ResNet", "DRSN-CW"]
     for panel in drawn["features.png"].axes:
@@ -46,9 +46,9 @@ def test_every_network_has_a_panel_with_all_classes(tmp_path, drawn):
 
 
 def test_forty_classes_differ_in_colour_or_marker(tmp_path, drawn, monkeypatch):
-    monkeypatch.setattr(comparison_figures, "tsne", lambda features, iterations: features)
+    monkeypatch.setattr(feature_figure, "tsne", lambda features, iterations: features)
     write_features(tmp_path, "resnet", np.random.default_rng(0).normal(size=(40, 2)), np.arange(40), [str(i) for i in range(40)])
-    comparison_figures.tsne_figure(tmp_path)
+    feature_figure.tsne_figure(tmp_path)
     (panel,) = drawn["features.png"].axes
     styles = [(*points.get_facecolor()[0], points.get_paths()[0].vertices.tobytes()) for points in panel.collections]
     assert len(set(styles)) == len(styles) == 40
@@ -57,10 +57,10 @@ def test_forty_classes_differ_in_colour_or_marker(tmp_path, drawn, monkeypatch):
 @pytest.mark.parametrize("count", [3, 300])
 def test_the_legend_names_all_classes_that_can_be_told_apart(tmp_path, drawn, monkeypatch, count):
     """Also those whose names begin with ``_``, which matplotlib leaves out by itself. What controls a terminal is shown."""
-    monkeypatch.setattr(comparison_figures, "tsne", lambda features, iterations: features)
+    monkeypatch.setattr(feature_figure, "tsne", lambda features, iterations: features)
     names = ["_healthy", "inner\x1b race", *(f"class {number}" for number in range(2, count))]
     write_features(tmp_path, "resnet", np.random.default_rng(0).normal(size=(count, 2)), np.arange(count), names)
-    comparison_figures.tsne_figure(tmp_path)
+    feature_figure.tsne_figure(tmp_path)
     (legend,) = drawn["features.png"].legends
     assert [text.get_text() for text in legend.get_texts()] == ["_healthy", r"inner\x1b race", *names[2:64]]
     assert legend.get_title().get_text() == ("the first 64 of 300 classes" if count == 300 else "")
@@ -68,19 +68,19 @@ def test_the_legend_names_all_classes_that_can_be_told_apart(tmp_path, drawn, mo
 
 def test_groups_stay_apart():
     features, labels = groups()
-    places = comparison_figures.tsne(features)
+    places = feature_figure.tsne(features)
     centres = np.stack([places[labels == label].mean(0) for label in (0, 1)])
     inside = max(np.linalg.norm(places[labels == label] - centres[label], axis=1).mean() for label in (0, 1))
     assert np.linalg.norm(centres[0] - centres[1]) > 2 * inside
-    np.testing.assert_array_equal(places, comparison_figures.tsne(features))
+    np.testing.assert_array_equal(places, feature_figure.tsne(features))
 
 
 def test_nothing_to_draw(tmp_path):
-    assert comparison_figures.tsne_figure(tmp_path) == []
+    assert feature_figure.tsne_figure(tmp_path) == []
     write_features(tmp_path, "resnet", np.ones((2, 4)), np.array([0, 1]), ["a", "b"])
-    assert comparison_figures.tsne_figure(tmp_path) == []
+    assert feature_figure.tsne_figure(tmp_path) == []
     write_features(tmp_path, "resnet", np.ones((5, 4)), np.zeros(5, int), ["a", "b"])  # all alike
-    assert len(comparison_figures.tsne_figure(tmp_path)) == 1
+    assert len(feature_figure.tsne_figure(tmp_path)) == 1
 
 
 def test_without_windows():
@@ -94,10 +94,10 @@ def test_the_legend_fits_into_the_figure(tmp_path, monkeypatch, names):
     labels = np.arange(60) % len(names)
     unlike = [f"{name}{number}" for number, name in enumerate(names)]
     write_features(tmp_path, "drsn_cw", np.random.default_rng(0).normal(size=(60, 4)), labels, unlike)
-    monkeypatch.setattr(comparison_figures, "tsne", lambda features, iterations: features[:, :2])
+    monkeypatch.setattr(feature_figure, "tsne", lambda features, iterations: features[:, :2])
     kept = []
-    monkeypatch.setattr(comparison_figures, "save_figure", lambda figure, file: kept.append(figure) or file)
-    comparison_figures.tsne_figure(tmp_path)
+    monkeypatch.setattr(feature_figure, "save_figure", lambda figure, file: kept.append(figure) or file)
+    feature_figure.tsne_figure(tmp_path)
     (figure,) = kept
     FigureCanvasAgg(figure).draw()
     legend, whole = figure.legends[0].get_window_extent(), figure.bbox

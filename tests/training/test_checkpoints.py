@@ -30,7 +30,8 @@ from hypothesis import strategies as st
 from drsn_jax.core.distributed import AXIS_NAME, choose_devices, pmap_step, replicate, shard
 from drsn_jax.training import checkpoints
 from drsn_jax.training.checkpoints import CheckpointError, Checkpoints, decode, encode
-from drsn_jax.training.steps import create_state, make_train_step
+from drsn_jax.training.state import create_state
+from drsn_jax.training.steps import make_train_step
 
 in_one_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 FULL = OSError(errno.ENOSPC, "No space left on device")

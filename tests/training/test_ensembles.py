@@ -20,7 +20,8 @@ from drsn_jax.training.ensembles import Ensemble
 from drsn_jax.training.loop import fit
 from drsn_jax.training.members import Member
 from drsn_jax.training.optimizers import paper_optimizer
-from drsn_jax.training.steps import KeyPurpose, create_state, make_eval_step, make_train_step
+from drsn_jax.training.state import KeyPurpose, create_state
+from drsn_jax.training.steps import make_eval_step, make_train_step
 
 WINDOWS, LABELS = tiny.tones(20, 1)
 UNSEEN = tiny.tones(11, 2)

@@ -18,7 +18,8 @@ from drsn_jax.training.checkpoints import CheckpointError, Checkpoints
 from drsn_jax.training.loop import fit
 from drsn_jax.training.optimizers import paper_optimizer, paper_schedule
 from drsn_jax.training.progress import Diverged
-from drsn_jax.training.steps import create_state, make_eval_step, make_train_step, repeat_step
+from drsn_jax.training.state import create_state
+from drsn_jax.training.steps import make_eval_step, make_train_step, repeat_step
 
 EXAMPLES, BATCH_SIZE, STEPS = 20, 8, 3
 optimizer = paper_optimizer(6, 0.1)

@@ -20,14 +20,8 @@ from drsn_jax.functional import signals
 from drsn_jax.functional.noise import add_noise
 from drsn_jax.nn.networks import blocked_layout, drsn_cw
 from drsn_jax.training.optimizers import paper_optimizer, paper_schedule
-from drsn_jax.training.steps import (
-    balanced_class_weights,
-    create_state,
-    make_eval_step,
-    make_predict_step,
-    make_train_step,
-    repeat_step,
-)
+from drsn_jax.training.state import create_state
+from drsn_jax.training.steps import balanced_class_weights, make_eval_step, make_predict_step, make_train_step, repeat_step
 
 RATE = 0.05
 CLASS_WEIGHTS = (0.5, 1.0, 5.0)

@@ -11,7 +11,7 @@ from bench.cases import CHECKED, LEARNING_RATE, Case
 from drsn_jax.core.arrays import named_leaves
 from drsn_jax.nn.networks import Network
 from drsn_jax.training.optimizers import paper_optimizer
-from drsn_jax.training.steps import QUICK_COMPILATION, create_state
+from drsn_jax.training.state import QUICK_COMPILATION, create_state
 
 STEPS = 10**6  # of the schedule: the rate stays
 

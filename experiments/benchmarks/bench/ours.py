@@ -12,7 +12,8 @@ from drsn_jax.core import runtime
 from drsn_jax.core.distributed import choose_devices, pmap_predict, replicate
 from drsn_jax.nn.networks import Implementation, Network, for_platform
 from drsn_jax.training.optimizers import paper_optimizer
-from drsn_jax.training.steps import create_state, make_predict_step, make_train_step
+from drsn_jax.training.state import create_state
+from drsn_jax.training.steps import make_predict_step, make_train_step
 
 
 class OurSide:

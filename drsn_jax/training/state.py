@@ -1,0 +1,112 @@
+"""The state of a training: all arrays that decide how it goes on, how it begins, and the purposes of its random keys."""
+
+import dataclasses
+import enum
+import functools
+from typing import Any
+
+import flax.serialization
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+from jax.core import Tracer
+from jax.typing import ArrayLike
+
+from drsn_jax.core.arrays import as_windows
+from drsn_jax.core.errors import UserError
+from drsn_jax.nn.networks import Network
+
+# for programs that run once and need not be fast: the many random draws of an initialisation compile three times as quickly
+QUICK_COMPILATION = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
+
+
+class KeyPurpose(enum.IntEnum):
+    """The purposes of random numbers: each has the key ``fold_in(root, purpose)``, where ``root`` is the key of a seed."""
+
+    TRAINING = 0
+    TEST_NOISE = 1
+    TRAIN_NOISE = 2
+    VALIDATION_NOISE = 3
+    LEVELS = 4
+
+
+@flax.struct.dataclass
+class TrainState:
+    """All arrays that decide how training goes on.
+
+    ``flax.serialization`` can write it and read it back; a typed random key is then written as its ``jax.random.key_data``.
+
+    Fields:
+      params, batch_stats: the variables of the network.
+      opt_state: the state of the optimiser.
+      step: the number of steps made.
+      key: the random key from which the noise of all steps is derived.
+    """
+
+    params: Any
+    batch_stats: Any
+    opt_state: Any
+    step: jax.Array
+    key: jax.Array
+
+    @property
+    def variables(self) -> dict[str, Any]:
+        """The variables of the network, as ``network.apply`` takes them."""
+        return {"params": self.params, "batch_stats": self.batch_stats}
+
+
+def _is_typed(key: Any) -> bool:
+    return jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
+
+
+def _to_state_dict(state: TrainState) -> dict[str, Any]:
+    """Return the fields as ``flax.serialization`` writes them."""
+    fields = {name: flax.serialization.to_state_dict(getattr(state, name)) for name in FIELDS if name != "key"}
+    return fields | {"key": jax.random.key_data(state.key) if _is_typed(state.key) else state.key}
+
+
+def _from_state_dict(like: TrainState, fields: dict[str, Any]) -> TrainState:
+    """Return the state that ``_to_state_dict`` wrote; its key is of the kind that the key of ``like`` has."""
+    if set(fields) != set(FIELDS):
+        raise UserError(f"a training state has the fields {', '.join(FIELDS)}, got {', '.join(sorted(fields))}")
+    read: dict[str, Any] = {
+        name: flax.serialization.from_state_dict(getattr(like, name), fields[name], name=name) for name in FIELDS if name != "key"
+    }
+    read["key"] = fields["key"]
+    if _is_typed(like.key):
+        read["key"] = jax.random.wrap_key_data(jnp.asarray(fields["key"]), impl=jax.random.key_impl(like.key))
+    return TrainState(**read)
+
+
+FIELDS = tuple(field.name for field in dataclasses.fields(TrainState))
+flax.serialization.register_serialization_state(TrainState, _to_state_dict, _from_state_dict, override=True)
+
+
+def create_state(network: Network, optimizer: optax.GradientTransformation, key: jax.Array, windows: ArrayLike) -> TrainState:
+    """Create the state at the beginning of a training, with parameters and noise that ``key`` decides.
+
+    Of ``windows`` ``(batch, *positions, channels)`` only the shape matters; one window is enough.
+    """
+    shape = (1, *as_windows(windows).shape[1:])
+    # inside a transformation such as jit or vmap the caller decides how it is compiled
+    if isinstance(key, Tracer):
+        return _create(network, optimizer, shape, key)
+    try:
+        create = _compiled_create(network, optimizer, shape)  # pyright: ignore[reportArgumentType]
+    except TypeError:  # a field of the user's own cannot be hashed
+        create = _compiled_create.__wrapped__(network, optimizer, shape)
+    return create(key)
+
+
+@functools.lru_cache(maxsize=32)
+def _compiled_create(network: Network, optimizer: optax.GradientTransformation, shape: tuple[int, ...]) -> Any:
+    """Return ``_create`` as a compiled function of the key alone. Kept, because tracing it takes longer than running it."""
+    return jax.jit(functools.partial(_create, network, optimizer, shape), compiler_options=QUICK_COMPILATION)
+
+
+def _create(network: Network, optimizer: optax.GradientTransformation, shape: tuple[int, ...], key: jax.Array) -> TrainState:
+    init_key, noise_key = jax.random.split(key)
+    variables = network.init(init_key, jnp.zeros(shape, jnp.float32), train=False)
+    params, stats = variables["params"], variables.get("batch_stats", {})
+    return TrainState(params, stats, optimizer.init(params), jnp.zeros((), jnp.int32), noise_key)
