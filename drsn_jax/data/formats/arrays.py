@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 
-from drsn_jax.data.formats.axes import jump, may_be_axis, of_axis
+from drsn_jax.data.formats.axes import is_frequency, jump, may_be_axis, of_axis
 from drsn_jax.data.formats.channels import Variable, choose, has_columns
 from drsn_jax.data.formats.common import RecordingError, Signal, as_float32, is_numeric
-from drsn_jax.data.formats.looks import look, parts
+from drsn_jax.data.formats.looks import look, parts, several, tells_which
 from drsn_jax.data.formats.rates import Rate, may_mention, mentioned, surest
 
 
@@ -98,6 +98,7 @@ def signal_of(held: Sequence[Held], channel: str, where: str, hints: Iterable[Ra
     length = chosen[0][0].length
     for array, _ in chosen:
         array.check()
+    _check_one_recording(held, chosen, where)
     rate = surest([*hints, *_mentioned(held, chosen), *_axes(held, chosen, where)], where) or Rate(0.0, "")
 
     arrays = list({id(array): array for array, _ in chosen}.values())
@@ -206,6 +207,20 @@ def _axes(held: Sequence[Held], chosen: Sequence[tuple[Held, int]], where: str) 
             source = f"the steps of its {f'column {column + 1}' if array.bare else names[0]}"
             rates.append(of_axis(name or "", values, source, rows=rows, unit=array.unit))
     return rates
+
+
+def _check_one_recording(held: Sequence[Held], chosen: Sequence[tuple[Held, int]], where: str) -> None:
+    """Raise RecordingError where an array beside the signal, as long as it, is the axis of a spectrum, or tells that its samples
+    belong to several sensors or classes."""
+    for array in held:
+        beside = array.is_row and array.numeric and array.length == chosen[0][0].length > 2 and _beside(array, chosen)
+        if not beside or any(array is one for one, _ in chosen):
+            continue
+        if is_frequency(array.name) and array.look() in ("a time axis", "row numbers"):
+            raise RecordingError(f"{where} holds a spectrum over {array.name}: give the recording itself, over time")
+        if tells_which(array.name) and array.look() == "labels":
+            values = np.unique(array.sample(0)[1])
+            raise RecordingError(several(where, array.name, [f"{value:g}" for value in values]))
 
 
 def _is_matrix(array: Held) -> bool:

@@ -17,6 +17,9 @@ TIME_NAME = re.compile(
     r"(t|tt|time|times|zeit|zeitachse|temps|tiempo|tempo|czas|sekunden|elapsed|elapsedtime|timestamps?|seconds|secs?|datetime)"
     r"|(t|time|x)(vec|vector|axis|array|base|stamps?|values|data)"
 )
+FREQUENCY_NAME = re.compile(
+    r"(freq|freqs|frequency|frequencies|frequenz|frequenzen|frequence|frecuencia|frequenza|orders?|ordnung)(axis|vector|vec|hz|khz)?"
+)
 
 
 def time_unit(name: str) -> float | None:
@@ -34,6 +37,14 @@ def time_unit(name: str) -> float | None:
         if re.search(rf"[^a-zµμ]{ending}[^a-zµμ]*$", name.strip().lower()) and TIME_NAME.fullmatch(key.removesuffix(ending)):
             return SECONDS[ending]
     return 0.0 if TIME_NAME.fullmatch(key) else None
+
+
+def is_frequency(name: str, unit: str = "") -> bool:
+    """Return whether ``name`` and ``unit`` are those of the axis of a spectrum: ``Frequency (Hz)``, ``f [kHz]``, ``Order``."""
+    stem = re.split(r"[\[(]", re.split(r"[./]", name.strip().lower())[-1])[0]
+    key = re.sub(r"[^a-z]", "", stem)
+    in_hertz = re.search(r"(?<![a-z])[km]?hz", f"{name} {unit}".lower()) is not None
+    return FREQUENCY_NAME.fullmatch(key) is not None or (in_hertz and key in ("f", "x", "hz", "khz", "fhz", "xhz", "bin", "bins"))
 
 
 def may_be_axis(name: str) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 
 from drsn_jax.data.formats.arrays import Held, signal_of
 from drsn_jax.data.formats.common import Signal, check_promise, damage, library
-from drsn_jax.data.formats.rates import SECONDS, Rate, mentioned
+from drsn_jax.data.formats.rates import SECONDS, Rate, mentioned, with_units
 
 NUMBERS = ("float", "double", "halffloat", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 NO_SIGNALS = (
@@ -59,8 +59,8 @@ def _load(file: Path, name: str, rows: int) -> np.ndarray:
 def _hints(metadata: dict[bytes, bytes] | None, of: str) -> list[Rate]:
     """Return the rates that the notes of a file or column mention."""
     rates = []
-    for name, value in (metadata or {}).items():
-        word = name.decode("utf-8", "replace")
+    named = {name.decode("utf-8", "replace"): value for name, value in (metadata or {}).items()}
+    for word, value in with_units(named).items():
         if (rate := mentioned(word, value, f"the note {word} of {of}")) is not None:
             rates.append(rate)
     return rates

@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -103,6 +103,23 @@ def mentioned(name: str, value: object, source: str) -> Rate | None:
                 hertz = number * scale if units is HERTZ else 1 / (number * scale)
                 return Rate(hertz, source) if DOUBTFUL.get(base, 0.0) <= hertz < math.inf else None
     return None
+
+
+def with_units(named: Mapping[str, object]) -> dict[str, object]:
+    """Return named values, the numbers of which have the unit that a value beside them states: ``fs_unit`` is the unit of ``fs``.
+
+    For example ``{"fs": 25.6, "fs_unit": "kHz"}`` becomes ``{"fs": "25.6 kHz", "fs_unit": "kHz"}``.
+    """
+    keys = {key_of(name): name for name in named}
+    found = dict(named)
+    for name in named:
+        for ending in ("unit", "units", "unitstring"):
+            beside = named.get(keys.get(key_of(name) + ending, ""))
+            unit = beside.decode("latin-1") if isinstance(beside, bytes) else beside
+            number, own = _number(named[name])
+            if isinstance(unit, str) and unit.strip() and not own and math.isfinite(number):
+                found[name] = f"{number!r} {unit.strip()}"
+    return found
 
 
 def may_mention(name: str) -> bool:

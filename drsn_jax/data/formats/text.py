@@ -16,6 +16,7 @@ from drsn_jax.data.formats.text_cells import is_number, oddity, split
 from drsn_jax.data.formats.text_columns import chosen, found_rates, needed, refuse_many, unasked
 from drsn_jax.data.formats.text_doubts import check_late_thousands, check_promised, check_thousands
 from drsn_jax.data.formats.text_layout import Layout, open_bytes, text_layout
+from drsn_jax.data.formats.text_tables import check_one_recording, check_spectrum, which_columns
 
 FEW = 3  # labels of a file at most
 END = 20  # lines at the end of a file that may be no samples
@@ -34,9 +35,12 @@ def read_text(file: Path, channel: str) -> Signal:
         else:
             refuse_many(layout, where)
             picked = None
-        values = _values(file, layout, needed(layout, picked))
+        check_spectrum(layout, where)
+        read = _values(file, layout, needed(layout, picked), which_columns(layout))
+        values = {index: column for index, column in read.items() if column.dtype.kind == "f"}
         if picked is None:
             picked = unasked(layout, values, where)
+        check_one_recording(layout, picked, read, where)
         for index in picked:
             cells = [row[index] for row in layout.rows]
             check_thousands(cells, layout.decimal, f"{where}, column {layout.columns[index].name}")
@@ -52,8 +56,11 @@ def read_text(file: Path, channel: str) -> Signal:
     return replace(signal, sampling_rate=rate, channel=taken, rate_from=source)
 
 
-def _values(file: Path, layout: Layout, needed: Sequence[int]) -> dict[int, np.ndarray]:
-    """Read columns by their indices as float64. All cells are counted, so that a line with more or fewer columns is refused."""
+def _values(file: Path, layout: Layout, needed: Sequence[int], texts: Sequence[int]) -> dict[int, np.ndarray]:
+    """Read columns by their indices, those of ``needed`` as float64 and the others of ``texts`` as text.
+
+    All cells are counted, so that a line with more or fewer columns is refused.
+    """
     count = len(layout.columns)
     for index in needed:
         bad = layout.columns[index].bad
@@ -61,7 +68,11 @@ def _values(file: Path, layout: Layout, needed: Sequence[int]) -> dict[int, np.n
             raise RecordingError(_odd_cell(f"{file}, line {bad[0]}", bad[1], layout))
     whole = len(needed) == count
     # a column that is not needed is passed over as text: the first letters of each cell are kept
-    kind = np.float64 if whole else [(str(i), "f8" if i in needed else "U1" if i else "U3") for i in range(count)]
+    kind = (
+        np.float64
+        if whole
+        else [(str(i), "f8" if i in needed else "U20" if i in texts else "U1" if i else "U3") for i in range(count)]
+    )
     options: dict[str, Any] = {"dtype": np.dtype(kind), "delimiter": layout.separator, "comments": None, "quotechar": '"'}
     options |= {"skiprows": layout.lines[0] - 1, "ndmin": 2 if whole else 1}
     try:
@@ -72,13 +83,13 @@ def _values(file: Path, layout: Layout, needed: Sequence[int]) -> dict[int, np.n
     except ValueError as error:
         raise RecordingError(_odd_line(file, layout, needed, str(error))) from error
     if 0 not in needed:
-        _check_beginnings(table["0"], layout, str(file))
+        _check_beginnings(table["0"].astype("U3"), layout, str(file))
     last = layout.columns[-1]
     if last.kind == "empty" and not last.named and (more := np.flatnonzero(table[str(count - 1)] != "")).size:
         raise RecordingError(
             f"{file}: the line of sample {more[0]} has more than the {count - 1} columns of the others: correct it"
         )
-    return {i: table[:, i] if whole else table[str(i)] for i in needed}
+    return {i: table[:, i] if whole else table[str(i)] for i in {*needed, *texts}}
 
 
 def _check_beginnings(cells: np.ndarray, layout: Layout, where: str) -> None:
