@@ -12,10 +12,10 @@ import numpy as np
 from drsn_jax.data.formats.common import RecordingError, Signal, damage, in_memory
 from drsn_jax.data.formats.rates import agreed
 from drsn_jax.data.formats.text_body import changed_columns
-from drsn_jax.data.formats.text_cells import is_number, oddity, split
-from drsn_jax.data.formats.text_columns import chosen, found_rates, needed, refuse_many, unasked
+from drsn_jax.data.formats.text_cells import is_number, oddity, plain, split
+from drsn_jax.data.formats.text_columns import chosen, found_rates, names_of, needed, refuse_many, unasked
 from drsn_jax.data.formats.text_doubts import check_late_thousands, check_promised, check_thousands
-from drsn_jax.data.formats.text_layout import Layout, open_bytes, text_layout
+from drsn_jax.data.formats.text_layout import SEGMENTS, Layout, open_bytes, text_layout
 from drsn_jax.data.formats.text_tables import check_one_recording, check_spectrum, which_columns
 
 FEW = 3  # labels of a file at most
@@ -45,9 +45,9 @@ def read_text(file: Path, channel: str) -> Signal:
             cells = [row[index] for row in layout.rows]
             check_thousands(cells, layout.decimal, f"{where}, column {layout.columns[index].name}")
             check_late_thousands(cells, values[index], layout.decimal, f"{where}, column {layout.columns[index].name}")
-        rate, source = agreed(found_rates(file, layout, values), where)
-        named = [layout.columns[index] for index in picked]
-        taken = " + ".join(column.name for column in named) if len(named) > 1 or named[0].named or len(layout.columns) > 1 else ""
+        rate, source = agreed(found_rates(file, layout, values, picked), where)
+        alone = len(layout.columns) == 1 and not layout.columns[0].named
+        taken = "" if alone else " + ".join(names_of(layout, where)[index] for index in picked)
         taken_values = [values[index] for index in picked]
         # a copy of some columns, so that the others do not stay in memory
         table = np.stack(taken_values, 1) if len(layout.columns) > 1 else taken_values[0][:, None]
@@ -118,8 +118,8 @@ def _load(file: Path, layout: Layout, encoding: str, options: dict[str, Any]) ->
 def _source(file: Path, layout: Layout, encoding: str) -> Iterator[Any]:
     """Yield what numpy.loadtxt reads: a path, which is fastest, or lines with decimal points."""
     with open_bytes(file) as opened:
-        plain = type(opened).__name__ == "BufferedReader" and file.suffix.lower() not in (".gz", ".bz2", ".xz", ".lzma")
-        if plain and layout.decimal == ".":
+        as_it_is = type(opened).__name__ == "BufferedReader" and file.suffix.lower() not in (".gz", ".bz2", ".xz", ".lzma")
+        if as_it_is and layout.decimal == "." and not layout.odd:
             yield str(file)
         else:
             yield _lines(opened, layout, encoding)
@@ -128,7 +128,7 @@ def _source(file: Path, layout: Layout, encoding: str) -> Iterator[Any]:
 def _lines(opened: IO[bytes], layout: Layout, encoding: str) -> Iterator[str]:
     """Yield the lines of a file with decimal points."""
     with io.TextIOWrapper(opened, encoding=encoding) as text:
-        for line in text:
+        for line in map(plain, text) if layout.odd else text:
             if layout.decimal == ",":
                 # a point would be one between thousands, which must not become a decimal one
                 line = line.replace(".", "\N{MIDDLE DOT}").replace(",", ".")
@@ -154,11 +154,13 @@ def _odd_line(file: Path, layout: Layout, needed: Sequence[int], reason: str) ->
 
 def _numbered(opened: IO[bytes], layout: Layout) -> Iterator[tuple[int, str]]:
     with io.TextIOWrapper(opened, encoding=layout.encoding, errors="replace") as text:
-        yield from enumerate(text, 1)
+        yield from enumerate(map(plain, text), 1)
 
 
 def _odd_cell(where: str, cell: str, layout: Layout) -> str:
     """Return the message for a cell that is no number."""
+    if cell == "Channels" and layout.header and layout.header[0].startswith("LabVIEW Measurement"):
+        return f"{where}: {SEGMENTS}"
     mark = "point" if layout.decimal == "." else "comma"
     odd = oddity(cell, layout.decimal)
     return f"{where}: {cell[:100]!r} is no number{odd}: expected numbers with a decimal {mark} in {len(layout.columns)} columns"

@@ -26,7 +26,10 @@ RATE_UNITS |= {"khz": 1e3, "mhz": 1e6, "ks/s": 1e3, "ksps": 1e3, "ksa/s": 1e3, "
 FOREIGN = {  # names that are not English, as rates.mentioned knows them
     **dict.fromkeys(["abtastrate", "abtastfrequenz", "messrate", "frequenceechantillonnage", "samplingfreqency"], "fs"),
     **dict.fromkeys(["scanrate", "acquisitionrate", "sampleclock", "sampfreqency", "datarate", "sampleratesps"], "fs"),
-    **dict.fromkeys(["abtastintervall", "abtastzeit", "schrittweite", "interval", "samplingperiode", "hresolution"], "dt"),
+    **dict.fromkeys(
+        ["abtastintervall", "abtastzeit", "schrittweite", "interval", "samplingperiode", "hresolution", "xaxisdelta", "xdelta"],
+        "dt",
+    ),
 }
 PLACES = 1 << 18  # numbers of a column through which a line is laid at most
 PARTS = 1 << 15  # numbers of a column that are looked at at once, few enough for the cache
