@@ -121,6 +121,12 @@ def test_a_channel_of_times_has_its_own_unit(tmp_path, name, unit):
     assert open_signal(tmp_path / "a.tdms", "g/a").sampling_rate == 4000
 
 
+@pytest.mark.parametrize("times", [np.arange(1000) % 500 / 1000, np.arange(1000) / 1000 + (np.arange(1000) > 499)])
+def test_times_that_jump(tmp_path, times):
+    write(tmp_path / "a.tdms", {"g/Time": (times, {}), "g/a": (X, {})})
+    refused(tmp_path / "a.tdms", "g/Time jumps before sample 500", channel="g/a")
+
+
 def test_rates_that_contradict_each_other(tmp_path):
     file = tmp_path / "a.tdms"
     write(file, {"g/a": (X, RATED)}, {"Fs": 12800.0})

@@ -2,9 +2,11 @@
 
 import h5py
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import scipy.io
-from signal_files import PAIR, refused
+from signal_files import PAIR, refused, write_hdf5_of
 
 from drsn_jax.data.formats.common import RecordingError, RecordingWarning
 from drsn_jax.data.formats.open_signal import open_signal
@@ -105,3 +107,61 @@ def test_a_rate_that_is_slow_is_told(tmp_path):
     with pytest.warns(RecordingWarning, match=r"51\.2 Hz by its variable fs|51\.2 Hz by its fs"):
         assert read_file(tmp_path / "a.mat")[1] == 51.2
     assert read_file(tmp_path / "a.mat", "", 51.2)[1] == 51.2  # who says the rate is not told
+
+
+def save(file, **arrays):
+    """Write arrays into a file by its suffix."""
+    if file.suffix == ".mat":
+        scipy.io.savemat(file, arrays)
+    elif file.suffix == ".npz":
+        np.savez(file, **arrays)
+    elif file.suffix == ".npy":
+        table = np.empty(len(X), [(name, array.dtype) for name, array in arrays.items()])
+        for name, array in arrays.items():
+            table[name] = array
+        np.save(file, table)
+    elif file.suffix == ".parquet":
+        pq.write_table(pa.table(arrays), file)
+    else:
+        write_hdf5_of(file, **arrays)
+    return file
+
+
+@pytest.mark.parametrize("suffix", [".mat", ".npz"])
+@pytest.mark.parametrize(("name", "number", "unit", "rate"), [("fs", 25.6, "kHz", 25600), ("dt", 0.5, "ms", 2000)])
+def test_the_unit_of_a_number_in_an_array_beside_it(tmp_path, suffix, name, number, unit, rate):
+    assert open_signal(save(tmp_path / f"a{suffix}", a=X, **{name: number, f"{name}_unit": unit})).sampling_rate == rate
+
+
+@pytest.mark.parametrize("attribute", ["unit", "units", "Units"])
+def test_the_unit_of_a_data_set_of_hdf5(tmp_path, attribute):
+    with h5py.File(save(tmp_path / "a.h5", a=X, time=np.arange(400) / 4, fs=4.0), "a") as opened:
+        opened["time"].attrs[attribute] = "ms"
+        opened["fs"].attrs[attribute] = "kHz"
+    assert open_signal(tmp_path / "a.h5", "a").sampling_rate == 4000
+
+
+@pytest.mark.parametrize("suffix", [".npz", ".parquet"])
+@pytest.mark.parametrize("cells", [["left", "right"] * 200, ["healthy"] * 200 + ["worn"] * 200])
+def test_several_recordings_by_a_column_of_text(tmp_path, suffix, cells):
+    refused(save(tmp_path / f"a{suffix}", a=X, label=np.array(cells)), "several recordings", channel="a")
+    assert open_signal(save(tmp_path / f"a{suffix}", a=X, label=np.array(["worn"] * 400)), "a").length == 400
+
+
+@pytest.mark.parametrize("suffix", [".mat", ".npz", ".npy", ".parquet", ".h5"])
+def test_a_time_that_begins_anew(tmp_path, suffix):
+    refused(save(tmp_path / f"a{suffix}", a=X, time=np.arange(400) % 200 / 1000), "time jumps before sample 200", channel="a")
+
+
+def test_dates_in_a_table_of_numpy(tmp_path):
+    times = np.datetime64("2024-01-01", "us") + np.arange(400) * np.timedelta64(1000, "us")
+    assert open_signal(save(tmp_path / "a.npy", a=X, time=times), "a").sampling_rate == 1000
+
+
+def test_structs_of_test_lab(tmp_path):
+    def struct(step, unit):
+        axis = {"start_value": 0.0, "increment": step, "quantity": {"label": unit}}
+        return {"Signal_0": {"x_values": axis, "y_values": {"values": X[:, None]}}}
+
+    assert open_signal(save(tmp_path / "a.mat", **struct(1 / 2048, "s"))).sampling_rate == 2048
+    refused(save(tmp_path / "a.mat", **struct(1.25, "Hz")), "spectrum")

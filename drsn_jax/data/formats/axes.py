@@ -98,7 +98,12 @@ def jump(name: str, values: np.ndarray, rows: np.ndarray) -> int | None:
         return None
     values = from_first(np.asarray(values).ravel())
     steps = np.diff(values)
-    if (steps < 0).any() or not (steps > 0).any():
+    falls = steps < 0
+    if falls.any():  # a time that begins anew falls at few places and is steady elsewhere
+        usual = float(np.median(steps))
+        steady = np.count_nonzero(np.abs(steps - usual) <= 0.5 * usual) > 0.95 * steps.size
+        return int(rows[np.argmax(falls) + 1]) if usual > 0 and steady else None
+    if not (steps > 0).any():
         return None
     steps = np.where(np.diff(rows) == 1, steps, 0.0)
     usual = max(float(np.median(steps)), float(steps[steps > 0].min()))  # a rounded axis may rise at some rows only

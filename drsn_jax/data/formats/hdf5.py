@@ -134,12 +134,21 @@ class _Tree:
             return Held(f"list of {self.h5py.check_vlen_dtype(kind)}", shape, holds=True)
         if not is_numeric(kind):
             return Held(str(kind), shape, holds=kind.kind in "cOV" and item.size > 1)
-        words = _word(item.attrs.get("units", "")).split()  # perhaps "seconds since 2024-02-03"
+        stated = next((_word(item.attrs[key]) for key in item.attrs if key.lower() in ("unit", "units")), "")
+        words = stated.split()  # perhaps "seconds since 2024-02-03"
         unit = SECONDS.get(words[0]) if words and time_unit(path) is not None else None
         turned = bool(matlab)
         part = functools.partial(part_of, self.file, item.name, turned=turned)
         return Held(
-            str(kind), shape[::-1] if turned else shape, part, numeric=True, hints=hints, check=check, unit=unit, fresh=True
+            str(kind),
+            shape[::-1] if turned else shape,
+            part,
+            numeric=True,
+            hints=hints,
+            check=check,
+            unit=unit,
+            stated=stated,
+            fresh=True,
         )
 
     def octave(self, group: Any, path: str, rates: tuple[Rate, ...], depth: int) -> Node:

@@ -32,6 +32,7 @@ def _column(file: Path, opened: Any, field: Any) -> Held:
     numeric = kind in NUMBERS
     dates = kind.startswith(("timestamp", "duration"))
     load = functools.cache(functools.partial(_load, file, field.name, rows))
+    texts = any(word in kind for word in ("string", "utf8")) and "list" not in kind
     return Held(
         kind,
         (rows,) if numeric or dates else (),
@@ -40,6 +41,7 @@ def _column(file: Path, opened: Any, field: Any) -> Held:
         name=field.name,
         holds=not numeric and kind.partition("[")[0].partition("<")[0] not in NO_SIGNALS,
         hints=tuple(_hints(field.metadata, field.name)),
+        cells=functools.cache(lambda: load().astype(str)) if texts else None,
         unit=SECONDS[field.type.unit] if dates else None,
         check=functools.partial(check_promise, f"{file}: {field.name}", 8 * rows, file.stat().st_size),
     )

@@ -58,6 +58,8 @@ STEP_NAMES = frozenset(
         "deltax",
         "dx",
         "tstep",
+        "tinterval",
+        "xincr",
         "timeincrement",
         "tsample",
         "increment",
@@ -118,7 +120,7 @@ def with_units(named: Mapping[str, object]) -> dict[str, object]:
             unit = beside.decode("latin-1") if isinstance(beside, bytes) else beside
             number, own = _number(named[name])
             if isinstance(unit, str) and unit.strip() and not own and math.isfinite(number):
-                found[name] = f"{number!r} {unit.strip()}"
+                found[name] = f"{float(number)!r} {unit.strip()}"
     return found
 
 

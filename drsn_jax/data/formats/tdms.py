@@ -16,7 +16,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from drsn_jax.data.formats.axes import time_unit
+from drsn_jax.data.formats.axes import jump, time_unit
 from drsn_jax.data.formats.channels import Variable, choose
 from drsn_jax.data.formats.common import RecordingError, RecordingWarning, Signal, as_float32, damage, is_numeric, library, silent
 from drsn_jax.data.formats.looks import look
@@ -218,6 +218,10 @@ def _rate(opened: Any, found: dict[str, Any], name: str, where: str) -> Rate | N
         unit = _unit_of_times(times)
         if beside and len(item) > 2 and unit is not None:
             values = times.read_data()
+            name_of_time = times.name if time_unit(times.name) is not None else "time"
+            row = None if values.dtype.kind == "M" else jump(name_of_time, values, np.arange(len(values)))
+            if row is not None:
+                raise RecordingError(f"{where}: its {other} jumps before sample {row}: cut the recording there")
             hertz = rate_of_times((values - values[0]) / np.timedelta64(1, "s") if values.dtype.kind == "M" else values * unit)
             if hertz is not None:
                 return Rate(hertz, f"the times in {other}")
