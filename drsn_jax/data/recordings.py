@@ -20,6 +20,7 @@ from drsn_jax.core.storage import Spool, in_file, limit
 from drsn_jax.data.duplicates import refuse_duplicates, refuse_equal_windows
 from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.formats.open_signal import READERS
+from drsn_jax.data.formats.parquet import waveforms
 from drsn_jax.data.given_windows import read_given
 from drsn_jax.data.name_pattern import rows_by_pattern
 from drsn_jax.data.recording import Recording as Recording
@@ -128,20 +129,25 @@ def _read(
                 )
             asked = row.get("channel", "")
             try:
-                if windows:
-                    found, unit = read_given(file, asked, rate, overrule=overrule)
-                else:
-                    room = {"memory": limit() - held, "maps": MAPS - maps}
-                    found, unit = read_signal(file, asked, rate, spool, overrule=overrule, **room), 1
+                parts = [] if windows else waveforms(file, asked)
             except RecordingError as error:
                 raise RecordingError(f"{where}: {error}") from error
-            if found.signal is not None:
-                maps += in_file(found.signal)
-                held += 0 if in_file(found.signal) else found.signal.nbytes
-            facts = (row["label"], found.sampling_rate, row.get("condition", ""), row.get("group", ""), row["path"])
-            entries.append(
-                (found.signal, *facts, found.channel or asked, found.rate_from or rate_from, found.rate_within, asked, unit)
-            )
+            for part in parts or [asked]:
+                try:
+                    if windows:
+                        found, unit = read_given(file, part, rate, overrule=overrule)
+                    else:
+                        room = {"memory": limit() - held, "maps": MAPS - maps}
+                        found, unit = read_signal(file, part, rate, spool, overrule=overrule, **room), 1
+                except RecordingError as error:
+                    raise RecordingError(f"{where}: {error}") from error
+                if found.signal is not None:
+                    maps += in_file(found.signal)
+                    held += 0 if in_file(found.signal) else found.signal.nbytes
+                facts = (row["label"], found.sampling_rate, row.get("condition", ""), row.get("group", ""), row["path"])
+                entries.append(
+                    (found.signal, *facts, found.channel or part, found.rate_from or rate_from, found.rate_within, asked, unit)
+                )
         spooled = iter(spool.arrays())
     return [Recording(next(spooled) if signal is None else signal, *facts) for signal, *facts in entries]
 
