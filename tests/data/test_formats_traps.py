@@ -33,6 +33,7 @@ def text(folder, header, *columns, separator=","):
         ("Sample rate: 12 800 Hz\n", 12800),
         ("Sample rate: 12'800 Hz\n", 12800),
         ("Sample rate: 12 800 5 Hz\n", None),
+        ("Sampling rate,1000,Range,10,V\n", 1000),
     ],
 )
 def test_the_unit_of_a_rate_beside_or_below_it(tmp_path, header, rate):
@@ -70,7 +71,17 @@ def test_several_recordings_in_one_table_of_text(tmp_path, name, cells):
     refused(text(tmp_path, f"time,{name},a\n", times, cells, X), "several recordings", f"column {name}", channel="a")
 
 
-@pytest.mark.parametrize(("name", "cells"), [("label", ["worn"] * 400), ("counter", [0, 1] * 200), ("id", [*range(400)])])
+@pytest.mark.parametrize(
+    ("name", "cells"),
+    [
+        ("label", ["worn"] * 400),
+        ("counter", [0, 1] * 200),
+        ("id", [*range(400)]),
+        ("position", [*np.arange(400) // 40]),
+        ("order", [*range(400)]),
+        ("Hz", 50 + X / 100),
+    ],
+)
 def test_columns_that_tell_of_one_recording(tmp_path, name, cells):
     np.testing.assert_allclose(read_file(text(tmp_path, f"a,{name}\n", X, cells), "a", 1000)[0][:, 0], X)
 
@@ -137,7 +148,7 @@ def test_the_unit_of_a_number_in_an_array_beside_it(tmp_path, suffix, name, numb
 def test_the_unit_of_a_data_set_of_hdf5(tmp_path, attribute):
     with h5py.File(save(tmp_path / "a.h5", a=X, time=np.arange(400) / 4, fs=4.0), "a") as opened:
         opened["time"].attrs[attribute] = "ms"
-        opened["fs"].attrs[attribute] = "kHz"
+        opened["fs"].attrs[attribute] = "kS/s"
     assert open_signal(tmp_path / "a.h5", "a").sampling_rate == 4000
 
 

@@ -14,7 +14,7 @@ from drsn_jax.data.formats.axes import is_frequency, jump, may_be_axis, of_axis
 from drsn_jax.data.formats.channels import Variable, choose, has_columns
 from drsn_jax.data.formats.common import RecordingError, Signal, as_float32, is_numeric
 from drsn_jax.data.formats.looks import MOST, look, parts, several, tells_which
-from drsn_jax.data.formats.rates import Rate, may_mention, mentioned, surest, with_units
+from drsn_jax.data.formats.rates import Rate, may_mention, mentioned, surest, with_unit, with_units
 
 
 def unread(start: int, stop: int) -> np.ndarray:
@@ -182,7 +182,7 @@ def _mentioned(held: Sequence[Held], chosen: Sequence[tuple[Held, int]]) -> list
             _, values = array.sample(0)
             value = values[0] if (values == values[0]).all() else ""  # one number, or a column that repeats it
             if array.stated and value != "":
-                value = f"{float(values[0])!r} {array.stated}"
+                value = with_unit(float(values[0]), array.stated)
         named[array.name] = value
     return rates + [mentioned(name, value, f"its {name}") for name, value in with_units(named).items() if may_mention(name)]
 
@@ -232,7 +232,7 @@ def _check_one_recording(held: Sequence[Held], chosen: Sequence[tuple[Held, int]
         beside = array.is_row and array.numeric and array.length == length > 2 and _beside(array, chosen)
         if not beside or any(array is one for one, _ in chosen):
             continue
-        if is_frequency(array.name) and array.look() in ("a time axis", "row numbers"):
+        if is_frequency(array.name, array.look()):
             raise RecordingError(f"{where} holds a spectrum over {array.name}: give the recording itself, over time")
         if tells_which(array.name) and array.look() == "labels":
             values = np.unique(array.sample(0)[1])

@@ -39,11 +39,16 @@ def time_unit(name: str) -> float | None:
     return 0.0 if TIME_NAME.fullmatch(key) else None
 
 
-def is_frequency(name: str, unit: str = "") -> bool:
-    """Return whether ``name`` and ``unit`` are those of the axis of a spectrum: ``Frequency (Hz)``, ``f [kHz]``, ``Order``."""
+def is_frequency(name: str, seen: str, unit: str = "") -> bool:
+    """Return whether ``name`` and ``unit`` are those of the axis of a spectrum: ``Frequency (Hz)``, ``f [kHz]``, ``Order``.
+
+    ``seen`` is what its numbers look like, see ``looks.look``: they rise by a steady step. An ``order`` that counts rows is none.
+    """
     stem = re.split(r"[\[(]", re.split(r"[./]", name.strip().lower())[-1])[0]
     key = re.sub(r"[^a-z]", "", stem)
     in_hertz = re.search(r"(?<![a-z])[km]?hz", f"{name} {unit}".lower()) is not None
+    if seen not in ("a time axis", "row numbers") or (seen == "row numbers" and key.startswith("ord")):
+        return False
     return FREQUENCY_NAME.fullmatch(key) is not None or (in_hertz and key in ("f", "x", "hz", "khz", "fhz", "xhz", "bin", "bins"))
 
 

@@ -12,8 +12,8 @@ AT_ONCE = 1 << 16  # numbers in one of the three parts of a long array that are 
 MOST = 64  # sensors or classes that one file holds
 # names of columns that tell which sensor or class a line belongs to
 _WHICH = re.compile(
-    r"(sensor|channel|device|node|axis|kanal|location|position|file|run|experiment|bearing|machine)(s|id|name|number|no|nr)?"
-    r"|labels?|class(es)?|fault(s|type|class)?|condition|state|target|id|category|klasse|zustand|fehler"
+    r"(sensor|channel|device|node|axis|kanal|file|run|experiment|bearing|machine)(s|id|name|number|no|nr)?"
+    r"|labels?|class(es)?|fault(s|type|class)?|condition|target|id|category|klasse|zustand|fehler"
 )
 
 

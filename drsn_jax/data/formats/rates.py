@@ -72,6 +72,21 @@ SECONDS = {"": 1.0, "s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6
 NUMBER = re.compile(r"\s*([-+]?\d+\.?\d*(?:[eE][-+]?\d+)?)\s*([a-zA-Zµμ]*)\s*(?:/s)?\s*")
 
 
+WORDS = {
+    **dict.fromkeys(["1/s", "s-1", "s^-1", "sps", "s/s", "sa/s", "samples/s", "samples/sec", "samples/second"], "Hz"),
+    **dict.fromkeys(["samples per second", "hertz"], "Hz"),
+    **dict.fromkeys(["ks/s", "ksps", "ksa/s", "kilohertz"], "kHz"),
+    "second": "s",
+    "secs": "s",
+    "msec": "ms",
+    "millisecond": "ms",
+    "milliseconds": "ms",
+    "usec": "us",
+    "microsecond": "us",
+    "microseconds": "us",
+}
+
+
 class Rate(NamedTuple):
     """A sampling rate that a file mentions: ``Rate(12000.0, "its variable fs")``.
 
@@ -107,6 +122,11 @@ def mentioned(name: str, value: object, source: str) -> Rate | None:
     return None
 
 
+def with_unit(number: float, unit: str) -> str:
+    """Return a number with its unit as ``mentioned`` reads it: ``"1000.0 Hz"`` for ``samples/s``."""
+    return f"{number!r} {WORDS.get(unit.strip().lower(), unit.strip())}"
+
+
 def with_units(named: Mapping[str, object]) -> dict[str, object]:
     """Return named values, the numbers of which have the unit that a value beside them states: ``fs_unit`` is the unit of ``fs``.
 
@@ -120,7 +140,7 @@ def with_units(named: Mapping[str, object]) -> dict[str, object]:
             unit = beside.decode("latin-1") if isinstance(beside, bytes) else beside
             number, own = _number(named[name])
             if isinstance(unit, str) and unit.strip() and not own and math.isfinite(number):
-                found[name] = f"{float(number)!r} {unit.strip()}"
+                found[name] = with_unit(float(number), unit)
     return found
 
 

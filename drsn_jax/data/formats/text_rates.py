@@ -1,5 +1,6 @@
 """Sampling rates in a text file: in the lines above the samples, the steps of a time column, or dates."""
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -69,7 +70,7 @@ def header_rates(header: Sequence[str], separator: str | None, decimal: str) -> 
         above = below
         for mark in {separator or "\t", "\t", ";", "," if decimal == "." else "\t"}:
             cells = [cell for cell in split(text, mark) if cell]
-            pairs += [(cells[0], cell) for cell in _with_units(cells[1:])]
+            pairs += [(cells[0], cell) for cell in _numbers(_with_units(cells[1:]))]
             if mark == "," and _THOUSANDS.search(text):
                 cells = [text]  # 12,800 Hz may be one number
             matches = [_PAIR.fullmatch(cell) or _WORDS.fullmatch(cell) for cell in cells]
@@ -91,6 +92,12 @@ def _with_units(cells: Sequence[str]) -> list[str]:
         else:
             joined.append(cell)
     return joined
+
+
+def _numbers(cells: Sequence[str]) -> list[str]:
+    """Return the first cells with numbers that follow each other: in ``rate,1000,range,10`` the 10 is of the range."""
+    first = next((i for i, cell in enumerate(cells) if _NUMBER.match(cell)), len(cells))
+    return [*itertools.takewhile(_NUMBER.match, cells[first:])]
 
 
 def _stated_unit(line: str, key: re.Pattern[str]) -> str:

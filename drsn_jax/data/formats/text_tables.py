@@ -24,8 +24,8 @@ def check_spectrum(layout: Layout, where: str) -> None:
     """Raise RecordingError where the first column, or a line above the samples, says that the lines are of a spectrum."""
     first = layout.columns[0]
     cells = [row[0].replace(layout.decimal, ".") for row in layout.rows if is_number(row[0], layout.decimal)]
-    rises = len(cells) > 2 and look(np.array(cells, np.float64)) in ("a time axis", "row numbers")
-    told = first.name if first.named and rises and is_frequency(first.name, first.unit) else ""
+    seen = look(np.array(cells, np.float64)) if len(cells) > 2 else ""
+    told = first.name if first.named and is_frequency(first.name, seen, first.unit) else ""
     for line in layout.header:
         parts = [part.strip(' []()"').lower() for part in re.split(r"[:=;,\t]", comment(line) or line)]
         if len(parts) > 1 and _AXIS.fullmatch(re.sub(r"[^a-z]", "", parts[0])) and _FREQUENCY.fullmatch(parts[1]):
