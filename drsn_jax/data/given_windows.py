@@ -14,6 +14,7 @@ from drsn_jax.core.errors import UserError
 from drsn_jax.data.formats import rates
 from drsn_jax.data.formats.channels import pick
 from drsn_jax.data.formats.common import RecordingError, damage, is_numeric, library
+from drsn_jax.data.formats.looks import MOST, tells_which
 from drsn_jax.data.recording_files import FileSignal, agreed_rate, as_precise, check_samples
 
 SHORTEST = 8  # samples of a window; an array with shorter rows holds something else
@@ -33,6 +34,14 @@ def read_given(file: Path, channel: str, sampling_rate: float | None, *, overrul
     """
     arrays = arrays_of(file)
     name, windows = _windows(arrays, channel, str(file))
+    for other, array in arrays.items():
+        of_windows = array.ndim and array.size == max(array.shape) == len(windows) and other != name
+        classes = np.unique(array.ravel().astype(str)).tolist() if of_windows and (tells_which(other) or other in "yY") else []
+        if 1 < len(classes) <= MOST:
+            raise RecordingError(
+                f"{file}: {other} tells {len(classes)} classes of its windows ({', '.join(classes[:5])}): give --labels {other}, "
+                "or save each class in a file of its own"
+            )
     rate, rate_from = _rate(arrays, file, sampling_rate, overrule)
     signal = check_samples(as_precise(windows.reshape(-1, windows.shape[2])), str(file))
     return FileSignal(signal, rate, name, rate_from), windows.shape[1]

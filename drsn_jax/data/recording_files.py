@@ -2,6 +2,7 @@
 
 import math
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,11 @@ import numpy as np
 from drsn_jax.core.arrays import coarse
 from drsn_jax.core.storage import Spool, blocks
 from drsn_jax.data.formats import rates
-from drsn_jax.data.formats.common import RecordingError, Signal, in_memory
+from drsn_jax.data.formats.common import RecordingError, RecordingWarning, Signal, in_memory
 from drsn_jax.data.formats.open_signal import open_signal
 
+OVERFLOW = 9.8e37  # instruments write 9.9E37 for an overflow and 9.91E37 for no number (SCPI 1999, 7.2.1.4 and 7.2.1.5)
+SLOW = 100.0  # Hz: a lower rate may be one in kHz whose unit the file does not write
 StrPath = str | os.PathLike[str]
 
 
@@ -72,13 +75,20 @@ def read_signal(
 
     ``most(sampling_rate)`` is how many samples from its beginning are read at most; None reads all of them.
 
-    A signal that takes more than ``memory`` bytes becomes a map of the file where its format allows that and ``maps`` is above 0,
-    else the next array of ``spool``.
+    A rate of the file below ``SLOW`` brings a RecordingWarning. A signal that takes more than ``memory`` bytes becomes a map of
+    the file where its format allows that and ``maps`` is above 0, else the next array of ``spool``.
     """
     opened = open_signal(file, channel)
     rate = agreed_rate(
         str(file), opened.sampling_rate, sampling_rate, opened.rate_from, within=opened.rate_within, overrule=overrule
     )
+    if sampling_rate is None and rate < SLOW:
+        warnings.warn(
+            f"{file} is sampled at {rate:.9g} Hz by {opened.rate_from}, which is slow for a vibration: if that number is in kHz, "
+            "give the rate in Hz and let it overrule the file (--overrule-rate)",
+            RecordingWarning,
+            stacklevel=3,
+        )
     if most is not None:
         length = min(opened.length, most(rate))
         opened = replace(opened, length=length, mapped=None if opened.mapped is None else opened.mapped[:length])
@@ -170,7 +180,7 @@ def agreed_rate(
 def check_samples(signal: np.ndarray, where: str) -> np.ndarray:
     """Return the signal, ``(length, channels)`` float32, if it can be used.
 
-    Raises RecordingError for samples that are not finite and for a channel that is constant.
+    Raises RecordingError for samples that are not finite or the mark of an overflow, and for a channel that is constant.
     """
     count = signal.shape[1]
     titles = [where if count == 1 else f"{where}, channel {number} of {count}" for number in range(1, count + 1)]
@@ -184,6 +194,12 @@ def check_samples(signal: np.ndarray, where: str) -> np.ndarray:
         raise RecordingError(
             f"{titles[channel]}: sample {first[channel]} is {signal[first[channel], channel]}, not a finite float32 number "
             f"({bad[channel]} such in all): cut the recording or leave it out"
+        )
+    for channel in np.flatnonzero(np.maximum(signal.max(0), -signal.min(0)) > OVERFLOW):
+        row = int(np.argmax(np.abs(signal[:, channel]) > OVERFLOW))
+        raise RecordingError(
+            f"{titles[channel]}: sample {row} is {signal[row, channel]:.4g}, by which instruments mark an overflow: cut "
+            "the recording or leave it out"
         )
     for channel in np.flatnonzero(signal.min(0) == signal.max(0)):
         raise RecordingError(

@@ -74,7 +74,7 @@ def rows_of_folder(folder: Path, sampling_rate: float | None, channel: str) -> I
     beside = ["/".join(parts) for parts in found if holds_no_signal(Path(parts[-1]))]
     found = [parts for parts in found if not holds_no_signal(Path(parts[-1]))]
     classes = {entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
-    for label in sorted(classes - {parts[0] for parts in found}):
+    for label in sorted(classes - {parts[0] for parts in found} - {run.partition("/")[0] for run in runs}):
         raise RecordingError(f"{folder / label} holds no recordings: take the folder away, or put the files of its class there")
     if beside:
         listed = ", ".join(beside[:5]) + (", …" if len(beside) > 5 else "")

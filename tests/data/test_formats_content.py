@@ -132,3 +132,25 @@ def test_a_class_of_stray_files_alone_and_files_that_may_hold_samples_are_refuse
     (tmp_path / "other").rmdir()
     with warnings.catch_warnings(), pytest.raises(RecordingError, match=r"book\.xlsx"):
         read_folder(tmp_path, sampling_rate=100)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "a.mat", "a"])
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n", "git lfs pull"),
+        (b"<!DOCTYPE html>\n<html>404 1 2 3</html>", "web page"),
+        (b"PK\x03\x04\x14\x00" + bytes(20) + b"\x13\x00\x00\x00[Content_Types].xml" + bytes(50), "Excel"),
+        (b"\x80\x04\x95" + bytes(50), "pickle"),
+        (b"FORM" + bytes(4) + b"AIFFCOMM" + bytes(50), "ffmpeg"),
+    ],
+)
+def test_the_way_out_of_kinds_that_are_not_read(tmp_path, name, content, told):
+    (tmp_path / name).write_bytes(content)
+    refused(tmp_path / name, told)
+
+
+@pytest.mark.parametrize("first", ["FORM", "ID3", "BZh", "{fs: 1000}"])
+def test_text_may_begin_with_any_letters(tmp_path, first):
+    (tmp_path / "a.csv").write_text(f"{first}\n" + "".join(f"{value:.6f}\n" for value in PAIR[:50, 0]))
+    np.testing.assert_allclose(whole(tmp_path / "a.csv")[:, 0], PAIR[:50, 0], atol=1e-6)

@@ -7,7 +7,8 @@ import pytest
 from signal_files import LENGTH, PAIR, refused, whole
 
 from drsn_jax.data.formats.common import RecordingError
-from drsn_jax.data.recordings import read_file
+from drsn_jax.data.formats.open_signal import open_signal
+from drsn_jax.data.recordings import read_file, read_folder
 
 
 def test_parquet_columns_that_are_no_signal(tmp_path):
@@ -61,3 +62,34 @@ def test_parquet_of_a_square_wave(tmp_path):
     pq.write_table(pa.table({"x": wave}), file)
     assert 8 * len(wave) > 1100 * file.stat().st_size
     np.testing.assert_array_equal(whole(file)[:, 0], wave)
+
+
+def write_waveforms(file, *lengths, **columns):
+    file.parent.mkdir(exist_ok=True)
+    pq.write_table(pa.table({"a": [PAIR[:length, 0].tolist() for length in lengths], **columns}), file)
+    return file
+
+
+def test_waveforms_of_several_lengths_are_recordings(tmp_path):
+    write_waveforms(tmp_path / "worn" / "a.parquet", 300, 200, 100, fs=[1000.0] * 3)
+    write_waveforms(tmp_path / "healthy" / "b.parquet", 250, fs=[1000.0])
+    found = read_folder(tmp_path, channel="a")
+    assert [(r.label, r.channel, r.signal.shape, r.sampling_rate) for r in found] == [
+        ("healthy", "a", (250, 1), 1000),
+        *(("worn", f"a{{{k}}}", (length, 1), 1000) for k, length in ((1, 300), (2, 200), (3, 100))),
+    ]
+    np.testing.assert_array_equal(found[2].signal, PAIR[:200, :1])
+    np.testing.assert_array_equal(read_file(tmp_path / "worn" / "a.parquet", "a{3}")[0], PAIR[:100, :1])
+    refused(tmp_path / "worn" / "a.parquet", "a{1}", "a{3}")
+
+
+def test_waveforms_of_several_classes_are_refused(tmp_path):
+    write_waveforms(tmp_path / "worn" / "a.parquet", 300, 200, label=["healthy", "worn"])
+    with pytest.raises(RecordingError, match="several recordings: its label says healthy, worn"):
+        read_folder(tmp_path, sampling_rate=1000, channel="a")
+
+
+def test_the_attributes_of_pandas_tell_the_rate(tmp_path):
+    table = pa.table({"a": PAIR[:, 0]}).replace_schema_metadata({"PANDAS_ATTRS": '{"fs": 25.6, "fs_unit": "kHz"}'})
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert open_signal(tmp_path / "a.parquet").sampling_rate == 25600

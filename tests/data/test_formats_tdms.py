@@ -96,7 +96,9 @@ def test_the_only_signal_beside_a_time_axis_and_constants_and_none_beside_anothe
         ({"wf_increment": 0.0}, {}, {}, None, ""),
         ({"wf_increment": -1.0}, {}, {}, None, ""),
         ({"wf_increment": 1.0}, {}, {}, None, ""),  # what LabVIEW writes where nobody said it
-        ({"wf_increment": 0.5, "wf_xunit_string": "Hz"}, {}, {}, None, ""),  # a spectrum
+        ({"wf_increment": 0.5, "wf_xunit_string": "ms"}, {}, {}, 2000, "the property wf_increment of g/a"),
+        ({"wf_increment": 0.5, "wf_xunit_string": "deg"}, {}, {}, None, ""),  # over an angle
+        ({"fs": 25.6, "fs_unit": "kHz"}, {}, {}, 25600, "the property fs of g/a"),
         ({}, {"name": "g"}, {"rpm": 1797.0}, None, ""),
     ],
 )
@@ -105,6 +107,24 @@ def test_where_the_rate_is_from(tmp_path, own, group, root, rate, source):
     write(file, {"g/a": (X, own)}, group, root)
     signal = open_signal(file, "g/a")
     assert (signal.sampling_rate, signal.rate_from) == (rate, source)
+
+
+def test_a_spectrum_is_refused_also_where_it_is_asked_for(tmp_path):
+    write(tmp_path / "a.tdms", {"g/a": (X, {"wf_increment": 0.5, "wf_xunit_string": "Hz"})})
+    refused(tmp_path / "a.tdms", "g/a is a spectrum", channel="g/a")
+
+
+@pytest.mark.parametrize(("name", "unit"), [("Time (ms)", ""), ("Time", "ms"), ("t_ms", "")])
+def test_a_channel_of_times_has_its_own_unit(tmp_path, name, unit):
+    times = np.arange(len(X)) / 4000 * 1000
+    write(tmp_path / "a.tdms", {f"g/{name}": (times, {"unit_string": unit}), "g/a": (X, {})})
+    assert open_signal(tmp_path / "a.tdms", "g/a").sampling_rate == 4000
+
+
+@pytest.mark.parametrize("times", [np.arange(1000) % 500 / 1000, np.arange(1000) / 1000 + (np.arange(1000) > 499)])
+def test_times_that_jump(tmp_path, times):
+    write(tmp_path / "a.tdms", {"g/Time": (times, {}), "g/a": (X, {})})
+    refused(tmp_path / "a.tdms", "g/Time jumps before sample 500", channel="g/a")
 
 
 def test_rates_that_contradict_each_other(tmp_path):

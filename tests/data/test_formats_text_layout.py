@@ -225,7 +225,7 @@ def test_a_file_that_holds_less_than_it_promises(tmp_path):
     body = rows("\t", first=lambda i: f"{i / 12800:.6f}")
     refused(write(tmp_path, LVM.replace("\t700\t", "\t800\t") + body), "promises 800 samples and holds 700", channel="Voltage")
     refused(write(tmp_path, LVM + body + "\nChannels\t2\n"), "keep one measurement in a file", channel="Voltage")
-    refused(write(tmp_path, LVM + body + "\nChannels\t2\t\n"), "line 717", "'Channels' is no number", channel="Voltage")
+    refused(write(tmp_path, LVM + body + "\nChannels\t2\t\n"), "line 717", "several segments", channel="Voltage")
 
 
 @pytest.mark.parametrize("end", ["Mean,0.23", "Mean,", "Samples,700", "Mean;0.23"])

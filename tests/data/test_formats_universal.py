@@ -61,6 +61,11 @@ def test_functions_of_frequency_are_no_signals(tmp_path):
     refused(file, "holds no numeric signal")
 
 
+def test_a_response_over_frequency_is_no_signal(tmp_path):
+    write_universal(tmp_path / "a.uff", [data_set(X, 1, abscissa_spec_data_type=18, id1="a")])
+    refused(tmp_path / "a.uff", "function of frequency", channel="a")
+
+
 def test_units_of_the_step_and_steps_that_say_nothing(tmp_path):
     file = tmp_path / "a.uff"
     for unit, rate in (("ms", 12_800_000), ("NONE", 12800), ("s", 12800), ("mm", None)):

@@ -143,3 +143,14 @@ def test_a_rate_that_changes_from_row_to_row(tmp_path):
     with pytest.raises(RecordingError, match=r"fs differs from window to window .1000 to 1059.: with mixed rates"):
         read_windows_file(tmp_path / "x.npz", "y", sampling_rate=1000.0)
     assert len(read_windows_file(tmp_path / "x.npz", "y", sampling_rate=1000.0, overrule_rate=True)) == 3
+
+
+@pytest.mark.parametrize("name", ["y", "label"])
+def test_labels_beside_windows_in_a_folder_of_one_class(tmp_path, name):
+    """The folder is one class, and the file tells several."""
+    (tmp_path / "worn").mkdir()
+    write(tmp_path / "worn" / "a.npz", X=X, **{name: Y})
+    with pytest.raises(RecordingError, match=f"{name} tells 3 classes of its windows .*--labels {name}"):
+        read_folder(tmp_path, windows=True, sampling_rate=1000)
+    write(tmp_path / "worn" / "a.npz", X=X, **{name: 0 * Y})
+    assert len(read_folder(tmp_path, windows=True, sampling_rate=1000)) == 1

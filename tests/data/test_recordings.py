@@ -252,7 +252,7 @@ def test_an_empty_file(tmp_path):
 
 def test_a_file_that_is_not_matlab(tmp_path):
     (tmp_path / "a.mat").write_bytes(b"<html>404 not found</html>" * 50)
-    refused_file(tmp_path, "damaged or no MATLAB file")
+    refused_file(tmp_path, "a web page, perhaps the error of a download")
 
 
 def test_a_file_of_zeros(tmp_path):

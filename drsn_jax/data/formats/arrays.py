@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from drsn_jax.data.formats.axes import jump, may_be_axis, of_axis
+from drsn_jax.data.formats.axes import is_frequency, jump, may_be_axis, of_axis
 from drsn_jax.data.formats.channels import Variable, choose, has_columns
 from drsn_jax.data.formats.common import RecordingError, Signal, as_float32, is_numeric
-from drsn_jax.data.formats.looks import look, parts
-from drsn_jax.data.formats.rates import Rate, may_mention, mentioned, surest
+from drsn_jax.data.formats.looks import MOST, look, parts, several, tells_which
+from drsn_jax.data.formats.rates import Rate, may_mention, mentioned, surest, with_unit, with_units
 
 
 def unread(start: int, stop: int) -> np.ndarray:
@@ -36,6 +36,8 @@ class Held:
       alias: a second name.
       holds: whether signals may lie in it that cannot be read.
       text: what it says, for text.
+      cells: what an array of texts says, one for each row; None for other arrays.
+      stated: the unit of its numbers in the words of the file; empty where it states none.
       hints: rates that attributes of the array mention.
       unit: seconds of one unit, for dates.
       check: raises an error where numbers are missing that the file promises.
@@ -51,6 +53,8 @@ class Held:
     alias: str = ""
     holds: bool = False
     text: str = ""
+    cells: Callable[[], np.ndarray] | None = None
+    stated: str = ""
     hints: tuple[Rate, ...] = ()
     unit: float | None = None
     check: Callable[[], None] = lambda: None
@@ -98,6 +102,7 @@ def signal_of(held: Sequence[Held], channel: str, where: str, hints: Iterable[Ra
     length = chosen[0][0].length
     for array, _ in chosen:
         array.check()
+    _check_one_recording(held, chosen, where)
     rate = surest([*hints, *_mentioned(held, chosen), *_axes(held, chosen, where)], where) or Rate(0.0, "")
 
     arrays = list({id(array): array for array, _ in chosen}.values())
@@ -161,21 +166,25 @@ def _constant(array: Held) -> str:
 def _beside(array: Held, chosen: Sequence[tuple[Held, int]]) -> bool:
     """Return whether an array lies beside, or above, all the chosen ones in the groups and structs of a file."""
     folder = array.name[: max(array.name.rfind("."), array.name.rfind("/")) + 1]
+    folder = folder.removesuffix("x_values.")  # beside y_values, in structs of Test.Lab
     return all(one.name.startswith(folder) or one.alias.startswith(folder) for one, _ in chosen)
 
 
 def _mentioned(held: Sequence[Held], chosen: Sequence[tuple[Held, int]]) -> list[Rate | None]:
     """Return the rates that attributes of the chosen arrays, and numbers or texts beside them, mention by their names."""
     rates: list[Rate | None] = [hint for array, _ in chosen for hint in array.hints]
+    named: dict[str, object] = {}
     for array in held:
-        if any(array is one for one, _ in chosen) or not _beside(array, chosen) or not may_mention(array.name):
+        if any(array is one for one, _ in chosen) or not _beside(array, chosen):
             continue
         value: object = array.text
-        if array.numeric and array.is_row:
+        if array.numeric and array.is_row and may_mention(array.name):
             _, values = array.sample(0)
             value = values[0] if (values == values[0]).all() else ""  # one number, or a column that repeats it
-        rates.append(mentioned(array.name, value, f"its {array.name}"))
-    return rates
+            if array.stated and value != "":
+                value = with_unit(float(values[0]), array.stated)
+        named[array.name] = value
+    return rates + [mentioned(name, value, f"its {name}") for name, value in with_units(named).items() if may_mention(name)]
 
 
 def _axes(held: Sequence[Held], chosen: Sequence[tuple[Held, int]], where: str) -> list[Rate | None]:
@@ -206,6 +215,28 @@ def _axes(held: Sequence[Held], chosen: Sequence[tuple[Held, int]], where: str) 
             source = f"the steps of its {f'column {column + 1}' if array.bare else names[0]}"
             rates.append(of_axis(name or "", values, source, rows=rows, unit=array.unit))
     return rates
+
+
+def _check_one_recording(held: Sequence[Held], chosen: Sequence[tuple[Held, int]], where: str) -> None:
+    """Raise RecordingError where an array beside the signal, as long as it, is the axis of a spectrum, or tells that its samples
+    belong to several sensors or classes."""
+    length = chosen[0][0].length
+    for array in held:
+        struct = array.name.removesuffix("x_values.quantity.label")  # of Test.Lab
+        if array.text.lower() == "hz" and struct != array.name and all(one.name.startswith(struct) for one, _ in chosen):
+            raise RecordingError(f"{where} holds a spectrum ({array.name} is Hz): give the recording itself, over time")
+        if array.cells is not None and tells_which(array.name) and _beside(array, chosen) and len(array.cells()) == length:
+            texts = np.unique(array.cells()).tolist()
+            if 1 < len(texts) <= MOST:
+                raise RecordingError(several(where, array.name, [str(text) for text in texts]))
+        beside = array.is_row and array.numeric and array.length == length > 2 and _beside(array, chosen)
+        if not beside or any(array is one for one, _ in chosen):
+            continue
+        if is_frequency(array.name, array.look()):
+            raise RecordingError(f"{where} holds a spectrum over {array.name}: give the recording itself, over time")
+        if tells_which(array.name) and array.look() == "labels":
+            values = np.unique(array.sample(0)[1])
+            raise RecordingError(several(where, array.name, [f"{value:g}" for value in values]))
 
 
 def _is_matrix(array: Held) -> bool:

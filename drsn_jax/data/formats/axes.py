@@ -17,6 +17,9 @@ TIME_NAME = re.compile(
     r"(t|tt|time|times|zeit|zeitachse|temps|tiempo|tempo|czas|sekunden|elapsed|elapsedtime|timestamps?|seconds|secs?|datetime)"
     r"|(t|time|x)(vec|vector|axis|array|base|stamps?|values|data)"
 )
+FREQUENCY_NAME = re.compile(
+    r"(freq|freqs|frequency|frequencies|frequenz|frequenzen|frequence|frecuencia|frequenza|orders?|ordnung)(axis|vector|vec|hz|khz)?"
+)
 
 
 def time_unit(name: str) -> float | None:
@@ -34,6 +37,19 @@ def time_unit(name: str) -> float | None:
         if re.search(rf"[^a-zµμ]{ending}[^a-zµμ]*$", name.strip().lower()) and TIME_NAME.fullmatch(key.removesuffix(ending)):
             return SECONDS[ending]
     return 0.0 if TIME_NAME.fullmatch(key) else None
+
+
+def is_frequency(name: str, seen: str, unit: str = "") -> bool:
+    """Return whether ``name`` and ``unit`` are those of the axis of a spectrum: ``Frequency (Hz)``, ``f [kHz]``, ``Order``.
+
+    ``seen`` is what its numbers look like, see ``looks.look``: they rise by a steady step. An ``order`` that counts rows is none.
+    """
+    stem = re.split(r"[\[(]", re.split(r"[./]", name.strip().lower())[-1])[0]
+    key = re.sub(r"[^a-z]", "", stem)
+    in_hertz = re.search(r"(?<![a-z])[km]?hz", f"{name} {unit}".lower()) is not None
+    if seen not in ("a time axis", "row numbers") or (seen == "row numbers" and key.startswith("ord")):
+        return False
+    return FREQUENCY_NAME.fullmatch(key) is not None or (in_hertz and key in ("f", "x", "hz", "khz", "fhz", "xhz", "bin", "bins"))
 
 
 def may_be_axis(name: str) -> bool:
@@ -87,7 +103,12 @@ def jump(name: str, values: np.ndarray, rows: np.ndarray) -> int | None:
         return None
     values = from_first(np.asarray(values).ravel())
     steps = np.diff(values)
-    if (steps < 0).any() or not (steps > 0).any():
+    falls = steps < 0
+    if falls.any():  # a time that begins anew falls at few places and is steady elsewhere
+        usual = float(np.median(steps))
+        steady = np.count_nonzero(np.abs(steps - usual) <= 0.5 * usual) > 0.95 * steps.size
+        return int(rows[np.argmax(falls) + 1]) if usual > 0 and steady else None
+    if not (steps > 0).any():
         return None
     steps = np.where(np.diff(rows) == 1, steps, 0.0)
     usual = max(float(np.median(steps)), float(steps[steps > 0].min()))  # a rounded axis may rise at some rows only

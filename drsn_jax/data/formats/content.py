@@ -21,6 +21,24 @@ SIGNATURES = {
 # a universal file begins with the line "    -1"; the number of its first data set is in the next one
 UNIVERSAL = re.compile(rb" {4}-1 *\r?\n {1,5}\d{1,5}[b ]* ")
 OCTAVE = re.compile(rb"(# Created by Octave[^\n]*\n)?# name: [^\n]+\n# type: ")  # variables as text
+# the first bytes of kinds that are not read, and what to do with such a file
+OTHERS = (
+    ((b"\xd0\xcf\x11\xe0",), "a document of an office program, perhaps of Excel: save its sheet as .csv"),
+    ((b"PK\x03\x04", b"PK\x05\x06"), "an archive or a workbook of Excel: unpack it, or save its sheet as .csv"),
+    ((b"7z\xbc\xaf", b"Rar!", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd"), "an archive: unpack it"),
+    (
+        (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05"),
+        "a pickle of Python, which could run any program: save arrays by numpy.save",
+    ),
+    (
+        (b"FORM", b"caff", b".snd", b"OggS", b"ID3", b"\xff\xfb"),
+        "audio of a kind that is not read: convert it, for example by ffmpeg -i old new.wav",
+    ),
+)
+OTHER_TEXTS = (
+    ((b"version https://git-lfs.github.com",), "a pointer of Git LFS and not the file itself: run git lfs pull"),
+    ((b"<!doctype html", b"<html"), "a web page, perhaps the error of a download: get the file again"),
+)
 # files that lie beside recordings and hold no samples
 BESIDE = frozenset(
     [
@@ -34,6 +52,16 @@ BESIDE = frozenset(
 BESIDE_NAMES = re.compile(
     r"(eh)?thumbs\.db|desktop\.ini|~\$.*|(readme|licen[sc]e|copying|changelog|citation)(\.\w+)?", re.IGNORECASE
 )
+
+
+def way_out(start: bytes) -> str:
+    """Return what to do with a file of a known kind that is not read, from its first bytes; an empty text for other files.
+
+    Text may begin with any letters, so only a few kinds are told from it.
+    """
+    if _is_text(start):
+        return next((advice for marks, advice in OTHER_TEXTS if start.lstrip().lower().startswith(marks)), "")
+    return next((advice for marks, advice in OTHERS if start.startswith(marks)), "")
 
 
 def suffix_by_content(start: bytes) -> str:

@@ -2,7 +2,7 @@
 
 Data sets are named by their paths, ``run1/acceleration``, in MATLAB's and Octave's files by dots, ``bearing.gs``. Sampling rates
 are read from numbers beside a data set and from attributes of it and of the groups above it. The attributes ``scale_factor``,
-``add_offset`` and ``_FillValue`` of netCDF are followed.
+``add_offset``, ``_FillValue`` and ``missing_value`` of netCDF are followed.
 """
 
 import functools
@@ -18,7 +18,7 @@ from drsn_jax.data.formats.axes import time_unit
 from drsn_jax.data.formats.common import RecordingError, Signal, damage, is_numeric, library
 from drsn_jax.data.formats.hdf5_samples import check_stored
 from drsn_jax.data.formats.hdf5_samples import part as part_of
-from drsn_jax.data.formats.rates import SECONDS, Rate, may_mention, mentioned
+from drsn_jax.data.formats.rates import SECONDS, Rate, may_mention, mentioned, with_units
 from drsn_jax.data.formats.structs import MOST, Cell, Node, Struct, named
 
 MARK = b"\x89HDF\r\n\x1a\n"
@@ -134,12 +134,21 @@ class _Tree:
             return Held(f"list of {self.h5py.check_vlen_dtype(kind)}", shape, holds=True)
         if not is_numeric(kind):
             return Held(str(kind), shape, holds=kind.kind in "cOV" and item.size > 1)
-        words = _word(item.attrs.get("units", "")).split()  # perhaps "seconds since 2024-02-03"
+        stated = next((_word(item.attrs[key]) for key in item.attrs if key.lower() in ("unit", "units")), "")
+        words = stated.split()  # perhaps "seconds since 2024-02-03"
         unit = SECONDS.get(words[0]) if words and time_unit(path) is not None else None
         turned = bool(matlab)
         part = functools.partial(part_of, self.file, item.name, turned=turned)
         return Held(
-            str(kind), shape[::-1] if turned else shape, part, numeric=True, hints=hints, check=check, unit=unit, fresh=True
+            str(kind),
+            shape[::-1] if turned else shape,
+            part,
+            numeric=True,
+            hints=hints,
+            check=check,
+            unit=unit,
+            stated=stated,
+            fresh=True,
         )
 
     def octave(self, group: Any, path: str, rates: tuple[Rate, ...], depth: int) -> Node:
@@ -172,7 +181,10 @@ def span(base: float, limit: float, step: float) -> Held:
 def _hints(item: Any, path: str) -> list[Rate]:
     """Return the rates that the attributes of a data set or group mention."""
     named_so = [name for name in item.attrs if may_mention(name)]
-    rates = [mentioned(name, item.attrs[name], f"the attribute {name} of {path.rstrip('./')}") for name in named_so]
+    if not named_so:
+        return []
+    values = with_units({name: item.attrs[name] for name in item.attrs})
+    rates = [mentioned(name, values[name], f"the attribute {name} of {path.rstrip('./')}") for name in named_so]
     return [rate for rate in rates if rate is not None]
 
 

@@ -13,7 +13,8 @@ def part(file: Path, name: str, start: int, stop: int, field: str = "", turned: 
     """Read rows of a data set as ``Held.part`` does, scaled as its attributes say."""
     with library("h5py").File(file, "r") as opened:
         values = opened[name]
-        scale, offset, fill = (_scalar(values.attrs, key) for key in ("scale_factor", "add_offset", "_FillValue"))
+        scale, offset = (_scalar(values.attrs, key) for key in ("scale_factor", "add_offset"))
+        gaps = [gap for key in ("_FillValue", "missing_value") if (gap := _scalar(values.attrs, key)) is not None]
         shape = values.shape
         if field:
             read = values.fields(field)[start:stop][:, None]
@@ -22,10 +23,12 @@ def part(file: Path, name: str, start: int, stop: int, field: str = "", turned: 
             read = np.asarray(values[along]).reshape(-1, 1)
         else:
             read = values[..., start:stop].T if turned else values[start:stop]
-    missing = None if fill is None else read == fill
-    if scale is not None or offset is not None or (missing is not None and missing.any()):
+    missing = np.zeros(read.shape, bool)
+    for gap in gaps:
+        missing |= read == gap
+    if scale is not None or offset is not None or missing.any():
         read = read.astype(np.float64) * (1.0 if scale is None else scale) + (offset or 0.0)
-        if missing is not None:
+        if gaps:
             read[missing] = np.nan  # refused later, with its place
     return read
 

@@ -1,11 +1,31 @@
 """What an array of numbers looks like, so that a time axis, row numbers or labels are not taken for a signal."""
 
+import re
+from collections.abc import Sequence
+
 import numpy as np
 
 STEADY = 1e-3  # of the step
 FEW = 64  # labels have at most so many different values
 MANY = 8  # so many numbers that rise one after another do not do so by chance
 AT_ONCE = 1 << 16  # numbers in one of the three parts of a long array that are looked at
+MOST = 64  # sensors or classes that one file holds
+# names of columns that tell which sensor or class a line belongs to
+_WHICH = re.compile(
+    r"(sensor|channel|device|node|axis|kanal|file|run|experiment|bearing|machine)(s|id|name|number|no|nr)?"
+    r"|labels?|class(es)?|fault(s|type|class)?|condition|target|id|category|klasse|zustand|fehler"
+)
+
+
+def tells_which(name: str) -> bool:
+    """Return whether the name of a column says that it tells the sensor or the class of each sample: ``label``, ``Sensor ID``."""
+    return _WHICH.fullmatch(re.sub(r"[^a-z]", "", re.split(r"[./]", name.strip())[-1].lower())) is not None
+
+
+def several(where: str, column: str, values: Sequence[str]) -> str:
+    """Return the message for a file whose ``column`` tells, by several ``values``, that it holds several recordings."""
+    listed = ", ".join(value[:20] for value in values[:5]) + (", …" if len(values) > 5 else "")
+    return f"{where} holds several recordings: its {column} says {listed}; save each in a file of its own"
 
 
 def parts(length: int) -> list[tuple[int, int]]:

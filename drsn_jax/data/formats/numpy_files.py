@@ -26,7 +26,7 @@ def read_npy(file: Path, channel: str) -> Signal:
             raise RecordingError(f"{file} has the shape {shape}: it is empty, expected samples")
         values = np.lib.format.open_memmap(file, mode="r")
         if kind.names:
-            return signal_of([of_array(values[name], name=name) for name in kind.names], channel, str(file))
+            return signal_of([_of_column(values[name], name) for name in kind.names], channel, str(file))
         if values.ndim and values.size == max(shape):
             values = values.reshape(-1, 1)
         elif not has_columns(shape):
@@ -39,6 +39,15 @@ def read_npy(file: Path, channel: str) -> Signal:
     first, end = columns_read[0], columns_read[0] + len(columns_read)
     adjacent = columns_read == list(range(first, end))
     return replace(signal, mapped=values[:, first:end] if adjacent and values.dtype == np.float32 else None)
+
+
+def _of_column(values: np.ndarray, name: str) -> Held:
+    """Return a column of a table."""
+    if values.dtype.kind in "mM":
+        of_dates, count = np.datetime_data(values.dtype)
+        unit = SECONDS[of_dates] * count if of_dates in SECONDS else None
+        return of_array(values.astype(np.int64), name=name, kind=str(values.dtype), numeric=False, unit=unit)
+    return of_array(values, name=name, cells=(lambda: values) if values.dtype.kind in "US" else None)
 
 
 def read_npz(file: Path, channel: str) -> Signal:
@@ -64,7 +73,9 @@ def _member(file: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> li
         return [Held("another kind of file", name=name)]
     if kind.kind in "US":
         text = str(_load(file, member).item())[:100] if shape == () and kind.itemsize < 4000 else ""
-        return [Held(str(kind), name=name, text=text)]
+        many = len(shape) == 1 and member.file_size < 1 << 26
+        cells = functools.partial(_load, file, member) if many else None
+        return [Held(str(kind), name=name, text=text, cells=cells)]
     load = functools.cache(functools.partial(_load, file, member))
     check = functools.partial(_check_promise, file, name, member, shape, kind)
     columns = kind.names if kind.names and len(shape) == 1 else ()

@@ -13,7 +13,7 @@ import numpy as np
 
 from drsn_jax.data.formats.audio import read_audio
 from drsn_jax.data.formats.common import RecordingError, Signal, damage
-from drsn_jax.data.formats.content import START, suffix_by_content
+from drsn_jax.data.formats.content import START, suffix_by_content, way_out
 from drsn_jax.data.formats.hdf5 import read_hdf5
 from drsn_jax.data.formats.matlab import read_mat
 from drsn_jax.data.formats.mdf import read_mdf
@@ -72,6 +72,10 @@ def _suffix(file: Path, start: bytes) -> str:
     Raises RecordingError for an unknown format and for a file that is another than its name says.
     """
     named, found = file.suffix.lower(), suffix_by_content(start)
+    if found in ("", ".txt") and (named in READERS or found) and (other := way_out(start)):
+        raise RecordingError(f"{file} is {other}")
+    if named == ".json":
+        raise RecordingError(f"{file} is JSON: save its numbers as .csv")
     if found == ".gz" and named not in READERS:
         with damage(file, ".gz"), gzip.open(file) as opened:
             found = suffix_by_content(opened.read(START))
@@ -80,7 +84,9 @@ def _suffix(file: Path, start: bytes) -> str:
         return found
     if named not in READERS:
         if found not in READERS:
-            raise RecordingError(f"{file} is of an unknown kind, choose text or one of {', '.join(READERS)}")
+            other = way_out(start)
+            told = f" ({other})" if other else ""
+            raise RecordingError(f"{file} is of an unknown kind{told}, choose text or one of {', '.join(READERS)}")
         return found
     # text may hold the data sets of a universal file; HDF5 files are those of MATLAB 7.3 too, whose reader knows them
     if found == ".uff" and READERS[named] is read_text:

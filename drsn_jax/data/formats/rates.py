@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -58,6 +58,8 @@ STEP_NAMES = frozenset(
         "deltax",
         "dx",
         "tstep",
+        "tinterval",
+        "xincr",
         "timeincrement",
         "tsample",
         "increment",
@@ -68,6 +70,21 @@ STEP_NAMES = frozenset(
 HERTZ = {"": 1.0, "hz": 1.0, "khz": 1e3, "mhz": 1e6}
 SECONDS = {"": 1.0, "s": 1.0, "sec": 1.0, "seconds": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ns": 1e-9, "min": 60.0}
 NUMBER = re.compile(r"\s*([-+]?\d+\.?\d*(?:[eE][-+]?\d+)?)\s*([a-zA-Zµμ]*)\s*(?:/s)?\s*")
+
+
+WORDS = {
+    **dict.fromkeys(["1/s", "s-1", "s^-1", "sps", "s/s", "sa/s", "samples/s", "samples/sec", "samples/second"], "Hz"),
+    **dict.fromkeys(["samples per second", "hertz"], "Hz"),
+    **dict.fromkeys(["ks/s", "ksps", "ksa/s", "kilohertz"], "kHz"),
+    "second": "s",
+    "secs": "s",
+    "msec": "ms",
+    "millisecond": "ms",
+    "milliseconds": "ms",
+    "usec": "us",
+    "microsecond": "us",
+    "microseconds": "us",
+}
 
 
 class Rate(NamedTuple):
@@ -103,6 +120,28 @@ def mentioned(name: str, value: object, source: str) -> Rate | None:
                 hertz = number * scale if units is HERTZ else 1 / (number * scale)
                 return Rate(hertz, source) if DOUBTFUL.get(base, 0.0) <= hertz < math.inf else None
     return None
+
+
+def with_unit(number: float, unit: str) -> str:
+    """Return a number with its unit as ``mentioned`` reads it: ``"1000.0 Hz"`` for ``samples/s``."""
+    return f"{number!r} {WORDS.get(unit.strip().lower(), unit.strip())}"
+
+
+def with_units(named: Mapping[str, object]) -> dict[str, object]:
+    """Return named values, the numbers of which have the unit that a value beside them states: ``fs_unit`` is the unit of ``fs``.
+
+    For example ``{"fs": 25.6, "fs_unit": "kHz"}`` becomes ``{"fs": "25.6 kHz", "fs_unit": "kHz"}``.
+    """
+    keys = {key_of(name): name for name in named}
+    found = dict(named)
+    for name in named:
+        for ending in ("unit", "units", "unitstring"):
+            beside = named.get(keys.get(key_of(name) + ending, ""))
+            unit = beside.decode("latin-1") if isinstance(beside, bytes) else beside
+            number, own = _number(named[name])
+            if isinstance(unit, str) and unit.strip() and not own and math.isfinite(number):
+                found[name] = with_unit(float(number), unit)
+    return found
 
 
 def may_mention(name: str) -> bool:

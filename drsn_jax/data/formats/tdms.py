@@ -16,10 +16,11 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from drsn_jax.data.formats.axes import jump, time_unit
 from drsn_jax.data.formats.channels import Variable, choose
 from drsn_jax.data.formats.common import RecordingError, RecordingWarning, Signal, as_float32, damage, is_numeric, library, silent
 from drsn_jax.data.formats.looks import look
-from drsn_jax.data.formats.rates import Rate, agreed, mentioned
+from drsn_jax.data.formats.rates import SECONDS, Rate, agreed, mentioned, with_units
 from drsn_jax.data.formats.steps import rate_of_step, rate_of_times
 
 LEAD = 28  # bytes at the beginning of a segment
@@ -45,6 +46,9 @@ def read_tdms(file: Path, channel: str) -> Signal:
         if finished:
             _check_lengths(opened, found.values(), stored)
         names = choose([_variable(name, item, channel) for name, item in found.items()], channel, str(file))
+        for name in names:
+            if _of_frequency(found[name]):
+                raise RecordingError(f"{file}: {name} is a spectrum: choose the recording itself, over time")
         rate, source = agreed([_rate(opened, found, name, str(file)) for name in names], str(file))
         chosen = [found[name] for name in names]
     if not finished:
@@ -195,12 +199,15 @@ def _rate(opened: Any, found: dict[str, Any], name: str, where: str) -> Rate | N
     increment = item.properties.get("wf_increment")
     # LabVIEW writes a step of 1 where nobody said one
     if isinstance(increment, int | float) and 0 < increment < np.inf and increment != 1 and not _of_frequency(item):
-        rates.append(Rate(rate_of_step(float(increment)), f"the property wf_increment of {name}"))
+        unit = SECONDS.get(str(item.properties.get("wf_xunit_string", "")).strip().lower())
+        if unit is None:  # an angle or a distance
+            return None
+        rates.append(Rate(rate_of_step(float(increment) * unit), f"the property wf_increment of {name}"))
     places = ((item, name), (opened[item.group_name], item.group_name), (opened, "the file"))
     for holder, title in places:
         rates += [
             mentioned(key, value, f"the property {key} of {title}")
-            for key, value in holder.properties.items()
+            for key, value in with_units(holder.properties).items()
             if key != "wf_increment"
         ]
     hertz, source = agreed(rates, f"{where}: {name}")
@@ -208,9 +215,24 @@ def _rate(opened: Any, found: dict[str, Any], name: str, where: str) -> Rate | N
         return Rate(hertz, source)
     for other, times in found.items():
         beside = times.group_name == item.group_name and times is not item and len(times) == len(item)
-        if beside and len(item) > 2 and (TIME.search(times.name) or times.dtype.kind == "M"):
+        unit = _unit_of_times(times)
+        if beside and len(item) > 2 and unit is not None:
             values = times.read_data()
-            hertz = rate_of_times((values - values[0]) / np.timedelta64(1, "s") if values.dtype.kind == "M" else values)
+            name_of_time = times.name if time_unit(times.name) is not None else "time"
+            row = None if values.dtype.kind == "M" else jump(name_of_time, values, np.arange(len(values)))
+            if row is not None:
+                raise RecordingError(f"{where}: its {other} jumps before sample {row}: cut the recording there")
+            hertz = rate_of_times((values - values[0]) / np.timedelta64(1, "s") if values.dtype.kind == "M" else values * unit)
             if hertz is not None:
                 return Rate(hertz, f"the times in {other}")
     return None
+
+
+def _unit_of_times(item: Any) -> float | None:
+    """Return the seconds of one unit of a channel of times, by its name and its unit; None for another channel."""
+    if item.dtype.kind == "M":
+        return 1.0
+    unit = time_unit(item.name)
+    if unit is None and not TIME.search(item.name):
+        return None
+    return unit or SECONDS.get(str(item.properties.get("unit_string", "")).strip().lower())

@@ -12,10 +12,11 @@ import numpy as np
 from drsn_jax.data.formats.common import RecordingError, Signal, damage, in_memory
 from drsn_jax.data.formats.rates import agreed
 from drsn_jax.data.formats.text_body import changed_columns
-from drsn_jax.data.formats.text_cells import is_number, oddity, split
-from drsn_jax.data.formats.text_columns import chosen, found_rates, needed, refuse_many, unasked
+from drsn_jax.data.formats.text_cells import is_number, oddity, plain, split
+from drsn_jax.data.formats.text_columns import chosen, found_rates, names_of, needed, refuse_many, unasked
 from drsn_jax.data.formats.text_doubts import check_late_thousands, check_promised, check_thousands
-from drsn_jax.data.formats.text_layout import Layout, open_bytes, text_layout
+from drsn_jax.data.formats.text_layout import SEGMENTS, Layout, open_bytes, text_layout
+from drsn_jax.data.formats.text_tables import check_one_recording, check_spectrum, which_columns
 
 FEW = 3  # labels of a file at most
 END = 20  # lines at the end of a file that may be no samples
@@ -34,16 +35,19 @@ def read_text(file: Path, channel: str) -> Signal:
         else:
             refuse_many(layout, where)
             picked = None
-        values = _values(file, layout, needed(layout, picked))
+        check_spectrum(layout, where)
+        read = _values(file, layout, needed(layout, picked), which_columns(layout))
+        values = {index: column for index, column in read.items() if column.dtype.kind == "f"}
         if picked is None:
             picked = unasked(layout, values, where)
+        check_one_recording(layout, picked, read, where)
         for index in picked:
             cells = [row[index] for row in layout.rows]
             check_thousands(cells, layout.decimal, f"{where}, column {layout.columns[index].name}")
             check_late_thousands(cells, values[index], layout.decimal, f"{where}, column {layout.columns[index].name}")
-        rate, source = agreed(found_rates(file, layout, values), where)
-        named = [layout.columns[index] for index in picked]
-        taken = " + ".join(column.name for column in named) if len(named) > 1 or named[0].named or len(layout.columns) > 1 else ""
+        rate, source = agreed(found_rates(file, layout, values, picked), where)
+        alone = len(layout.columns) == 1 and not layout.columns[0].named
+        taken = "" if alone else " + ".join(names_of(layout, where)[index] for index in picked)
         taken_values = [values[index] for index in picked]
         # a copy of some columns, so that the others do not stay in memory
         table = np.stack(taken_values, 1) if len(layout.columns) > 1 else taken_values[0][:, None]
@@ -52,8 +56,11 @@ def read_text(file: Path, channel: str) -> Signal:
     return replace(signal, sampling_rate=rate, channel=taken, rate_from=source)
 
 
-def _values(file: Path, layout: Layout, needed: Sequence[int]) -> dict[int, np.ndarray]:
-    """Read columns by their indices as float64. All cells are counted, so that a line with more or fewer columns is refused."""
+def _values(file: Path, layout: Layout, needed: Sequence[int], texts: Sequence[int]) -> dict[int, np.ndarray]:
+    """Read columns by their indices, those of ``needed`` as float64 and the others of ``texts`` as text.
+
+    All cells are counted, so that a line with more or fewer columns is refused.
+    """
     count = len(layout.columns)
     for index in needed:
         bad = layout.columns[index].bad
@@ -61,7 +68,11 @@ def _values(file: Path, layout: Layout, needed: Sequence[int]) -> dict[int, np.n
             raise RecordingError(_odd_cell(f"{file}, line {bad[0]}", bad[1], layout))
     whole = len(needed) == count
     # a column that is not needed is passed over as text: the first letters of each cell are kept
-    kind = np.float64 if whole else [(str(i), "f8" if i in needed else "U1" if i else "U3") for i in range(count)]
+    kind = (
+        np.float64
+        if whole
+        else [(str(i), "f8" if i in needed else "U20" if i in texts else "U1" if i else "U3") for i in range(count)]
+    )
     options: dict[str, Any] = {"dtype": np.dtype(kind), "delimiter": layout.separator, "comments": None, "quotechar": '"'}
     options |= {"skiprows": layout.lines[0] - 1, "ndmin": 2 if whole else 1}
     try:
@@ -72,13 +83,13 @@ def _values(file: Path, layout: Layout, needed: Sequence[int]) -> dict[int, np.n
     except ValueError as error:
         raise RecordingError(_odd_line(file, layout, needed, str(error))) from error
     if 0 not in needed:
-        _check_beginnings(table["0"], layout, str(file))
+        _check_beginnings(table["0"].astype("U3"), layout, str(file))
     last = layout.columns[-1]
     if last.kind == "empty" and not last.named and (more := np.flatnonzero(table[str(count - 1)] != "")).size:
         raise RecordingError(
             f"{file}: the line of sample {more[0]} has more than the {count - 1} columns of the others: correct it"
         )
-    return {i: table[:, i] if whole else table[str(i)] for i in needed}
+    return {i: table[:, i] if whole else table[str(i)] for i in {*needed, *texts}}
 
 
 def _check_beginnings(cells: np.ndarray, layout: Layout, where: str) -> None:
@@ -107,8 +118,8 @@ def _load(file: Path, layout: Layout, encoding: str, options: dict[str, Any]) ->
 def _source(file: Path, layout: Layout, encoding: str) -> Iterator[Any]:
     """Yield what numpy.loadtxt reads: a path, which is fastest, or lines with decimal points."""
     with open_bytes(file) as opened:
-        plain = type(opened).__name__ == "BufferedReader" and file.suffix.lower() not in (".gz", ".bz2", ".xz", ".lzma")
-        if plain and layout.decimal == ".":
+        as_it_is = type(opened).__name__ == "BufferedReader" and file.suffix.lower() not in (".gz", ".bz2", ".xz", ".lzma")
+        if as_it_is and layout.decimal == "." and not layout.odd:
             yield str(file)
         else:
             yield _lines(opened, layout, encoding)
@@ -117,7 +128,7 @@ def _source(file: Path, layout: Layout, encoding: str) -> Iterator[Any]:
 def _lines(opened: IO[bytes], layout: Layout, encoding: str) -> Iterator[str]:
     """Yield the lines of a file with decimal points."""
     with io.TextIOWrapper(opened, encoding=encoding) as text:
-        for line in text:
+        for line in map(plain, text) if layout.odd else text:
             if layout.decimal == ",":
                 # a point would be one between thousands, which must not become a decimal one
                 line = line.replace(".", "\N{MIDDLE DOT}").replace(",", ".")
@@ -143,11 +154,13 @@ def _odd_line(file: Path, layout: Layout, needed: Sequence[int], reason: str) ->
 
 def _numbered(opened: IO[bytes], layout: Layout) -> Iterator[tuple[int, str]]:
     with io.TextIOWrapper(opened, encoding=layout.encoding, errors="replace") as text:
-        yield from enumerate(text, 1)
+        yield from enumerate(map(plain, text), 1)
 
 
 def _odd_cell(where: str, cell: str, layout: Layout) -> str:
     """Return the message for a cell that is no number."""
+    if cell == "Channels" and layout.header and layout.header[0].startswith("LabVIEW Measurement"):
+        return f"{where}: {SEGMENTS}"
     mark = "point" if layout.decimal == "." else "comma"
     odd = oddity(cell, layout.decimal)
     return f"{where}: {cell[:100]!r} is no number{odd}: expected numbers with a decimal {mark} in {len(layout.columns)} columns"

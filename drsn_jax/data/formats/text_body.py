@@ -84,7 +84,8 @@ def first_sample(
         numbers = [is_number(cell, decimal) for cell in row]
         if len(row) != len(kinds):
             # one number alone above the columns is a count or a rate
-            more = len(row) > 1 and not RATE.fullmatch(lines[i].strip())
+            prose = separator is None and sum(cell.strip("().,:").isalpha() for cell in row) > 1
+            more = len(row) > 1 and not prose and not RATE.fullmatch(lines[i].strip())
             if start is None and numbers and all(numbers[: len(kinds)]) and (more or names is not None):
                 doubtful = i
             continue
@@ -151,8 +152,8 @@ def no_numbers(where: str, lines: Sequence[str], used: Sequence[int]) -> str:
         if comma:
             odd = f"line {i + 1}: {comma[:100]!r} has a decimal comma"
             break
-        bad = next((cell for cell in cells if not is_number(cell)), "")
-        odd = odd or f"line {i + 1}: {bad[:100]!r} is no number"
+        bad = next((cell for cell in cells if not is_number(cell)), None)
+        odd = odd or ("" if bad is None else f"line {i + 1}: {bad[:100]!r} is no number")
     odd = odd or "it holds blanks"
     return (
         f"{where}: none of its first lines holds numbers ({odd}): expected numbers with a decimal point in columns under a header"

@@ -3,6 +3,7 @@
 import csv
 import datetime
 import re
+import unicodedata
 
 SEPARATORS = (";", "\t", ",", "|")  # in the order in which they are tried; blanks come last
 NUMBER = re.compile(r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|nan|inf|infinity)", re.ASCII | re.IGNORECASE)
@@ -11,6 +12,13 @@ RATE = re.compile(r"[\d.,]+\s*k?(?:Hz|S/s)", re.IGNORECASE)  # a line that is no
 COMMENTS = ("#", "%", "//")  # a line that begins so is a comment
 ORIGIN = datetime.date(2020, 1, 1).toordinal()  # near to most dates: float64 then holds microseconds
 GAPS = frozenset(["", "-", "--", "na", "n/a", "#n/a", "null", "none", "nil", "?"])
+_FORTRAN = re.compile(r"(?<![\w.])([+-]?(?:\d+\.\d*|\.\d+))[dD]([+-]?\d{1,3})(?![\w.])")  # 1.5D-03
+_MONTH = re.compile(r"(\d{1,2})(?:\. |[-./ ])([^\W\d_]{3,9})\.?[-./ ](\d{4})(?=[ T])")
+# the first letters of the months in English, German, French, Spanish, Italian, Portuguese and Dutch, without accents
+_MONTHS = [
+    *("jan ene gen", "feb fev", "mar mae mrz mrt", "apr avr abr", "may mai mei mag", "jun juin giu", "jul juil lug"),
+    *("aug ago aou", "sep set", "oct okt ott out", "nov", "dec dez dic"),
+]
 _GROUPED = re.compile(r"[+-]?\d{1,3}(?:[.,'\s]\d{3})+(?:[.,]\d+)?")
 _CELL = re.compile(r'"[^"]*"|[^\s"]+')
 _DATE = re.compile(
@@ -28,6 +36,11 @@ def split(line: str, separator: str | None) -> list[str]:
         return [cell.strip('"') for cell in _CELL.findall(line)] if '"' in line else line.split()
     quoted = csv.reader([line], delimiter=separator, skipinitialspace=True) if '"' in line else iter([line.split(separator)])
     return [cell.strip() for cell in next(quoted, [])]
+
+
+def plain(text: str) -> str:
+    """Return a text with the numbers of Fortran, ``1.5D-03``, and the minus sign of typography as ``1.5e-03`` and ``-``."""
+    return _FORTRAN.sub(r"\1e\2", text.replace("\N{MINUS SIGN}", "-"))
 
 
 def comment(line: str) -> str | None:
@@ -78,7 +91,7 @@ def seconds(cell: str) -> float | None:
     A year of four digits may be first (2026-11-28) or last (28.11.2026, 11/28/2026). Without a date the seconds count from
     midnight. A date alone is not enough.
     """
-    found = _DATE.fullmatch(cell.strip())
+    found = _DATE.fullmatch(_MONTH.sub(_month_as_number, cell.strip()))
     if found is None or found[4] is None or len(cell) > 40:
         return None
     hour, minute, second = (int(part or 0) for part in found.group(4, 5, 6))
@@ -95,6 +108,15 @@ def seconds(cell: str) -> float | None:
         except ValueError:
             continue
     return None
+
+
+def _month_as_number(found: re.Match[str]) -> str:
+    """Return a date with the name of a month, ``03-May-2024``, as ``03.5.2024``; unchanged where the name is no month's."""
+    letters = unicodedata.normalize("NFKD", found[2].lower()).encode("ascii", "ignore").decode()
+    for number, names in enumerate(_MONTHS, 1):
+        if letters.startswith(tuple(names.split())):
+            return f"{found[1]}.{number}.{found[3]}"
+    return found[0]
 
 
 def is_date(cell: str) -> bool:

@@ -1,5 +1,6 @@
 """Which columns of a text file are read: those that a channel means, and without one the only column that could be a signal."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from drsn_jax.data.formats.channels import pick
 from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.formats.looks import look
 from drsn_jax.data.formats.rates import Rate, may_mention, mentioned
-from drsn_jax.data.formats.text_cells import is_number, oddity
+from drsn_jax.data.formats.text_cells import is_gap, is_number, oddity
 from drsn_jax.data.formats.text_dates import date_rate
 from drsn_jax.data.formats.text_layout import Layout
 from drsn_jax.data.formats.text_rates import (
@@ -33,7 +34,7 @@ def chosen(layout: Layout, channel: str, where: str) -> list[int]:
 
     Raises RecordingError as ``channels.pick``, for columns without numbers, and for two columns of one name.
     """
-    names = _names(layout, where)
+    names = names_of(layout, where)
     numeric = [i for i in names if layout.columns[i].kind == "number"]
     if layout.counted and any(part.strip().isdigit() and 0 < int(part) < len(numeric) for part in channel.split("+")):
         raise RecordingError(
@@ -41,8 +42,18 @@ def chosen(layout: Layout, channel: str, where: str) -> list[int]:
         )
     known = {names[i] for i in numeric}
     for part in (part.strip() for part in channel.split("+")):
+        alike = [str(i + 1) for i in names if layout.columns[i].name == part != names[i]]
+        if alike and part not in names.values():
+            raise RecordingError(f"{where}: the columns {' and '.join(alike)} are named {part}: choose one by its number")
         other = next((i for i, name in names.items() if name == part and name not in known), None)
         if other is not None:
+            cells = [row[other] for row in layout.rows]
+            count = sum(is_number(cell, layout.decimal) for cell in cells)
+            if count and all(is_number(cell, layout.decimal) or is_gap(cell) for cell in cells):
+                raise RecordingError(
+                    f"{where}: the column {part} holds numbers in {count} of the first {len(cells)} lines alone: it is shorter "
+                    "than the others or has another rate, so save it in a file of its own"
+                )
             found = [(line, row[other]) for line, row in zip(layout.lines, layout.rows, strict=True) if row[other]]
             line, cell = next((entry for entry in found if not is_number(entry[1], layout.decimal)), (layout.lines[0], ""))
             odd = oddity(cell, layout.decimal)
@@ -61,12 +72,13 @@ def needed(layout: Layout, picked: Sequence[int] | None) -> list[int]:
     numeric = [i for i, column in enumerate(layout.columns) if column.kind == "number"]
     if picked is None:
         return numeric
-    return sorted({*picked, *(i for i in numeric if _time(layout, i) is not None or _rate_column(layout, i))})
+    times = _times_of(layout, picked)
+    return sorted({*picked, *(i for i in numeric if i in times or _rate_column(layout, i))})
 
 
 def refuse_many(layout: Layout, where: str) -> None:
     """Raise RecordingError where the first lines show that no column is the only one that could be a signal."""
-    names = _names(layout, where)
+    names = names_of(layout, where)
     numeric = [i for i in names if layout.columns[i].kind == "number"]
     looks = {i: look_of(layout, i, _sampled(layout, i)) for i in numeric}
     if sum(not seen or seen == "labels" for seen in looks.values()) > 1:
@@ -82,7 +94,7 @@ def unasked(layout: Layout, values: dict[int, np.ndarray], where: str) -> list[i
     signals = [i for i in looks if looks[i] in ("", "labels")]
     if len(signals) == 1 and not looks[signals[0]]:
         return signals
-    raise RecordingError(_choose(layout, _names(layout, where), looks, where))
+    raise RecordingError(_choose(layout, names_of(layout, where), looks, where))
 
 
 def look_of(layout: Layout, index: int, values: np.ndarray) -> str:
@@ -101,22 +113,25 @@ def _rises(values: np.ndarray) -> bool:
     return len(values) > 2 and bool(np.all(np.diff(values[:PIECE]) >= 0)) and bool(np.all(np.diff(values) >= 0))
 
 
-def found_rates(file: Path, layout: Layout, values: dict[int, np.ndarray]) -> list[Rate | None]:
-    """Return the sampling rates that a file tells: in its header, by a time column that was read, by its dates.
+def found_rates(file: Path, layout: Layout, values: dict[int, np.ndarray], picked: Sequence[int]) -> list[Rate | None]:
+    """Return the sampling rates that a file tells of the ``picked`` columns: in its header, by a time column, by its dates.
 
     Raises RecordingError where the time jumps.
     """
     header = list(layout.header)
     if layout.columns[0].kind == "empty":  # some oscilloscopes write the header beside the first samples
         header += [f"{row[0]}: {row[1]}" for row in layout.rows if len(row) > 1 and row[0]]
+    if header and header[0].startswith("LabVIEW Measurement"):  # a step for each column
+        header = [_of_columns(line, picked) for line in header]
     rates: list[Rate | None] = list(header_rates(header, layout.separator, layout.decimal))
+    times = _times_of(layout, picked)
     for index, column in values.items():
         name = layout.columns[index].name or str(index + 1)
         unit = _time(layout, index)
         if _rate_column(layout, index):
             for value in {float(column.min()), float(column.max())}:
                 rates.append(mentioned(name, value, f"its column {name}"))
-        elif unit is not None:
+        elif unit is not None and index in times:
             whole = bool(np.all(column[:PIECE] == np.rint(column[:PIECE])))
             epoch = epoch_unit(float(column[0]))
             seconds = unit or epoch or (None if whole else 1.0)
@@ -130,6 +145,13 @@ def found_rates(file: Path, layout: Layout, values: dict[int, np.ndarray]) -> li
                 rates.append(Rate(rate, f"the steps of its column {name}{told}"))
     dates = [i for i, column in enumerate(layout.columns) if column.kind == "date"]
     return [*rates, date_rate(file, layout, dates[0], len(next(iter(values.values()))))] if dates else rates
+
+
+def _of_columns(line: str, picked: Sequence[int]) -> str:
+    """Return a line of a header of LabVIEW, whose cells stand above the columns, with the cells of the ``picked`` ones."""
+    cells = line.split("\t")
+    own = [cells[i] for i in picked if i < len(cells) and cells[i]]
+    return "\t".join([cells[0], *own]) if cells[0] == "Delta_X" and len(own) == len(picked) else line
 
 
 def _time(layout: Layout, index: int) -> float | None:
@@ -157,23 +179,47 @@ def _sampled(layout: Layout, index: int) -> np.ndarray:
     return np.array(cells, np.float64)
 
 
-def _names(layout: Layout, where: str) -> dict[int, str]:
-    """Return the names of the columns by index, without row numbers that have none and without a separator at the end."""
+def names_of(layout: Layout, where: str) -> dict[int, str]:
+    """Return the names of the columns by index, without row numbers that have none and without a separator at the end.
+
+    Columns of one name are named by their numbers. Raises RecordingError where another column has such a number for its name.
+    """
     last = len(layout.columns) - 1
     names = {
         i: column.name
         for i, column in enumerate(layout.columns)
         if column.name and not (i == last > 0 and column.kind == "empty" and not column.named)
     }
+    count = Counter(names.values())
+    names = {i: name if count[name] == 1 else str(i + 1) for i, name in names.items()}
     if len(set(names.values())) < len(names):
-        raise RecordingError(
-            f"{where}, line {layout.lines[0] - 1}: two columns have one name ({', '.join([*names.values()][:20])}), rename one"
-        )
+        shown = ", ".join(layout.columns[i].name for i in [*names][:20])
+        raise RecordingError(f"{where}, line {layout.lines[0] - 1}: two columns have one name ({shown}), rename one")
     return names
 
 
+def _times_of(layout: Layout, picked: Sequence[int]) -> list[int]:
+    """Return the indices of the columns of times that belong to the picked ones.
+
+    Where there are several, these are the nearest to the left, as programs write signals of different rates. Without any to the
+    left all are meant.
+    """
+    times = [i for i in range(len(layout.columns)) if _time(layout, i) is not None]
+    found: set[int] = set()
+    for index in picked:
+        left = [i for i in times if i < index]
+        if not left:
+            return times
+        found.add(left[-1])
+        # times in two units stand beside each other
+        while found and (before := min(found) - 1) in left:
+            found.add(before)
+    return sorted(found)
+
+
 def _kind(layout: Layout, index: int) -> str:
-    return {"date": "dates", "text": "text", "empty": "nothing"}.get(layout.columns[index].kind, "numbers")
+    odd = next((word for row in layout.rows if (word := oddity(row[index], layout.decimal))), "")
+    return {"date": "dates", "text": f"text{odd}", "empty": "nothing"}.get(layout.columns[index].kind, "numbers")
 
 
 def _choose(layout: Layout, names: dict[int, str], looks: dict[int, str], where: str) -> str:

@@ -51,9 +51,9 @@ def date_rate(file: Path, layout: Layout, index: int, count: int) -> Rate | None
 def _last(file: Path, layout: Layout, index: int) -> float | None:
     """Return the date in the last line of a file in seconds; None for a compressed file, which would be read whole for it."""
     with open_bytes(file) as opened:
-        if type(opened).__name__ != "BufferedReader":
+        if type(opened).__name__ == "GzipFile":
             return None
-        opened.seek(-min(END, os.fstat(opened.fileno()).st_size), os.SEEK_END)
+        opened.seek(max(0, opened.seek(0, os.SEEK_END) - END))
         line = opened.read().decode(layout.encoding, errors="replace").rstrip().splitlines()[-1]
     cells = split(line, layout.separator)
     return seconds(cells[index]) if len(cells) == len(layout.columns) else None

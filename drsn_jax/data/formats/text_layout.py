@@ -6,21 +6,23 @@ samples begin with the first line that fits. All lines above it are the header.
 
 import codecs
 import gzip
-from collections.abc import Sequence
+import io
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import numpy as np
 
 from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.formats.looks import steady_step
 from drsn_jax.data.formats.text_body import NUMBERS_WITHIN, body_columns, changed_columns, first_sample, no_numbers
-from drsn_jax.data.formats.text_cells import DECIMAL_COMMA, comment, is_number
+from drsn_jax.data.formats.text_cells import DECIMAL_COMMA, comment, is_number, plain
 from drsn_jax.data.formats.text_doubts import check_first_cells, check_first_line, numbers_are_header
 from drsn_jax.data.formats.text_names import column_names
 
 TEXT_SAMPLE = 1 << 16  # bytes that are read to find the layout of a text file
+SEGMENTS = "it holds several segments of LabVIEW, which are recordings below each other: save each in a file of its own"
 TAIL = 40  # lines that show the columns at most
 
 
@@ -57,6 +59,7 @@ class Layout:
       lines: the number of the line from 1 of each of ``rows``.
       later: the lines behind ``rows`` that were read to find the layout.
       whole: whether ``rows`` and ``later`` are all samples of the file.
+      odd: whether numbers have to be written anew for NumPy, see ``text_cells.plain``.
       counted: whether the header counts the columns from 0, so that they have no names.
     """
 
@@ -69,14 +72,20 @@ class Layout:
     lines: list[int]
     later: list[str]
     whole: bool
+    odd: bool = False
     counted: bool = False
 
 
 def open_bytes(file: Path) -> IO[bytes]:
-    """Open a file for reading, unpacked where it is compressed by gzip."""
+    """Open a file for reading, unpacked where it is compressed by gzip, in UTF-8 where it is in UTF-16 with its mark."""
     with open(file, "rb") as opened:
         packed = opened.read(2) == b"\x1f\x8b"
-    return gzip.open(file, "rb") if packed else open(file, "rb")  # pyright: ignore[reportReturnType]
+    way: Callable[..., Any] = gzip.open if packed else open
+    with way(file, "rb") as opened:
+        if opened.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
+            opened.seek(0)
+            return io.BytesIO(opened.read().decode("utf-16").encode())
+    return way(file, "rb")
 
 
 def text_layout(file: Path) -> Layout:
@@ -84,16 +93,18 @@ def text_layout(file: Path) -> Layout:
 
     Raises RecordingError where no line holds numbers, the columns change, commas could be decimal ones, and for what is no text.
     """
-    text, encoding, whole = _sample(file)
+    written, encoding, whole = _sample(file)
+    text = plain(written)
     lines = text.split("\n")
     where = str(file)
+    above = _header_of_labview(lines, where)
     used = [i for i, line in enumerate(lines) if line.strip()]
-    rest = [i for i in used if comment(lines[i]) is None] or used
+    rest = [i for i in used if comment(lines[i]) is None and i >= above] or used
     tail = [lines[i] for i in rest[-min(TAIL, (len(rest) + 1) // 2) :]]
     separator, decimal, kinds = body_columns(tail, where)
     if "number" not in kinds:
         raise RecordingError(no_numbers(where, lines, used))
-    start, cells = first_sample(lines, used, separator, kinds, decimal, where)
+    start, cells = first_sample(lines, [i for i in used if i >= above], separator, kinds, decimal, where)
     body = [i for i in cells if i >= start]
     bad: dict[int, tuple[int, str]] = {}
     for i in body:
@@ -119,9 +130,21 @@ def text_layout(file: Path) -> Layout:
             "with the name of every column"
         )
     later = [lines[i] for i in used if i > body[-1]]
-    return Layout(
-        columns, separator, decimal, encoding, tuple(lines[:start]), rows, [i + 1 for i in body], later, whole, bool(counted)
-    )
+    header, numbers = tuple(lines[:start]), [i + 1 for i in body]
+    return Layout(columns, separator, decimal, encoding, header, rows, numbers, later, whole, text != written, bool(counted))
+
+
+def _header_of_labview(lines: Sequence[str], where: str) -> int:
+    """Return the number of lines in the headers of a measurement file of LabVIEW; 0 for another file.
+
+    It has a header of the file and one of each segment. Raises RecordingError where there are several segments.
+    """
+    ends = [i for i, line in enumerate(lines) if line.startswith("***End_of_Header***")]
+    if not ends or not lines[0].startswith("LabVIEW Measurement"):
+        return 0
+    if len(ends) > 2:
+        raise RecordingError(f"{where}, line {ends[1] + 2}: {SEGMENTS}")
+    return ends[-1] + 1
 
 
 def _check_first(
@@ -148,8 +171,6 @@ def _sample(file: Path) -> tuple[str, str, bool]:
     """Read the first lines of a file, and return them with their encoding and whether they are the whole file."""
     with open_bytes(file) as opened:
         data = opened.read(TEXT_SAMPLE + 1)
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        raise RecordingError(f"{file} is in UTF-16: save it in UTF-8")
     whole = len(data) <= TEXT_SAMPLE
     if not whole:
         end = max(data.rfind(b"\n"), data.rfind(b"\r", 0, TEXT_SAMPLE))

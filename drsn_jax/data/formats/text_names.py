@@ -11,11 +11,14 @@ _UNITS = (
     "um µm μm mm m v mv kv uv µv μv volt volts a "
     "ma amp amps n nm n·m n*m kn hz khz rpm 1/min u/min min-1 min^-1 "
     "°c degc °f k bar mbar pa kpa mpa db % - raw count counts lsb adc "
+    "mv/v mv/g µm/m μm/m um/m ppm g's gs m/s^2 m/s**2 "
     "deg ° rad rad/s ips in/s mil mils w kw kg in lbf psi"
 )
 UNITS = frozenset(_UNITS.split())
 HEADER_END = 3  # lines above the samples among which the names are
 _BRACKETS = re.compile(r"(.*?)\s*(?:\[([^\]]*)\]|\(([^)]*)\))\s*")
+_WIDE = re.compile(r"\s{2,}|\t")  # between names that hold blanks themselves
+_TIME = re.compile(r"(x|t|time|zeit|messzeit|temps|tiempo|tempo)\b", re.IGNORECASE)
 _SUFFIX = re.compile(r"(.+?)(?:\s*/\s*|[_ ]|,\s*)(s|sec|seconds|ms|msec|us|µs|μs|usec|ns)", re.IGNORECASE)
 
 
@@ -44,7 +47,7 @@ def column_names(
     index = len(kinds) > 1 and kinds[0] == "number" and _counts_on([row[0] for row in rows])
     fitting = [cells for line in header[-HEADER_END:] if (cells := _fitting(line, separator, kinds, index)) is not None]
     names, units = [""] * len(kinds), [""] * len(kinds)
-    if len(fitting) > 1 and _are_units(fitting[-1]):
+    if len(fitting) > 1 and (_are_units(fitting[-1]) or _begin_with_time(*fitting[-2:])):
         names, units = fitting[-2], [cell.strip("[]() ") for cell in fitting[-1]]
     elif fitting:
         names = fitting[-1]
@@ -68,6 +71,11 @@ def _fitting(line: str, separator: str | None, kinds: Sequence[str], index: bool
         valued = re.search(r"(?:[:=]\s*|^)[-+\d.,]+\s*\S{0,8}$", line)  # a line such as Rate: 12800 Hz
         return None if not line or is_number(line) or valued else [line]
     cells = split(line, separator)
+    if cells and len(cells) > 1 and cells[0].endswith(":"):
+        return None  # a property of the file: X-Axis unit: s
+    apart = [cell.strip('"') for cell in _WIDE.split(line.strip())] if separator is None else []
+    if len(apart) == len(kinds) != len(cells):
+        cells = apart
     if any(map(is_number, cells)) and not numbers_as_names(cells):
         return None
     if len(cells) == len(kinds):
@@ -88,6 +96,18 @@ def _are_units(cells: Sequence[str]) -> bool:
     used = [cell for cell in cells if cell]
     bracketed = all(cell[0] + cell[-1] in ("[]", "()") for cell in used)
     return bool(used) and (bracketed or all(cell.strip("[]()").strip().lower() in UNITS for cell in used))
+
+
+def _begin_with_time(names: Sequence[str], units: Sequence[str]) -> bool:
+    """Return whether a line is one of units by its first cell, the unit of the time above it."""
+    return _TIME.match(names[0].strip()) is not None and units[0].strip(" []().").lower() in (
+        "s",
+        "sec",
+        "ms",
+        "msec",
+        "us",
+        "µs",
+    )
 
 
 def _counts_on(cells: Sequence[str]) -> bool:

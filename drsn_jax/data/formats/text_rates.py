@@ -1,5 +1,6 @@
 """Sampling rates in a text file: in the lines above the samples, the steps of a time column, or dates."""
 
+import itertools
 import math
 import re
 from collections.abc import Sequence
@@ -26,7 +27,10 @@ RATE_UNITS |= {"khz": 1e3, "mhz": 1e6, "ks/s": 1e3, "ksps": 1e3, "ksa/s": 1e3, "
 FOREIGN = {  # names that are not English, as rates.mentioned knows them
     **dict.fromkeys(["abtastrate", "abtastfrequenz", "messrate", "frequenceechantillonnage", "samplingfreqency"], "fs"),
     **dict.fromkeys(["scanrate", "acquisitionrate", "sampleclock", "sampfreqency", "datarate", "sampleratesps"], "fs"),
-    **dict.fromkeys(["abtastintervall", "abtastzeit", "schrittweite", "interval", "samplingperiode", "hresolution"], "dt"),
+    **dict.fromkeys(
+        ["abtastintervall", "abtastzeit", "schrittweite", "interval", "samplingperiode", "hresolution", "xaxisdelta", "xdelta"],
+        "dt",
+    ),
 }
 PLACES = 1 << 18  # numbers of a column through which a line is laid at most
 PARTS = 1 << 15  # numbers of a column that are looked at at once, few enough for the cache
@@ -35,6 +39,11 @@ SLOWEST = 100.0  # Hz: a column without a name that rises by a steady step may b
 FASTEST = 2e6  # Hz: no vibration is sampled faster, so the unit of such a time column is in doubt
 _NUMBER = re.compile(r"([+-]?[\d.,]+(?:[eE][+-]?\d+)?)\s*([A-Za-zµμ/1-]*)\.?", re.ASCII | re.IGNORECASE)
 _THOUSANDS = re.compile(r"\d,\d")
+_PARTED = re.compile(r"(?<![\d.,])\d{1,3}(?:[ '\u2019\u00a0\u202f]\d{3})+(?![\d'])")  # 12 800, with a sign between thousands
+_POINTS = re.compile(r"[1-9]\d{0,2}(?:\.\d{3})+")  # 12.800, where the decimal sign is a comma
+UNIT_OF_AXIS = re.compile(
+    r"(x|abscissa|horizontal|time|zeit)(axis|achse)?(units?|einheit|unitlabel)"
+)  # keys of lines in a header
 _PAIR = re.compile(r"\s*([^:=]*?[^\s:=])\s*[:=]\s*(.+)")
 _WORDS = re.compile(r"\s*([A-Za-z][A-Za-z_ ]*?)\s+([\d.,]+(?:[eE][+-]?\d+)?\s*[A-Za-z/]*)\s*")
 
@@ -50,7 +59,9 @@ def header_rates(header: Sequence[str], separator: str | None, decimal: str) -> 
     """Return the rates that the lines above the samples mention: ``Fs = 12800 Hz``, ``Delta_X<tab>0.0001``, ``Rate,12.8 kHz``."""
     found: list[Rate] = []
     above: list[str] = []
+    of_axis = next((unit for line in header if (unit := _stated_unit(line, UNIT_OF_AXIS)) in TIME_UNITS), "")
     for number, line in enumerate(header, 1):
+        below_it = _stated_unit(header[number], re.compile("units?|einheit")) if number < len(header) else ""
         text = (comment(line) or line).strip()
         pairs = [("fs", text)] if RATE.fullmatch(text) else []
         below = split(text, separator)
@@ -59,32 +70,63 @@ def header_rates(header: Sequence[str], separator: str | None, decimal: str) -> 
         above = below
         for mark in {separator or "\t", "\t", ";", "," if decimal == "." else "\t"}:
             cells = [cell for cell in split(text, mark) if cell]
-            pairs += [(cells[0], cell) for cell in cells[1:]]
+            pairs += [(cells[0], cell) for cell in _numbers(_with_units(cells[1:]))]
             if mark == "," and _THOUSANDS.search(text):
                 cells = [text]  # 12,800 Hz may be one number
             matches = [_PAIR.fullmatch(cell) or _WORDS.fullmatch(cell) for cell in cells]
             pairs += [(match[1], match[2]) for match in matches if match]
         for name, value in pairs:
-            rate = _mentioned(name, value, decimal, f"line {number} of its header")
+            rate = _mentioned(name, value, decimal, f"line {number} of its header", (below_it, of_axis))
             if rate is not None and rate.hertz not in [other.hertz for other in found]:
                 found.append(rate)
     return found
 
 
-def _mentioned(name: str, value: str, decimal: str, source: str) -> Rate | None:
-    """Return the rate that a name and a value with its unit mean; None for others."""
+def _with_units(cells: Sequence[str]) -> list[str]:
+    """Join numbers with the units in the cells behind them: ``["25.6", "kHz"]`` becomes ``["25.6 kHz"]``."""
+    joined: list[str] = []
+    for cell in cells:
+        word = cell.strip("[]() .").lower()
+        if joined and (word in TIME_UNITS or word in RATE_UNITS) and joined[-1][-1:].isdigit():
+            joined[-1] += f" {word}"
+        else:
+            joined.append(cell)
+    return joined
+
+
+def _numbers(cells: Sequence[str]) -> list[str]:
+    """Return the first cells with numbers that follow each other: in ``rate,1000,range,10`` the 10 is of the range."""
+    first = next((i for i, cell in enumerate(cells) if _NUMBER.match(cell)), len(cells))
+    return [*itertools.takewhile(_NUMBER.match, cells[first:])]
+
+
+def _stated_unit(line: str, key: re.Pattern[str]) -> str:
+    """Return the unit that a line such as ``X axis unit: ms`` states, where its name fits ``key``; an empty text for others."""
+    parts = [part.strip(' []()"') for part in re.split(r"[:=;,\t]", comment(line) or line) if part.strip(' []()"')]
+    name = re.sub(r"[^a-z]", "", parts[0].lower()) if parts else ""
+    return parts[1].lower() if len(parts) > 1 and key.fullmatch(name) else ""
+
+
+def _mentioned(name: str, value: str, decimal: str, source: str, units: Sequence[str] = ()) -> Rate | None:
+    """Return the rate that a name and a value with its unit mean; None for others.
+
+    ``units`` are those that other lines of the header state, for a value without one.
+    """
     stem, unit = split_unit(name.strip(' "'))
-    number = _NUMBER.match(value.strip(' "'))
-    if number is None or re.search(r"\d", stem):
+    value = _PARTED.sub(lambda found: re.sub(r"\D", "", found[0]), value.strip(' "'))
+    number = _NUMBER.match(value)
+    if number is None or re.search(r"\d", stem) or re.match(r"\s*['\d]", value[number.end() :]):
         return None
     written = number[1].replace(",", ".") if decimal == "," and "." not in number[1] else number[1]
-    if not is_number(written):
+    unit = (number[2] or unit).lower()
+    # 12.800 Hz beside decimal commas may be 12800 Hz
+    if not is_number(written) or (decimal == "," and unit in ("", "hz") and _POINTS.fullmatch(number[1])):
         return None
     key = FOREIGN.get(re.sub(r"[^a-z]", "", stem.lower()), stem)
     if not may_mention(key):
         return None
     step = mentioned(key, 1e-4, source) == Rate(1 / 1e-4, source)
-    unit = (number[2] or unit).lower()
+    unit = unit or next((other for other in units if other in (TIME_UNITS if step else RATE_UNITS)), "")
     if unit in TIME_UNITS or (step and unit not in RATE_UNITS):
         rate = mentioned("dt", float(written) * TIME_UNITS.get(unit, 1.0), source)
     else:

@@ -22,6 +22,7 @@ from drsn_jax.data.formats.steps import rate_of_step, rate_of_times, written_ste
 MARK = re.compile(rb" {4}-1(?=[\r\n]| {74}|\Z)")  # around every data set
 DIGITS = 6  # of the step of time, and of the times of unevenly spaced samples
 FUNCTIONS = {2: "auto spectrum", 3: "cross spectrum", 4: "frequency response function", 6: "coherence", 12: "spectrum"}
+FREQUENCY = 18  # the type of an abscissa
 DIRECTIONS = ("", "X", "Y", "Z", "RX", "RY", "RZ")
 SECONDS = {"": 1.0, "NONE": 1.0, "S": 1.0, "SEC": 1.0, "SECONDS": 1.0, "MS": 1e-3, "US": 1e-6}
 
@@ -82,6 +83,8 @@ def _by_number(channel: str, names: list[str]) -> str:
 def _variable(name: str, head: dict[str, Any]) -> Variable:
     """Describe a data set: whether it is a real function of time, or what else."""
     kind = FUNCTIONS.get(head["func_type"], "") if head["func_type"] != 1 else ""
+    if head["abscissa_spec_data_type"] == FREQUENCY:
+        kind = kind or "function of frequency"
     if head["ord_data_type"] not in (2, 4):
         kind = kind or "complex"
     if not kind and head["func_type"] != 1 and (head["func_type"] != 0 or head["abscissa_spec_data_type"] not in (0, 1, 17)):
