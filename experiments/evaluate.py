@@ -7,6 +7,12 @@ for each class or a table, as for the training; take some that the network was n
 accuracy (the mean of the classes), calibration error and the confusion of the classes. Takes seconds.
 """
 
+import signal
+
+# Ctrl-C while the libraries below are imported: no traceback; ``console.run`` listens again
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import json
 from dataclasses import dataclass
 from pathlib import Path

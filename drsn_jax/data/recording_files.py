@@ -16,7 +16,7 @@ from drsn_jax.data.formats import rates
 from drsn_jax.data.formats.common import RecordingError, RecordingWarning, Signal, in_memory
 from drsn_jax.data.formats.open_signal import open_signal
 
-OVERFLOW = 9.8e37  # instruments write 9.9E37 for an overflow and 9.91E37 for no number (SCPI 1999, 7.2.1.4 and 7.2.1.5)
+OVERFLOWS = (9.9e37, 9.91e37)  # what instruments write for an overflow and for no number (SCPI 1999, 7.2.1.4 and 7.2.1.5)
 SLOW = 100.0  # Hz: a lower rate may be one in kHz whose unit the file does not write
 StrPath = str | os.PathLike[str]
 
@@ -195,12 +195,14 @@ def check_samples(signal: np.ndarray, where: str) -> np.ndarray:
             f"{titles[channel]}: sample {first[channel]} is {signal[first[channel], channel]}, not a finite float32 number "
             f"({bad[channel]} such in all): cut the recording or leave it out"
         )
-    for channel in np.flatnonzero(np.maximum(signal.max(0), -signal.min(0)) > OVERFLOW):
-        row = int(np.argmax(np.abs(signal[:, channel]) > OVERFLOW))
-        raise RecordingError(
-            f"{titles[channel]}: sample {row} is {signal[row, channel]:.4g}, by which instruments mark an overflow: cut "
-            "the recording or leave it out"
-        )
+    for channel in np.flatnonzero(np.maximum(signal.max(0), -signal.min(0)) > 0.99 * min(OVERFLOWS)):
+        marked = np.isclose(np.abs(signal[:, channel, None]), OVERFLOWS, rtol=1e-5).any(1)
+        if marked.any():
+            row = int(np.argmax(marked))
+            raise RecordingError(
+                f"{titles[channel]}: sample {row} is {signal[row, channel]:.4g}, by which instruments mark an overflow: cut "
+                "the recording or leave it out"
+            )
     for channel in np.flatnonzero(signal.min(0) == signal.max(0)):
         raise RecordingError(
             f"{titles[channel]} is constant ({signal[0, channel]:g} everywhere, as float32): a dead channel, leave it out"

@@ -115,6 +115,10 @@ def _text_or_none(value: Any) -> bool:
     return value is None or isinstance(value, str)
 
 
+def _standardise(value: Any) -> bool:
+    return isinstance(value, bool) or value == "together"
+
+
 # name of a field of a network → its kind in words, and a check of a value; tracing the network checks what fits together
 NETWORK_FACTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "classes": ("a number from 1", _whole),
@@ -127,7 +131,8 @@ NETWORK_FACTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "shortcut": ("a name or null", _text_or_none),
     "padding": ("a name", lambda v: isinstance(v, str)),
     "dtype": ("the name of a type, or null", _text_or_none),
-    "standardise": ("true or false", lambda v: isinstance(v, bool)),
+    "standardise": ("true, false or 'together'", _standardise),
+    "scale": ("a positive number", lambda v: _number(v) and v > 0),
 }
 
 
@@ -140,7 +145,7 @@ FACTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "channels": ("a number of signals", _whole),
     "sampling_rate": ("a positive number of Hz", lambda v: _number(v) and v > 0),
     "channel": ("a name", lambda v: isinstance(v, str)),
-    "standardise": ("true, false or 'together'", lambda v: isinstance(v, bool) or v == "together"),
+    "standardise": ("true, false or 'together'", _standardise),
     "temperature": ("a number from 0.001 to 1000", lambda v: _number(v) and 1e-3 <= v <= 1e3),
     "rms_range": ("a lowest and a highest RMS, or null", _range),
     "training": ("facts by name", lambda v: isinstance(v, dict)),

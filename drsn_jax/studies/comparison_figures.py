@@ -101,8 +101,10 @@ def training_curves(folder: str | Path) -> Path:
     titles = {"train": "training (noise as trained)", "validation": "validation", "test": "test"}
     # a trial that was interrupted may have an epoch twice; the last record counts
     held = tables()[METRICS]
-    held = held._replace(optional=(*held.optional, "protocol"))
-    found = {tuple(record[name] for name in (*CONDITION, "epoch")): record for record in read_metrics(folder, held)}
+    held = held._replace(optional=(*held.optional, "protocol", "train_noise", "train_snr_db"))
+    found = {
+        tuple(record.get(name) for name in (*CONDITION, "train_noise", "epoch")): record for record in read_metrics(folder, held)
+    }
     records = list(found.values())
     for record in records:
         for side in titles:

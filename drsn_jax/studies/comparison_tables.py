@@ -25,7 +25,7 @@ SHORT_TITLES = {**TITLES, BASELINE: "spectrum"}  # for the head of a column
 CLEAN = "clean"  # windows without added noise
 Row = Mapping[str, str]
 # what tells the rows of one network apart; the names of figures and tables need these columns
-CONDITION = ("network", "noise", "snr_db", "train_noise", "train_snr_db", "fold", "seed")
+CONDITION = ("network", "noise", "snr_db", "fold", "seed")
 MOST_COLUMNS = 6  # noises of the test that have a column of their own; of more the table has the mean alone
 
 

@@ -209,11 +209,16 @@ def test_a_stream_warns_once_of_each_kind(call, model):
 
 
 def test_numbers_near_the_largest(call, model, tmp_path):
-    """Standardised they are numbers like others; the level is told."""
-    np.save(tmp_path / "huge.npy", np.random.default_rng(0).uniform(-3e38, 3e38, 640).astype(np.float32))
-    code, lines = call(model, tmp_path / "huge.npy", "--sampling-rate", RATE, "--json")
+    """Standardised they are numbers like others, and the level is told; where their sum overflows, that is told."""
+    noise = np.random.default_rng(0).uniform(-1, 1, 640)
+    np.save(tmp_path / "large.npy", (1e36 * noise).astype(np.float32))
+    np.save(tmp_path / "huge.npy", (3e38 * noise).astype(np.float32))
+    code, lines = call(model, tmp_path / "large.npy", "--sampling-rate", RATE, "--json")
     assert code is None
     assert [warning[:7] for warning in json.loads(lines[0])["warnings"]] == ["its RMS"]
+    code, lines = call(model, tmp_path / "huge.npy", "--sampling-rate", RATE, "--json")
+    assert code == "error: 1 of 1 files could not be diagnosed"
+    assert json.loads(lines[0])["error"] == "the network's numbers overflow on it: is it in the training data's unit?"
 
 
 def sure(script, monkeypatch, bundle, probabilities):

@@ -161,7 +161,8 @@ def test_many_classes_make_no_larger_figure(tmp_path, monkeypatch, count, texts,
     drawn = []
     monkeypatch.setattr(comparison_figures, "save_figure", lambda figure, file: drawn.append(figure) or file)
     cells = [
-        {"network": "resnet", "noise": "gaussian", "snr_db": 0, "true": i, "predicted": i, "windows": 3} for i in range(count)
+        {"network": "resnet", "noise": "gaussian", "snr_db": 0, "fold": "0", "seed": 0, "true": i, "predicted": i, "windows": 3}
+        for i in range(count)
     ]
     write(tmp_path / "confusion.csv", cells)
     comparison_figures.confusion_matrices(tmp_path)

@@ -34,7 +34,7 @@ def written(tmp_path_factory) -> dict[str, bytes]:
     folder = begin(tmp_path_factory.mktemp("runs") / "run")
     for seed in (0, 1):
         for network in NETWORKS:
-            trial = dict(zip(TRIAL, (network, "gaussian", 0.0, "by time", "0", seed), strict=True))
+            trial = Trial(network, Noise("gaussian", 0.0), "by time", "0", seed).columns
             pairs = [(t, p, 8 if t == p else 2) for t in CLASSES for p in CLASSES]
             folder.add_rows("confusion", [{**trial, "true": t, "predicted": p, "windows": n} for t, p, n in pairs], TRIAL)
             folder.add_rows("by_recording", [{**trial, "recording": r, "windows": 10, "correct": 8} for r in RECORDINGS], TRIAL)
@@ -186,11 +186,11 @@ REFUSED: dict[str, tuple[str, Edit, str]] = {
     "column removed": ("results.csv", without_column("test_accuracy"), "line 1: .* no test_accuracy among"),
     "column of timings removed": ("timings.csv", without_column("training_seconds"), "line 1: .* no training_seconds among"),
     "column of recordings removed": ("by_recording.csv", without_column("recording"), "line 1: .* no recording among"),
-    "line cut": ("results.csv", lambda data: data[:-20] + b"\n", "line 5: 8 cells under 11 columns"),
-    "line cut inside a name": ("confusion.csv", lambda data: data[:-5] + b"\n", "line 17: 8 cells under 9 columns"),
+    "line cut": ("results.csv", lambda data: data[:-20] + b"\n", "line 5: 10 cells under 13 columns"),
+    "line cut inside a name": ("confusion.csv", lambda data: data[:-5] + b"\n", "line 17: 10 cells under 11 columns"),
     "line cut inside a number": ("results.csv", lambda data: data[:-3], "line 5: the line does not end, the file may be cut"),
-    "line longer": ("results.csv", lines(lambda found: [*found[:-1], found[-2] + ",1", ""]), "line 6: 12 cells under 11 columns"),
-    "comma for the decimal point": ("results.csv", cell("0.625", "0,625"), "line 5: 12 cells under 11 columns"),
+    "line longer": ("results.csv", lines(lambda found: [*found[:-1], found[-2] + ",1", ""]), "line 6: 14 cells under 13 columns"),
+    "comma for the decimal point": ("results.csv", cell("0.625", "0,625"), "line 5: 14 cells under 13 columns"),
     "semicolons and decimal commas": (
         "results.csv",
         lambda data: data.replace(b",", b";").replace(b".", b","),
