@@ -50,7 +50,7 @@ def run(
         if sentence is None:
             _leave(visible_lines(f"{_report_request(error)}\n{''.join(traceback.format_exception(error)).rstrip()}"))
         show_traceback_on_request()
-        _leave(f"error: {visible(sentence)}")
+        _leave(f"error: {visible_lines(sentence)}")
 
 
 def _show_warning(usual: Callable[..., None]) -> Callable[..., None]:
