@@ -50,7 +50,8 @@ def run(
         if sentence is None:
             _leave(visible_lines(f"{_report_request(error)}\n{''.join(traceback.format_exception(error)).rstrip()}"))
         show_traceback_on_request()
-        _leave(f"error: {visible_lines(sentence)}")
+        # trainings that diverged are listed, a line for each; other messages hold names of files, which might forge a line
+        _leave(f"error: {(visible_lines if isinstance(error, ArithmeticError) else visible)(sentence)}")
 
 
 def _show_warning(usual: Callable[..., None]) -> Callable[..., None]:
