@@ -3,7 +3,8 @@
 #
 # Expected: times in seconds by the property wf_xunit_string, as LabVIEW shows them, from 0 where no offset is stored.
 # Seen with npTDMS 1.13.0: a waveform with wf_increment 0.5 and wf_xunit_string "ms" has the times 0, 0.5, 1, which read as seconds
-# are a rate of 2 Hz in place of 2,000; without wf_start_offset the same call says that the channel has no properties of time, although the increment is there.
+# are a rate of 2 Hz in place of 2,000; without wf_start_offset the same call says that the channel has no properties of time,
+# although the increment is there.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

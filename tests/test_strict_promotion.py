@@ -57,8 +57,10 @@ def test_functions():
         trace(jax.grad(lambda x, tau, rule=rule: rule(x, tau).sum(), (0, 1)), WINDOWS[0], jnp.float32(0.1))
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-@pytest.mark.parametrize("implementation", ["modules", "blocked", None])
+# the network of the paper in every way, the others in the way that has most code of this package
+@pytest.mark.parametrize(
+    ("name", "implementation"), [*((name, "blocked") for name in NETWORKS), ("drsn_cw", "modules"), ("drsn_cw", None)]
+)
 def test_networks(name, implementation):
     network = NETWORKS[name](classes=3, widths=(4, 8), units=(1, 1), implementation=implementation, standardise=True)
     state = state_of(network)

@@ -189,7 +189,9 @@ def test_a_platform_that_is_not_there_is_named(monkeypatch):
 
 
 @pytest.mark.process
-@pytest.mark.parametrize("asked", ["cuda", "gpu", "CPU"])
+@pytest.mark.parametrize(
+    "asked", ["cuda", pytest.param("gpu", marks=pytest.mark.slow), pytest.param("CPU", marks=pytest.mark.slow)]
+)
 def test_a_process_without_its_platform_says_so(asked):
     """``cuda`` where no plugin is installed is an assertion inside JAX without a word."""
     code = "from drsn_jax.cli import console\nfrom drsn_jax.core import runtime\nconsole.run(runtime.require_platform)"

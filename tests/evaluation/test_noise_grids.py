@@ -47,7 +47,7 @@ def looped():
     return confusion, loss
 
 
-@pytest.mark.parametrize("how", [{}, {"memory_limit": 60_000}, {"memory_limit": 10_000}, {"devices": 4, "memory_limit": 30_000}])
+@pytest.mark.parametrize("how", [{}, {"memory_limit": 10_000}, {"devices": 4, "memory_limit": 30_000}])
 def test_a_grid_is_a_loop_over_its_cells(how):
     """Whole, in chunks of cells, in chunks of windows that do not divide them, over devices that do not divide the cells."""
     if "devices" in how:

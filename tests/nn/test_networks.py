@@ -84,7 +84,9 @@ def compare(name, network, x, variables=None, tolerance=1e-5, **options):
 # parity
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(
+    "name", ["drsn_cs", "drsn_cw"]
+)  # the others are less of the same, and all are compared in double precision
 def test_single_precision_equals_the_reference(name):
     network, x = NETWORKS[name](**SMALL), values(3, 64, 1)
     variables = variables_of(network, x.shape)

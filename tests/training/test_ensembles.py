@@ -70,7 +70,11 @@ def alone(member):
     return list(fit(step, state, batches, epochs=EPOCHS, validate=validate))
 
 
-@pytest.mark.parametrize("how", [{"order": "vmap"}, {"order": "map"}, {"order": "unroll"}, {"devices": 2}], ids=str)
+@pytest.mark.parametrize(
+    "how",
+    [{"order": "vmap"}, {"order": "map"}, pytest.param({"order": "unroll"}, marks=pytest.mark.slow), {"devices": 2}],
+    ids=str,
+)
 def test_a_member_is_what_it_would_be_alone(how):
     """In parameters, losses and validation. Two devices are filled up with a fourth member."""
     epochs = whole(**how)

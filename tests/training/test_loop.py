@@ -126,7 +126,7 @@ def test_a_memory_map_and_the_device_give_the_same_bytes(step, tmp_path):
     tiny.assert_equal(list(fit(step, begin(), on_device, epochs=1))[-1].state, usual.state)
 
 
-@pytest.mark.parametrize("steps_per_call", [2, 3, 7])
+@pytest.mark.parametrize("steps_per_call", [2, pytest.param(3, marks=pytest.mark.slow), 7])
 def test_several_steps_in_one_call_give_the_same_training(step, steps_per_call):
     """Also where the last call of an epoch is shorter, and where one call is the whole epoch."""
     calls = []
