@@ -19,6 +19,7 @@ import signal
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -41,7 +42,7 @@ from drsn_jax.core.text import visible, visible_lines
 from drsn_jax.data.formats.common import Signal
 from drsn_jax.data.formats.open_signal import open_signal
 from drsn_jax.data.recording_files import agreed_rate, read_precisely
-from drsn_jax.diagnosis.asking import understood
+from drsn_jax.diagnosis.asking import trained_sources, understood
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import load, save
 from drsn_jax.diagnosis.diagnosis import SURE_PROBABILITY, Diagnosis, diagnose_parts, read_parts
@@ -143,8 +144,7 @@ def rehearse(options: Options) -> Options:
 
 def ask(model: Bundle, options: Options, file: Path) -> tuple[Diagnosis, Signal, float]:
     """The diagnosis of a file, its signal, and how many times faster than real time the diagnosis was made."""
-    channel = options.channel if options.channel is not None else model.channel
-    signal = open_signal(file, channel)
+    signal = open_asked(model, options.channel, file)
     assumed = signal.sampling_rate is None and options.sampling_rate is None
     rate = model.sampling_rate
     if not assumed:
@@ -160,6 +160,19 @@ def ask(model: Bundle, options: Options, file: Path) -> tuple[Diagnosis, Signal,
         )
         found = dataclasses.replace(found, warnings=(warning, *found.warnings))
     return found, dataclasses.replace(signal, sampling_rate=rate, read=read), speed
+
+
+def open_asked(model: Bundle, channel: str | None, file: Path) -> Signal:
+    """The signal of a file that was asked for, or the one of the training, whose files may have had different names for it."""
+    names = dict.fromkeys(source.channel for source in trained_sources(model) if source.channel)
+    if channel is not None or model.channel or not names:
+        return open_signal(file, model.channel if channel is None else channel)
+    fitting = []
+    for name in names:
+        with contextlib.suppress(UserError):
+            fitting.append(open_signal(file, name))
+    # the names of one file are usually not those of another; where several fit, or none, the file itself says what it holds
+    return fitting[0] if len(fitting) == 1 else open_signal(file, "")
 
 
 def picture(model: Bundle, folder: Path, file: Path, found: Diagnosis, signal: Signal, taken: set[Path]) -> None:

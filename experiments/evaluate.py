@@ -14,6 +14,7 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import json
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -26,7 +27,8 @@ from drsn_jax.cli import checks, console, data_options, run_options
 from drsn_jax.core import runtime
 from drsn_jax.core.errors import UserError
 from drsn_jax.data.recording import Recording
-from drsn_jax.diagnosis.asking import model_in
+from drsn_jax.data.recordings import title
+from drsn_jax.diagnosis.asking import model_in, trained_sources
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import load, save
 from drsn_jax.diagnosis.labelled import NoiseTest, evaluate_labelled, labelled_windows
@@ -81,6 +83,10 @@ def main() -> None:
         recordings = read(options, model)
     if not options.plain_runtime:
         model.spread(jax.local_devices())
+    known = trained_on(model, recordings)
+    if known:
+        of = f"{known} of {len(recordings)} recordings"
+        print(f"warning: {of} have names of those that the model was trained on", file=sys.stderr)
     side = labelled_windows(model, recordings)
     for test in evaluate_labelled(model, side, [Noise(options.noise, level) for level in options.snr_db], options.seed):
         console.say(as_json(model, test) if options.json else as_text(model, test))
@@ -100,6 +106,12 @@ def read(options: Options, model: Bundle) -> list[Recording]:
     )
     data_options.check(asked)
     return data_options.read(asked)
+
+
+def trained_on(model: Bundle, recordings: list[Recording]) -> int:
+    """How many recordings have the names of those that the model was trained on."""
+    names = {name for source in trained_sources(model) for name in source.files}
+    return sum(title(recordings, number) in names for number in range(len(recordings)))
 
 
 def rehearse(options: Options) -> tuple[Bundle, list[Recording]]:

@@ -14,6 +14,7 @@ from typing import Any
 JOINERS = "\u200c\u200d"  # invisible, but letters of Persian and Indian scripts need them
 UNSAFE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # categories of Unicode: controls, marks without a form, surrogates, breaks of lines
 FORMULA = re.compile(r"'*[=+\-@]")
+LEVELS = re.compile(r"-?[\d.]+\.\.-?[\d.]+")  # a range of SNRs such as -5..5, which no spreadsheet computes
 
 
 def visible(text: str) -> str:
@@ -39,7 +40,7 @@ def as_cell(value: Any) -> Any:
     if not isinstance(value, str):
         return value
     text = value.encode(errors="backslashreplace").decode()
-    return f"'{text}" if FORMULA.match(text) and not _is_number(text) else text
+    return f"'{text}" if FORMULA.match(text) and not _is_number(text) and not LEVELS.fullmatch(text) else text
 
 
 def from_cell(text: str) -> str:

@@ -27,7 +27,7 @@ def rows_of_table(table: Path) -> Iterator[tuple[str, dict[str, str]]]:
         # spreadsheets put a byte order mark in front
         text = table.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
-        raise RecordingError(f"there is no table {table}") from None
+        raise RecordingError(f"there is no folder or table {table}") from None
     except (OSError, UnicodeDecodeError) as error:
         raise RecordingError(f"{table} cannot be read as a CSV file in UTF-8: {error}") from error
     if not text.strip():

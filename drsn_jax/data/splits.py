@@ -177,7 +177,7 @@ def _enough(folds: int, count: int, what: str) -> None:
     if folds < 2:
         raise UserError(f"a split needs 2 folds or more, got {folds}")
     if count < folds:
-        raise UserError(f"there are {count} {what}, too few for {folds} folds")
+        raise UserError(f"there are {count} {what}, too few for {folds} folds: choose fewer by --folds, or another --split")
 
 
 def _split(recordings: Sequence[Recording], test: Sequence[bool], what: str) -> Split:

@@ -1,10 +1,12 @@
 """What a user means who names a model and files: a run in place of its model, a folder in place of its files, either order."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from drsn_jax.core.errors import UserError
 from drsn_jax.data.formats.content import holds_no_signal
+from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.description import DESCRIPTION
 
 
@@ -43,3 +45,21 @@ def _files(named: str) -> Iterator[str]:
     if not inside:
         raise UserError(f"the folder {folder} holds no recordings: name files, or a folder of files")
     yield from map(str, inside)
+
+
+class TrainedSource(NamedTuple):
+    """What was taken for a training: the name of a channel, and the names of the recordings that it was taken from."""
+
+    channel: str
+    files: tuple[str, ...]
+
+
+def trained_sources(model: Bundle) -> list[TrainedSource]:
+    """Return what a model was trained on, as far as its facts about the training tell; nothing of them is relied on."""
+    entries = model.training.get("recordings")
+    found = [entry for entry in entries if isinstance(entry, Mapping)] if isinstance(entries, Sequence) else []
+    return [
+        TrainedSource(entry["channel"], tuple(file for file in entry["files"] if isinstance(file, str)))
+        for entry in found
+        if isinstance(entry.get("channel"), str) and isinstance(entry.get("files"), Sequence)
+    ]

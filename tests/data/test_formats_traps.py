@@ -176,3 +176,15 @@ def test_structs_of_test_lab(tmp_path):
 
     assert open_signal(save(tmp_path / "a.mat", **struct(1 / 2048, "s"))).sampling_rate == 2048
     refused(save(tmp_path / "a.mat", **struct(1.25, "Hz")), "spectrum")
+
+
+@pytest.mark.parametrize("channel", ["*", "*s*"])
+def test_a_pattern_means_signals_and_no_time_axis(tmp_path, channel):
+    """Named itself, an axis is what was asked for."""
+    columns = {"seconds": np.arange(300) / 1000, "case": PAIR[:300, 0], "base": PAIR[:300, 1]}
+    text(tmp_path, "seconds,case,base\n", *columns.values())
+    np.savez(tmp_path / "a.npz", **columns)
+    scipy.io.savemat(tmp_path / "a.mat", columns)
+    for name in ("a.csv", "a.npz", "a.mat"):
+        np.testing.assert_allclose(read_file(tmp_path / name, channel, 1000)[0], PAIR[:300], rtol=1e-5)
+        assert read_file(tmp_path / name, "seconds + case", 1000)[0].shape == (300, 2)

@@ -116,7 +116,7 @@ def test_a_compressed_file_is_read(tmp_path):
 
 
 def test_missing_table(tmp_path):
-    refused(tmp_path / "none.csv", "there is no table")
+    refused(tmp_path / "none.csv", "there is no folder or table")
 
 
 def test_a_folder_instead_of_a_table(tmp_path):

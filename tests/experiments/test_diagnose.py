@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -346,3 +347,18 @@ def test_processes_of_their_own(model, tmp_path):
     assert ": not sure" in done.stdout or ", probability" in done.stdout
     assert done.stderr == "error: standard input is closed\n"
     assert done.returncode == 1
+
+
+def test_a_model_of_several_kinds_of_files_asks_each_for_its_own_channel(call, bundle, tmp_path):
+    """As a table names them; of a file that has none of the names, or two, the choice is the user's."""
+    sources = [{"channel": name, "files": ["x"]} for name in ("b", "vibration")]
+    save(tmp_path / "model", dataclasses.replace(bundle, training={"recordings": sources}))
+    names = {"one": ("a", "b"), "other": ("a", "vibration"), "both": ("b", "vibration"), "none": ("a", "c")}
+    for name, (first, second) in names.items():
+        columns: dict[str, Any] = {first: tone(seed=1), second: tone()}
+        np.savez(tmp_path / f"{name}.npz", **columns)
+    files = [tmp_path / f"{name}.npz" for name in names]
+    _, lines = call(tmp_path / "model", *files, "--sampling-rate", RATE, "--json")
+    found = [json.loads(line) for line in lines]
+    assert [entry.get("channel") for entry in found[:2]] == ["b", "vibration"]
+    assert all("it holds 2 signals" in entry["error"] for entry in found[2:])

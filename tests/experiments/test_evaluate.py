@@ -1,5 +1,6 @@
 """The test of a kept network on labelled recordings, as its users run it."""
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -104,3 +105,17 @@ def test_a_dry_run(call, tmp_path):
     assert code is None
     assert "40 windows" in lines[0]
     assert "nothing is overwritten" in str(call("--dry-run", "--out", tmp_path / "run")[0])
+
+
+def test_recordings_of_the_training_are_told(call, run, bundle, tmp_path, capsys, monkeypatch):
+    """By their names; facts of another kind tell nothing."""
+    told = []
+    monkeypatch.setattr("builtins.print", lambda *words, **options: told.append(" ".join(map(str, words))))
+    for training, expected in (
+        ({"recordings": [{"channel": "", "files": ["a/1.npy", "c/1.npy"]}]}, ["warning: 1 of 2 recordings have names"]),
+        ({"recordings": [{"channel": 3, "files": 4}, "a/1.npy", {}]}, []),
+    ):
+        told.clear()
+        save(tmp_path / "model", dataclasses.replace(bundle, training=training), overwrite=True)
+        call(tmp_path / "model", "--recordings", run / "data", "--sampling-rate", 8000)
+        assert [line[:37] for line in told if line.startswith("warning: 1")] == expected

@@ -55,6 +55,11 @@ class Variable:
         return self.holds or (self.numeric and math.prod(self.shape) > 1)
 
 
+def is_pattern(channel: str) -> bool:
+    """Return whether a channel may fit several names."""
+    return any(mark in channel for mark in "*?[")
+
+
 def pick(names: Sequence[str], channel: str, where: str) -> list[str]:
     """Return the names that ``channel`` means, in the order of its parts.
 
@@ -153,8 +158,10 @@ def _fitting(variables: Sequence[Variable], part: str) -> list[str]:
         (variables, by_name(part)),
         (rows, lambda v: part != "" and any(name.endswith((f".{part}", f"/{part}")) for name in (v.name, v.alias))),
     ):
-        if found := [v.name for v in among if fits(v)]:
-            return found
+        if found := [v for v in among if fits(v)]:
+            # a pattern means signals: a time axis that it happens to fit is none
+            signals = [v for v in found if v.look not in AXES] if is_pattern(part) else found
+            return [v.name for v in signals or found]
     return []
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from drsn_jax.data.formats.channels import pick
+from drsn_jax.data.formats.channels import AXES, is_pattern, pick
 from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.formats.looks import look
 from drsn_jax.data.formats.rates import Rate, may_mention, mentioned
@@ -61,7 +61,12 @@ def chosen(layout: Layout, channel: str, where: str) -> list[int]:
                 f"{where}, line {line}: {cell[:100]!r} is no number{odd}: the column {part} holds {_kind(layout, other)}"
             )
     index = {names[i]: i for i in numeric}
-    return [index[name] for name in pick(list(index), channel, where)]
+    picked = [index[name] for name in pick(list(index), channel, where)]
+    if is_pattern(channel):  # it means signals: a time axis that it happens to fit is none
+        named = [part.strip() for part in channel.split("+")]
+        signals = [i for i in picked if names[i] in named or look_of(layout, i, _sampled(layout, i)) not in AXES]
+        picked = signals or picked
+    return picked
 
 
 def needed(layout: Layout, picked: Sequence[int] | None) -> list[int]:
