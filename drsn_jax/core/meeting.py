@@ -170,9 +170,9 @@ def _hear(connection: socket.socket, held: dict[socket.socket, bytes], came: dic
         return False
     number, count = map(int, greeting.groups())
     if came.setdefault(number, connection) is not connection:
-        with contextlib.suppress(OSError):
-            connection.sendall(f"no process {number} was started twice: give each process a number of its own\n".encode())
-        raise JobError(f"process {number} was started twice: give each process a number of its own")
+        refused = f"process {number} was started twice: give each process a number of its own"
+        _tell({number: connection}, f"no {refused}\n")
+        raise JobError(refused)
     if count != processes:
         raise JobError(
             f"process {number} was given {count} processes and process 0 {processes}: give all the same number of processes"

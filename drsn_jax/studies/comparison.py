@@ -93,7 +93,7 @@ class Comparison:
         """Compile each network and yield its name and the seconds that one training on this fold will take, measured on a few
         steps."""
         train_noise, tests = self.trainings[0]
-        data = self._data(fold, tests[0], self.seeds[0], train_noise)
+        data = with_noise(fold, seed=self.seeds[0], noise=tests[0], train_noise=train_noise)
         for network in self.networks:
             yield network, self._method(network, data).probe(data)
 
@@ -109,7 +109,7 @@ class Comparison:
         done = {trial_key(row) for row in folder.rows("results")}
         for train_noise, tests in self.trainings:
             for seed in self.seeds:
-                data = functools.cache(functools.partial(self._data, fold, tests[0], seed, train_noise))
+                data = functools.cache(functools.partial(with_noise, fold, seed=seed, noise=tests[0], train_noise=train_noise))
                 for network in (BASELINE, *self.networks):
                     trials = [Trial(network, noise, self.protocol, fold.name, seed, train_noise) for noise in tests]
                     missing = [trial for trial in trials if trial.key not in done]
@@ -196,9 +196,6 @@ class Comparison:
             # a function, so that the noises are drawn only for a network that is kept
             tests = lambda: (tested_in(data, fold, seed=trial.seed, noise=noise) for noise in self.noises)  # noqa: E731
             self.best_model.offer(trial, data, fold, result, tests)
-
-    def _data(self, fold: Fold, noise: Noise, seed: int, train_noise: Noise) -> TrialData:
-        return with_noise(fold, seed=seed, noise=noise, train_noise=train_noise)
 
 
 def _complete(comparison: Comparison, rows: Sequence[Mapping[str, str]]) -> int:

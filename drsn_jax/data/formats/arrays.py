@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from drsn_jax.data.formats.axes import is_frequency, jump, may_be_axis, of_axis
-from drsn_jax.data.formats.channels import Variable, choose, has_columns, is_pattern
+from drsn_jax.data.formats.channels import Variable, choose, has_columns, needs_looks
 from drsn_jax.data.formats.common import RecordingError, Signal, as_float32, is_numeric
 from drsn_jax.data.formats.looks import MOST, look, parts, several, tells_which
 from drsn_jax.data.formats.rates import Rate, may_mention, mentioned, surest, with_unit, with_units
@@ -96,7 +96,7 @@ def signal_of(held: Sequence[Held], channel: str, where: str, hints: Iterable[Ra
 
     ``hints`` are rates that the file mentions outside its arrays. Raises RecordingError as ``choose`` and ``agreed`` do.
     """
-    variables, places = _variables(held, looked=not channel or is_pattern(channel))
+    variables, places = _variables(held, looked=needs_looks(channel))
     names = choose(variables, channel, where)
     chosen = [places[name] for name in names]
     length = chosen[0][0].length

@@ -60,6 +60,11 @@ def is_pattern(channel: str) -> bool:
     return any(mark in channel for mark in "*?[")
 
 
+def needs_looks(channel: str) -> bool:
+    """Return whether ``channel`` leaves open which signals are meant, so that what their numbers look like decides."""
+    return not channel or is_pattern(channel)
+
+
 def pick(names: Sequence[str], channel: str, where: str) -> list[str]:
     """Return the names that ``channel`` means, in the order of its parts.
 
@@ -131,7 +136,7 @@ def _by_parts(
             inside = [[name for name in among if name.startswith(paths)] for among in (offered, names)]
             shown = next(filter(None, (*inside, offered)), names)
             raise RecordingError(f"{where} holds no signal {part!r}, choose one of {_listed(shown)}")
-        if len(found) > 1 and not any(sign in part for sign in "*?["):
+        if len(found) > 1 and not is_pattern(part):
             raise RecordingError(f"{where}: {part!r} fits {len(found)} signals ({_listed(found)}), choose one of them")
         picked += found
     if len(set(picked)) < len(picked):

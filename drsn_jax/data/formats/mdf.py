@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from drsn_jax.data.formats.channels import Variable, choose, is_pattern
+from drsn_jax.data.formats.channels import Variable, choose, needs_looks
 from drsn_jax.data.formats.common import (
     RecordingError,
     Signal,
@@ -173,7 +173,7 @@ def _variable(opened: Any, file: Path, name: str, group: int, number: int, asked
     channel, length = opened.groups[group].channels[number], int(opened.groups[group].channel_group.cycles_nr)
     numeric = channel.data_type in NUMBERS and getattr(channel.conversion, "conversion_type", 0) not in TO_TEXT
     seems = ""
-    if numeric and (not asked or is_pattern(asked)) and length > 1:
+    if numeric and needs_looks(asked) and length > 1:
         samples = _get(opened, file, group, number).samples
         seems = look(samples) if is_numeric(samples.dtype) and samples.ndim == 1 else ""
     return Variable(name, "number" if numeric else "text or bytes", numeric, (length,), seems)

@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from drsn_jax.data.formats.axes import jump, time_unit
-from drsn_jax.data.formats.channels import Variable, choose, is_pattern
+from drsn_jax.data.formats.channels import Variable, choose, needs_looks
 from drsn_jax.data.formats.common import RecordingError, RecordingWarning, Signal, as_float32, damage, is_numeric, library, silent
 from drsn_jax.data.formats.looks import look
 from drsn_jax.data.formats.rates import SECONDS, Rate, agreed, mentioned, with_units
@@ -178,7 +178,7 @@ def _variable(name: str, item: Any, channel: str) -> Variable:
     numeric = item.data_type is not None and is_numeric(item.dtype)
     kind = "text" if item.dtype == object else str(item.dtype)
     seems = ""
-    if numeric and (not channel or is_pattern(channel)) and len(item) > 1:
+    if numeric and needs_looks(channel) and len(item) > 1:
         if _of_frequency(item):
             seems = "a spectrum"
         elif look(item.read_data(0, PREFIX)):
