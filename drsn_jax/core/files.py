@@ -118,19 +118,9 @@ def locked_folder(folder: str | os.PathLike[str]) -> Iterator[None]:
     if not hasattr(os, "O_DIRECTORY"):
         yield
         return
-    import fcntl
-
     handle = os.open(folder, os.O_DIRECTORY)
     try:
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                time.sleep(0.01)
-            except OSError:  # a network file system without locks
-                break
+        _lock(handle, PATIENCE)
         yield
     finally:
         os.close(handle)
@@ -144,25 +134,33 @@ def exclusive(path: str | os.PathLike[str], seconds: float = 0.0) -> Iterator[bo
     locks. The system releases the lock when the process ends, however it ends.
     """
     try:
-        import fcntl
-    except ImportError:
+        import fcntl  # noqa: F401
+    except ImportError:  # nor is a file made where no process would look at it
         yield True
         return
-    end = time.monotonic() + seconds
     with open(path, "a") as file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                if time.monotonic() >= end:
-                    yield False
-                    return
-                time.sleep(0.01)
-            except OSError:  # a network file system without locks
-                break
-            else:
-                break
-        yield True
+        yield _lock(file.fileno(), seconds)
+
+
+def _lock(handle: int, seconds: float) -> bool:
+    """Lock an open file or folder, waiting for it ``seconds`` at most; return False where another process holds it still.
+
+    A file system without locks, such as that of some networks, is taken for free.
+    """
+    import fcntl
+
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                return False
+            time.sleep(0.01)
+        except OSError:
+            return True
+        else:
+            return True
 
 
 @contextlib.contextmanager
