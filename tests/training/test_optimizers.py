@@ -24,7 +24,7 @@ def test_one_cycle_rises_and_falls():
 @pytest.mark.parametrize("steps", [1, 2, 3, 5])
 def test_short_trainings_have_finite_rates(steps):
     schedule = one_cycle_schedule(steps)
-    assert np.all(np.isfinite([schedule(jnp.asarray(step)) for step in range(steps + 1)]))
+    assert np.all(np.isfinite(np.array([schedule(jnp.asarray(step)) for step in range(steps + 1)])))
 
 
 def test_only_kernels_decay():
