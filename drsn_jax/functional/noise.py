@@ -156,7 +156,7 @@ def add_noise(key: jax.Array, window: ArrayLike, snr_db: ArrayLike, kind: str = 
         _warn_of_offset(window)
     # half precision cannot hold the sums that make the SNR exact
     dtype = wide_dtype(window.dtype)
-    noise = noise_maker(kind)(_repeatable(key), window.shape, dtype)
+    noise = noise_maker(kind)(repeatable(key), window.shape, dtype)
     signal = window.astype(dtype)
     scale = _root_mean_square(signal) / _root_mean_square(noise) * 10 ** (-jnp.asarray(snr_db, dtype) / 20)
     noisy = (signal + scale * noise).astype(window.dtype)
@@ -177,7 +177,7 @@ def _warn_of_offset(window: jax.Array) -> None:
         )
 
 
-def _repeatable(key: jax.Array) -> jax.Array:
+def repeatable(key: jax.Array) -> jax.Array:
     """Return a threefry key, made of the given key if that is of another kind.
 
     Keys of the kind "rbg" draw other numbers under ``vmap`` than one by one, so that noise would depend on the size of a batch.
@@ -216,7 +216,7 @@ def add_mixed_noise(
 
     It is for training a network that must cope with any SNR of that range. Shapes and errors as ``add_noise``.
     """
-    level_key, noise_key = jax.random.split(_repeatable(key))
+    level_key, noise_key = jax.random.split(repeatable(key))
     return add_noise(noise_key, window, jax.random.uniform(level_key, minval=low_db, maxval=high_db), kind)
 
 
