@@ -14,6 +14,11 @@ from drsn_jax.functional.envelopes import envelope as envelope
 from drsn_jax.functional.envelopes import ringing_band as ringing_band
 from drsn_jax.functional.envelopes import spectral_kurtosis as spectral_kurtosis
 from drsn_jax.functional.envelopes import squared_envelope_spectrum as squared_envelope_spectrum
+- ``clutter``: pictures on a larger canvas with fragments of other pictures and pixel noise.
+- ``signals``: the preparation of a window before a network sees it. Another preparation: a function ``window -> window``.
+"""
+
+from drsn_jax.functional.clutter import Clutter as Clutter
 from drsn_jax.functional.noise import NOISE_KINDS as NOISE_KINDS
 from drsn_jax.functional.noise import Noise as Noise
 from drsn_jax.functional.noise import add_mixed_noise as add_mixed_noise

@@ -22,6 +22,7 @@ from drsn_jax.core.errors import UserError
 
 NO_NOISE = "none"  # the kind of noise that adds nothing and whose SNR is infinite
 OFFSET = 10.0  # so many times what varies in a window its mean is taken for an offset that was forgotten
+HIT = 0.05  # the share of entries that salt-and-pepper noise hits
 LIMIT_DB = 100.0  # beyond this SNR, or below its negative, float32 holds only the signal or only the noise
 
 
@@ -133,8 +134,9 @@ def add_noise(key: jax.Array, window: ArrayLike, snr_db: ArrayLike, kind: str = 
         that is given as one window gets one SNR over all of it). Its mean counts as signal: ``remove_mean`` first. There is a
         warning for a window whose offset is much larger than what varies, unless it is traced.
       snr_db: signal-to-noise ratio in dB, a scalar, which may be traced; ``inf`` adds nothing.
-      kind: ``"gaussian"``, ``"laplacian"`` (both white) or ``"pink"`` (power ∝ 1/f over the position axes, nothing at the
-        frequency zero, channels independent).
+      kind: ``"gaussian"``, ``"laplacian"`` (both white), ``"pink"`` (power ∝ 1/f over the position axes, nothing at the
+        frequency zero, channels independent) or ``"salt_and_pepper"`` (one amplitude, of random sign, on a random 5 % of the
+        entries and on at least one).
 
     Returns:
       An array of the window's shape and dtype. The SNR is exact in float32, before the result is rounded to a narrower dtype:
@@ -154,7 +156,7 @@ def add_noise(key: jax.Array, window: ArrayLike, snr_db: ArrayLike, kind: str = 
         _warn_of_offset(window)
     # half precision cannot hold the sums that make the SNR exact
     dtype = wide_dtype(window.dtype)
-    noise = noise_maker(kind)(_repeatable(key), window.shape, dtype)
+    noise = noise_maker(kind)(repeatable(key), window.shape, dtype)
     signal = window.astype(dtype)
     scale = _root_mean_square(signal) / _root_mean_square(noise) * 10 ** (-jnp.asarray(snr_db, dtype) / 20)
     noisy = (signal + scale * noise).astype(window.dtype)
@@ -175,7 +177,7 @@ def _warn_of_offset(window: jax.Array) -> None:
         )
 
 
-def _repeatable(key: jax.Array) -> jax.Array:
+def repeatable(key: jax.Array) -> jax.Array:
     """Return a threefry key, made of the given key if that is of another kind.
 
     Keys of the kind "rbg" draw other numbers under ``vmap`` than one by one, so that noise would depend on the size of a batch.
@@ -214,7 +216,7 @@ def add_mixed_noise(
 
     It is for training a network that must cope with any SNR of that range. Shapes and errors as ``add_noise``.
     """
-    level_key, noise_key = jax.random.split(_repeatable(key))
+    level_key, noise_key = jax.random.split(repeatable(key))
     return add_noise(noise_key, window, jax.random.uniform(level_key, minval=low_db, maxval=high_db), kind)
 
 
@@ -258,9 +260,19 @@ def _pink(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array
     return jnp.fft.irfftn(spectrum * gain.astype(spectrum.dtype), s=positions, axes=axes).astype(dtype)
 
 
+def _salt_and_pepper(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array:
+    """Draw 1 or -1 on a random 5 % of the entries, and on the entry of the smallest number where that hits none."""
+    place_key, sign_key = jax.random.split(key)
+    drawn = jax.random.uniform(place_key, shape)
+    hit = drawn <= jnp.maximum(HIT, jnp.min(drawn))
+    return jnp.where(hit, jax.random.rademacher(sign_key, shape, dtype), 0)
+
+
 _MAKERS: dict[str, Callable[..., jax.Array]] = {
     "gaussian": jax.random.normal,
     "laplacian": jax.random.laplace,
     "pink": _pink,
+    "salt_and_pepper": _salt_and_pepper,
 }
 NOISE_KINDS: tuple[str, ...] = tuple(_MAKERS)
+PAPER_KINDS: tuple[str, ...] = ("gaussian", "laplacian", "pink")  # those of Zhao et al. 2020, the default of grids

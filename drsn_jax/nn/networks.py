@@ -92,19 +92,7 @@ class Network(nn.Module):
 
     def setup(self) -> None:
         """Check the fields and create the modules."""
-        if self.implementation not in (None, *get_args(Implementation)):
-            choices = ", ".join(get_args(Implementation))
-            raise ValueError(f"unknown implementation {self.implementation!r}: choose one of {choices} or None")
-        if self.standardise not in (True, False, "together") or not 0 < self.scale < math.inf:
-            got = f"{self.standardise!r} and {self.scale}"
-            raise ValueError(f"standardise is True, False or 'together', and scale a positive number, got {got}")
-        if self.classes < 1:
-            raise ValueError(f"a network needs at least one class, got classes={self.classes}")
-        if not self.widths or len(self.widths) != len(self.units) or min(*self.units, *self.widths) < 1:
-            raise ValueError(
-                f"widths and units give one positive number for each stage, got widths={tuple(self.widths)} and "
-                f"units={tuple(self.units)}"
-            )
+        self._check_fields()
         self.stem_conv: nn.Module = convolution(
             self.widths[0], self.kernel, self.stem, padding=self.padding, conv=self.conv, dtype=self.dtype
         )
@@ -124,6 +112,27 @@ class Network(nn.Module):
         windows = as_features(x, self.kernel)
         self._check_lengths(windows.shape[1:-1])
         return nan_where_not_finite(self._features(self._scaled(windows), train), windows)
+
+    @property
+    def before_shrinkage(self) -> str:
+        """The name of the module in a unit whose output the shrinkage is given."""
+        return "conv_2"
+
+    def _check_fields(self) -> None:
+        """Raise ValueError for fields that do not fit together."""
+        if self.implementation not in (None, *get_args(Implementation)):
+            choices = ", ".join(get_args(Implementation))
+            raise ValueError(f"unknown implementation {self.implementation!r}: choose one of {choices} or None")
+        if self.standardise not in (True, False, "together") or not 0 < self.scale < math.inf:
+            got = f"{self.standardise!r} and {self.scale}"
+            raise ValueError(f"standardise is True, False or 'together', and scale a positive number, got {got}")
+        if self.classes < 1:
+            raise ValueError(f"a network needs at least one class, got classes={self.classes}")
+        if not self.widths or len(self.widths) != len(self.units) or min(*self.units, *self.widths) < 1:
+            raise ValueError(
+                f"widths and units give one positive number for each stage, got widths={tuple(self.widths)} and "
+                f"units={tuple(self.units)}"
+            )
 
     def _check_lengths(self, lengths: tuple[Any, ...]) -> None:
         """Raise ValueError for a window without positions, and for a symbolic length that the shortcuts cannot halve."""
@@ -179,7 +188,7 @@ class Network(nn.Module):
         return relu_mean(normalise(self.last_norm, y, train))
 
     def _unit(self, width: int, strides: int) -> ResidualUnit:
-        return ResidualUnit(
+        return self._kind()(
             width,
             kernel=self.kernel,
             strides=strides,
@@ -192,6 +201,10 @@ class Network(nn.Module):
             dtype=self.dtype,
             axis_name=self.axis_name,
         )
+
+    def _kind(self) -> Any:
+        """Return the class of the units, or a partial of it."""
+        return ResidualUnit
 
     def _norm(self) -> Module:
         """Return the norm of all units, on a CPU with sums in two stages. A user's own norm stays as it is."""
