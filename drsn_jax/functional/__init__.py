@@ -4,9 +4,11 @@
   ``thresholding.THRESHOLD_RULES``.
 - ``noise``: noise at an exact signal-to-noise ratio. Another kind of noise: a generator ``(key, shape, dtype) -> noise`` and its
   entry in ``noise._MAKERS``.
+- ``mel``: the log-mel front end, which a ``Network`` may hold inside.
 - ``signals``: the preparation of a window before a network sees it. Another preparation: a function ``window -> window``.
 """
 
+from drsn_jax.functional.mel import LogMel as LogMel
 from drsn_jax.functional.noise import NOISE_KINDS as NOISE_KINDS
 from drsn_jax.functional.noise import Noise as Noise
 from drsn_jax.functional.noise import add_mixed_noise as add_mixed_noise
