@@ -49,6 +49,8 @@ from drsn_jax.training import fit as fit
 from drsn_jax.training import make_eval_step as make_eval_step
 from drsn_jax.training import make_predict_step as make_predict_step
 from drsn_jax.training import make_train_step as make_train_step
+from drsn_jax.training import one_cycle_optimizer as one_cycle_optimizer
+from drsn_jax.training import one_cycle_schedule as one_cycle_schedule
 from drsn_jax.training import paper_optimizer as paper_optimizer
 from drsn_jax.training import paper_schedule as paper_schedule
 from drsn_jax.training import repeat_step as repeat_step

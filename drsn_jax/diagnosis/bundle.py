@@ -25,6 +25,11 @@ from drsn_jax.nn.networks import NETWORKS, Network, for_platform
 BATCH = 256  # windows that are computed at a time, at most
 
 
+def window_shape(length: int | Sequence[int], channels: int) -> tuple[int, ...]:
+    """Return the shape of a window whose description has this length and so many channels."""
+    return (*((length,) if isinstance(length, int) else map(int, length)), channels)
+
+
 @dataclass(eq=False, repr=False)
 class Bundle:
     """A trained network, and the facts about its data that are needed to use it.
@@ -34,8 +39,9 @@ class Bundle:
         standardises them itself (``Network.standardise``).
       variables: ``{"params", "batch_stats"}``.
       classes: the names of the classes.
-      window_length, stride: the length of the training windows and the step from one to the next, in samples.
-      sampling_rate: the sampling rate of the training data, in Hz.
+      window_length: the length of the training windows in samples; for pictures ``(height, width)``.
+      stride: the step from one window to the next, in samples; None for what was not cut from longer signals.
+      sampling_rate: the sampling rate of the training data, in Hz; None for pictures.
       channel: the names of the signals of a file that it was trained on (see ``data.formats.channels``), for readers.
       channels: the number of these signals.
       temperature: divides the logits, so that probabilities are calibrated.
@@ -49,9 +55,9 @@ class Bundle:
     network: Network
     variables: Mapping[str, Any]
     classes: Sequence[str]
-    window_length: int
-    sampling_rate: float
-    stride: int
+    window_length: Any  # a number, or the two of a picture
+    sampling_rate: Any = None
+    stride: Any = None
     channel: str = ""
     channels: int = 1
     temperature: float = 1.0
@@ -67,6 +73,11 @@ class Bundle:
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: the fields, without compiled functions and devices."""
         return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)} | {"_spread": None}
+
+    @property
+    def window_shape(self) -> tuple[int, ...]:
+        """The shape of a window: ``(length, channels)``, or ``(height, width, channels)`` of a picture."""
+        return window_shape(self.window_length, self.channels)
 
     @property
     def standardise(self) -> bool | str:
@@ -96,10 +107,9 @@ class Bundle:
     def _checked(self, windows: np.ndarray) -> np.ndarray:
         """Return windows as float32; raise the errors of ``logits``."""
         windows = rounded(windows)
-        if windows.ndim != 3 or windows.shape[1:] != (self.window_length, self.channels):
-            raise BundleError(
-                f"the model takes windows of the shape (n, {self.window_length}, {self.channels}), got {windows.shape}"
-            )
+        if windows.shape[1:] != self.window_shape:
+            wanted = ", ".join(map(str, self.window_shape))
+            raise BundleError(f"the model takes windows of the shape (n, {wanted}), got {windows.shape}")
         check_finite(windows)
         return windows
 
@@ -118,9 +128,11 @@ class Bundle:
         kind = next(
             (name for name, made in NETWORKS.items() if all(getattr(self.network, f) == v for f, v in made.keywords.items())), ""
         )
+        positions = " × ".join(map(str, self.window_shape[:-1]))
+        rate = "" if self.sampling_rate is None else f" at {self.sampling_rate:g} Hz"
         return (
             f"Bundle({kind or 'network'}, {len(self.classes)} classes ({', '.join(self.classes)[:80]}), windows of "
-            f"{self.window_length} samples × {self.channels} channel{'s' * (self.channels > 1)} at {self.sampling_rate:g} Hz)"
+            f"{positions} {'samples' if rate else 'pixels'} × {self.channels} channel{'s' * (self.channels > 1)}{rate})"
         )
 
     def predict(self, windows: np.ndarray) -> np.ndarray:
@@ -147,7 +159,7 @@ class Bundle:
     @property
     def _batch(self) -> int:
         """How many windows are computed at a time so that memory suffices."""
-        return windows_at_a_time(self.network, (self.window_length, self.channels), BATCH)
+        return windows_at_a_time(self.network, self.window_shape, BATCH)
 
     @functools.cached_property
     def _zeros(self) -> Any:

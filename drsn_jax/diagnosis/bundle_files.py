@@ -20,7 +20,7 @@ from drsn_jax.core.arrays import named_leaves
 from drsn_jax.core.files import locked_folder, write_atomically
 from drsn_jax.core.runtime import require_platform, versions
 from drsn_jax.diagnosis import weights as weight_files
-from drsn_jax.diagnosis.bundle import Bundle
+from drsn_jax.diagnosis.bundle import Bundle, window_shape
 from drsn_jax.diagnosis.description import DESCRIPTION, BundleError, encode_description, read_description, read_front_end
 from drsn_jax.nn.layers import BatchNorm
 from drsn_jax.nn.networks import Network
@@ -69,7 +69,7 @@ def save(path: str | os.PathLike[str], bundle: Bundle, *, overwrite: bool = Fals
 
 def _wanted(bundle: Bundle) -> dict[str, Any]:
     """Return the shapes of the variables that the network of a bundle needs, by name."""
-    window = (bundle.window_length, bundle.channels)
+    window = bundle.window_shape
     try:
         return dict(named_leaves(variable_shapes(bundle.network, window)))
     except (ValueError, TypeError) as error:
@@ -115,7 +115,7 @@ def load(path: str | os.PathLike[str]) -> Bundle:
         values["dtype"] = jnp.dtype(values["dtype"]) if values["dtype"] else None
         values["front_end"] = read_front_end(values["front_end"])
         network = Network(**values)
-        wanted = variable_shapes(network, (description["window_length"], description["channels"]))
+        wanted = variable_shapes(network, window_shape(description["window_length"], description["channels"]))
     except Exception as error:  # a description that was not written by ``save`` can be wrong in any place
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BundleError(f"{where} does not describe a model of this version: {reason[:200]}") from error
@@ -127,6 +127,8 @@ def load(path: str | os.PathLike[str]) -> Bundle:
     facts = {f.name: description[f.name] for f in dataclasses.fields(Bundle) if f.name not in ("network", "variables")}
     rms_range = None if facts["rms_range"] is None else tuple(map(float, facts["rms_range"]))
     facts |= {"classes": tuple(facts["classes"]), "rms_range": rms_range}
+    if isinstance(facts["window_length"], list):
+        facts["window_length"] = tuple(facts["window_length"])
     variables = jax.tree.unflatten(jax.tree.structure(wanted), [jnp.asarray(arrays[name]) for name in named])
     try:
         return Bundle(network=network, variables=variables, **facts)

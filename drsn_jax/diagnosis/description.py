@@ -166,10 +166,10 @@ NETWORK_FACTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
 FACTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "network": ("the fields of a network", lambda v: isinstance(v, dict)),
     "classes": ("different names", _names),
-    "window_length": ("a number of samples", _whole),
-    "stride": ("a number of samples", _whole),
+    "window_length": ("a number of samples, or the height and the width of a picture", lambda v: _whole(v) or _wholes(v)),
+    "stride": ("a number of samples, or null", lambda v: v is None or _whole(v)),
     "channels": ("a number of signals", _whole),
-    "sampling_rate": ("a positive number of Hz", lambda v: _number(v) and v > 0),
+    "sampling_rate": ("a positive number of Hz, or null", lambda v: v is None or (_number(v) and v > 0)),
     "channel": ("a name", lambda v: isinstance(v, str)),
     "standardise": ("true, false or 'together'", _standardise),
     "temperature": ("a number from 0.001 to 1000", lambda v: _number(v) and 1e-3 <= v <= 1e3),

@@ -34,6 +34,13 @@ class Model(Protocol):
         ...
 
 
+def require_signals(model: Model) -> None:
+    """Raise UserError for a model of pictures, which cannot be asked about a signal."""
+    if not isinstance(model.window_length, int):
+        size = " × ".join(map(str, model.window_length))
+        raise UserError(f"the model is for pictures of {size} pixels, not for signals: ask it with Bundle.predict")
+
+
 class Ranked(NamedTuple):
     """A class and its probability."""
 
@@ -79,6 +86,7 @@ def diagnose(
     channels than the model's, a signal shorter than a window, samples that are not finite, and a sampling rate that is not a
     positive number.
     """
+    require_signals(model)
     signal = np.asarray(signal)
     signal = signal[:, None] if signal.ndim == 1 else signal
     if signal.ndim != 2 or (signal.shape[1] != model.channels and signal.shape[0] == model.channels):
@@ -105,6 +113,7 @@ def diagnose_parts(
     A part has at most ``PART`` windows and ``READ`` bytes, or one window; one part is computed while the next is read, so that a
     long signal need not fit into memory. ``on_part`` and errors as ``diagnose``.
     """
+    require_signals(model)
     if channels != model.channels:
         raise UserError(
             f"the model takes signals of {model.channels} channels, this one has {channels}: {_advice(channels, model.channels)}"

@@ -13,6 +13,7 @@ from drsn_jax.data.recording import Recording, title
 from drsn_jax.data.splits import Segment
 from drsn_jax.data.windows import Side, cut_windows, remove_means
 from drsn_jax.diagnosis.bundle import Bundle
+from drsn_jax.diagnosis.diagnosis import require_signals
 from drsn_jax.evaluation.metrics import Scores, confusion_matrix, expected_calibration_error, scores, softmax
 from drsn_jax.functional.noise import Noise, add_noise_once
 
@@ -38,6 +39,7 @@ def labelled_windows(model: Bundle, recordings: Sequence[Recording]) -> Side:
 
     Raises UserError for recordings whose class, sampling rate, number of channels or length does not fit the model.
     """
+    require_signals(model)
     for number, r in enumerate(recordings):
         if r.label not in model.classes:
             raise UserError(

@@ -8,7 +8,7 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from drsn_jax.core.errors import UserError
-from drsn_jax.diagnosis.diagnosis import Diagnosis, Model, constant_channels, root_mean_squares, summarise
+from drsn_jax.diagnosis.diagnosis import Diagnosis, Model, constant_channels, require_signals, root_mean_squares, summarise
 
 TINY, HUGE = 1e-30, 1e30  # magnitudes between which sensible samples lie, in any unit
 RANGE = 1e12  # the magnitudes of a signal differ by less; those of numbers that are read as another type by more
@@ -35,6 +35,7 @@ class Answer(NamedTuple):
 
 def expected(model: Model, rate: float, every: float | None) -> str:
     """Return the sentence that says which bytes a stream must have, and when it is answered."""
+    require_signals(model)
     count = model.channels
     what = "1 channel" if count == 1 else f"{count} channels, interleaved (one sample of each in turn)"
     seconds = model.window_length / rate

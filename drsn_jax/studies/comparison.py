@@ -17,6 +17,7 @@ from drsn_jax.functional.noise import Noise
 from drsn_jax.nn.networks import NETWORKS
 from drsn_jax.studies.baseline import BASELINE, SpectrumBaseline
 from drsn_jax.studies.comparison_results import Trial, epoch_record, feature_files, trial_key, write_features, write_result
+from drsn_jax.studies.disturbance import Disturbance
 from drsn_jax.studies.model_selection import BestModel
 from drsn_jax.studies.runs import RunFolder
 from drsn_jax.studies.training_config import TrainingConfig
@@ -38,10 +39,10 @@ class Comparison:
     """What is compared, and how it is trained.
 
     Fields:
-      networks: names of presets in ``NETWORKS``.
+      networks: names of presets.
       classes: the names of the classes.
-      noises: the noises of the tests, and of the trainings too if ``config`` has no range of SNRs for them. With such a range one
-        training serves all tests of its kind (``TrainingConfig.trainings``).
+      noises: the noises of the tests, or other disturbances (see ``Disturbance``), and of the trainings too if ``config`` has no
+        range of SNRs. With such a range one training serves all tests of its kind (``TrainingConfig.trainings``).
       seeds: each decides initial parameters, the order of windows and the draws of noise.
       protocol: the name of the way in which the folds were made, for the tables.
       config: how each network is trained.
@@ -51,13 +52,17 @@ class Comparison:
       checkpoint_seconds: how many seconds of work may be lost; None makes no checkpoints.
       best_model: keeps the best network; None keeps none.
       kinds: the kinds of noise of the trainings on a range of SNRs; by default those of ``noises``.
-      baseline: the method that is tested beside the networks; by default logistic regression on the spectrum.
+      plan: the disturbance of each training, with those in which its network is tested, in place of those that ``noises`` and
+        ``config`` make; all trainings have the same number of tests.
+      baselines: the methods that are tested beside the networks, by name; each has the methods ``run`` and ``retest`` of
+        ``SpectrumBaseline``. By default logistic regression on the spectrum.
+      presets: makes a network from ``classes`` and the fields in ``size``, by name.
       diverged: the trials that stopped because their numbers were no longer finite, each with the reason; ``run`` adds to it.
     """
 
     networks: Sequence[str]
     classes: Sequence[str]
-    noises: Sequence[Noise]
+    noises: Sequence[Disturbance]
     seeds: Sequence[int]
     protocol: str
     config: TrainingConfig = TrainingConfig()  # noqa: RUF009
@@ -67,12 +72,14 @@ class Comparison:
     checkpoint_seconds: float | None = 30.0
     best_model: BestModel | None = None
     kinds: Sequence[str] = ()
-    baseline: Any = None
+    plan: Sequence[tuple[Disturbance, Sequence[Disturbance]]] | None = None
+    baselines: Mapping[str, Any] | None = None
+    presets: Mapping[str, Callable[..., Any]] = field(default_factory=lambda: NETWORKS)
     diverged: list[tuple[str, str]] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
-        if self.baseline is None:
-            self.baseline = SpectrumBaseline(len(self.classes), self.config.standardise)
+        if self.baselines is None:
+            self.baselines = {BASELINE: SpectrumBaseline(len(self.classes), self.config.standardise)}
         self.trainer = functools.cache(self._trainer)
 
     @property
@@ -81,9 +88,9 @@ class Comparison:
         return len(self.networks) * len(self.trainings) * len(self.seeds)
 
     @property
-    def trainings(self) -> list[tuple[Noise, list[Noise]]]:
+    def trainings(self) -> Sequence[tuple[Disturbance, Sequence[Disturbance]]]:
         """The noise of each training, with the noises in which its network is tested."""
-        return self.config.trainings(self.noises, self.kinds)
+        return self.config.trainings(self.noises, self.kinds) if self.plan is None else self.plan
 
     def missing(self, folder: RunFolder, folds: int) -> int:
         """Return how many trainings of ``folds`` folds the folder lacks."""
@@ -110,7 +117,7 @@ class Comparison:
         for train_noise, tests in self.trainings:
             for seed in self.seeds:
                 data = functools.cache(functools.partial(with_noise, fold, seed=seed, noise=tests[0], train_noise=train_noise))
-                for network in (BASELINE, *self.networks):
+                for network in (*(self.baselines or ()), *self.networks):
                     trials = [Trial(network, noise, self.protocol, fold.name, seed, train_noise) for noise in tests]
                     missing = [trial for trial in trials if trial.key not in done]
                     if not missing:
@@ -138,7 +145,7 @@ class Comparison:
 
     def _trainer(self, network: str, examples: int, scale: float = 1.0) -> Trainer:
         """Make the trainer of one network, whose compiled steps all noises and seeds share; ``scale`` divides the windows."""
-        base = self.init_from.network if self.init_from else NETWORKS[network](classes=len(self.classes), **self.size)
+        base = self.init_from.network if self.init_from else self.presets[network](classes=len(self.classes), **self.size)
         return Trainer(
             base.clone(classes=len(self.classes)),
             self.config,
@@ -171,8 +178,8 @@ class Comparison:
 
     def _method(self, network: str, data: TrialData) -> Any:
         """Return what trains and tests a network or the baseline on these data."""
-        if network == BASELINE:
-            return self.baseline
+        if self.baselines and network in self.baselines:
+            return self.baselines[network]
         if self.config.standardise != "training":
             return self.trainer(network, len(data.train.windows))
         # one that was trained before keeps the scale that its weights know

@@ -12,9 +12,9 @@ import numpy as np
 
 from drsn_jax.core.plotting import COLOURS, class_ticks, save_figure, subplots
 from drsn_jax.studies import paper
-from drsn_jax.studies.comparison_results import tables
+from drsn_jax.studies.comparison_results import config_of, tables_of
 from drsn_jax.studies.comparison_tables import CLEAN, CONDITION, TITLES, noise_name, trained_on_range
-from drsn_jax.studies.figure_titles import about, add_title, config_of, listed, results_of
+from drsn_jax.studies.figure_titles import about, add_title, listed, results_of
 from drsn_jax.studies.runs import METRICS
 from drsn_jax.studies.tables import read_metrics, read_rows, unique
 
@@ -100,7 +100,7 @@ def training_curves(folder: str | Path) -> Path:
     values: dict[tuple[str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     titles = {"train": "training (noise as trained)", "validation": "validation", "test": "test"}
     # a trial that was interrupted may have an epoch twice; the last record counts
-    held = tables()[METRICS]
+    held = tables_of(folder)[METRICS]
     held = held._replace(optional=(*held.optional, "protocol", "train_noise", "train_snr_db"))
     found = {
         tuple(record.get(name) for name in (*CONDITION, "train_noise", "epoch")): record for record in read_metrics(folder, held)
@@ -149,7 +149,7 @@ def confusion_matrices(folder: str | Path) -> list[Path]:
     Beside each true class stands the number of its windows, of all trials and noises together.
     """
     classes = config_of(folder).get("classes", ())
-    held = tables(classes)["confusion"]
+    held = tables_of(folder, classes)["confusion"]
     rows = read_rows(Path(folder) / "confusion.csv", held, (*CONDITION, "true", "predicted", "windows"))
     classes = classes or list(dict.fromkeys(row[side] for side in ("true", "predicted") for row in rows))
     number = {name: i for i, name in enumerate(classes)}

@@ -12,9 +12,10 @@ from drsn_jax.core.errors import UserError
 from drsn_jax.core.files import read_arrays, write_arrays
 from drsn_jax.data.windows import Fold
 from drsn_jax.evaluation.metrics import scores
-from drsn_jax.functional.noise import NO_NOISE, NOISE_KINDS, Noise
+from drsn_jax.functional.noise import NO_NOISE, NOISE_KINDS
 from drsn_jax.studies.cells import COUNT, NUMBER, POSITIVE, SHARE, SNR, SNR_OR_RANGE, TEXT, Kind, one_of
-from drsn_jax.studies.runs import METRICS, RunFolder
+from drsn_jax.studies.disturbance import Disturbance
+from drsn_jax.studies.runs import METRICS, RunFolder, read_config
 from drsn_jax.studies.tables import Table
 from drsn_jax.studies.trials import Result
 from drsn_jax.training.progress import Epoch
@@ -22,15 +23,18 @@ from drsn_jax.training.progress import Epoch
 # the columns that identify a trial: noise and snr_db are those of the test
 TRIAL = ("network", "noise", "snr_db", "train_noise", "train_snr_db", "protocol", "fold", "seed")
 _FEATURES = "features_"
-_NOISES = one_of((*NOISE_KINDS, NO_NOISE))
-_KINDS = dict(zip(TRIAL, (TEXT, _NOISES, SNR, _NOISES, SNR_OR_RANGE, TEXT, TEXT, COUNT), strict=True))
 
 
-def tables(classes: Sequence[str] = (), recordings: Sequence[str] = ()) -> dict[str, Table]:
+def tables(
+    classes: Sequence[str] = (), recordings: Sequence[str] = (), noise_kinds: Sequence[str] = NOISE_KINDS
+) -> dict[str, Table]:
     """Return what the tables of a comparison hold, and its records, by name.
 
-    ``classes`` and ``recordings`` are the names that may stand in them; without names any text may.
+    ``classes`` and ``recordings`` are the names that may stand in them; without names any text may. ``noise_kinds`` are the kinds
+    of its disturbances.
     """
+    noise = one_of((*noise_kinds, NO_NOISE))
+    trial = dict(zip(TRIAL, (TEXT, noise, SNR, noise, SNR_OR_RANGE, TEXT, TEXT, COUNT), strict=True))
 
     def named(names: Sequence[str]) -> Kind:
         return one_of(names) if names else TEXT
@@ -41,13 +45,24 @@ def tables(classes: Sequence[str] = (), recordings: Sequence[str] = ()) -> dict[
     true = {"true": named(classes), "predicted": named(classes), "windows": COUNT}
     recording = {"recording": named(recordings), "windows": POSITIVE, "correct": COUNT}
     return {
-        "results": Table({**_KINDS, "parameters": COUNT, **accuracies}, TRIAL),
-        "timings": Table({**_KINDS, "training_seconds": NUMBER}, TRIAL),
-        "confusion": Table({**_KINDS, **true}, (*TRIAL, "true", "predicted")),
+        "results": Table({**trial, "parameters": COUNT, **accuracies}, TRIAL),
+        "timings": Table({**trial, "training_seconds": NUMBER}, TRIAL),
+        "confusion": Table({**trial, **true}, (*TRIAL, "true", "predicted")),
         # recordings of a public set may share a name
-        "by_recording": Table({**_KINDS, **recording}, (*TRIAL, "recording") if distinct else ()),
-        METRICS: Table({**_KINDS, "epoch": COUNT, **dict.fromkeys(shares, SHARE)}, optional=shares),
+        "by_recording": Table({**trial, **recording}, (*TRIAL, "recording") if distinct else ()),
+        METRICS: Table({**trial, "epoch": COUNT, **dict.fromkeys(shares, SHARE)}, optional=shares),
     }
+
+
+def config_of(folder: str | Path) -> dict[str, Any]:
+    """Return the configuration of a run; an empty one where there is none."""
+    file = Path(folder) / "config.json"
+    return read_config(file) if file.exists() else {}
+
+
+def tables_of(folder: str | Path, classes: Sequence[str] = ()) -> dict[str, Table]:
+    """Return what the tables of the run in a folder hold, by name; its configuration knows the kinds of noise."""
+    return tables(classes, noise_kinds=config_of(folder).get("noise_kinds", NOISE_KINDS))
 
 
 @dataclass(frozen=True)
@@ -63,14 +78,14 @@ class Trial:
     """
 
     network: str
-    noise: Noise
+    noise: Disturbance
     protocol: str
     fold: str
     seed: int
-    trained_in: Noise | None = None
+    trained_in: Disturbance | None = None
 
     @property
-    def train_noise(self) -> Noise:
+    def train_noise(self) -> Disturbance:
         """The noise of the training."""
         return self.noise if self.trained_in is None else self.trained_in
 
@@ -101,7 +116,7 @@ class Trial:
         return f"{self.network}, {self.train_noise}, fold {self.fold}, seed {self.seed}"
 
 
-def _level(noise: Noise) -> float | str:
+def _level(noise: Disturbance) -> float | str:
     """Return the SNR of a noise for a table: a number, or ``-5..5`` for a range."""
     return noise.level if noise.is_range else noise.snr_db
 

@@ -1,6 +1,7 @@
 """The table of a comparison, as in the paper: accuracy with its spread at each noise of the test, the paired difference to
 ResNet (to the spectrum in a run without ResNet), the training time."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ import numpy as np
 
 from drsn_jax.evaluation.metrics import Interval, bootstrap_interval, t_interval
 from drsn_jax.studies.baseline import BASELINE
-from drsn_jax.studies.comparison_results import tables
+from drsn_jax.studies.comparison_results import tables_of
 from drsn_jax.studies.tables import read_rows
 
 TITLES = {
@@ -74,11 +75,12 @@ def summarise(folder: str | Path, reference: str | None = None) -> list[Line]:
     ``reference`` is the network to which the others are compared; by default ResNet, or the spectrum where there is no ResNet.
     """
     folder = Path(folder)
-    held = tables()
+    held = tables_of(folder)
     needed = (*CONDITION, "parameters", "train_accuracy", "test_accuracy")
     results = read_rows(folder / "results.csv", held["results"], needed)
     if reference is None:
-        reference = "resnet" if any(row["network"] == "resnet" for row in results) else BASELINE
+        present = [row["network"] for row in results]
+        reference = next((name for name in ("resnet", BASELINE) if name in present), present[0] if present else BASELINE)
     noises = list(dict.fromkeys(map(noise_name, results)))
     trained_on = ", ".join(dict.fromkeys(f"{r['train_noise']} {r['train_snr_db']} dB" for r in results if trained_on_range(r)))
     needed = (*CONDITION, "recording", "windows", "correct")
@@ -173,7 +175,10 @@ def note(lines: Sequence[Line]) -> str:
     if lines and lines[0].trained_on:
         told.append(f"Each network was trained once, in noise of {lines[0].trained_on}, and tested at every level.")
     if noisy or (lines and lines[0].trained_on):
-        told.append("The spectrum is fitted to one draw of the noise, networks meet a new one in every step unless it is fixed.")
+        # a method without steps is no network
+        methods = [SHORT_TITLES.get(line.network, line.network) for line in lines if np.isnan(line.seconds)] or ["spectrum"]
+        named = f"The {' and the '.join(methods)} {'is' if len(methods) == 1 else 'are'}"
+        told.append(f"{named} fitted to one draw of the noise, networks meet a new one in every step unless it is fixed.")
     return " ".join(told)
 
 
@@ -186,7 +191,8 @@ def noise_name(row: Row) -> str:
         return (
             f"{CLEAN}, trained in {row['train_noise']}" if trained_on_range(row) and row["train_noise"] != "gaussian" else CLEAN
         )
-    return f"{row['noise']} {float(row['snr_db']):g} dB"
+    # a disturbance that is no noise has no level
+    return row["noise"] if float(row["snr_db"]) == math.inf else f"{row['noise']} {float(row['snr_db']):g} dB"
 
 
 def rows_in(rows: Iterable[Row], noise: str) -> list[Row]:

@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from drsn_jax.core.plotting import printable
-from drsn_jax.studies.comparison_results import tables
+from drsn_jax.studies.comparison_results import config_of, tables_of
 from drsn_jax.studies.comparison_tables import CONDITION, trained_on_range
-from drsn_jax.studies.runs import read_config
 from drsn_jax.studies.tables import read_rows, unique
 
 
@@ -36,10 +35,4 @@ def listed(names: Sequence[str]) -> str:
 
 
 def results_of(folder: str | Path) -> list[dict[str, str]]:
-    return read_rows(Path(folder) / "results.csv", tables()["results"], (*CONDITION, "train_accuracy", "test_accuracy"))
-
-
-def config_of(folder: str | Path) -> dict[str, Any]:
-    """Return the configuration of a run; an empty one where there is none."""
-    file = Path(folder) / "config.json"
-    return read_config(file) if file.exists() else {}
+    return read_rows(Path(folder) / "results.csv", tables_of(folder)["results"], (*CONDITION, "train_accuracy", "test_accuracy"))

@@ -16,6 +16,7 @@ from drsn_jax.diagnosis.description import DESCRIPTION, read_description
 from drsn_jax.diagnosis.diagnosis import root_mean_squares
 from drsn_jax.evaluation.metrics import cross_entropy, expected_calibration_error, fit_temperature, softmax
 from drsn_jax.studies.comparison_results import Trial
+from drsn_jax.studies.disturbance import same
 from drsn_jax.studies.trial_data import TrialData
 from drsn_jax.studies.trials import Result
 
@@ -61,10 +62,10 @@ class BestModel:
         errors: dict[str, Any] = {}
         for test in tests():
             logits = bundle.logits(test.test.windows)
-            level = "inf" if test.noise.is_none else test.noise.snr_db
+            level = "inf" if test.noise.snr_db == math.inf else test.noise.snr_db
             share = float(np.mean(logits.argmax(1) == test.test.labels))
             accuracy.append({"noise": test.noise.kind, "snr_db": level, "accuracy": share})
-            if test.noise == trial.noise:
+            if same(test.noise, trial.noise):
                 errors = {
                     "calibration_error": expected_calibration_error(softmax(logits, temperature), test.test.labels),
                     "calibration_error_uncalibrated": expected_calibration_error(softmax(logits), test.test.labels),

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -10,8 +10,11 @@ import numpy as np
 from drsn_jax.core.storage import in_parts
 from drsn_jax.data.windows import Fold, Side
 from drsn_jax.functional import signals
-from drsn_jax.functional.noise import Noise, add_noise_once
+from drsn_jax.functional.noise import Noise, add_noise_once, example_keys
+from drsn_jax.studies.disturbance import Disturbance
 from drsn_jax.training.state import KeyPurpose
+
+AT_ONCE = 256  # windows that are disturbed at a time, where that is more than the noise of a ``Noise``
 
 
 class TrialData(NamedTuple):
@@ -30,11 +33,11 @@ class TrialData(NamedTuple):
     train_noisy: np.ndarray
     test: Side
     validation: Side
-    noise: Noise
-    train_noise: Noise
+    noise: Disturbance
+    train_noise: Disturbance
 
 
-def with_noise(fold: Fold, *, seed: int, noise: Noise, train_noise: Noise | None = None) -> TrialData:
+def with_noise(fold: Fold, *, seed: int, noise: Disturbance, train_noise: Disturbance | None = None) -> TrialData:
     """Add the noise that ``seed`` decides to all sides of a fold.
 
     The test windows get ``noise``, the training and validation windows ``train_noise``, which is ``noise`` if it is not given.
@@ -52,12 +55,12 @@ def with_noise(fold: Fold, *, seed: int, noise: Noise, train_noise: Noise | None
     )
 
 
-def tested_in(data: TrialData, fold: Fold, *, seed: int, noise: Noise) -> TrialData:
+def tested_in(data: TrialData, fold: Fold, *, seed: int, noise: Disturbance) -> TrialData:
     """Return the data of a trial with the test windows of ``fold`` in another noise; the training stays what it is."""
     return data._replace(test=_noisy_test(fold, seed, noise), noise=noise)
 
 
-def _noisy_test(fold: Fold, seed: int, noise: Noise) -> Side:
+def _noisy_test(fold: Fold, seed: int, noise: Disturbance) -> Side:
     return fold.test._replace(windows=_noisy(fold.test.windows, seed, KeyPurpose.TEST_NOISE, noise))
 
 
@@ -82,11 +85,13 @@ def _add_noise(key: jax.Array, windows: jax.Array, snr_db: jax.Array, first: jax
     return add_noise_once(key, windows, snr_db, kind, first=first)
 
 
-def _noisy(windows: np.ndarray, seed: int, purpose: KeyPurpose, noise: Noise) -> np.ndarray:
+def _noisy(windows: np.ndarray, seed: int, purpose: KeyPurpose, noise: Disturbance) -> np.ndarray:
     """Add one draw of a noise to windows; if its SNR is a range, each window gets an SNR of its own."""
     if len(windows) == 0 or noise.is_none:
         return windows
     root = jax.random.key(seed)
+    if not isinstance(noise, Noise):
+        return _disturbed(windows, jax.random.fold_in(root, purpose), noise)
     if noise.is_range:
         low, high = noise.snr_db
         level_key = jax.random.fold_in(jax.random.fold_in(root, KeyPurpose.LEVELS), purpose)
@@ -99,3 +104,23 @@ def _noisy(windows: np.ndarray, seed: int, purpose: KeyPurpose, noise: Noise) ->
         return np.asarray(_add_noise(key, part, snr_db, numbers[0], noise.kind))
 
     return in_parts(add, windows, levels, np.arange(len(windows), dtype=np.int32))
+
+
+@jax.jit
+def _disturb(noise: Any, key: jax.Array, windows: jax.Array, first: jax.Array) -> jax.Array:
+    return jax.vmap(noise)(example_keys(key, len(windows), first), windows)
+
+
+def _disturbed(windows: np.ndarray, key: jax.Array, noise: Disturbance) -> np.ndarray:
+    """Disturb every window with a key of its own, at most ``AT_ONCE`` at a time: what is drawn for one may be large."""
+
+    def disturb(part: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+        # all parts have one shape, so that one program serves them; the last is filled up with its own beginning
+        size = min(AT_ONCE, len(part))
+        made = []
+        for start in range(0, len(part), size):
+            some = part[start : start + size]
+            made.append(np.asarray(_disturb(noise, key, np.resize(some, (size, *some.shape[1:])), numbers[start]))[: len(some)])
+        return np.concatenate(made)
+
+    return in_parts(disturb, windows, np.arange(len(windows), dtype=np.int32))

@@ -31,12 +31,19 @@ from drsn_jax.evaluation.metrics import confusion_matrix
 from drsn_jax.evaluation.prediction import evaluate, predict
 from drsn_jax.functional.noise import Noise
 from drsn_jax.nn.networks import Network, for_platform, parameter_count
+from drsn_jax.studies.disturbance import Disturbance
 from drsn_jax.studies.training_config import TrainingConfig
 from drsn_jax.studies.trial_data import TrialData
 from drsn_jax.training.batches import Batches, steps_per_epoch
 from drsn_jax.training.checkpoints import Checkpoints
 from drsn_jax.training.loop import fit
-from drsn_jax.training.optimizers import paper_optimizer, paper_schedule, scale_body
+from drsn_jax.training.optimizers import (
+    one_cycle_optimizer,
+    one_cycle_schedule,
+    paper_optimizer,
+    paper_schedule,
+    scale_body,
+)
 from drsn_jax.training.progress import Diverged, Epoch
 from drsn_jax.training.state import KeyPurpose, TrainState, create_state
 from drsn_jax.training.steps import make_eval_step, make_predict_step, make_train_step, repeat_step
@@ -85,10 +92,15 @@ class Steps(NamedTuple):
 
 
 @functools.lru_cache(maxsize=8)
-def _optimizer(steps: int, learning_rate: float, body_rate: float | None) -> optax.GradientTransformation:
+def _optimizer(steps: int, name: str, rate: float, body_rate: float | None) -> optax.GradientTransformation:
     """Return the optimiser of a training of so many steps; one object for equal arguments, so that steps are found again."""
-    optimizer = paper_optimizer(steps, learning_rate)
+    optimizer = (one_cycle_optimizer if name == "adamw" else paper_optimizer)(steps, rate)
     return optimizer if body_rate is None else optax.chain(optimizer, scale_body(body_rate))
+
+
+def _schedule(steps: int, name: str, rate: float) -> optax.Schedule:
+    """Return the learning rate of ``_optimizer`` by the steps made."""
+    return (one_cycle_schedule if name == "adamw" else paper_schedule)(steps, rate)
 
 
 @functools.lru_cache(maxsize=8)
@@ -101,7 +113,7 @@ def compile_steps(
     """
     axis_name = AXIS_NAME if devices else None
 
-    def train_step(state: TrainState, batch: Any, noise: Noise) -> Any:
+    def train_step(state: TrainState, batch: Any, noise: Disturbance) -> Any:
         return make_train_step(network, optimizer, noise=noise, axis_name=axis_name)(state, batch)
 
     train = train_step if steps_per_call == 1 else repeat_step(train_step)
@@ -151,7 +163,7 @@ class Trainer:
         if config.batch_size % count:
             raise UserError(f"{count} devices do not divide the batch size {config.batch_size}: choose a multiple")
         computed = for_platform(self.network, (self._devices or devices or jax.local_devices())[0].platform)
-        optimizer = _optimizer(self.steps, config.learning_rate, None if init_from is None else config.body_rate)
+        optimizer = _optimizer(self.steps, *config.schedule, None if init_from is None else config.body_rate)
         self._create_state = functools.partial(create_state, computed, optimizer)
         self._steps = compile_steps(computed, optimizer, config.steps_per_call, tuple(self._devices or ()))  # pyright: ignore[reportArgumentType]
         self._compiled: set[Any] = set()
@@ -209,7 +221,7 @@ class Trainer:
         predicted = self._predicted(result.variables, data.test.windows)
         return result._replace(test_confusion=self._confusion(data.test.labels, predicted), predicted=predicted, seconds=math.nan)
 
-    def _noise(self, data: TrialData) -> Noise:
+    def _noise(self, data: TrialData) -> Disturbance:
         """Return the noise that every step adds: none if the training windows hold a fixed draw already."""
         return Noise() if self.config.fixed_noise else data.train_noise
 
@@ -230,7 +242,7 @@ class Trainer:
             Batches(windows, data.train.labels, config.batch_size, seed=seed, devices=self._devices),
             epochs=epochs,
             steps_per_call=config.steps_per_call,
-            learning_rate=paper_schedule(self.steps, config.learning_rate),
+            learning_rate=_schedule(self.steps, *config.schedule),
             validate=functools.partial(self._validate, data) if len(data.validation.windows) else None,
             patience=config.patience,
             checkpoints=checkpoints,

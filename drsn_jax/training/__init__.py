@@ -16,6 +16,8 @@ from drsn_jax.training.checkpoints import Checkpoints as Checkpoints
 from drsn_jax.training.ensembles import Ensemble as Ensemble
 from drsn_jax.training.loop import fit as fit
 from drsn_jax.training.members import Member as Member
+from drsn_jax.training.optimizers import one_cycle_optimizer as one_cycle_optimizer
+from drsn_jax.training.optimizers import one_cycle_schedule as one_cycle_schedule
 from drsn_jax.training.optimizers import paper_optimizer as paper_optimizer
 from drsn_jax.training.optimizers import paper_schedule as paper_schedule
 from drsn_jax.training.progress import Diverged as Diverged

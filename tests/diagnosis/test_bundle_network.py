@@ -7,9 +7,14 @@ import numpy as np
 import pytest
 import tiny
 
+from drsn_jax.core.errors import UserError
 from drsn_jax.diagnosis import description
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import FIELDS, load, save
+from drsn_jax.diagnosis.description import BundleError
+from drsn_jax.diagnosis.labelled import labelled_windows
+from drsn_jax.diagnosis.streams import expected
+from drsn_jax.nn.networks import Network
 
 
 @pytest.fixture
@@ -38,3 +43,23 @@ def test_the_first_bundles_said_of_themselves_whether_they_standardise(saved, st
     facts["sha256"] = description._checksum(facts)
     file.write_text(json.dumps(facts))
     assert load(saved).network == tiny.network.clone(implementation=None, standardise=standardise)
+
+
+def test_a_model_of_pictures_has_a_height_and_a_width(tmp_path):
+    network = Network(classes=2, widths=(2,), units=(1,), kernel=(3, 3))
+    variables = jax.jit(lambda key: network.init(key, np.zeros((1, 8, 12, 1), np.float32), train=False))(jax.random.key(0))
+    bundle = Bundle(network, variables, ("cat", "dog"), (8, 12))
+    save(tmp_path / "model", bundle)
+    again, picture = load(tmp_path / "model"), np.zeros((1, 8, 12, 1), np.float32)
+    assert (again.window_shape, again.sampling_rate, again.stride) == ((8, 12, 1), None, None)
+    assert repr(again) == "Bundle(drsn_cw, 2 classes (cat, dog), windows of 8 × 12 pixels × 1 channel)"
+    assert np.array_equal(again.predict_proba(picture), bundle.predict_proba(picture))
+    with pytest.raises(BundleError, match=r"\(n, 8, 12, 1\), got \(1, 12, 8, 1\)"):
+        again.logits(picture.swapaxes(1, 2))
+    for ask in (
+        lambda: again.diagnose(np.zeros(99), 1.0),
+        lambda: expected(again, 1.0, None),
+        lambda: labelled_windows(again, []),
+    ):
+        with pytest.raises(UserError, match="for pictures of 8 × 12 pixels"):
+            ask()

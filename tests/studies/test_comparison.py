@@ -145,7 +145,7 @@ def test_a_run_that_is_done_trains_nothing(comparison, done, monkeypatch):
         raise AssertionError("a trial was made again")
 
     monkeypatch.setattr(Trainer, "run", refuse)
-    monkeypatch.setattr(comparison.baseline, "run", refuse)
+    monkeypatch.setattr(comparison.baselines[BASELINE], "run", refuse)
     assert run(comparison, RunFolder(folder.path, {})) == []
     assert {file.name: file.read_bytes() for file in folder.path.iterdir()} == before
 
@@ -294,7 +294,7 @@ RESULT = Result(7, np.eye(3, dtype=int), np.eye(3, dtype=int), FOLD.test.labels,
 def test_every_network_meets_the_same_windows(comparison, tmp_path, monkeypatch):
     seen = {"resnet": [], BASELINE: []}
     monkeypatch.setattr(Trainer, "run", lambda self, data, **options: seen["resnet"].append(data) or RESULT)
-    monkeypatch.setattr(comparison.baseline, "run", lambda data, **options: seen[BASELINE].append(data) or RESULT)
+    monkeypatch.setattr(comparison.baselines[BASELINE], "run", lambda data, **options: seen[BASELINE].append(data) or RESULT)
     run(comparison, RunFolder(tmp_path / "run", {}))
     assert len(seen["resnet"]) == len(seen[BASELINE]) == 4
     for one, other in zip(*seen.values(), strict=True):
@@ -335,7 +335,7 @@ def test_no_noise_is_known_again(tmp_path):
         def run(self, data, **options):
             return RESULT
 
-    clean = Comparison((), ("a", "b", "c"), [Noise()], (0,), "", baseline=Baseline())
+    clean = Comparison((), ("a", "b", "c"), [Noise()], (0,), "", baselines={BASELINE: Baseline()})
     folder = RunFolder(tmp_path / "run", {})
     assert len(run(clean, folder)) == 1
     assert run(clean, folder) == []
