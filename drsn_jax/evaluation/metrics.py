@@ -106,10 +106,10 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray, temperature: float = 1
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """Find the temperature from 0.05 to 20 that makes ``softmax(logits, temperature)`` fit the labels of held-out examples.
 
-    It is the most probable one: the lowest sum of n times the cross-entropy and of the prior's ``(log T)² / (2 · 0.5²)``, by which
-    95 of 100 temperatures lie between 0.38 and 2.7. The prior weighs as much as some ten examples: without it the temperature of
-    a dozen examples is mostly their luck. The temperature is 1 where a cross-validation in five blocks of neighbouring examples
-    shows that one fitted to the others does not lower the cross-entropy.
+    It is the most probable one, with the lowest sum of n times the cross-entropy and of ``(log T)² / (2 · 0.5²)``, a prior by
+    which 95 of 100 temperatures lie between 0.38 and 2.7. The prior weighs as much as some ten examples: without it the
+    temperature of a dozen examples is mostly their luck. The temperature is 1 where a cross-validation in five blocks of
+    neighbouring examples shows that a temperature fitted to four blocks does not lower the cross-entropy of the fifth.
 
     The cross-entropy of the fit is that of Platt's targets: of n examples, the true class has the probability
     ``(n + 1) / (n + 2)`` and the other classes share the rest. Without them the best temperature of examples that are all right
