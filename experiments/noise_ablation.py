@@ -140,6 +140,7 @@ def main() -> None:
         test_best=options.test_network == "best",
         checkpoint_seconds=options.checkpoint_seconds,
         devices=devices if len(devices) > 1 else None,
+        sampling_rate=options.resample or recordings[0].sampling_rate,
     )
     out = options.out or console.default_out("noise_ablation")
     folder = RunFolder(out, config(options, recordings), tables=TABLES, places=data_options.PLACES)
