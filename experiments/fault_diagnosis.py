@@ -182,6 +182,7 @@ def main() -> None:
     data_options.tell_window(options, recordings)
     folds = data_options.cut_folds(options, recordings)
     first = folds[0]()
+    data_options.tell_validation(options, recordings, first)
     origin = None if options.start is None else read_start(options, recordings)
     out = options.out or console.default_out("fault_diagnosis")
     comparison = compare(options, recordings, origin, out)
@@ -253,12 +254,13 @@ def train(
             console.say(f"compiling {number} of {count}, {TITLES[network]}, and timing a few of its steps …")
             seconds += [value for _, value in itertools.islice(estimates, 1) if math.isfinite(value)]
         if seconds:
-            console.say(f"expected time: {console.duration(sum(seconds) * trials / len(seconds))}")
+            expected = console.duration(sum(seconds) * trials / len(seconds))
+            console.say(f"expected time: about {expected} of training and tests, then the figures")
         run_options.advise(options)
-    with console.ProgressBar(trials * options.epochs) as progress:
+    with console.ProgressBar(trials * options.epochs, epochs=options.epochs) as progress:
         for number, cut in enumerate(folds):
             fold = first if number == 0 else cut()
-            on_epoch = lambda network, epoch: progress.advance(f"{network}, fold {fold.name}, epoch {epoch.number}")  # noqa: E731, B023
+            on_epoch = lambda network, epoch: progress.epoch(f"{network}, fold {fold.name}", epoch.number)  # noqa: E731, B023
             for row in comparison.run(fold, folder, recordings, on_epoch):
                 progress.say(
                     f"{row['network']:>18}  {row['noise']} {row['snr_db']:g} dB  fold {row['fold']}  seed {row['seed']}:  "

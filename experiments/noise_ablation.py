@@ -118,6 +118,7 @@ def main() -> None:
     options = data_options.settle_split(options, recordings)
     data_options.tell_window(options, recordings)
     fold = data_options.cut_folds(options, recordings)[0]()
+    data_options.tell_validation(options, recordings, fold)
     trainings = plan(
         options.noise,
         options.snr_db,
@@ -139,6 +140,7 @@ def main() -> None:
         test_best=options.test_network == "best",
         checkpoint_seconds=options.checkpoint_seconds,
         devices=devices if len(devices) > 1 else None,
+        sampling_rate=options.resample or recordings[0].sampling_rate,
     )
     out = options.out or console.default_out("noise_ablation")
     folder = RunFolder(out, config(options, recordings), tables=TABLES, places=data_options.PLACES)
@@ -167,11 +169,11 @@ def train(study: Ablation, trainings: list[Training], fold: Fold, folder: RunFol
         console.say(f"compiling {number} of {count}, rule {rule}, and timing a few of its steps …")
 
     if seconds := sum(study.estimate(trainings, fold, folder, on_rule)):
-        console.say(f"expected time: about {console.duration(seconds + FIGURE_SECONDS)}")
-    with console.ProgressBar(len(trainings) * study.epochs) as progress:
+        console.say(f"expected time: about {console.duration(seconds + FIGURE_SECONDS)} of training, tests and figures")
+    with console.ProgressBar(len(trainings) * study.epochs, epochs=study.epochs) as progress:
 
         def on_epoch(rule: str, epoch: Any, members: int) -> None:
-            progress.advance(f"{rule}, epoch {epoch.number}", members)
+            progress.epoch(rule, epoch.number, members)
 
         for row in study.run(trainings, fold, folder, on_epoch):
             name = f"{row['rule']} {row['train_noise']} {row['train_snr_db']} dB, seed {row['seed']}"

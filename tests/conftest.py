@@ -69,6 +69,13 @@ def x64() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def mixing() -> Iterator[None]:
+    """JAX's own dtype promotion inside one test, for what a user mixes on purpose; the suite also passes where it is strict."""
+    with jax.numpy_dtype_promotion("standard"):
+        yield
+
+
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
     """The folder of recorded data."""

@@ -52,9 +52,12 @@ def test_functions():
         for function in (signals.remove_mean, signals.standardise):
             trace(function, jnp.ones((64, 2), dtype))
             trace(function, jnp.ones((8, 8, 2), dtype))
-    trace(measure_snr_db, WINDOWS[0], WINDOWS[1])
+    for dtype in (jnp.float32, jnp.bfloat16, jnp.int16):
+        trace(measure_snr_db, jnp.ones((64, 2), dtype), jnp.ones((64, 2), dtype))
     for rule in THRESHOLD_RULES.values():
-        trace(jax.grad(lambda x, tau, rule=rule: rule(x, tau).sum(), (0, 1)), WINDOWS[0], jnp.float32(0.1))
+        for tau in (0.1, np.ones(WINDOWS.shape[-1], np.float32)):
+            trace(jax.grad(lambda x, tau, rule=rule: rule(x, tau).sum(), (0, 1)), WINDOWS, tau)
+        trace(rule, np.ones((3, 2), np.int32), np.ones(2, np.int32))
 
 
 # the network of the paper in every way, the others in the way that has most code of this package

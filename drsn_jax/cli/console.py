@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import platform
+import signal
 import sys
 import time
 import traceback
@@ -26,7 +27,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 def run(
     main: Callable[[], None], interrupted: str = "interrupted: the same command with --out on this run's folder continues it"
 ) -> None:
-    """Call ``main`` and leave the process, with code 1 after an error.
+    """Call ``main`` and leave the process, with code 1 after an error and 130 after Ctrl-C, as shells have it (128 + SIGINT).
 
     What the user can mend is told in one sentence: a UserError, an OSError, a lack of memory, a training that diverged. Any
     other exception is a fault of the program: one line asks to report it, and the traceback follows. With
@@ -41,7 +42,7 @@ def run(
             main()
     except KeyboardInterrupt:
         show_traceback_on_request()
-        _leave(interrupted)
+        _leave(interrupted, 128 + signal.SIGINT)
     except BrokenPipeError:  # who read the output has seen enough
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         _leave(None)
@@ -113,12 +114,15 @@ def say(text: str) -> None:
         print(visible_lines(text), flush=True)
 
 
-def _leave(message: str | None) -> NoReturn:
-    """Leave with a message and code 1; without one with code 0."""
+def _leave(message: str | None, code: int = 1) -> NoReturn:
+    """Leave with a message on standard error and a code; without a message with code 0."""
     if jax.distributed.is_initialized():
         print(message or "", file=sys.stderr, flush=True)
         # not by the usual way, which waits for the other processes: they may wait for this one
-        os._exit(1)
+        os._exit(code)
+    if message is not None and code != 1:
+        print(message, file=sys.stderr, flush=True)
+        sys.exit(code)
     sys.exit(message)
 
 
@@ -162,10 +166,14 @@ def duration(seconds: float) -> str:
 class ProgressBar:
     """A bar with the time left on a terminal, elsewhere a plain line every few seconds; a context manager.
 
+    Args:
+      total: the number of epochs of all trainings.
+      epochs: the number of epochs of one training; 0 where they differ.
+
     Needs rich (extra ``experiments``).
     """
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, epochs: int = 0) -> None:
         from rich.console import Console
         from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeRemainingColumn
         from rich.progress import Progress as Bar
@@ -173,6 +181,7 @@ class ProgressBar:
         self.console: Any = Console()
         self._bar: Any = None
         self._total, self._done, self._begun = total, 0, time.monotonic()
+        self._epochs, self._number, self._skipped = epochs, 0, 0
         self._told = self._begun
         if self.console.is_terminal and distributed.is_main_process():
             columns = (
@@ -194,17 +203,29 @@ class ProgressBar:
         if self._bar:
             self._bar.stop()
 
+    def epoch(self, what: str, number: int, amount: int = 1) -> None:
+        """Move the bar on by the epoch ``number``, from 1, of ``amount`` trainings that are made together.
+
+        A training that goes on from a checkpoint begins at a later epoch: those before it are done, and took no time of this run.
+        """
+        if number != self._number + 1 and number > 1:
+            self._done, self._skipped = self._done + (number - 1) * amount, self._skipped + (number - 1) * amount
+            if self._bar:  # the speed so far is forgotten, for these epochs would falsify it
+                self._bar.reset(self._task, completed=self._done)
+        self._number = number
+        self.advance(f"{what}, epoch {number}{f' of {self._epochs}' if self._epochs else ''}", amount)
+
     def advance(self, what: str, amount: int = 1) -> None:
         """Move the bar on by ``amount``, in the unit of the total; ``what`` stands beside the bar."""
+        self._done += amount
         if self._bar:
             self._bar.update(self._task, advance=amount, description=visible(what))
             return
-        self._done += amount
         now = time.monotonic()
         # a line every five seconds at first, and every minute in a run of hours
         if now - self._told >= min(60.0, max(5.0, (now - self._begun) / 20)) and self._done < self._total:
             self._told = now
-            left = (now - self._begun) / self._done * (self._total - self._done)
+            left = (now - self._begun) / (self._done - self._skipped) * (self._total - self._done)
             say(f"{what}: {self._done} of {self._total} epochs, about {duration(left)} left")
 
     def say(self, text: str) -> None:

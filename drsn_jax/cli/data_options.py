@@ -22,6 +22,7 @@ from drsn_jax.data.windows import Fold, few_windows, make_folds
 SplitKind = Literal["condition", "group", "recording", "time", "random-windows"]
 Options = TypeVar("Options", bound="DataOptions")
 PLACES = ("recordings", "folder")  # say where the data is; what it is shows its fingerprint
+MOST_NAMES = 12  # of what is held out, in one line
 DRY_WINDOWS = 32  # a dry run takes so many windows from the beginning of each recording
 
 
@@ -94,6 +95,11 @@ def check(options: DataOptions) -> None:
     checks.positive(options, "resample", unit="Hz")
     if not 0 <= options.validation < 1:
         raise UserError(f"--validation must be from 0 to below 1, got {options.validation}")
+    if options.validation == 0 and options.validation_by != "time":
+        raise UserError(
+            f"--validation-by {options.validation_by} holds nothing out with --validation 0: give --validation a share, for "
+            "example 0.2, or leave out --validation-by"
+        )
     if options.test_condition is not None and options.split not in (None, "condition"):
         raise UserError(f"--test-condition goes with --split condition, and the split is by {options.split}")
     if options.dataset is not None and options.recordings is not None:
@@ -206,6 +212,18 @@ def tell_window(options: DataOptions, recordings: list[Recording]) -> None:
     rate = options.resample or recordings[0].sampling_rate
     facts = window_facts(options.window_length, rate, [r.condition for r in recordings])
     console.say("\n".join(facts[:1] if options.dry_run else facts))  # the short windows of a dry run are none to mend
+
+
+def tell_validation(options: DataOptions, recordings: list[Recording], fold: Fold) -> None:
+    """Print which recordings, conditions or groups are held out for validation, where they are held out whole."""
+    held_out = sorted(set(fold.validation.recordings.tolist()))
+    if options.validation_by == "time" or not held_out:
+        return
+    names = {"recording": lambda number: title(recordings, number), "group": lambda number: recordings[number].group}
+    name = names.get(options.validation_by, lambda number: recordings[number].condition)
+    found = list(dict.fromkeys(map(name, held_out)))
+    more = f" and {len(found) - MOST_NAMES} more" if len(found) > MOST_NAMES else ""
+    console.say(f"held out for validation, by {options.validation_by}: {', '.join(found[:MOST_NAMES])}{more}")
 
 
 def channel(options: DataOptions, recordings: list[Recording]) -> str:

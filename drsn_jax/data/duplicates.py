@@ -10,7 +10,11 @@ from drsn_jax.data.formats.common import RecordingError
 BEGINNING = 64  # samples by which recordings are told apart before they are compared whole
 
 
-def refuse_duplicates(signals: Sequence[np.ndarray], titles: Sequence[str], labels: Sequence[str]) -> None:
+SPLIT = "so that one measurement could be on both sides of a split"
+COUNT = "so that one measurement would count twice"
+
+
+def refuse_duplicates(signals: Sequence[np.ndarray], titles: Sequence[str], labels: Sequence[str], why: str = SPLIT) -> None:
     """Raise RecordingError where a signal is equal to another, or to the beginning of a longer one.
 
     A split would put one measurement on both sides, or it has two labels of which one is wrong.
@@ -19,6 +23,7 @@ def refuse_duplicates(signals: Sequence[np.ndarray], titles: Sequence[str], labe
       signals: ``(length, channels)`` each.
       titles: of the recordings, for the message.
       labels: their classes.
+      why: what is wrong with one measurement twice under one label, for the message.
     """
     alike: dict[bytes, list[int]] = {}
     for number, signal in enumerate(signals):
@@ -28,7 +33,7 @@ def refuse_duplicates(signals: Sequence[np.ndarray], titles: Sequence[str], labe
             for second in numbers[place + 1 :]:
                 length = min(len(signals[first]), len(signals[second]))
                 if _equal(signals[first][:length], signals[second][:length]):
-                    _refuse(first, second, signals, titles, labels)
+                    _refuse(first, second, signals, titles, labels, why)
 
 
 def refuse_equal_windows(
@@ -72,7 +77,9 @@ def _equal(first: np.ndarray, second: np.ndarray) -> bool:
     return all(np.array_equal(first[a:b], second[a:b]) for a, b in blocks(len(first), first[:1].nbytes))
 
 
-def _refuse(first: int, second: int, signals: Sequence[np.ndarray], titles: Sequence[str], labels: Sequence[str]) -> None:
+def _refuse(
+    first: int, second: int, signals: Sequence[np.ndarray], titles: Sequence[str], labels: Sequence[str], why: str
+) -> None:
     if len(signals[first]) > len(signals[second]):
         first, second = second, first
     equal = len(signals[first]) == len(signals[second])
@@ -82,6 +89,4 @@ def _refuse(first: int, second: int, signals: Sequence[np.ndarray], titles: Sequ
             f"{titles[first]} and {titles[second]} {what} and have two labels, {labels[first]!r} and {labels[second]!r}: leave "
             "out the wrong one"
         )
-    raise RecordingError(
-        f"{titles[first]} and {titles[second]} {what}, so that one measurement could be on both sides of a split: leave one out"
-    )
+    raise RecordingError(f"{titles[first]} and {titles[second]} {what}, {why}: leave one out")

@@ -18,6 +18,7 @@ ROWS = 40  # a longer table is one row for each class
 SOURCES = 5  # different channels and rates that are listed
 SLOW = 200.0  # Hz: a rate below it may be another number
 CLIPPED, FEW = 1e-3, 8  # share and number of samples that have the highest or the lowest value of a channel
+FAR = 3.0  # a recording whose level is so many times above or below those of all others of its class is told
 APART = 2.0  # a class whose level is so many times above or below that of every other gives itself away
 
 
@@ -123,9 +124,34 @@ def loud(labels: Sequence[str], level: Sequence[float]) -> list[str]:
     return told
 
 
+def odd(recordings: Sequence[Recording], level: Sequence[float]) -> list[str]:
+    """Return a sentence if a recording is ``FAR`` times louder or quieter than every other one of its class.
+
+    It is compared with those of its condition, or where these are fewer than two with all of its class; ``level`` is the level of
+    each recording.
+    """
+    found: dict[str, tuple[float, str]] = {}
+    for number, r in enumerate(recordings):
+        of_class = [n for n, other in enumerate(recordings) if n != number and other.label == r.label]
+        alike = [n for n in of_class if recordings[n].condition == r.condition]
+        others = [level[n] for n in (alike if len(alike) > 1 else of_class)]
+        if len(others) < 2:
+            continue
+        louder, quieter = level[number] / (max(others) or math.inf), min(others) / (level[number] or math.inf)
+        for times, word in ((louder, "louder"), (quieter, "quieter")):
+            if times >= FAR:
+                found[title(recordings, number)] = times, word
+    if not found:
+        return []
+    worst = max(found, key=lambda name: found[name][0])
+    times, word = found[worst]
+    more = f" ({len(found)} recordings stand out so)" if len(found) > 1 else ""
+    return [f"{worst} is {times:.3g} times {word} than all others of its class: is its gain, unit or sensor another one?{more}"]
+
+
 def summary(recordings: Sequence[Recording]) -> list[str]:
     """Return the lines of a summary: what was taken, a table of files, seconds, rate and level (RMS) of each class and condition,
-    and a warning for each class that gives itself away by its level."""
+    and warnings, such as one for a class that gives itself away by its level."""
     found = sources(recordings)
     lines = [_source(source) for source in found[:SOURCES]]
     if len(found) > SOURCES:
@@ -155,7 +181,7 @@ def summary(recordings: Sequence[Recording]) -> list[str]:
         rows = [[row[0], *row[2:]] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    told = [*slow(found), *clipped(recordings), *loud([r.label for r in recordings], level)]
+    told = [*slow(found), *clipped(recordings), *loud([r.label for r in recordings], level), *odd(recordings, level)]
     return [*lines, *(f"warning: {sentence}" for sentence in told)]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from drsn_jax.core.errors import UserError
 from drsn_jax.core.storage import in_parts
+from drsn_jax.data.duplicates import COUNT, refuse_duplicates, refuse_equal_windows
 from drsn_jax.data.formats import rates
 from drsn_jax.data.recording import Recording, title
 from drsn_jax.data.splits import Segment
@@ -37,7 +38,8 @@ class NoiseTest(NamedTuple):
 def labelled_windows(model: Bundle, recordings: Sequence[Recording]) -> Side:
     """Cut recordings into windows for a model, one behind the other, without their mean.
 
-    Raises UserError for recordings whose class, sampling rate, number of channels or length does not fit the model.
+    Raises UserError for recordings whose class, sampling rate, number of channels or length does not fit the model, and for two
+    recordings of the same samples.
     """
     require_signals(model)
     for number, r in enumerate(recordings):
@@ -56,6 +58,9 @@ def labelled_windows(model: Bundle, recordings: Sequence[Recording]) -> Side:
                 f"{title(recordings, number)} has {r.signal.shape[1]} channels and the model takes {model.channels}: choose "
                 "them by --channel"
             )
+    titles, labels = [title(recordings, number) for number in range(len(recordings))], [r.label for r in recordings]
+    refuse_duplicates([r.signal for r in recordings], titles, labels, COUNT)
+    refuse_equal_windows([r.signal for r in recordings], [r.unit for r in recordings], titles, labels)
     segments = [Segment(number, 0, len(r.signal)) for number, r in enumerate(recordings)]
     cut = cut_windows(recordings, segments, model.window_length, model.window_length, tuple(model.classes))
     return Side(remove_means(cut.windows), cut.labels, cut.recordings)

@@ -42,9 +42,11 @@ def envelope(read: Callable[[int, int], np.ndarray], length: int, channels: int)
     low, high = np.full((count, shown), np.inf), np.full((count, shown), -np.inf)
     for start, stop in blocks(length, 4 * channels):
         values = np.asarray(read(start, stop))[:, :shown]
-        stretch = np.arange(start, stop) // step
-        np.minimum.at(low, stretch, values)
-        np.maximum.at(high, stretch, values)
+        first = start // step
+        begins = np.maximum(np.arange(first * step, stop, step) - start, 0)  # of the stretches in this block
+        own = slice(first, first + len(begins))  # the first may have begun in the block before
+        low[own] = np.minimum(low[own], np.minimum.reduceat(values, begins, axis=0))
+        high[own] = np.maximum(high[own], np.maximum.reduceat(values, begins, axis=0))
     return Envelope(low, high, step, length, channels)
 
 
@@ -79,21 +81,36 @@ def diagnosis_picture(
         panel.set_ylabel(
             (printable(names[number]) if signal.channels > 1 or channel else "signal") + "\n(recorded unit)", fontsize=9
         )
-    seconds = found.starts / sampling_rate
-    width = (seconds[1] - seconds[0]) if len(seconds) > 1 else signal.length / sampling_rate
-    edges = np.append(seconds, seconds[-1] + width)
+    edges, probabilities = _few_columns(found.starts / sampling_rate, signal.length / sampling_rate, found.probabilities)
     panel = panels[count]
-    mesh = panel.pcolormesh(edges, np.arange(len(classes) + 1), found.probabilities.T, vmin=0, vmax=1, cmap="cividis")
+    mesh = panel.pcolormesh(edges, np.arange(len(classes) + 1), probabilities.T, vmin=0, vmax=1, cmap="cividis")
     class_ticks(panel.yaxis, classes, at=0.5, most=20, fontsize=9)
     figure.colorbar(mesh, ax=panel, label="probability")
     if zeros is not None:
-        panels[-1].step(edges, 100 * np.append(zeros, zeros[-1]), where="post", color=COLOURS["drsn_cw"])
+        edges, shares = _few_columns(found.starts / sampling_rate, signal.length / sampling_rate, np.asarray(zeros))
+        panels[-1].step(edges, 100 * np.append(shares, shares[-1]), where="post", color=COLOURS["drsn_cw"])
         panels[-1].set_ylabel("set to zero by\nthe thresholds, %", fontsize=9)
         panels[-1].set_ylim(0, 100)
     panels[-1].set_xlabel("time, s")
     panels[-1].set_xlim(0, signal.length / sampling_rate)
     figure.suptitle("\n".join([printable(title), *told]), fontsize=9, ha="left", x=0.02)
     return save_figure(figure, Path(file))
+
+
+def _few_columns(seconds: np.ndarray, end: float, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the edges in seconds of at most ``POINTS`` columns, and their values: means of neighbours where there are more.
+
+    A figure has about a thousand columns, and the memory of a mesh grows with its cells.
+
+    Args:
+      seconds: where the windows begin, ``(windows,)``.
+      end: the end of the signal, where it holds a single window.
+      values: ``(windows, ...)``.
+    """
+    width = (seconds[1] - seconds[0]) if len(seconds) > 1 else end
+    first = np.arange(0, len(seconds), max(1, -(-len(seconds) // POINTS)))
+    counts = np.diff(np.append(first, len(seconds))).reshape(-1, *[1] * (values.ndim - 1))
+    return np.append(seconds[first], seconds[-1] + width), np.add.reduceat(values, first, axis=0) / counts
 
 
 def _told(found: Diagnosis) -> list[str]:

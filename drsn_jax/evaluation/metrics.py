@@ -1,5 +1,6 @@
 """How good a network is (scores, calibration), and how sure that number is (intervals)."""
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -7,6 +8,10 @@ import numpy as np
 
 from drsn_jax.core.arrays import as_labels
 from drsn_jax.core.errors import UserError
+
+PRIOR_SPREAD = 0.5  # standard deviation of the logarithm of a temperature before anything is seen
+BLOCKS = 5  # of the cross-validation of a temperature
+_BOUNDS = (math.log(0.05), math.log(20))  # of the logarithm of a temperature
 
 
 class Scores(NamedTuple):
@@ -99,42 +104,73 @@ def cross_entropy(logits: np.ndarray, labels: np.ndarray, temperature: float = 1
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Find the temperature from 0.05 to 20 with the lowest cross-entropy of ``softmax(logits, temperature)``.
+    """Find the temperature from 0.05 to 20 that makes ``softmax(logits, temperature)`` fit the labels of held-out examples.
 
-    The cross-entropy is that of Platt's targets: of n examples, the true class has the probability ``(n + 1) / (n + 2)`` and the
-    other classes share the rest. Without them the best temperature of examples that are all right would be 0, and every answer
-    certain. Where all are right, the mean confidence is also kept at or below ``(n + 1) / (n + 2)``, which is all that n
-    examples can show (Laplace's rule of succession).
+    It is the most probable one, with the lowest sum of n times the cross-entropy and of ``(log T)² / (2 · 0.5²)``, a prior by
+    which 95 of 100 temperatures lie between 0.38 and 2.7. The prior weighs as much as some ten examples: without it the
+    temperature of a dozen examples is mostly their luck. The temperature is 1 where a cross-validation in five blocks of
+    neighbouring examples shows that a temperature fitted to four blocks does not lower the cross-entropy of the fifth.
 
-    The logits ``(n, classes)`` and labels ``(n,)`` are those of held-out examples. A temperature changes the probabilities but
-    not which class is the most probable. Needs scipy (extra ``experiments``). Raises ValueError if there are no examples.
+    The cross-entropy of the fit is that of Platt's targets: of n examples, the true class has the probability
+    ``(n + 1) / (n + 2)`` and the other classes share the rest. Without them the best temperature of examples that are all right
+    would be 0, and every answer certain. Where all are right, there is no cross-validation, and the mean confidence is also kept
+    at or below ``(n + 1) / (n + 2)``, which is all that n examples can show (Laplace's rule of succession).
 
-    Source: Guo et al., ICML 2017, section 4.2; Platt, "Probabilistic outputs for support vector machines", 1999, section 2.2.
+    The logits are ``(n, classes)``, the labels ``(n,)``. A temperature changes the probabilities but not which class is the most
+    probable. Needs scipy (extra ``experiments``). Raises ValueError if there are no examples.
+
+    Source: Guo et al., ICML 2017, section 4.2; Platt, "Probabilistic outputs for support vector machines", 1999, section 2.2;
+    Bishop, "Pattern recognition and machine learning", 2006, sections 1.2.5 (priors) and 1.3 (cross-validation).
     """
-    from scipy.optimize import brentq, minimize_scalar
+    from scipy.optimize import brentq
 
     if len(logits) == 0:
         raise UserError("a temperature needs held-out examples")
+    logits = np.asarray(logits, np.float64)
+    labels = as_labels(labels, *logits.shape)
+    found = _log_temperature(logits, labels)
+    if np.any(np.argmax(logits, 1) != labels):
+        return float(np.exp(found)) if _travels(logits, labels) else 1.0
+    share = (len(logits) + 1) / (len(logits) + 2)
+    surplus = lambda log: float(softmax(logits, float(np.exp(log))).max(1).mean()) - share  # noqa: E731
+    if surplus(found) > 0:
+        root: Any = brentq(surplus, found, _BOUNDS[1]) if surplus(_BOUNDS[1]) < 0 else _BOUNDS[1]
+        found = float(root)
+    return float(np.exp(found))
 
-    count, classes = np.shape(logits)
-    share = (count + 1) / (count + 2)
+
+def _log_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the logarithm of the most probable temperature, given Platt's targets and the prior."""
+    from scipy.optimize import minimize_scalar
+
+    count, classes = logits.shape
+    rest = (1 - (count + 1) / (count + 2)) * classes / max(classes - 1, 1)
 
     def loss(log_temperature: float) -> float:
         temperature = float(np.exp(log_temperature))
-        # the cross-entropy with a class, averaged over all classes, is that with the target that shares 1 equally among them
-        equal = np.mean([cross_entropy(logits, np.full(count, k), temperature) for k in range(classes)])
-        rest = (1 - share) * classes / max(classes - 1, 1)
-        return (1 - rest) * cross_entropy(logits, labels, temperature) + rest * float(equal)
+        own = cross_entropy(logits, labels, temperature)
+        # Platt's target is the class itself, and a part of ``rest`` that all classes share equally
+        equal = own + float(np.mean(logits[np.arange(count), labels]) - np.mean(logits)) / temperature
+        return count * ((1 - rest) * own + rest * equal) + log_temperature**2 / (2 * PRIOR_SPREAD**2)
 
-    bounds = (np.log(0.05), np.log(20))
-    optimum: Any = minimize_scalar(loss, bounds=bounds, method="bounded")
-    found = float(optimum.x)
-    if np.all(np.argmax(logits, 1) == labels):
-        surplus = lambda log: float(softmax(logits, float(np.exp(log))).max(1).mean()) - share  # noqa: E731
-        if surplus(found) > 0:
-            root: Any = brentq(surplus, found, bounds[1]) if surplus(bounds[1]) < 0 else bounds[1]
-            found = float(root)
-    return float(np.exp(found))
+    optimum: Any = minimize_scalar(loss, bounds=_BOUNDS, method="bounded")
+    return float(optimum.x)
+
+
+def _travels(logits: np.ndarray, labels: np.ndarray) -> bool:
+    """Return whether temperatures that are fitted to the other blocks lower the cross-entropy of the blocks left out.
+
+    Neighbours stay together, because windows of one recording are not independent.
+    """
+    numbers = np.arange(len(logits))
+    if len(numbers) < 2:
+        return False
+    fitted = 0.0
+    for block in np.array_split(numbers, min(BLOCKS, len(numbers))):
+        others = np.delete(numbers, block)
+        temperature = float(np.exp(_log_temperature(logits[others], labels[others])))
+        fitted += len(block) * cross_entropy(logits[block], labels[block], temperature)
+    return fitted < len(numbers) * cross_entropy(logits, labels)
 
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:

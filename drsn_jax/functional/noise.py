@@ -17,7 +17,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from drsn_jax.core.arrays import as_window, wide_dtype
+from drsn_jax.core.arrays import as_float, as_window, wide_dtype
 from drsn_jax.core.errors import UserError
 
 NO_NOISE = "none"  # the kind of noise that adds nothing and whose SNR is infinite
@@ -246,7 +246,7 @@ def measure_snr_db(signal: ArrayLike, noise: ArrayLike) -> jax.Array:
 
     It is ``inf`` if the noise is zero, ``-inf`` if the signal is zero, and NaN if both are.
     """
-    signal, noise = jnp.asarray(signal), jnp.asarray(noise)
+    signal, noise = as_float(signal), as_float(noise)
     return 20 * (jnp.log10(_root_mean_square(signal)) - jnp.log10(_root_mean_square(noise)))
 
 

@@ -2,7 +2,8 @@
 
 Every rule takes ``(x, threshold)``, arrays that broadcast against each other, for example features
 ``(batch, length, channels)`` and thresholds ``(batch, 1, channels)``, and returns their common shape in the dtype
-``jnp.result_type(x, threshold)`` (integers become floats). NaN in either argument gives NaN; an infinite ``x`` stays
+``jnp.result_type(x, threshold)`` (integers become floats; where JAX's dtype promotion is set to strict, two dtypes are refused
+as everywhere). NaN in either argument gives NaN; an infinite ``x`` stays
 where the threshold is finite. Negative thresholds are undefined, and so is an infinite ``x`` under an infinite threshold.
 """
 
@@ -98,8 +99,16 @@ def _promote(x: ArrayLike, threshold: ArrayLike) -> tuple[jax.Array, jax.Array]:
     if jnp.issubdtype(dtype, jnp.complexfloating):
         raise TypeError(f"thresholding is defined for real numbers, got {dtype}; threshold the magnitude instead")
     if not jnp.issubdtype(dtype, jnp.inexact):
-        dtype = jnp.result_type(x, threshold, float)  # an integer threshold would have no derivative
-    return jnp.asarray(x, dtype), jnp.asarray(threshold, dtype)
+        dtype = jnp.result_type(float)  # an integer threshold would have no derivative
+    x, threshold = jnp.asarray(x, dtype), jnp.asarray(threshold, dtype)
+    # broadcasting to more axes is promised, so that it works where JAX is set to refuse it
+    rank = max(x.ndim, threshold.ndim)
+    return _with_rank(x, rank), _with_rank(threshold, rank)
+
+
+def _with_rank(x: jax.Array, rank: int) -> jax.Array:
+    """Return an array with axes of length 1 in front, up to ``rank``; a scalar stays one, as JAX never refuses it."""
+    return x.reshape((1,) * (rank - x.ndim) + x.shape) if 0 < x.ndim < rank else x
 
 
 @jax.custom_jvp

@@ -44,6 +44,7 @@ class Ablation:
       test_best: whether the network of the epoch with the lowest validation loss is tested, instead of the last one.
       checkpoint_seconds: how many seconds of work may be lost; None makes no checkpoints.
       devices: devices over which trainings and tests are spread.
+      sampling_rate: that of the windows in Hz, for the figure of a window; None where it is not known.
     """
 
     classes: int
@@ -58,6 +59,7 @@ class Ablation:
     test_best: bool = False
     checkpoint_seconds: float | None = 30.0
     devices: Sequence[Device] | None = None
+    sampling_rate: float | None = None
 
     def __post_init__(self) -> None:
         self._ensemble = functools.cache(self._new_ensemble)
@@ -182,7 +184,8 @@ class Ablation:
             folder.add_rows("thresholds", list(self.threshold_rows(training, network, variables, fold)), key=TRAINING_COLUMNS)
             noise = training.member.noise
             if noise.is_range and noise.kind == self.kinds[0] and not (folder.path / "shrinkage.npz").exists():
-                write_shrinkage(folder, network, variables, self.noisy_windows(fold, 1, min(self.levels))[0])
+                window = self.noisy_windows(fold, 1, min(self.levels))[0]
+                write_shrinkage(folder, network, variables, window, self.sampling_rate)
         rows = list(grid_rows(training, grid))
         folder.add_rows("results", rows, key=TRAINING_COLUMNS)
         return min(rows, key=lambda row: row["test_snr_db"])
@@ -220,9 +223,12 @@ def epoch_record(training: Training, epoch: Epoch, number: int) -> dict[str, Any
     return {**training.columns, "epoch": epoch.number, **record, "seconds": round(epoch.seconds, 3)}
 
 
-def write_shrinkage(folder: RunFolder, network: Network, variables: Any, window: np.ndarray) -> None:
-    """Write one window ``(*positions, channels)``, and its features before and after every shrinkage, into ``shrinkage.npz``."""
-    arrays = {"window": window}
+def write_shrinkage(
+    folder: RunFolder, network: Network, variables: Any, window: np.ndarray, sampling_rate: float | None = None
+) -> None:
+    """Write one window ``(*positions, channels)``, and its features before and after every shrinkage, into ``shrinkage.npz``,
+    with the sampling rate in Hz where it is known."""
+    arrays = {"window": window} | ({} if sampling_rate is None else {"sampling_rate": np.float64(sampling_rate)})
     for unit in shrinkages(network, variables, window):
         arrays |= {f"{unit.unit}.before": unit.before, f"{unit.unit}.after": unit.after}
     write_arrays(folder.path / "shrinkage.npz", arrays, compressed=True)

@@ -154,8 +154,8 @@ def threshold_curves(folder: str | Path) -> Path | None:
 
 
 def window_picture(folder: str | Path) -> Path | None:
-    """Draw one window and, for the last unit of each stage, the channel with the largest features before and after the
-    shrinkage."""
+    """Draw one test window as the network is given it and, for the last unit of each stage, the channel with the largest features
+    before and after the shrinkage, over time in seconds, or in samples where the run does not tell its sampling rate."""
     file = Path(folder) / "shrinkage.npz"
     if not file.exists():
         return None
@@ -166,20 +166,26 @@ def window_picture(folder: str | Path) -> Path | None:
         # the last unit of each stage
         last = list({name.rsplit("_", 1)[0]: name for name in names}.values())
         pairs = {name: (arrays[f"{name}.before"], arrays[f"{name}.after"]) for name in last}
+        rate = float(arrays["sampling_rate"]) if "sampling_rate" in arrays else 0.0
     except (UserError, KeyError) as error:
         warnings.warn(f"the picture of a window is left out: {error}", FileWarning, stacklevel=2)
         return None
     figure, panels = subplots(1 + len(pairs), 1, figsize=(9, 1.7 * (1 + len(pairs))))
-    panels[0].plot(window[:, 0], color="0.3", linewidth=0.6)
-    panels[0].set_title("the window, standardised", fontsize=10)
+    duration = len(window) / (rate or 1.0)
+    panels[0].plot(np.linspace(0, duration, len(window), endpoint=False), window[:, 0], color="0.3", linewidth=0.6)
+    panels[0].set_title("a test window with the noise of the lowest SNR, not yet standardised", fontsize=10)
+    panels[0].set_ylabel("signal")
     for panel, (name, (before, after)) in zip(panels[1:], pairs.items(), strict=True):
         channel = int(np.argmax(np.abs(before).mean(0)))
-        panel.plot(before[:, channel], color="#E69F00", linewidth=1.0, label="before")
-        panel.plot(after[:, channel], color="#0072B2", linewidth=1.2, label="after")
+        time = np.linspace(0, duration, len(before), endpoint=False)  # later units have fewer positions
+        panel.plot(time, before[:, channel], color="#E69F00", linewidth=1.0, label="before the shrinkage")
+        panel.plot(time, after[:, channel], color="#0072B2", linewidth=1.2, label="after the shrinkage")
         zeros = 100 * np.mean(after[:, channel] == 0)
         panel.set_title(f"{name}, channel {channel}: {zeros:.0f} % set to zero", fontsize=10)
-    panels[1].legend(loc="upper right", ncols=2, fontsize=8)
-    panels[-1].set_xlabel("position")
+        panel.set_ylabel("feature")
+    if pairs:
+        figure.legend(*panels[1].get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8, frameon=False)
+    panels[-1].set_xlabel("time, s" if rate else "time, samples")
     for panel in panels:
         panel.margins(x=0)
     return save_figure(figure, Path(folder) / "window.png")

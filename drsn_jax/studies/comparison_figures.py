@@ -7,39 +7,46 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from drsn_jax.core.plotting import COLOURS, class_ticks, save_figure, subplots
 from drsn_jax.studies import paper
 from drsn_jax.studies.comparison_results import config_of, tables_of
-from drsn_jax.studies.comparison_tables import CLEAN, CONDITION, TITLES, noise_name, trained_on_range
+from drsn_jax.studies.comparison_tables import CLEAN, CONDITION, TITLES, noise_name, rows_in, trained_on_range
 from drsn_jax.studies.figure_titles import about, add_title, listed, results_of
 from drsn_jax.studies.runs import METRICS
 from drsn_jax.studies.tables import read_metrics, read_rows, unique
 
 FEW_BARS = 24  # so many bars in a panel have their value written on them
 
+Rows = list[dict[str, str]]
+PANELS = 3  # noises of the test with a confusion matrix of their own; of more one matrix holds all together
+NAMED_PANELS = 20  # classes with which a matrix of its own is small enough to stand beside others
 CELLS = 60  # classes whose cells hold numbers; with more classes cells become smaller instead of the figure larger
 NAMES = 300  # classes that are named at an axis; of more classes every second, third … is named
 
 
 def draw_all(folder: str | Path) -> Iterator[Path]:
     """Draw the accuracies, training curves and confusion matrices of a run; yield the file of each figure once it is drawn."""
-    if results_of(folder):  # a table without rows has no bars
-        yield accuracy_bars(folder)
-    yield training_curves(folder)
+    rows = results_of(folder)
+    if rows:  # a table without rows has no bars
+        yield accuracy_bars(folder, rows)
+    yield training_curves(folder, rows)
     yield from confusion_matrices(folder)
 
 
-def accuracy_bars(folder: str | Path) -> Path:
+def accuracy_bars(folder: str | Path, rows: Rows | None = None) -> Path:
     """Draw the test accuracy (bars) and training accuracy (dotted outlines) by SNR and network, as the paper's Figs 6-8.
 
     There is a panel for each kind of noise; whiskers are standard deviations over trials. Where the bars are few, each has its
     value. If the run is of the simulated drivetrain and its windows were split at random, the paper's test accuracy is drawn as a
-    black outline.
+    black outline. ``rows`` are those of ``results.csv``, read if they are not given.
     """
-    rows = results_of(folder)
+    from matplotlib.patheffects import withStroke
+
+    rows = results_of(folder) if rows is None else rows
     panel_of = _panel_of(rows)
     kinds = list(dict.fromkeys(map(panel_of, rows)))
     of_kind = {kind: [row for row in rows if panel_of(row) == kind] for kind in kinds}
@@ -62,7 +69,9 @@ def accuracy_bars(folder: str | Path) -> Path:
             train, test = ([100 * np.mean(v) if v else np.nan for v in found] for found in values.values())
             spread = [100 * np.std(v, ddof=1) if len(v) > 1 else 0 for v in values["test_accuracy"]]
             panel.bar(place, test, bar * 0.92, color=colour, label=TITLES.get(network, network))
-            panel.bar(place, train, bar * 0.92, fill=False, edgecolor=colour, linestyle=":", linewidth=1.2)
+            # a white line below the dots, without which they cannot be seen inside a bar of their colour
+            outline: dict[str, Any] = {"fill": False, "edgecolor": colour, "linestyle": ":", "linewidth": 1.3}
+            panel.bar(place, train, bar * 0.92, **outline, path_effects=[withStroke(linewidth=2.8, foreground="white")])
             if comparable:
                 theirs = [paper.paper_accuracy(kind, network, float(level)) or np.nan for level in levels]
                 panel.bar(place, theirs, bar * 0.92, fill=False, edgecolor="black", linewidth=0.9, zorder=3)
@@ -91,12 +100,14 @@ def accuracy_bars(folder: str | Path) -> Path:
     return save_figure(figure, Path(folder) / "accuracy.png")
 
 
-def training_curves(folder: str | Path) -> Path:
+def training_curves(folder: str | Path, rows: Rows | None = None) -> Path:
     """Draw the error in training, validation (if there is one) and test by epoch, as the paper's Fig. 10.
 
     A curve is the mean over all trials of a network, and the title says over how many and over which noises. A training on a
-    range of levels is tested at the first of its levels after every epoch.
+    range of levels is tested at the first of its levels after every epoch. ``rows`` are those of ``results.csv``, read if they
+    are not given.
     """
+    rows = results_of(folder) if rows is None else rows
     values: dict[tuple[str, str], dict[int, list[float]]] = defaultdict(lambda: defaultdict(list))
     titles = {"train": "training (noise as trained)", "validation": "validation", "test": "test"}
     # a trial that was interrupted may have an epoch twice; the last record counts
@@ -137,7 +148,7 @@ def training_curves(folder: str | Path) -> Path:
     add_title(
         figure,
         f"Error by epoch{over}{tested}{' in the test' if ranged else ''}",
-        about(folder, results_of(folder)),
+        about(folder, rows),
         4.5 * len(sides),
     )
     return save_figure(figure, Path(folder) / "training.png")
@@ -146,44 +157,54 @@ def training_curves(folder: str | Path) -> Path:
 def confusion_matrices(folder: str | Path) -> list[Path]:
     """Draw for each network which share of each true class was taken for each class, over all its trials; return the files.
 
-    Beside each true class stands the number of its windows, of all trials and noises together.
+    Up to three noises of the test have a matrix each, side by side; of more noises, or of many classes, one matrix holds all
+    together, as its title says. Beside each true class stands the number of its windows.
     """
     classes = config_of(folder).get("classes", ())
     held = tables_of(folder, classes)["confusion"]
     rows = read_rows(Path(folder) / "confusion.csv", held, (*CONDITION, "true", "predicted", "windows"))
     classes = classes or list(dict.fromkeys(row[side] for side in ("true", "predicted") for row in rows))
-    number = {name: i for i, name in enumerate(classes)}
     files = []
     for network in unique(rows, "network"):
-        counts = np.zeros((len(classes), len(classes)))
-        for row in rows:
-            if row["network"] == network:
-                counts[number[row["true"]], number[row["predicted"]]] += int(row["windows"])
-        shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
-        size = 2.2 + 0.55 * min(len(classes), CELLS)
-        cell = 72 * (size - 2.2) / len(classes)  # points
-        figure, (panel,) = subplots(1, 1, figsize=(size + 0.6, size))
-        image = panel.imshow(shares, cmap="cividis", vmin=0, vmax=100)
-        for i, j in np.ndindex(shares.shape):
-            if shares[i, j] >= 0.5 and len(classes) <= CELLS:
-                colour = "white" if shares[i, j] < 55 else "black"
-                panel.text(j, i, f"{shares[i, j]:.0f}", ha="center", va="center", color=colour, fontsize=8)
-        names = {"most": NAMES, "fontsize": min(10.0, max(5.0, 0.9 * cell))}
-        class_ticks(panel.xaxis, classes, rotation=45, ha="right", rotation_mode="anchor", **names)
-        counted = [f"{name} ({int(n)})" for name, n in zip(classes, counts.sum(1), strict=True)]
-        class_ticks(panel.yaxis, counted, **names)
-        panel.set_xlabel("predicted")
-        panel.set_ylabel("true (windows)")
         own = [row for row in rows if row["network"] == network]
         noises = list(dict.fromkeys(map(noise_name, own)))
+        each = 1 < len(noises) <= PANELS and len(classes) <= NAMED_PANELS
+        shown = [rows_in(own, noise) for noise in noises] if each else [own]
+        size = 2.2 + 0.55 * min(len(classes), CELLS)
+        width = (size + 0.6) * len(shown)
+        figure, panels = subplots(1, len(shown), figsize=(width, size))
+        for panel, of_panel, noise in zip(panels, shown, noises, strict=False):
+            image = _confusion(panel, of_panel, classes, 72 * (size - 2.2) / len(classes))
+            if each:
+                panel.set_title(noise, fontsize=9)
+        figure.colorbar(image, ax=panels, shrink=0.8)
         trials = len({(row["fold"], row["seed"]) for row in own})
-        over = (
-            listed(noises) + (f", {trials} trials" if trials > 1 else "") + (", all together" if len(noises) * trials > 1 else "")
-        )
-        add_title(figure, f"{TITLES.get(network, network)}: share of each true class, %, {over}", about(folder, own), size + 0.6)
-        figure.colorbar(image, shrink=0.8)
+        together = trials * (1 if each else len(noises)) > 1
+        over = listed(noises) + (f", {trials} trials" if trials > 1 else "") + (", all together" if together else "")
+        add_title(figure, f"{TITLES.get(network, network)}: share of each true class, %, {over}", about(folder, own), width)
         files.append(save_figure(figure, Path(folder) / f"confusion_{network}.png"))
     return files
+
+
+def _confusion(panel: Any, rows: Rows, classes: Sequence[str], cell: float) -> Any:
+    """Draw the confusion matrix of some rows; return its image, for a colour bar. ``cell`` is the size of a cell in points."""
+    number = {name: i for i, name in enumerate(classes)}
+    counts = np.zeros((len(classes), len(classes)))
+    for row in rows:
+        counts[number[row["true"]], number[row["predicted"]]] += int(row["windows"])
+    shares = 100 * counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    image = panel.imshow(shares, cmap="cividis", vmin=0, vmax=100)
+    for i, j in np.ndindex(shares.shape):
+        if shares[i, j] >= 0.5 and len(classes) <= CELLS:
+            colour = "white" if shares[i, j] < 55 else "black"
+            panel.text(j, i, f"{shares[i, j]:.0f}", ha="center", va="center", color=colour, fontsize=8)
+    names = {"most": NAMES, "fontsize": min(10.0, max(5.0, 0.9 * cell))}
+    class_ticks(panel.xaxis, classes, rotation=45, ha="right", rotation_mode="anchor", **names)
+    counted = [f"{name} ({int(n)})" for name, n in zip(classes, counts.sum(1), strict=True)]
+    class_ticks(panel.yaxis, counted, **names)
+    panel.set_xlabel("predicted")
+    panel.set_ylabel("true (windows)")
+    return image
 
 
 def _on(colour: str) -> str:
@@ -207,12 +228,12 @@ def _panel_of(rows: Sequence[dict[str, str]]) -> Callable[[dict[str, str]], str]
     return panel
 
 
-def _as_in_the_paper(folder: str | Path, rows: list[dict[str, str]]) -> bool:
+def _as_in_the_paper(folder: str | Path, rows: Rows) -> bool:
     """Return whether a run is of the simulated drivetrain, which has the paper's classes, and split as in the paper."""
     asked = config_of(folder)
     own = asked.get("recordings", True) or asked.get("dataset")
     return not own and all(row.get("protocol") == paper.PROTOCOL for row in rows)
 
 
-def _values(rows: list[dict[str, str]], column: str, **where: str) -> list[float]:
+def _values(rows: Rows, column: str, **where: str) -> list[float]:
     return [float(row[column]) for row in rows if all(row[name] == value for name, value in where.items())]

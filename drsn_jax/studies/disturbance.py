@@ -35,8 +35,3 @@ class Disturbance(Protocol):
     def __call__(self, key: jax.Array, window: ArrayLike) -> jax.Array:
         """Disturb one window ``(*positions, channels)``."""
         ...
-
-
-def same(one: Disturbance, other: Disturbance) -> bool:
-    """Return whether two disturbances have one name in tables; their arrays are not compared."""
-    return (one.kind, one.level) == (other.kind, other.level)

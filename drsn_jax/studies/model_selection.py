@@ -16,7 +16,6 @@ from drsn_jax.diagnosis.description import DESCRIPTION, read_description
 from drsn_jax.diagnosis.diagnosis import root_mean_squares
 from drsn_jax.evaluation.metrics import cross_entropy, expected_calibration_error, fit_temperature, softmax
 from drsn_jax.studies.comparison_results import Trial
-from drsn_jax.studies.disturbance import same
 from drsn_jax.studies.trial_data import TrialData
 from drsn_jax.studies.trials import Result
 
@@ -58,23 +57,16 @@ class BestModel:
             rms_range=(float(np.quantile(rms, USUAL[0])), float(np.quantile(rms, USUAL[1]))),
             **self.facts,
         )
-        accuracy: list[dict[str, Any]] = []
-        errors: dict[str, Any] = {}
-        for test in tests():
-            logits = bundle.logits(test.test.windows)
-            level = "inf" if test.noise.snr_db == math.inf else test.noise.snr_db
-            share = float(np.mean(logits.argmax(1) == test.test.labels))
-            accuracy.append({"noise": test.noise.kind, "snr_db": level, "accuracy": share})
-            if same(test.noise, trial.noise):
-                errors = {
-                    "calibration_error": expected_calibration_error(softmax(logits, temperature), test.test.labels),
-                    "calibration_error_uncalibrated": expected_calibration_error(softmax(logits), test.test.labels),
-                }
+        accuracy = [_tested(bundle, test) for test in tests()]
         # what decides the training; the noises of the tests are those of ``accuracy``
         columns = {name: value for name, value in trial.columns.items() if name not in ("noise", "snr_db")}
         columns["train_snr_db"] = str(columns["train_snr_db"])
-        if errors:
-            errors["calibration_measured_in"] = str(trial.noise)
+        # means over all noises of the test; those of each noise stand in ``accuracy``
+        errors: dict[str, Any] = {
+            name: float(np.mean([entry[name] for entry in accuracy]))
+            for name in ("calibration_error", "calibration_error_uncalibrated")
+            if accuracy
+        }
         training = {**columns, "epoch": result.epoch, "validation_loss": loss, **errors, "recordings": list(self.recordings)}
         save(self.folder, dataclasses.replace(bundle, training=training, accuracy=accuracy), overwrite=True)
         return True
@@ -83,3 +75,16 @@ class BestModel:
         if not (self.folder / DESCRIPTION).exists():
             return math.inf
         return float(read_description(self.folder)["training"]["validation_loss"])
+
+
+def _tested(bundle: Bundle, test: TrialData) -> dict[str, Any]:
+    """Return the accuracy of a network on the test windows in one noise, and its calibration errors with its temperature and
+    with the temperature 1."""
+    logits, labels = bundle.logits(test.test.windows), test.test.labels
+    return {
+        "noise": test.noise.kind,
+        "snr_db": "inf" if test.noise.snr_db == math.inf else test.noise.snr_db,
+        "accuracy": float(np.mean(logits.argmax(1) == labels)),
+        "calibration_error": expected_calibration_error(softmax(logits, bundle.temperature), labels),
+        "calibration_error_uncalibrated": expected_calibration_error(softmax(logits), labels),
+    }

@@ -29,6 +29,11 @@ from drsn_jax.studies.cells import TEXT
 from drsn_jax.studies.tables import Table, is_record, read_metrics, read_rows
 
 METRICS = "metrics"  # the name of the records of ``metrics.jsonl`` among the tables
+# options whose value is a hash, and what it means for people where it is another one
+FINGERPRINTS = {
+    "data": "other recordings (their samples differ)",
+    "start": "another network to start from (its files differ)",
+}
 # a second run that only looks at the folder holds its lock for milliseconds; on a network disk for longer
 PATIENCE_SECONDS = 2.0
 
@@ -220,7 +225,15 @@ def _difference(found: Mapping[str, Any], wanted: Mapping[str, Any], there: str,
     missing = object()
     names = sorted({*found, *wanted} - set(places))
     different = [name for name in names if found.get(name, missing) != wanted.get(name, missing)]
-    return "; ".join(f"{name}: {found.get(name)!r} {there}, {wanted.get(name)!r} {here}" for name in different)
+    return "; ".join(_told(name, found.get(name), wanted.get(name), there, here) for name in different)
+
+
+def _told(name: str, found: Any, wanted: Any, there: str, here: str) -> str:
+    """Return how one option differs; a fingerprint says nothing to people but that something is another one."""
+    if name in FINGERPRINTS and isinstance(found, str) and isinstance(wanted, str):
+        return FINGERPRINTS[name]
+    shown = ["a fingerprint" if name in FINGERPRINTS and isinstance(value, str) else repr(value) for value in (found, wanted)]
+    return f"{name}: {shown[0]} {there}, {shown[1]} {here}"
 
 
 def _same(cell: str, value: Any) -> bool:

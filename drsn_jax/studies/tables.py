@@ -193,7 +193,8 @@ def _cell(place: str, name: str, kind: Kind, cell: str) -> str:
     try:
         return kind.read(cell)
     except ValueError as error:
-        raise UserError(f"{place}: {name} is {cell[:50]!r}, expected {kind.expected}: {REMEDY}") from error
+        found = repr(cell[:50]) if cell.strip() else "empty"
+        raise UserError(f"{place}: {name} is {found}, expected {kind.expected}: {REMEDY}") from error
 
 
 def _refuse_repetition(rows: Sequence[Row], key: Sequence[str]) -> None:

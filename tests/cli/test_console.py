@@ -126,8 +126,9 @@ def test_the_traceback_of_a_sentence_is_shown_on_request(monkeypatch, capsys):
         assert ("Traceback (most recent call last):" in capsys.readouterr().err) == shown
 
 
-def test_an_interruption_and_a_closed_pipe(monkeypatch):
-    assert leave(raising(KeyboardInterrupt()), interrupted="interrupted") == "interrupted"
+def test_an_interruption_and_a_closed_pipe(monkeypatch, capsys):
+    assert leave(raising(KeyboardInterrupt()), interrupted="interrupted") == 130  # 128 + SIGINT, as of a shell
+    assert capsys.readouterr().err == "interrupted\n"
     monkeypatch.setattr(sys, "stdout", sys.stdout)
     assert leave(raising(BrokenPipeError())) is None
     sys.stdout.close()
@@ -190,3 +191,28 @@ def test_progress_is_told_where_there_is_no_terminal(capsys, monkeypatch):
     with console.ProgressBar(3) as progress:
         progress.advance("short")
     assert capsys.readouterr().out == ""
+
+
+def test_epochs_before_an_interruption_are_done_and_took_no_time(capsys, monkeypatch):
+    """The second of two trainings goes on at its epoch 9 of 10."""
+    now = [0.0]
+    monkeypatch.setattr(console.time, "monotonic", lambda: now[0])
+    with console.ProgressBar(30, epochs=10) as progress:
+        for training in (range(1, 11), range(9, 11), range(1, 11)):
+            for number in training:
+                now[0] += 6.0
+                progress.epoch("resnet", number)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[9] == "resnet, epoch 10 of 10: 10 of 30 epochs, about 2 min 00 s left"
+    assert lines[10] == "resnet, epoch 9 of 10: 19 of 30 epochs, about 1 min 06 s left"
+
+
+def test_a_bar_on_a_terminal_goes_on_where_the_training_does(monkeypatch):
+    import rich.console
+
+    monkeypatch.setattr(rich.console.Console, "is_terminal", property(lambda self: True))
+    with console.ProgressBar(20, epochs=10) as progress:
+        for number in (4, 5):
+            progress.epoch("resnet", number)
+        (task,) = progress._bar.tasks
+        assert (task.completed, task.description) == (5, "resnet, epoch 5 of 10")

@@ -56,7 +56,19 @@ def test_a_class_that_gives_itself_away_by_its_level(level, word):
     assert "every recording of 'b' is at least 4.9" in warning
     assert f" times {word} than those" in warning
     recordings.append(recording("b", seed=9))
-    assert not [line for line in summary(recordings) if line.startswith("warning")], "one of them is like the others"
+    assert not [line for line in summary(recordings) if "every recording" in line], "one of them is like the others"
+
+
+@pytest.mark.parametrize(("level", "told"), [(4.0, "4.* times louder"), (0.2, "4.9 times quieter"), (2.0, "")])
+def test_a_recording_whose_level_is_far_from_the_others_of_its_class(level, told):
+    recordings = [recording(label, seed=i, name=f"{label}{i}.npy") for i, label in enumerate("aaabbb")]
+    recordings[4] = recording("b", level, seed=9, name="odd.npy")
+    found = [line for line in summary(recordings) if line.startswith("warning")]
+    assert len(found) == bool(told)
+    assert not told or re.match(f"warning: odd.npy is {told} than all others of its class: is its gain, unit", found[0])
+    # another condition may be louder as a whole
+    recordings += [recording("b", level, "fast", seed=20 + i, name=f"f{i}.npy") for i in range(3)]
+    assert len([line for line in summary(recordings) if "others of its class" in line]) == bool(told)
 
 
 def test_a_rate_that_may_be_the_speed_of_a_shaft(tmp_path):

@@ -326,7 +326,7 @@ def test_mixed_noise_draws_its_level_from_the_range():
     window = np.random.default_rng(0).normal(size=(256, 1)).astype(np.float32)
     keys = jax.random.split(jax.random.key(1), 200)
     noisy = jax.jit(jax.vmap(lambda key: add_mixed_noise(key, window, -4.0, 8.0, "laplacian")))(keys)
-    levels = np.sort(jax.jit(jax.vmap(lambda noise: measure_snr_db(window, noise)))(noisy - window))
+    levels = np.sort(jax.jit(jax.vmap(lambda noise: measure_snr_db(window, noise)))(noisy - window[None]))
     assert -4.01 < levels[0] < levels[-1] < 8.01
     np.testing.assert_allclose(levels, np.linspace(-4, 8, 200), atol=1.5)  # uniform
 

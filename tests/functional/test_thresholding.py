@@ -222,6 +222,7 @@ def test_x_broadcasts_too():
 HALF, BRAIN, SINGLE, DOUBLE = jnp.float16, jnp.bfloat16, jnp.float32, jnp.float64
 
 
+@pytest.mark.usefixtures("mixing")
 @pytest.mark.parametrize("name", RULES)
 @pytest.mark.parametrize(
     ("x", "threshold", "expected"),
@@ -248,6 +249,7 @@ def test_dtypes(name, x, threshold, expected):
         assert y.dtype == jnp.result_type(x, threshold)
 
 
+@pytest.mark.usefixtures("mixing")
 @pytest.mark.parametrize("name", RULES)
 def test_dtypes_with_64_bits(x64, name):
     rule = threshold_rule(name)

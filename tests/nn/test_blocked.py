@@ -71,8 +71,9 @@ def test_norm_relu_and_convolution_with_every_gradient(length, kernel, strides, 
     scale, offset = 1 + values(channels, seed=3), values(channels, seed=4)
 
     def plain(x, bias, scale, offset, weights):
+        bias, scale, offset = bias[None, None], scale[None, None], offset[None, None]
         mean, var = batch_statistics(x + bias)
-        normed = (x + bias - mean) * scale * jax.lax.rsqrt(var + EPSILON) + offset
+        normed = (x + bias - mean[None, None]) * scale * jax.lax.rsqrt(var[None, None] + EPSILON) + offset
         return convolution(jax.nn.relu(normed), weights, strides), convolution(x, weights, strides), mean, var
 
     def fast(x, bias, scale, offset, weights):

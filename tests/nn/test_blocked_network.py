@@ -32,7 +32,7 @@ def windows(*shape, seed=0) -> Any:
 
 def loss(network: Network, variables, params, x, train):
     logits, updated = network.apply({**variables, "params": params}, x, train=train, mutable=["batch_stats"])
-    return jnp.sum(jnp.sin(logits + jnp.arange(3))), (logits, updated)
+    return jnp.sum(jnp.sin(logits + jnp.arange(3, dtype=logits.dtype)[None])), (logits, updated)
 
 
 def everything(network, variables, x, evaluation_gradients=False):
@@ -265,7 +265,7 @@ def test_what_is_asked_for_beside_the_logits_the_modules_give(small):
         network.apply(variables, x, train=True)
 
 
-def test_variables_of_another_network_are_refused_as_by_the_modules(small):
+def test_variables_of_another_network_are_refused_as_by_the_modules(mixing, small):
     network, variables, x = small
     other = variables_of(network.clone(widths=(4, 4)), x.shape)
     with pytest.raises(ScopeParamShapeError):

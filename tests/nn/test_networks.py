@@ -30,7 +30,7 @@ def values(*shape, seed=0) -> Any:
 
 
 def shapes_of(network, shape):
-    return jax.eval_shape(lambda key: network.init(key, jnp.zeros(shape), train=False), jax.random.key(0))
+    return jax.eval_shape(lambda key: network.init(key, jnp.zeros(shape, jnp.float32), train=False), jax.random.key(0))
 
 
 def variables_of(network, shape, seed=1):
@@ -228,7 +228,7 @@ def test_features_are_what_the_classifier_sees(small):
     close(features, expected["features"], 1e-5)
     classifier = variables["params"]["classifier"]
     (logits, _), _ = both_modes(network, variables, x)
-    close(features @ classifier["kernel"] + classifier["bias"], logits, 1e-5)
+    close(np.asarray(features) @ classifier["kernel"] + classifier["bias"], logits, 1e-5)
 
 
 def test_evaluation_treats_every_sample_alone_and_training_does_not(small):

@@ -195,7 +195,7 @@ def test_gradients_flow_through_the_thresholds(kind):
     stored = sown(run(module, variables, x, False)[1])
     outside = np.abs(x) > np.asarray(stored["threshold"])[:, None]
     gradient = jax.jit(jax.grad(lambda x: module.apply(variables, x, train=False).sum()))(x)
-    assert np.abs(gradient - outside).max() > 0.05  # a detached τ would give 1 outside and 0 inside
+    assert np.abs(np.asarray(gradient) - outside).max() > 0.05  # a detached τ would give 1 outside and 0 inside
     # only features outside move τ; the bias of the last layer moves α: ∂Σy/∂b = -Σ sign(x) · α(1-α) · A
     params = jax.jit(jax.grad(lambda p: module.apply({**variables, "params": p}, x, train=False).sum()))(variables["params"])
     moved = -(np.sign(x) * outside).sum(1)

@@ -24,7 +24,7 @@ def everything(network, x):
 
     def loss(params, train):
         logits, updated = network.apply({**VARIABLES, "params": params}, x, train=train, mutable=["batch_stats"])
-        return jnp.sum(jnp.sin(logits + jnp.arange(tiny.CLASSES))), (logits, updated)
+        return jnp.sum(jnp.sin(logits + jnp.arange(tiny.CLASSES, dtype=logits.dtype)[None])), (logits, updated)
 
     modes = [jax.value_and_grad(loss, has_aux=True)(VARIABLES["params"], train) for train in (True, False)]
     return modes, network.apply(VARIABLES, x, train=False, method="features")
@@ -58,7 +58,7 @@ def test_thresholds_are_those_of_standardised_windows():
 
 
 @pytest.mark.parametrize("dtype", [jnp.float16, jnp.bfloat16])
-def test_the_dtype_of_the_windows_stays(dtype):
+def test_the_dtype_of_the_windows_stays(mixing, dtype):
     x = jax.ShapeDtypeStruct(WINDOWS.shape, dtype)
     programs = [
         jax.eval_shape(lambda x, n=network: n.apply(VARIABLES, x, train=False, capture_intermediates=True), x)

@@ -12,10 +12,12 @@ import pytest
 import tiny
 
 from drsn_jax.cli import console
+from drsn_jax.core.files import write_arrays
 from drsn_jax.evaluation.inspection import thresholds
 from drsn_jax.evaluation.metrics import Interval
 from drsn_jax.evaluation.noise_grids import NoiseGrid
 from drsn_jax.functional.noise import Noise, add_noise_once
+from drsn_jax.studies import ablation_figures
 from drsn_jax.studies.ablation import Ablation, grid_rows
 from drsn_jax.studies.ablation_figures import draw_all
 from drsn_jax.studies.ablation_plan import Training, build, plan
@@ -311,3 +313,18 @@ def test_bad_options_are_one_sentence(monkeypatch, tmp_path, options, message):
         console.run(script.main)
     assert message in str(left.value.code)
     assert not (tmp_path / "run").exists()
+
+
+def test_the_picture_of_a_window_says_what_it_shows(tmp_path, drawn):
+    wave = np.random.default_rng(0).normal(size=(64, 1))
+    units = {"stages_0_0.before": wave[::2], "stages_0_0.after": 0 * wave[::2]}
+    for rate, label, end in (({}, "time, samples", 62), ({"sampling_rate": np.float64(1000)}, "time, s", 0.062)):
+        write_arrays(tmp_path / "shrinkage.npz", {"window": wave, **units, **rate})
+        ablation_figures.window_picture(tmp_path)
+        figure = drawn["window.png"]
+        window, unit = figure.axes
+        assert window.get_title() == "a test window with the noise of the lowest SNR, not yet standardised"
+        assert (unit.get_xlabel(), window.get_ylabel(), unit.get_ylabel()) == (label, "signal", "feature")
+        assert unit.lines[0].get_xdata()[-1] == pytest.approx(end)
+        assert not any(panel.get_legend() for panel in figure.axes), "it would lie over a curve"
+        assert [text.get_text() for text in figure.legends[0].get_texts()] == ["before the shrinkage", "after the shrinkage"]

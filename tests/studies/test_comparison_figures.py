@@ -68,6 +68,9 @@ def test_bars_are_the_means_by_level(folder, drawn):
     assert "of 2 trials" in figure.get_suptitle().replace("\n", " ")
     heights = [patch.get_height() for patch in panel.patches]
     np.testing.assert_allclose(heights, [35, 75, 45, 85] * 3)  # test, then training, of each network
+    for outline in [patch for patch in panel.patches if not patch.get_fill()]:  # seen inside a bar of its colour, too
+        (stroke,) = outline.get_path_effects()
+        assert (stroke._gc["foreground"], stroke._gc["linewidth"]) == ("white", 2.8)
     assert [text.get_text() for text in figure.legends[0].get_texts()] == [
         "spectrum + logistic regression",
         "ResNet",
@@ -96,6 +99,30 @@ def test_confusion_shows_shares_of_the_true_class(folder, drawn):
     assert [label.get_text() for label in panel.get_yticklabels()] == ["a (32)", "b (32)"]  # of 2 kinds, 2 levels and 2 seeds
     title = drawn["confusion_drsn_cw.png"].get_suptitle().replace("\n", " ")
     assert "gaussian 5 dB, gaussian -5 dB, pink 5 dB, pink -5 dB, 2 trials, all together" in title
+
+
+def test_few_noises_have_a_confusion_matrix_each(folder, drawn):
+    with open(folder / "confusion.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["noise"] == "gaussian"]
+    for row in rows:
+        if (row["snr_db"], row["true"], row["predicted"]) == ("-5.0", "a", "b"):
+            row["windows"] = "9"
+    write(folder / "confusion.csv", rows)
+    comparison_figures.confusion_matrices(folder)
+    figure = drawn["confusion_resnet.png"]
+    panels = [panel for panel in figure.axes if panel.get_images()]
+    assert [panel.get_title() for panel in panels] == ["gaussian 5 dB", "gaussian -5 dB"]
+    for panel, expected in zip(panels, ([75, 25], [25, 75]), strict=True):
+        np.testing.assert_allclose(panel.get_images()[0].get_array(), [expected, [0, 100]])
+    assert [label.get_text() for label in panels[1].get_yticklabels()] == ["a (24)", "b (8)"]  # of two seeds
+    assert "gaussian 5 dB, gaussian -5 dB, 2 trials, all together" in figure.get_suptitle().replace("\n", " ")
+
+
+def test_the_results_are_read_once_for_all_figures(folder, monkeypatch):
+    read, results_of = [], comparison_figures.results_of
+    monkeypatch.setattr(comparison_figures, "results_of", lambda folder: read.append(folder) or results_of(folder))
+    list(comparison_figures.draw_all(folder))
+    assert len(read) == 1
 
 
 def test_clean_windows_stand_beside_the_levels(folder, drawn):

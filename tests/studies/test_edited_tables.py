@@ -205,7 +205,7 @@ REFUSED: dict[str, tuple[str, Edit, str]] = {
     ),
     "per cent": ("results.csv", cell("0.625", "62.5%"), "line 5: .*accuracy is '62.5%', expected a number from 0 to 1"),
     "date for a number": ("results.csv", cell("0.0,", "01. Jan,"), "line 5: snr_db is '01. Jan', expected an SNR in dB"),
-    "blank for a number": ("results.csv", cell("0.625", ""), "line 5: .*accuracy is '', expected a number from 0 to 1"),
+    "blank for a number": ("results.csv", cell("0.625", ""), "line 5: .*accuracy is empty, expected a number from 0 to 1"),
     "half a seed": ("results.csv", cell(",1,", ",1.5,"), "line 5: seed is '1.5', expected a whole number"),
     "negative seed": ("results.csv", cell(",1,", ",-1,"), "line 5: seed is '-1', expected a whole number"),
     "infinite seed": ("results.csv", cell(",1,", ",inf,"), "line 5: seed is 'inf', expected a whole number"),

@@ -65,8 +65,13 @@ def test_the_kept_network_is_measured_on_the_test_windows_under_every_noise(best
     noisy = with_noise(FOLD, seed=0, noise=GAUSSIAN).test.windows
     for entry, windows in zip(kept.accuracy, (noisy, FOLD.test.windows), strict=True):
         assert entry["accuracy"] == np.mean(kept.logits(windows).argmax(1) == FOLD.test.labels)
-    error = expected_calibration_error(softmax(kept.logits(noisy), kept.temperature), FOLD.test.labels)
-    assert kept.training["calibration_error"] == pytest.approx(error)
+    for name, temperature in (("calibration_error", kept.temperature), ("calibration_error_uncalibrated", 1.0)):
+        errors = [
+            expected_calibration_error(softmax(kept.logits(windows), temperature), FOLD.test.labels)
+            for windows in (noisy, FOLD.test.windows)
+        ]
+        assert [entry[name] for entry in kept.accuracy] == pytest.approx(errors)
+        assert kept.training[name] == pytest.approx(np.mean(errors))  # over all noises of the test
     assert kept.rms_range is not None
     low, high = kept.rms_range
     assert 0.6 < low < high < 0.8  # tones of amplitude 1

@@ -375,7 +375,7 @@ def test_places_of_the_data_are_kept_and_not_compared(tmp_path):
     RunFolder(tmp_path / "run", config, places=places)
     RunFolder(tmp_path / "run", {**config, "recordings": "../moved/data", "folder": "/there"}, places=places)
     assert json.loads((tmp_path / "run" / "config.json").read_text()) == config
-    with pytest.raises(ValueError, match=r"another configuration \(data: '1234' there, '5678' now\)"):
+    with pytest.raises(ValueError, match=r"another configuration \(other recordings"):
         RunFolder(tmp_path / "run", {**config, "data": "5678"}, places=places)
 
 
@@ -389,3 +389,10 @@ def test_names_in_tables_are_no_formulas(tmp_path):
     assert run.rows("confusion") == [{"true": name, "snr_db": "-5.0"} for name in [*names[:5], r"\udcff"]]
     lines = (tmp_path / "run" / "confusion.csv").read_text().splitlines()
     assert lines == ["true,snr_db", *(f"{name},-5.0" for name in ("'=1+1", "'-a", "'@b", "''=c", "plain", r"\udcff"))]
+
+
+def test_a_fingerprint_is_told_in_words(tmp_path):
+    RunFolder(tmp_path / "run", {"data": 32 * "ab", "start": None})
+    wrong = r"another configuration \(other recordings \(their samples differ\); start: None there, a fingerprint now\)"
+    with pytest.raises(ValueError, match=wrong):
+        RunFolder(tmp_path / "run", {"data": 32 * "cd", "start": 32 * "ef"})

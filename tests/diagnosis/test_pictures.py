@@ -1,0 +1,43 @@
+"""The picture of a long recording: its memory does not grow with the recording."""
+
+import tracemalloc
+
+import numpy as np
+
+from drsn_jax.diagnosis.diagnosis import Diagnosis
+from drsn_jax.diagnosis.pictures import POINTS, diagnosis_picture, envelope
+
+
+def peak_of_envelope(length, channels):
+    """The most bytes that an envelope takes beside the signal, which is made block by block."""
+    wave = np.ones((2**22 // channels, channels), np.float32)
+    tracemalloc.start()
+    made = envelope(lambda start, stop: wave[: stop - start], length, channels)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert made.length == length
+    return peak
+
+
+def test_the_memory_of_an_envelope_does_not_grow_with_the_signal():
+    for channels in (1, 32):
+        short, long = (peak_of_envelope(length // channels, channels) for length in (2**23, 2**25))
+        assert long < 1.1 * short
+
+
+def test_many_windows_are_drawn_in_a_thousand_columns(tmp_path, drawn):
+    count = 2 * POINTS + 1
+    probabilities = np.tile([[0.25, 0.75], [0.75, 0.25]], (count, 1))[:count]
+    starts = 100 * np.arange(count)
+    found = Diagnosis("a", 0.5, 0.5, 1.0, (), (), False, probabilities, starts)
+    signal = np.zeros((100 * count, 1), np.float32)
+    line = envelope(lambda start, stop: signal[start:stop], len(signal), 1)
+    zeros = np.arange(count) / count
+    diagnosis_picture(tmp_path / "x.png", ("a", "b"), found, line, 100.0, zeros, "x")
+    _, mesh, share = drawn["x.png"].axes[:3]
+    colours = np.asarray(mesh.collections[0].get_array()).reshape(2, -1)
+    assert colours.shape[1] == -(-count // 3)  # three windows a column
+    np.testing.assert_allclose(colours[0, :2], [5 / 12, 7 / 12])
+    times, heights = share.lines[0].get_data()
+    assert (times[0], times[1], times[-1]) == (0, 3, count)  # seconds
+    np.testing.assert_allclose(heights[:2], [100 / count, 400 / count])
