@@ -184,8 +184,7 @@ class Ablation:
             folder.add_rows("thresholds", list(self.threshold_rows(training, network, variables, fold)), key=TRAINING_COLUMNS)
             noise = training.member.noise
             if noise.is_range and noise.kind == self.kinds[0] and not (folder.path / "shrinkage.npz").exists():
-                window = self.noisy_windows(fold, 1, min(self.levels))[0]
-                write_shrinkage(folder, network, variables, window, self.sampling_rate)
+                write_shrinkage(folder, network, variables, self.noisy_windows(fold, 1, min(self.levels))[0], self.sampling_rate)
         rows = list(grid_rows(training, grid))
         folder.add_rows("results", rows, key=TRAINING_COLUMNS)
         return min(rows, key=lambda row: row["test_snr_db"])
