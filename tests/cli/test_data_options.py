@@ -42,7 +42,7 @@ def test_what_is_held_out_for_validation_is_told(capsys):
         for label, condition, group in [("a", "slow", 1), ("a", "fast", 2), ("b", "slow", 1), ("b", "fast", 2)]
     ]
     fold = tiny.fold()._replace(validation=Side(np.zeros((3, 4, 1)), np.array([0, 0, 1]), np.array([1, 1, 3])))
-    told = {"recording": "a-fast, b-fast", "condition": "fast", "group": "a2, b2"}
+    told = {"recording": "a-fast; b-fast", "condition": "fast", "group": "a2; b2"}
     for way, names in told.items():
         data_options.tell_validation(DataOptions(validation_by=cast(Any, way)), recordings, fold)
         assert capsys.readouterr().out == f"held out for validation, by {way}: {names}\n"
