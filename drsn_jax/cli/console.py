@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import jax
 
 from drsn_jax.core import distributed, interruption, runtime
-from drsn_jax.core.errors import FileWarning, UserError, missing_extra
+from drsn_jax.core.errors import FileWarning, UserError, missing_extra, options_named
 from drsn_jax.core.text import visible, visible_lines
 
 # Python raises these itself where a computation has a fault; training raises other ArithmeticErrors, as ``Diverged``
@@ -37,7 +37,7 @@ def run(
         if isinstance(stream, io.TextIOWrapper):  # a terminal without some character gets another one
             stream.reconfigure(errors="replace")
     try:
-        with interruption.heard(), warnings.catch_warnings():  # which puts back what is shown now
+        with interruption.heard(), options_named(), warnings.catch_warnings():  # which puts back what is shown now
             warnings.showwarning = _show_warning(warnings.showwarning)
             main()
     except KeyboardInterrupt:

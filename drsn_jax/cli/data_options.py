@@ -223,7 +223,7 @@ def tell_validation(options: DataOptions, recordings: list[Recording], fold: Fol
     name = names.get(options.validation_by, lambda number: recordings[number].condition)
     found = list(dict.fromkeys(map(name, held_out)))
     more = f" and {len(found) - MOST_NAMES} more" if len(found) > MOST_NAMES else ""
-    console.say(f"held out for validation, by {options.validation_by}: {', '.join(found[:MOST_NAMES])}{more}")
+    console.say(f"held out for validation, by {options.validation_by}: {'; '.join(found[:MOST_NAMES])}{more}")
 
 
 def channel(options: DataOptions, recordings: list[Recording]) -> str:

@@ -4,7 +4,10 @@ The command line prints a ``UserError`` as one sentence. Every other exception o
 program itself and keeps its traceback.
 """
 
+import contextlib
 import importlib
+import re
+from collections.abc import Iterator
 from typing import Any
 
 from drsn_jax.core.text import visible
@@ -15,10 +18,57 @@ class UserError(ValueError):
 
     The message says what was found, what was expected and what to do. It is a ValueError, so that callers of the library may
     catch it as one. It is one line, in which control characters of names are shown instead of obeyed (``text.visible``).
+
+    The code names the option of the command line, ``--channel NAME``, because most users meet the message there. Who calls the
+    library reads the argument instead, ``channel=NAME``.
     """
 
     def __init__(self, *arguments: object) -> None:
-        super().__init__(*(visible(value) if isinstance(value, str) else value for value in arguments))
+        super().__init__(*(_worded(visible(value)) if isinstance(value, str) else value for value in arguments))
+
+
+# options of the scripts that public functions have as arguments: what follows is their value, if it is a number or in capitals
+ARGUMENTS = {
+    **{
+        name: name.replace("-", "_")
+        for name in ("channel", "sampling-rate", "window-length", "folds", "validation", "join-seconds")
+    },
+    **{name: name.replace("-", "_") for name in ("validation-by", "split", "labels")},
+    "windows-given": "windows=True",
+    "overrule-rate": "overrule_rate=True",
+    "download": "download=True",
+    "resample": "resample",
+}
+_ANY_VALUE = ("validation-by", "split", "labels")  # what follows them is always their value
+_OPTION = re.compile(rf"(?<![\w-])--({'|'.join(sorted(ARGUMENTS, key=len, reverse=True))})(?![\w-])(?: ([\w.]+\+?[\w.]*))?")
+_commanded = False  # whether a command of this package runs, whose user types options
+
+
+@contextlib.contextmanager
+def options_named() -> Iterator[None]:
+    """Let messages name options of the command line inside the block."""
+    global _commanded
+    before, _commanded = _commanded, True
+    try:
+        yield
+    finally:
+        _commanded = before
+
+
+def _worded(message: str) -> str:
+    """Return a message with arguments in place of the options, unless a command runs."""
+    return message if _commanded else _OPTION.sub(_argument, message)
+
+
+def _argument(found: re.Match[str]) -> str:
+    option, value = found[1], found[2]
+    name = ARGUMENTS[option]
+    if value is None:
+        return name
+    if option in _ANY_VALUE or value[0].isdigit() or (value.isupper() or "+" in value):
+        # resampling is a function of its own
+        return f"{name}(recordings, {value})" if option == "resample" else f"{name}={value}"
+    return f"{name} {value}"
 
 
 class FileWarning(RuntimeWarning):

@@ -21,7 +21,7 @@ from drsn_jax.core.text import visible
 from drsn_jax.data.duplicates import refuse_duplicates, refuse_equal_windows
 from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.formats.open_signal import READERS
-from drsn_jax.data.formats.parquet import waveforms
+from drsn_jax.data.formats.parquet import columns_kept, waveforms
 from drsn_jax.data.given_windows import read_given
 from drsn_jax.data.name_pattern import rows_by_pattern
 from drsn_jax.data.recording import Recording as Recording
@@ -143,22 +143,23 @@ def _read(
                 )
             asked = row.get("channel", "")
             try:
-                parts = [] if windows else waveforms(file, asked)
-                for part in parts or [asked]:
-                    if windows:
-                        found, unit = read_given(file, part, rate, overrule=overrule)
-                    else:
-                        room = {"memory": limit() - held, "maps": MAPS - maps}
-                        found, unit = read_signal(file, part, rate, spool, overrule=overrule, most=most, **room), 1
-                    if found.signal is not None:
-                        maps += in_file(found.signal)
-                        held += 0 if in_file(found.signal) else found.signal.nbytes
-                    label, condition, group, path = (
-                        visible(row.get(name, "")) for name in ("label", "condition", "group", "path")
-                    )
-                    facts = (label, found.sampling_rate, condition, group, path)
-                    origin = found.channel or part, found.rate_from or rate_from, found.rate_within
-                    entries.append((found.signal, *facts, *origin, asked, unit))
+                with columns_kept():
+                    parts = [] if windows else waveforms(file, asked)
+                    for part in parts or [asked]:
+                        if windows:
+                            found, unit = read_given(file, part, rate, overrule=overrule)
+                        else:
+                            room = {"memory": limit() - held, "maps": MAPS - maps}
+                            found, unit = read_signal(file, part, rate, spool, overrule=overrule, most=most, **room), 1
+                        if found.signal is not None:
+                            maps += in_file(found.signal)
+                            held += 0 if in_file(found.signal) else found.signal.nbytes
+                        label, condition, group, path = (
+                            visible(row.get(name, "")) for name in ("label", "condition", "group", "path")
+                        )
+                        facts = (label, found.sampling_rate, condition, group, path)
+                        origin = found.channel or part, found.rate_from or rate_from, found.rate_within
+                        entries.append((found.signal, *facts, *origin, asked, unit))
             except RecordingError as error:
                 raise RecordingError(_in_place(where, file, str(error))) from error
         spooled = iter(spool.arrays())

@@ -113,14 +113,13 @@ class Ablation:
 
     def checkpoints(self, trainings: Sequence[Training], folder: RunFolder) -> Checkpoints:
         """Return the checkpoints of one ensemble, in a folder of its own whose name begins with its rule."""
-        keys = [training.key for training in trainings]
-        return Checkpoints(folder.checkpoints_of(trainings[0].rule, keys), seconds=self.checkpoint_seconds or 0.0)
+        own = folder.checkpoints_of(trainings[0].rule, [training.key for training in trainings])
+        return Checkpoints(own, seconds=self.checkpoint_seconds or 0.0)
 
     def noisy_windows(self, fold: Fold, count: int, level: float) -> np.ndarray:
         """Return ``count`` evenly spaced test windows with exactly the noise of the first repeat of the test."""
-        windows = fold.test.windows
+        windows, key = fold.test.windows, jax.random.fold_in(self._key(), 0)
         numbers = np.linspace(0, len(windows) - 1, min(count, len(windows))).astype(int)
-        key = jax.random.fold_in(self._key(), 0)
         return np.asarray(_add_noise_of(Noise(self.kinds[0], level), key, numbers, windows[numbers]))
 
     def threshold_rows(self, training: Training, network: Network, variables: Any, fold: Fold) -> Iterator[dict[str, Any]]:
@@ -184,8 +183,7 @@ class Ablation:
             folder.add_rows("thresholds", list(self.threshold_rows(training, network, variables, fold)), key=TRAINING_COLUMNS)
             noise = training.member.noise
             if noise.is_range and noise.kind == self.kinds[0] and not (folder.path / "shrinkage.npz").exists():
-                window = self.noisy_windows(fold, 1, min(self.levels))[0]
-                write_shrinkage(folder, network, variables, window, self.sampling_rate)
+                write_shrinkage(folder, network, variables, self.noisy_windows(fold, 1, min(self.levels))[0], self.sampling_rate)
         rows = list(grid_rows(training, grid))
         folder.add_rows("results", rows, key=TRAINING_COLUMNS)
         return min(rows, key=lambda row: row["test_snr_db"])

@@ -1,8 +1,9 @@
 """What a cell of a table may hold: text, a number, a count, an SNR, one of some names."""
 
 import math
+import re
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class Kind(NamedTuple):
@@ -12,11 +13,18 @@ class Kind(NamedTuple):
       expected: the kind in words, for messages.
       read: returns a cell as this program writes it (``0.0`` for ``0``); raises ValueError where it holds something else.
       is_text: whether a record holds it as text, and not as a number.
+      written_as_text: a pattern of the values that are text in a record although the others are numbers: JSON has no infinity.
     """
 
     expected: str
     read: Callable[[str], str]
     is_text: bool = False
+    written_as_text: str = "inf"
+
+    def in_record(self, value: Any) -> bool:
+        """Return whether a value of JSON is of the type in which a record holds this kind: text, or a number."""
+        text = self.is_text or (isinstance(value, str) and re.fullmatch(self.written_as_text, value) is not None)
+        return isinstance(value, str) if text else isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _number(cell: str) -> str:
@@ -69,7 +77,7 @@ SHARE = Kind("a number from 0 to 1", _share)
 COUNT = Kind("a whole number", _count)
 POSITIVE = Kind("a whole number from 1", _positive)
 SNR = Kind("an SNR in dB, or inf", _snr)
-SNR_OR_RANGE = Kind("an SNR in dB, two joined by .., or inf", _snr_or_range)
+SNR_OR_RANGE = Kind("an SNR in dB, two joined by .., or inf", _snr_or_range, written_as_text=r"inf|.*\.\..*")
 LEVEL = Kind("an SNR in dB, two joined by .., or inf", _level, is_text=True)
 
 

@@ -14,14 +14,14 @@ import numpy as np
 from drsn_jax.core.plotting import COLOURS, class_ticks, save_figure, subplots
 from drsn_jax.studies import paper
 from drsn_jax.studies.comparison_results import config_of, tables_of
-from drsn_jax.studies.comparison_tables import CLEAN, CONDITION, TITLES, noise_name, rows_in, trained_on_range
+from drsn_jax.studies.comparison_tables import CLEAN, CONDITION, TITLES, Row, noise_name, rows_in, trained_on_range
 from drsn_jax.studies.figure_titles import about, add_title, listed, results_of
 from drsn_jax.studies.runs import METRICS
 from drsn_jax.studies.tables import read_metrics, read_rows, unique
 
 FEW_BARS = 24  # so many bars in a panel have their value written on them
 
-Rows = list[dict[str, str]]
+Rows = Sequence[Row]
 PANELS = 3  # noises of the test with a confusion matrix of their own; of more one matrix holds all together
 NAMED_PANELS = 20  # classes with which a matrix of its own is small enough to stand beside others
 CELLS = 60  # classes whose cells hold numbers; with more classes cells become smaller instead of the figure larger
@@ -213,14 +213,14 @@ def _on(colour: str) -> str:
     return "white" if 0.3 * red + 0.59 * green + 0.11 * blue < 130 else "black"
 
 
-def _panel_of(rows: Sequence[dict[str, str]]) -> Callable[[dict[str, str]], str]:
+def _panel_of(rows: Rows) -> Callable[[Row], str]:
     """Return a function that gives the panel of a row: its kind of noise, or ``none``.
 
     Clean windows stand beside the levels of the only kind, and of the kind on a range of which their network was trained.
     """
     kinds = [kind for kind in unique(rows, "noise") if kind != "none"]
 
-    def panel(row: dict[str, str]) -> str:
+    def panel(row: Row) -> str:
         if row["noise"] != "none":
             return row["noise"]
         return row["train_noise"] if trained_on_range(row) else kinds[0] if len(kinds) == 1 else "none"

@@ -1,7 +1,7 @@
 """What stands above the figures of a comparison: the data, the split and the noises, as far as the files of the run tell."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from drsn_jax.studies.comparison_tables import CONDITION, trained_on_range
 from drsn_jax.studies.tables import read_rows, unique
 
 
-def about(folder: str | Path, rows: Sequence[dict[str, str]]) -> str:
+def about(folder: str | Path, rows: Sequence[Mapping[str, str]]) -> str:
     """Return the line below the title of a figure: the data and the split of a run, as far as its files tell."""
     config = config_of(folder)
     data = config.get("dataset") or (Path(config["recordings"]).name if config.get("recordings") else "")

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from drsn_jax.core.errors import UserError
 from drsn_jax.core.text import from_cell
-from drsn_jax.studies.cells import SNR_OR_RANGE, Kind
+from drsn_jax.studies.cells import Kind
 
 DELIMITERS = ",;\t"
 BLANK = " \t\r"
@@ -214,9 +214,6 @@ def _check_record(place: str, record: Mapping[str, Any], table: Table) -> None:
             continue
         if name not in record:
             raise UserError(f"{place}: the record has no {name}: take out the line, or put back a copy of the file")
-        # JSON has no infinity, so that an infinite SNR is text, as a range of SNRs is
-        text = kind.is_text or value == "inf" or (kind is SNR_OR_RANGE and ".." in str(value))
-        good = isinstance(value, str) if text else isinstance(value, int | float)
-        if isinstance(value, bool) or not good:
+        if not kind.in_record(value):
             raise UserError(f"{place}: {name} is {json.dumps(value)[:50]}, expected {kind.expected}: {REMEDY}")
         _cell(place, name, kind, str(value))

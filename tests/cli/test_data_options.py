@@ -11,7 +11,7 @@ import tiny
 
 from drsn_jax.cli import data_options
 from drsn_jax.cli.data_options import DRY_WINDOWS, DataOptions
-from drsn_jax.core.errors import UserError
+from drsn_jax.core.errors import UserError, options_named
 from drsn_jax.data.recordings import Recording
 from drsn_jax.data.windows import Side
 
@@ -42,7 +42,7 @@ def test_what_is_held_out_for_validation_is_told(capsys):
         for label, condition, group in [("a", "slow", 1), ("a", "fast", 2), ("b", "slow", 1), ("b", "fast", 2)]
     ]
     fold = tiny.fold()._replace(validation=Side(np.zeros((3, 4, 1)), np.array([0, 0, 1]), np.array([1, 1, 3])))
-    told = {"recording": "a-fast, b-fast", "condition": "fast", "group": "a2, b2"}
+    told = {"recording": "a-fast; b-fast", "condition": "fast", "group": "a2; b2"}
     for way, names in told.items():
         data_options.tell_validation(DataOptions(validation_by=cast(Any, way)), recordings, fold)
         assert capsys.readouterr().out == f"held out for validation, by {way}: {names}\n"
@@ -51,5 +51,8 @@ def test_what_is_held_out_for_validation_is_told(capsys):
 
 
 def test_a_way_to_hold_out_nothing_is_refused():
-    with pytest.raises(UserError, match="--validation-by group holds nothing out with --validation 0: give --validation a share"):
+    with (
+        options_named(),
+        pytest.raises(UserError, match="--validation-by group holds nothing out with --validation 0: give"),
+    ):
         data_options.check(DataOptions(validation=0.0, validation_by="group"))

@@ -55,7 +55,7 @@ def test_nobody_listens(port):
     (told,) = ends(port, (1, 2), seconds=SHORT)
     took(began, SHORT)
     assert told.startswith(f"process 0 cannot be reached at {HERE}:{port} within 0.4 s (Connection refused): start it")
-    assert "--join-seconds" in told
+    assert "join_seconds" in told
 
 
 def test_nobody_comes(port):

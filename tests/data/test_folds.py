@@ -204,7 +204,7 @@ def test_a_share_that_is_none_is_refused(recordings, split, share):
 def test_a_share_that_leaves_nothing_to_train_on_is_refused(recordings):
     with pytest.raises(ValueError, match=r"share of 0\.9999 leaves no windows to train on"):
         cut(recordings, "random-windows", validation=0.9999)
-    with pytest.raises(ValueError, match=r"as long as a window of 32 samples: choose shorter windows .*--split recording"):
+    with pytest.raises(ValueError, match=r"as long as a window of 32 samples: choose shorter windows .*split=recording"):
         cut(recordings, "recording", validation=0.95)
 
 
@@ -340,10 +340,10 @@ def test_the_share_is_of_whole_ones_and_evenly_among_them(recordings):
 
 
 def test_too_few_whole_ones_are_refused(recordings):
-    with pytest.raises(ValueError, match="--validation-by condition: the class 'a' has 1 condition to train on, too few"):
+    with pytest.raises(ValueError, match="validation_by=condition: the class 'a' has 1 condition to train on, too few"):
         cut(recordings, "condition", validation=0.2, validation_by="condition")
     nameless = [dataclasses.replace(r, group="") for r in recordings]
-    with pytest.raises(ValueError, match="--validation-by group: a recording has no group"):
+    with pytest.raises(ValueError, match="validation_by=group: a recording has no group"):
         cut(nameless, "condition", validation=0.2, validation_by="group")
     with pytest.raises(ValueError, match="by group with the split by random-windows: choose time"):
         cut(recordings, "random-windows", validation=0.2, validation_by="group")

@@ -34,7 +34,7 @@ def test_channels_are_read_alone_together_and_turned_round(files, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_two_signals_and_none_named(files, kind):
     _, _, a, b = KINDS[kind]
-    refused(files[kind], "2 signals (", a, b, "name the channel, by --channel NAME")
+    refused(files[kind], "2 signals (", a, b, "name the channel, by channel=NAME")
     refused(files[kind], f"no signal 'c', choose one of {a}, {b}", channel="c")
     refused(files[kind], "no signal ''", channel=f"{a}+")
     assert open_signal(files[kind], f"{a[:-1]}?").channel == f"{a} + {b}"  # a pattern means all that it fits

@@ -65,10 +65,10 @@ def test_the_only_signal_is_taken(write, beside):
         ({"x": X, "short": Y[:30]}, ("short [",)),
         (
             {"X": RNG.standard_normal((300, 512)), "y": np.arange(300) % 3},
-            ("X has the shape (300, 512)", "labels in y", "--windows-given"),
+            ("X has the shape (300, 512)", "labels in y", "windows=True"),
         ),
-        ({"X": RNG.standard_normal((300, 512)), "t": np.arange(300) / 8}, ("X has the shape", "--windows-given")),
-        ({"X": RNG.standard_normal((20, 512))}, ("X has the shape (20, 512)", "transpose", "--windows-given")),
+        ({"X": RNG.standard_normal((300, 512)), "t": np.arange(300) / 8}, ("X has the shape", "windows=True")),
+        ({"X": RNG.standard_normal((20, 512))}, ("X has the shape (20, 512)", "transpose", "windows=True")),
         ({"t": T}, ("nothing that looks like a signal", "a time axis")),
         ({"t": T, "n": np.arange(N)}, ("nothing that looks like a signal", "row numbers")),
         ({"y": np.arange(N) % 4}, ("nothing that looks like a signal", "labels")),
@@ -86,7 +86,7 @@ def test_arrays_of_three_axes(tmp_path):
     scipy.io.savemat(tmp_path / "a.mat", {"X": windows})
     write_hdf5_of(tmp_path / "a.h5", X=windows)
     for suffix in (".npy", ".npz", ".mat", ".h5"):
-        refused(tmp_path / f"a{suffix}", "(20, 3, 128)", "--windows-given")
+        refused(tmp_path / f"a{suffix}", "(20, 3, 128)", "windows=True")
 
 
 def test_columns_by_number(write):
@@ -132,7 +132,7 @@ def test_npy_of_columns(tmp_path):
     np.save(file, T)
     refused(file, "nothing that looks like a signal (1 [600 x 1, a time axis])")
     np.save(file, RNG.standard_normal((300, 1024)))
-    refused(file, "(300, 1024)", "--windows-given")
+    refused(file, "(300, 1024)", "windows=True")
 
 
 @pytest.mark.parametrize(

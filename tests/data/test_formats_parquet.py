@@ -6,6 +6,7 @@ import pyarrow.parquet as pq
 import pytest
 from signal_files import LENGTH, PAIR, refused, whole
 
+from drsn_jax.data.formats import parquet
 from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.formats.open_signal import open_signal
 from drsn_jax.data.recordings import read_file, read_folder
@@ -81,6 +82,17 @@ def test_waveforms_of_several_lengths_are_recordings(tmp_path):
     np.testing.assert_array_equal(found[2].signal, PAIR[:200, :1])
     np.testing.assert_array_equal(read_file(tmp_path / "worn" / "a.parquet", "a{3}")[0], PAIR[:100, :1])
     refused(tmp_path / "worn" / "a.parquet", "a{1}", "a{3}")
+
+
+def test_a_column_of_waveforms_is_read_once_for_all_of_them(tmp_path, monkeypatch):
+    write_waveforms(tmp_path / "worn" / "a.parquet", 300, 200, 100)
+    write_waveforms(tmp_path / "healthy" / "b.parquet", 250, 150)
+    read, load = [], parquet._load
+    monkeypatch.setattr(parquet, "_load", lambda file, *asked: read.append(file.name) or load(file, *asked))
+    assert len(read_folder(tmp_path, channel="a", sampling_rate=1000)) == 5
+    assert sorted(read) == ["a.parquet", "b.parquet"]
+    read_file(tmp_path / "worn" / "a.parquet", "a{2}", 1000)  # nothing is kept after that
+    assert len(read) == 3
 
 
 def test_waveforms_of_several_classes_are_refused(tmp_path):

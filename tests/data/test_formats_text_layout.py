@@ -197,7 +197,7 @@ def test_what_pandas_writes(tmp_path, columns, index, named):
             ["a (looks like rising numbers)", "x (looks like constant)"],
         ),
         ("day,x,y\n" + rows(first=lambda i: "2026-11-28"), ["day (text), x, y"]),
-        ("".join(",".join(["0.5"] * 128) + "\n" for _ in range(9)), ["128 numbers in each line", "--windows-given"]),
+        ("".join(",".join(["0.5"] * 128) + "\n" for _ in range(9)), ["128 numbers in each line", "windows=True"]),
     ],
 )
 def test_nothing_is_taken_where_the_signal_is_in_doubt(tmp_path, content, told):

@@ -90,7 +90,7 @@ def test_a_table_of_files_of_windows(tmp_path):
         ({"X": X.T, "y": Y}, r"X has the shape \(64, 60\) and y as many values as it has columns.*transpose it"),
         ({"X": X.reshape(60, 32, 2).swapaxes(1, 2), "y": Y}, r"shape \(60, 2, 32\), more channels than samples.*moveaxis"),
         ({"X": RNG.normal(size=(60, 8, 16)), "y": Y}, r"shape \(60, 8, 16\), more channels than samples.*moveaxis"),
-        ({"X": X, "Z": X, "y": Y}, r"several arrays that may be windows.*--channel"),
+        ({"X": X, "Z": X, "y": Y}, r"several arrays that may be windows.*name one by channel"),
         ({"X": X[:, 0], "y": Y}, r"no array of windows, .n, length. or .n, length, channels."),
         ({"X": X, "y": Y[:50]}, r"y has the shape .*expected a label for each of the 60 windows in X"),
         ({"X": X, "z": Y}, "no signal 'y', choose one of z"),
@@ -150,7 +150,7 @@ def test_labels_beside_windows_in_a_folder_of_one_class(tmp_path, name):
     """The folder is one class, and the file tells several."""
     (tmp_path / "worn").mkdir()
     write(tmp_path / "worn" / "a.npz", X=X, **{name: Y})
-    with pytest.raises(RecordingError, match=f"{name} tells 3 classes of its windows .*--labels {name}"):
+    with pytest.raises(RecordingError, match=f"{name} tells 3 classes of its windows .*labels={name}"):
         read_folder(tmp_path, windows=True, sampling_rate=1000)
     write(tmp_path / "worn" / "a.npz", X=X, **{name: 0 * Y})
     assert len(read_folder(tmp_path, windows=True, sampling_rate=1000)) == 1

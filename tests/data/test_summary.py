@@ -78,7 +78,7 @@ def test_a_rate_that_may_be_the_speed_of_a_shaft(tmp_path):
     (warning,) = [line for line in summary([Recording(signal, "a", 24.6, rate_from="its fs")]) if line.startswith("warning")]
     assert warning.startswith("warning: 24.6 Hz by its fs is a low rate for vibration")
     assert agreed_rate("x.mat", 24.6, 51200.0, "its fs", overrule=True) == 51200.0
-    with pytest.raises(ValueError, match="--overrule-rate"):
+    with pytest.raises(ValueError, match="overrule_rate=True"):
         agreed_rate("x.mat", 24.6, 51200.0, "its fs")
     soundfile.write(tmp_path / "a" / "x.wav", signal[:, 0] / 8, 8000)
     (found,) = read_folder(tmp_path, sampling_rate=51200.0, overrule_rate=True)

@@ -157,7 +157,7 @@ def test_what_cannot_be_diagnosed():
         diagnose(Level(), np.ones((1, 80)), 100.0)
     with pytest.raises(ValueError, match=r"has the shape \(2, 80\), expected \(length, 2\): transpose it"):
         diagnose(Level(channels=2), np.ones((80, 2)).T, 100.0)
-    with pytest.raises(ValueError, match="this one has 1: name all of them, by --channel NAME"):
+    with pytest.raises(ValueError, match="this one has 1: name all of them, by channel=NAME"):
         diagnose(Level(channels=2), np.ones(80), 100.0)
 
 

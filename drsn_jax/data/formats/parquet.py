@@ -1,7 +1,10 @@
 """Parquet files, whose columns are read whole by pyarrow."""
 
+import contextlib
+import contextvars
 import functools
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,20 @@ NO_SIGNALS = (
     *("string", "large_string", "string_view", "dictionary", "bool", "null"),
     *("date32", "date64", "time32", "time64", "timestamp", "duration"),
 )
+
+
+# the waveforms of columns of lists, by file and name, inside ``columns_kept``
+_kept: contextvars.ContextVar[dict[tuple[Path, str], list[np.ndarray]] | None] = contextvars.ContextVar("kept", default=None)
+
+
+@contextlib.contextmanager
+def columns_kept() -> Iterator[None]:
+    """Read every column of waveforms once inside the block, in which the waveforms of a file are read one after another."""
+    before = _kept.set({})
+    try:
+        yield
+    finally:
+        _kept.reset(before)
 
 
 def read_parquet(file: Path, channel: str) -> Signal:
@@ -62,9 +79,15 @@ def _lists(file: Path, rows: int, field: Any) -> list[np.ndarray]:
     """Return the waveforms of a column of lists of several lengths, or of a single row; none for another column."""
     if "list<" not in str(field.type) or rows > MOST_ROWS:
         return []
+    kept = _kept.get()
+    if kept is not None and (file, field.name) in kept:
+        return kept[file, field.name]
     lists = [np.asarray(cell) for cell in _load(file, field.name, rows)]
     numeric = all(values.ndim == 1 and is_numeric(values.dtype) for values in lists)
-    return lists if numeric and (rows == 1 or len({len(values) for values in lists}) > 1) else []
+    lists = lists if numeric and (rows == 1 or len({len(values) for values in lists}) > 1) else []
+    if kept is not None:
+        kept[file, field.name] = lists
+    return lists
 
 
 def _columns(file: Path, opened: Any, field: Any) -> list[Held]:
