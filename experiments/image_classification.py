@@ -56,7 +56,7 @@ from drsn_jax.studies.training_config import TrainingConfig
 NetworkName = Literal[
     "convnet", "resnet", "senet", "drsn_cs", "drsn_cw", "resnet18", "resnet34", "resnet50", "drsn18", "drsn34", "drsn50"
 ]
-NoiseKind = Literal["gaussian", "laplacian", "pink", "salt_and_pepper"]
+NoiseKind = Literal["gaussian", "laplacian", "pink", "salt_and_pepper", "impulsive"]
 SOURCES = ("idx", "cifar10", "images")  # say only where the pictures are; what they are shows their fingerprint
 DRY_PICTURES = 160
 

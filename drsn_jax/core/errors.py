@@ -45,6 +45,7 @@ EXTRAS = {
     "pyarrow": ("pyarrow", "parquet"),
     "bearing_datasets": ("bearing-datasets", "datasets"),
     "torch": ("torch", "bench"),
+    "espeakng_loader": ("espeakng-loader", "speech"),
 }
 
 

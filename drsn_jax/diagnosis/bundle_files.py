@@ -21,7 +21,7 @@ from drsn_jax.core.files import locked_folder, write_atomically
 from drsn_jax.core.runtime import require_platform, versions
 from drsn_jax.diagnosis import weights as weight_files
 from drsn_jax.diagnosis.bundle import Bundle, window_shape
-from drsn_jax.diagnosis.description import DESCRIPTION, BundleError, encode_description, read_description
+from drsn_jax.diagnosis.description import DESCRIPTION, BundleError, encode_description, read_description, read_front_end
 from drsn_jax.nn.image_networks import ImageNetwork, PlainConv
 from drsn_jax.nn.layers import BatchNorm
 from drsn_jax.nn.networks import Network
@@ -109,14 +109,15 @@ def load(path: str | os.PathLike[str]) -> Bundle:
     folder = Path(path)
     description, arrays = _read(folder)
     where = str(folder / DESCRIPTION)
-    # the first bundles have ``standardise`` among their own fields and not among those of the network
-    fields = {"standardise": description["standardise"], "scale": 1.0, **description["network"]}
+    # the first bundles have ``standardise`` among their own fields and not among those of the network, and no front end
+    fields = {"standardise": description["standardise"], "scale": 1.0, "front_end": None, **description["network"]}
     if missing := [name for name in FIELDS if name not in fields]:
         raise BundleError(f"{where} does not describe a model of this version: the network has no field {missing[0]}")
     weight_files.refuse_larger_network(fields, description["channels"], arrays, where)
     try:
         values: dict[str, Any] = {name: tuple(v) if isinstance(v := fields[name], list) else v for name in FIELDS}
         values["dtype"] = jnp.dtype(values["dtype"]) if values["dtype"] else None
+        values["front_end"] = read_front_end(values["front_end"])
         # only an ImageNetwork has this field
         bottleneck = fields.get("bottleneck")
         network = Network(**values) if bottleneck is None else ImageNetwork(**values, bottleneck=bottleneck)

@@ -1,5 +1,6 @@
 """``model.json``, the description of a network on disk: written with a checksum, read and checked field by field."""
 
+import dataclasses
 import hashlib
 import json
 import os
@@ -14,6 +15,7 @@ import numpy as np
 
 from drsn_jax.core.errors import UserError
 from drsn_jax.core.files import read_regular
+from drsn_jax.functional.mel import LogMel
 
 FORMAT = 3  # in format 1 the field rms_range was called levels; up to format 2 all weights had the name OLD_WEIGHTS
 DESCRIPTION = "model.json"
@@ -79,13 +81,16 @@ def read_description(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def plain(value: Any) -> Any:
-    """Return a value in types that JSON has: tuples become lists, NumPy numbers plain numbers, types their names."""
+    """Return a value in types that JSON has: tuples become lists, NumPy numbers plain numbers, types their names, and a front end
+    its fields by name."""
     if isinstance(value, Mapping):
         return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if value is None or isinstance(value, str | bool | int | float):
         return value
+    if isinstance(value, LogMel):
+        return dataclasses.asdict(value)
     return jnp.dtype(value).name if not isinstance(value, np.generic) else value.item()
 
 
@@ -119,6 +124,26 @@ def _standardise(value: Any) -> bool:
     return isinstance(value, bool) or value == "together"
 
 
+def _front_end(value: Any) -> bool:
+    if value is None:
+        return True
+    try:
+        read_front_end(value)
+    except (UserError, TypeError):
+        return False
+    return True
+
+
+def read_front_end(fields: Mapping[str, Any] | None) -> LogMel | None:
+    """Return the front end of a description; raise UserError for fields out of range, and TypeError for others than those of
+    ``LogMel``."""
+    if fields is None:
+        return None
+    if not isinstance(fields, dict) or not all(map(_number, fields.values())):
+        raise TypeError(f"a front end has numbers by name, got {fields}")
+    return LogMel(**fields)
+
+
 # name of a field of a network → its kind in words, and a check of a value; tracing the network checks what fits together
 NETWORK_FACTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "classes": ("a number from 1", _whole),
@@ -134,6 +159,7 @@ NETWORK_FACTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "bottleneck": ("true or false", lambda v: isinstance(v, bool)),
     "standardise": ("true, false or 'together'", _standardise),
     "scale": ("a positive number", lambda v: _number(v) and v > 0),
+    "front_end": ("the fields of a log-mel front end, or null", _front_end),
 }
 
 

@@ -21,7 +21,8 @@ BATCH = 2**27  # bytes that the windows of a batch, and the widest features of t
 def windows_at_a_time(network: Network, window: tuple[int, ...], most: int) -> int:
     """Return how many windows of the shape ``window``, ``(*positions, channels)``, a network is given at a time so that memory
     suffices: ``most``, or fewer where the windows are long or have many channels, at least one."""
-    bytes_of_one = 4 * math.prod(window[:-1]) * (window[-1] + max(network.widths))
+    positions = window[:-1] if network.front_end is None else network.front_end.positions(window[0])
+    bytes_of_one = 4 * math.prod(positions) * (window[-1] + max(network.widths))
     return max(1, min(most, BATCH // bytes_of_one))
 
 

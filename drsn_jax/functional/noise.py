@@ -23,12 +23,38 @@ from drsn_jax.core.errors import UserError
 NO_NOISE = "none"  # the kind of noise that adds nothing and whose SNR is infinite
 OFFSET = 10.0  # so many times what varies in a window its mean is taken for an offset that was forgotten
 HIT = 0.05  # the share of entries that salt-and-pepper noise hits
+STRUCK, STRONGER = 0.01, 30.0  # the share of entries that impulsive noise strikes, and how much stronger it is there
 LIMIT_DB = 100.0  # beyond this SNR, or below its negative, float32 holds only the signal or only the noise
+
+
+class AtLevel:
+    """What a disturbance with the fields ``kind`` and ``snr_db`` says of itself."""
+
+    kind: str
+    snr_db: Any
+
+    @property
+    def is_none(self) -> bool:
+        """Whether nothing is added."""
+        return self.kind == NO_NOISE
+
+    @property
+    def is_range(self) -> bool:
+        """Whether the SNR is drawn for each window."""
+        return isinstance(self.snr_db, tuple)
+
+    @property
+    def level(self) -> str:
+        """The SNR as tables write it, with all its digits: ``-5``, ``inf`` or ``-5..5``."""
+        return "..".join(repr(float(value)).removesuffix(".0") for value in jax.tree.leaves(self.snr_db))
+
+    def __str__(self) -> str:
+        return "no noise" if self.is_none else f"{self.kind} {self.level} dB"
 
 
 @jax.tree_util.register_pytree_node_class
 @dataclasses.dataclass(frozen=True)
-class Noise:
+class Noise(AtLevel):
     """Noise of one kind, at one SNR or at an SNR that is drawn anew for every window.
 
     Calling it adds the noise to a window, so it can be handed to a training step as it is. Its text is its name in messages::
@@ -61,36 +87,12 @@ class Noise:
             noise_maker(kind)
         if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(snr_db)):
             return  # inside a compiled function there are no numbers to check
-        if isinstance(snr_db, tuple | list):
-            if len(snr_db) != 2 or not all(map(_is_level, snr_db)) or not snr_db[0] < snr_db[1]:
-                raise UserError(f"a range of SNRs is (low, high) with -100 <= low < high <= 100 dB, got {snr_db}")
-            snr_db = (float(snr_db[0]), float(snr_db[1]))
-        else:
-            check_level(snr_db)
-            snr_db = float(snr_db) + 0.0  # -0.0 and 0.0 are one SNR
-            kind = NO_NOISE if snr_db == math.inf else kind
+        snr_db = checked_snr(snr_db)
+        kind = NO_NOISE if snr_db == math.inf else kind
         if kind == NO_NOISE and snr_db != math.inf:
             raise UserError(f"the kind {NO_NOISE!r} has no SNR, got {snr_db} dB: name one of {', '.join(NOISE_KINDS)}")
         object.__setattr__(self, "kind", kind)
         object.__setattr__(self, "snr_db", snr_db)
-
-    @property
-    def is_none(self) -> bool:
-        """Whether nothing is added."""
-        return self.kind == NO_NOISE
-
-    @property
-    def is_range(self) -> bool:
-        """Whether the SNR is drawn for each window."""
-        return isinstance(self.snr_db, tuple)
-
-    @property
-    def level(self) -> str:
-        """The SNR as tables write it, with all its digits: ``-5``, ``inf`` or ``-5..5``."""
-        return "..".join(repr(float(value)).removesuffix(".0") for value in jax.tree.leaves(self.snr_db))
-
-    def __str__(self) -> str:
-        return "no noise" if self.is_none else f"{self.kind} {self.level} dB"
 
     def __call__(self, key: jax.Array, window: ArrayLike) -> jax.Array:
         """Add the noise to one window ``(*positions, channels)``; several windows: ``jax.vmap`` over keys and windows."""
@@ -111,6 +113,19 @@ class Noise:
         object.__setattr__(noise, "kind", kind)
         object.__setattr__(noise, "snr_db", children[0])
         return noise
+
+
+def checked_snr(snr_db: Any) -> Any:
+    """Return an SNR in dB as a float, or a range of SNRs as a pair of floats.
+
+    Raises ValueError unless it is a number from -100 to 100 dB, ``inf`` for no noise, or a pair ``(low, high)``.
+    """
+    if isinstance(snr_db, tuple | list):
+        if len(snr_db) != 2 or not all(map(_is_level, snr_db)) or not snr_db[0] < snr_db[1]:
+            raise UserError(f"a range of SNRs is (low, high) with -100 <= low < high <= 100 dB, got {snr_db}")
+        return float(snr_db[0]), float(snr_db[1])
+    check_level(snr_db)
+    return float(snr_db) + 0.0  # -0.0 and 0.0 are one SNR
 
 
 def check_level(snr_db: Any) -> None:
@@ -135,8 +150,9 @@ def add_noise(key: jax.Array, window: ArrayLike, snr_db: ArrayLike, kind: str = 
         warning for a window whose offset is much larger than what varies, unless it is traced.
       snr_db: signal-to-noise ratio in dB, a scalar, which may be traced; ``inf`` adds nothing.
       kind: ``"gaussian"``, ``"laplacian"`` (both white), ``"pink"`` (power ∝ 1/f over the position axes, nothing at the
-        frequency zero, channels independent) or ``"salt_and_pepper"`` (one amplitude, of random sign, on a random 5 % of the
-        entries and on at least one).
+        frequency zero, channels independent), ``"salt_and_pepper"`` (one amplitude, of random sign, on a random 5 % of the
+        entries and on at least one) or ``"impulsive"`` (Gaussian, and thirty times as strong on a random 1 % of the entries,
+        which then have nine tenths of its power).
 
     Returns:
       An array of the window's shape and dtype. The SNR is exact in float32, before the result is rounded to a narrower dtype:
@@ -158,12 +174,17 @@ def add_noise(key: jax.Array, window: ArrayLike, snr_db: ArrayLike, kind: str = 
     dtype = wide_dtype(window.dtype)
     noise = noise_maker(kind)(repeatable(key), window.shape, dtype)
     signal = window.astype(dtype)
-    scale = _root_mean_square(signal) / _root_mean_square(noise) * 10 ** (-jnp.asarray(snr_db, dtype) / 20)
+    scale = noise_scale(signal, noise, snr_db)
     noisy = (signal + scale * noise).astype(window.dtype)
     # float16 ends at 65,504; inside a compiled function infinity is left, and the network answers NaN to it
     if window.dtype == jnp.float16 and not isinstance(noisy, Tracer) and jnp.isinf(noisy).any():
         raise UserError("float16 cannot hold the noisy window, it ends at 65,504: standardise first, or give float32")
     return noisy
+
+
+def noise_scale(signal: jax.Array, noise: jax.Array, snr_db: ArrayLike) -> jax.Array:
+    """Return the factor that brings a noise to an SNR in dB; signal and noise are arrays of one shape and of float32 or wider."""
+    return _root_mean_square(signal) / _root_mean_square(noise) * 10 ** (-jnp.asarray(snr_db, signal.dtype) / 20)
 
 
 def _warn_of_offset(window: jax.Array) -> None:
@@ -268,11 +289,19 @@ def _salt_and_pepper(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) -
     return jnp.where(hit, jax.random.rademacher(sign_key, shape, dtype), 0)
 
 
+def _impulsive(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array:
+    """Draw Bernoulli-Gaussian noise (Ghosh, IEEE Trans. Commun. 44(2), 1996)."""
+    place_key, noise_key = jax.random.split(key)
+    struck = jax.random.uniform(place_key, shape) < STRUCK
+    return jnp.where(struck, jnp.asarray(STRONGER, dtype), 1) * jax.random.normal(noise_key, shape, dtype)
+
+
 _MAKERS: dict[str, Callable[..., jax.Array]] = {
     "gaussian": jax.random.normal,
     "laplacian": jax.random.laplace,
     "pink": _pink,
     "salt_and_pepper": _salt_and_pepper,
+    "impulsive": _impulsive,
 }
 NOISE_KINDS: tuple[str, ...] = tuple(_MAKERS)
 PAPER_KINDS: tuple[str, ...] = ("gaussian", "laplacian", "pink")  # those of Zhao et al. 2020, the default of grids

@@ -16,6 +16,7 @@ import jax
 from jax.typing import ArrayLike
 
 from drsn_jax.nn.layers import Module, convolution, dense, normalisation, normalise, position_mean
+from drsn_jax.nn.network_checks import check_fields
 from drsn_jax.nn.networks import NETWORKS, Network
 from drsn_jax.nn.residual_unit import ResidualUnit, as_features
 
@@ -105,7 +106,7 @@ class ImageNetwork(Network):
 
     def setup(self) -> None:
         """Check the fields and create the modules."""
-        self._check_fields()
+        check_fields(self)
         stem = (7,) * len(self.kernel)
         self.stem_conv: nn.Module = convolution(
             self.widths[0], stem, self.stem, padding=self.padding, conv=self.conv, dtype=self.dtype

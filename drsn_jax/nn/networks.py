@@ -7,26 +7,25 @@ Source: Zhao et al., IEEE Trans. Ind. Informatics 16(7), 2020, section III and t
 """
 
 import functools
-import math
 from collections.abc import Collection, Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 import flax.linen as nn
 import jax
 from jax.typing import ArrayLike
 
 from drsn_jax.functional import signals
+from drsn_jax.functional.mel import LogMel
 from drsn_jax.nn import blocked_network
 from drsn_jax.nn.layers import BatchNorm, Module, convolution, dense, nan_where_not_finite, normalisation, normalise, relu_mean
+from drsn_jax.nn.network_checks import Implementation, as_waveforms, check_fields, check_lengths
 from drsn_jax.nn.residual_unit import ResidualUnit, as_features
-
-Implementation = Literal["modules", "blocked"]
 
 
 class Network(nn.Module):
     """Classify signals, images or volumes with a residual network::
 
-        [standardise →] convolution → stages of residual units → norm → ReLU → mean over positions → classifier
+        [front end →] [standardise →] convolution → stages of residual units → norm → ReLU → mean over positions → classifier
 
     ``apply(variables, x, train=False)`` maps ``(batch, *positions, channels)`` to logits ``(batch, classes)``, in at least
     float32; ``method="features"`` stops at the pooled features ``(batch, widths[-1])``. With ``train=True`` norms use the
@@ -42,6 +41,9 @@ class Network(nn.Module):
         (``functional.standardise``). The scale and the offset of a window then do not matter. The paper's networks do not.
         ``"together"`` scales all channels of a window by one number, which keeps their ratios
         (``signals.standardise_together``).
+      front_end: what turns each window into the features that the network sees, before they are standardised: a
+        ``functional.mel.LogMel`` makes ``(length, channels)`` a log-mel spectrogram ``(frames, mels, channels)``. Windows are
+        then waveforms ``(batch, length, channels)``, and the kernel has two axes, ``(3, 3)``. None takes windows as they are.
       scale: divides windows that are not standardised, such as the root mean square of the training data; 1 leaves them.
       implementation: how the features are computed. The results are equal to rounding. ``"modules"`` calls the Flax modules.
         ``"blocked"`` computes convolutions as products of matrices (``nn.blocked_network``) wherever that is implemented, and
@@ -80,6 +82,7 @@ class Network(nn.Module):
     axis_name: str | None = None
     standardise: bool | str = False
     scale: float = 1.0
+    front_end: LogMel | None = None
     implementation: Implementation | None = None
     platform: str | None = None
 
@@ -92,7 +95,7 @@ class Network(nn.Module):
 
     def setup(self) -> None:
         """Check the fields and create the modules."""
-        self._check_fields()
+        check_fields(self)
         self.stem_conv: nn.Module = convolution(
             self.widths[0], self.kernel, self.stem, padding=self.padding, conv=self.conv, dtype=self.dtype
         )
@@ -109,43 +112,22 @@ class Network(nn.Module):
 
     def features(self, x: ArrayLike, train: bool) -> jax.Array:
         """Return the pooled features ``(batch, widths[-1])`` in at least float32."""
-        windows = as_features(x, self.kernel)
-        self._check_lengths(windows.shape[1:-1])
-        return nan_where_not_finite(self._features(self._scaled(windows), train), windows)
+        windows, seen = self._seen(x)
+        check_lengths(self, seen.shape[1:-1])
+        return nan_where_not_finite(self._features(self._scaled(seen), train), windows)
+
+    def _seen(self, x: ArrayLike) -> tuple[jax.Array, jax.Array]:
+        """Return the windows as floats, and what the network sees of them, which is another array behind a front end."""
+        if self.front_end is None:
+            windows = as_features(x, self.kernel)
+            return windows, windows
+        windows = as_waveforms(x)
+        return windows, as_features(jax.vmap(self.front_end)(windows), self.kernel)
 
     @property
     def before_shrinkage(self) -> str:
         """The name of the module in a unit whose output the shrinkage is given."""
         return "conv_2"
-
-    def _check_fields(self) -> None:
-        """Raise ValueError for fields that do not fit together."""
-        if self.implementation not in (None, *get_args(Implementation)):
-            choices = ", ".join(get_args(Implementation))
-            raise ValueError(f"unknown implementation {self.implementation!r}: choose one of {choices} or None")
-        if self.standardise not in (True, False, "together") or not 0 < self.scale < math.inf:
-            got = f"{self.standardise!r} and {self.scale}"
-            raise ValueError(f"standardise is True, False or 'together', and scale a positive number, got {got}")
-        if self.classes < 1:
-            raise ValueError(f"a network needs at least one class, got classes={self.classes}")
-        if not self.widths or len(self.widths) != len(self.units) or min(*self.units, *self.widths) < 1:
-            raise ValueError(
-                f"widths and units give one positive number for each stage, got widths={tuple(self.widths)} and "
-                f"units={tuple(self.units)}"
-            )
-
-    def _check_lengths(self, lengths: tuple[Any, ...]) -> None:
-        """Raise ValueError for a window without positions, and for a symbolic length that the shortcuts cannot halve."""
-        strides = self.stem * 2 ** len(self.units)
-        for length in lengths:
-            if isinstance(length, int):
-                if length == 0:
-                    raise ValueError(f"a window has at least one position along each axis, got the positions {lengths}")
-            elif self.shortcut is not None and length % strides != 0:
-                raise ValueError(
-                    f"a symbolic length must be a multiple of {strides}, the product of all strides: write {strides}*n, "
-                    f"got {length}"
-                )
 
     def _features(self, x: jax.Array, train: bool) -> jax.Array:
         if (layout := self._layout(x, train)) is None:
@@ -153,7 +135,7 @@ class Network(nn.Module):
         variables = {name: self.variables[name] for name in ("params", "batch_stats")}
         blocked = functools.partial(blocked_network.features, layout, train=train)
         # the windows are scaled already
-        plain = self.clone(parent=None, implementation="modules", standardise=False, scale=1.0)
+        plain = self.clone(parent=None, implementation="modules", standardise=False, scale=1.0, front_end=None)
         if self.implementation is None and self.platform is None:
             by_modules = functools.partial(_features_by_modules, plain, train=train)
             y, stats = jax.lax.platform_dependent(variables, x, cpu=blocked, default=by_modules)
