@@ -24,7 +24,7 @@ TITLES = {
     "pixels_logistic": "pixels + logistic regression",
     BASELINE: "spectrum + logistic regression",
 }
-SHORT_TITLES = {**TITLES, BASELINE: "spectrum", "pixels_logistic": "pixels"}  # for the head of a column
+SHORT_TITLES = {**TITLES, BASELINE: "spectrum", "pixels_logistic": "regression on pixels"}  # for the head of a column
 CLEAN = "clean"  # windows without added noise
 Row = Mapping[str, str]
 # what tells the rows of one network apart; the names of figures and tables need these columns
