@@ -16,6 +16,7 @@ COLOURS = {
     "drsn_cs": "#56B4E9",
     "drsn_cw": "#0072B2",
     "spectrum_logistic": "#000000",
+    "pixels_logistic": "#000000",
 }
 
 

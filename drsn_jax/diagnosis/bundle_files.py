@@ -22,6 +22,7 @@ from drsn_jax.core.runtime import require_platform, versions
 from drsn_jax.diagnosis import weights as weight_files
 from drsn_jax.diagnosis.bundle import Bundle, window_shape
 from drsn_jax.diagnosis.description import DESCRIPTION, BundleError, encode_description, read_description, read_front_end
+from drsn_jax.nn.image_networks import ImageNetwork, PlainConv
 from drsn_jax.nn.layers import BatchNorm
 from drsn_jax.nn.networks import Network
 from drsn_jax.nn.variable_shapes import variable_shapes
@@ -42,7 +43,8 @@ def save(path: str | os.PathLike[str], bundle: Bundle, *, overwrite: bool = Fals
     another network or of all members of an ensemble, numbers that are not finite. Raises BundleError too if the folder has files,
     unless they are a bundle and ``overwrite`` is given.
     """
-    if bundle.network.conv is not nn.Conv or bundle.network.norm is not BatchNorm:
+    usual = PlainConv if isinstance(bundle.network, ImageNetwork) else nn.Conv
+    if bundle.network.conv is not usual or bundle.network.norm is not BatchNorm:
         raise BundleError("a network with a convolution or norm of your own cannot be described in a file: save its variables")
     folder = Path(path)
     if folder.exists() and not (folder.is_dir() and ((overwrite and _is_mine(folder)) or not any(folder.iterdir()))):
@@ -53,6 +55,8 @@ def save(path: str | os.PathLike[str], bundle: Bundle, *, overwrite: bool = Fals
     name = weight_files.name_of(weights)
     facts = {f.name: getattr(bundle, f.name) for f in dataclasses.fields(bundle) if f.name not in ("network", "variables")}
     facts["network"] = {name: getattr(bundle.network, name) for name in FIELDS}
+    if isinstance(bundle.network, ImageNetwork):
+        facts["network"]["bottleneck"] = bundle.network.bottleneck
     facts["standardise"] = bundle.standardise
     facts |= {"versions": versions(), "weights": name, "weights_sha256": hashlib.sha256(weights).hexdigest()}
     description = encode_description(facts)
@@ -114,7 +118,9 @@ def load(path: str | os.PathLike[str]) -> Bundle:
         values: dict[str, Any] = {name: tuple(v) if isinstance(v := fields[name], list) else v for name in FIELDS}
         values["dtype"] = jnp.dtype(values["dtype"]) if values["dtype"] else None
         values["front_end"] = read_front_end(values["front_end"])
-        network = Network(**values)
+        # only an ImageNetwork has this field
+        bottleneck = fields.get("bottleneck")
+        network = Network(**values) if bottleneck is None else ImageNetwork(**values, bottleneck=bottleneck)
         wanted = variable_shapes(network, window_shape(description["window_length"], description["channels"]))
     except Exception as error:  # a description that was not written by ``save`` can be wrong in any place
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -109,13 +109,13 @@ class Clutter:
     def __str__(self) -> str:
         return self.kind if self.noise.is_none else f"{self.kind} {self.level} dB"
 
-    def __call__(self, key: jax.Array, picture: ArrayLike) -> jax.Array:
-        """Return the canvas ``(*canvas, channels)`` of a picture ``(height, width, channels)`` with everything on it.
+    def __call__(self, key: jax.Array, window: ArrayLike) -> jax.Array:
+        """Return the canvas ``(*canvas, channels)`` of a picture ``window`` ``(height, width, channels)`` with everything on it.
 
         Several pictures: ``jax.vmap`` over keys and pictures. Raises ValueError for a picture that is larger than the canvas, not
         larger than the patch, or has another number of channels than the bank.
         """
-        picture = as_float(picture)
+        picture = as_float(window)
         _check_sizes(picture.shape, self)
         if picture.shape[-1] != self.bank.shape[-1]:
             raise UserError(

@@ -20,9 +20,11 @@ TITLES = {
     "senet": "SENet",
     "drsn_cs": "DRSN-CS",
     "drsn_cw": "DRSN-CW",
+    **{f"{kind}{size}": f"{title}-{size}" for kind, title in (("resnet", "ResNet"), ("drsn", "DRSN")) for size in (18, 34, 50)},
+    "pixels_logistic": "pixels + logistic regression",
     BASELINE: "spectrum + logistic regression",
 }
-SHORT_TITLES = {**TITLES, BASELINE: "spectrum"}  # for the head of a column
+SHORT_TITLES = {**TITLES, BASELINE: "spectrum", "pixels_logistic": "regression on pixels"}  # for the head of a column
 CLEAN = "clean"  # windows without added noise
 Row = Mapping[str, str]
 # what tells the rows of one network apart; the names of figures and tables need these columns

@@ -49,7 +49,9 @@ class BestModel:
         if not loss < self._kept_loss():
             return False
         temperature = fit_temperature(result.validation_logits, data.validation.labels)
-        rms = in_parts(root_mean_squares, fold.train.windows)
+        # the positions of a picture one after another
+        windows = fold.train.windows.reshape(len(fold.train.windows), -1, fold.train.windows.shape[-1])
+        rms = in_parts(root_mean_squares, windows)
         bundle = Bundle(
             network=result.network.clone(axis_name=None),
             variables=result.variables,

@@ -1,7 +1,9 @@
 """The description of a network in a bundle: what is saved of it, and descriptions from before a field existed."""
 
+import dataclasses
 import json
 
+import flax.linen as nn
 import jax
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from drsn_jax.diagnosis.bundle_files import FIELDS, load, save
 from drsn_jax.diagnosis.description import BundleError
 from drsn_jax.diagnosis.labelled import labelled_windows
 from drsn_jax.diagnosis.streams import expected
+from drsn_jax.nn.image_networks import IMAGE_NETWORKS, drsn18
 from drsn_jax.nn.networks import Network
 
 
@@ -43,6 +46,26 @@ def test_the_first_bundles_said_of_themselves_whether_they_standardise(saved, st
     facts["sha256"] = description._checksum(facts)
     file.write_text(json.dumps(facts))
     assert load(saved).network == tiny.network.clone(implementation=None, standardise=standardise)
+
+
+@pytest.mark.parametrize("bottleneck", [False, True])
+def test_a_network_of_the_size_of_resnet_is_saved_whole(tmp_path, bottleneck):
+    network = drsn18(classes=2, widths=(2, 3), units=(1, 1), bottleneck=bottleneck, standardise=True)
+    picture = np.random.default_rng(0).normal(size=(1, 12, 12, 1)).astype(np.float32)
+    bundle = Bundle(network, tiny.variables(network, picture.shape), ("cat", "dog"), (12, 12))
+    save(tmp_path / "model", bundle)
+    again = load(tmp_path / "model")
+    assert again.network == network
+    np.testing.assert_array_equal(again.logits(picture), bundle.logits(picture))
+    with pytest.raises(BundleError, match="a convolution or norm of your own"):
+        save(tmp_path / "other", dataclasses.replace(bundle, network=network.clone(conv=nn.Conv)))
+
+
+def test_the_name_of_a_network_is_that_of_its_preset():
+    named = lambda network: repr(Bundle(network, {}, ("cat", "dog"), (12, 12))).split(",")[0]  # noqa: E731
+    for name, made in IMAGE_NETWORKS.items():
+        assert named(made(classes=2)) == f"Bundle({name}"
+    assert named(drsn18(classes=2, units=(1, 1, 1, 1))) == "Bundle(network"
 
 
 def test_a_model_of_pictures_has_a_height_and_a_width(tmp_path):
