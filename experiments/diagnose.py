@@ -150,7 +150,7 @@ def ask_pictures(model: Bundle, options: Options) -> None:
             continue
         first, *others = answer.best
         label = visible(first.label) if answer.sure else f"not sure (perhaps {visible(first.label)})"
-        then = ", ".join(f"{visible(r.label)} {percent(r.probability)}" for r in others if r.probability >= 0.0005)
+        then = ", ".join(f"{visible(r.label)} {percent(r.probability)}" for r in others if r.probability >= 0.001)
         text = f"{visible(file)}: {label}, probability {percent(first.probability)}{f'; then {then}' if then else ''}"
         best = [{"class": r.label, "probability": r.probability} for r in answer.best]
         record = {"file": file, "class": first.label, "sure": answer.sure, "probability": first.probability, "best": best}
@@ -231,7 +231,7 @@ def report(options: Options, file: str, found: Diagnosis, signal: Signal, speed:
     """A line for a file, one for what was taken of it where nobody has asked for a channel, one for what speaks against the
     class, and one for each warning that is not yet in ``told``."""
     # a class that would be written with 0.0 % is no alternative
-    others = ", ".join(f"{visible(r.label)} {percent(r.probability)}" for r in found.best[1:] if r.probability >= 0.0005)
+    others = ", ".join(f"{visible(r.label)} {percent(r.probability)}" for r in found.best[1:] if r.probability >= 0.001)
     text = (
         f"{visible(file)}: {title(found)}, probability {percent(found.probability)}, {100 * found.agreement:.0f} % of "
         f"{len(found.starts)} windows agree{f'; then {others}' if others else ''}"

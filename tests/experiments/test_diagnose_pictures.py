@@ -12,7 +12,8 @@ from PIL import Image
 from drsn_jax.cli import console
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import load, save
-from drsn_jax.diagnosis.picture_answers import answer_picture, on_canvas
+from drsn_jax.diagnosis.diagnosis import Ranked
+from drsn_jax.diagnosis.picture_answers import PictureAnswer, answer_picture, on_canvas
 from drsn_jax.nn.networks import Network
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "diagnose.py"
@@ -82,3 +83,12 @@ def test_a_small_picture_lies_in_the_middle_and_others_are_told(model):
         on_canvas(bundle, np.ones((9, 5, 1), np.float32))
     with pytest.raises(ValueError, match="the picture is coloured and those that the model was trained on are grey"):
         on_canvas(bundle, np.ones((8, 12, 3), np.float32))
+
+
+def test_a_class_that_would_be_written_with_nothing_is_left_out(model, monkeypatch, tmp_path, capsys):
+    script = tiny.load_script(SCRIPT)
+    best = (Ranked("ant", 0.9981), Ranked("bee", 0.001), Ranked("cat", 0.0009))
+    monkeypatch.setattr(script, "answer_picture", lambda model, picture: PictureAnswer(best, True))
+    monkeypatch.setattr(script, "read_picture", lambda file: PICTURE)
+    script.ask_pictures(load(model), script.Options(files=("a.png",)))
+    assert capsys.readouterr().out == "a.png: ant, probability 99.8 %; then bee 0.1 %\n"
