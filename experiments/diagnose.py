@@ -10,6 +10,8 @@ window:
 
     arecord -f FLOAT_LE -r 12000 -c 1 -t raw | python experiments/diagnose.py MODEL -
 
+A network of pictures, kept by python experiments/image_classification.py, is asked about PNG and JPEG files.
+
 An hour at 12.8 kHz takes seconds; a window of a stream is answered in milliseconds.
 """
 
@@ -41,11 +43,13 @@ from drsn_jax.core.errors import UserError
 from drsn_jax.core.text import visible, visible_lines
 from drsn_jax.data.formats.common import Signal
 from drsn_jax.data.formats.open_signal import open_signal
+from drsn_jax.data.image_folders import read_picture
 from drsn_jax.data.recording_files import agreed_rate, read_precisely
 from drsn_jax.diagnosis.asking import trained_sources, understood
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import load, save
 from drsn_jax.diagnosis.diagnosis import SURE_PROBABILITY, Diagnosis, diagnose_parts, read_parts
+from drsn_jax.diagnosis.picture_answers import answer_picture, is_of_pictures
 from drsn_jax.diagnosis.streams import diagnose_stream, expected
 from drsn_jax.evaluation.inspection import has_thresholds
 from drsn_jax.nn.networks import drsn_cw
@@ -99,6 +103,8 @@ def main() -> None:
     folder, files = understood(options.model, options.files)
     options = dataclasses.replace(options, files=tuple(files))
     model = load(folder)
+    if is_of_pictures(model):
+        return ask_pictures(model, options)
     if not options.plain_runtime:
         model.spread(jax.local_devices())
     if options.files == ("-",):
@@ -125,6 +131,32 @@ def main() -> None:
             tell(options, {"file": file, "error": why}, visible(f"{file}: error: {why}"))
     if failed:
         raise UserError(f"{failed} of {len(options.files)} files could not be diagnosed")
+
+
+def ask_pictures(model: Bundle, options: Options) -> None:
+    """A line for every picture: the class, its probability, and the next classes."""
+    given = [name for name in ("channel", "sampling_rate", "every", "plot") if getattr(options, name) is not None]
+    if given or options.files == ("-",):
+        raise UserError(f"{checks.typed(given[0]) if given else '-'} goes with signals, and this model is for pictures")
+    failed = 0
+    for file in options.files:
+        try:
+            answer = answer_picture(model, read_picture(file))
+        except (UserError, OSError, MemoryError) as error:  # the other files may be well
+            console.show_traceback_on_request()
+            failed += 1
+            why = str(error).removeprefix(f"{file} ") or "there is not enough memory for it"
+            tell(options, {"file": file, "error": why}, visible(f"{file}: error: {why}"))
+            continue
+        first, *others = answer.best
+        label = visible(first.label) if answer.sure else f"not sure (perhaps {visible(first.label)})"
+        then = ", ".join(f"{visible(r.label)} {percent(r.probability)}" for r in others if r.probability >= 0.001)
+        text = f"{visible(file)}: {label}, probability {percent(first.probability)}{f'; then {then}' if then else ''}"
+        best = [{"class": r.label, "probability": r.probability} for r in answer.best]
+        record = {"file": file, "class": first.label, "sure": answer.sure, "probability": first.probability, "best": best}
+        tell(options, record, text)
+    if failed:
+        raise UserError(f"{failed} of {len(options.files)} pictures could not be answered")
 
 
 def rehearse(options: Options) -> Options:
@@ -199,7 +231,7 @@ def report(options: Options, file: str, found: Diagnosis, signal: Signal, speed:
     """A line for a file, one for what was taken of it where nobody has asked for a channel, one for what speaks against the
     class, and one for each warning that is not yet in ``told``."""
     # a class that would be written with 0.0 % is no alternative
-    others = ", ".join(f"{visible(r.label)} {percent(r.probability)}" for r in found.best[1:] if r.probability >= 0.0005)
+    others = ", ".join(f"{visible(r.label)} {percent(r.probability)}" for r in found.best[1:] if r.probability >= 0.001)
     text = (
         f"{visible(file)}: {title(found)}, probability {percent(found.probability)}, {100 * found.agreement:.0f} % of "
         f"{len(found.starts)} windows agree{f'; then {others}' if others else ''}"

@@ -34,7 +34,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from drsn_jax.cli import checks, console, run_options
+from drsn_jax.cli import checks, commands, console, run_options
 from drsn_jax.core import distributed
 from drsn_jax.core.distributed import choose_devices
 from drsn_jax.core.errors import UserError
@@ -256,7 +256,8 @@ def main() -> None:
     if distributed.is_main_process():
         report(out, tsne_iterations=250 if options.dry_run else 1000)
         if (out / "model").is_dir():
-            console.say(f"the best network on the validation pictures is kept in {out}/model: drsn_jax.load reads it")
+            ask = commands.as_typed("python experiments/diagnose.py")
+            console.say(f"the best network on the validation pictures is kept: {ask} {out}/model FILE")
         console.say(f"everything is in {out}; it took {console.duration(time.perf_counter() - start)}")
     if comparison.diverged:
         raise ArithmeticError(

@@ -53,6 +53,7 @@ LONG = (
     "test_drivetrain.py",
     "test_throughput.py",
     "test_diagnose.py",
+    "test_image_classification.py",
     "test_noise_grids.py",
     "test_runtime.py",
 )
