@@ -21,8 +21,10 @@ TITLES = {
     "drsn_cs": "DRSN-CS",
     "drsn_cw": "DRSN-CW",
     BASELINE: "spectrum + logistic regression",
+    "mel_logistic": "log-mel statistics + logistic regression",
+    "mfcc_svm": "MFCC + support vector machine",
 }
-SHORT_TITLES = {**TITLES, BASELINE: "spectrum"}  # for the head of a column
+SHORT_TITLES = {**TITLES, BASELINE: "spectrum", "mel_logistic": "log-mel", "mfcc_svm": "MFCC"}  # for the head of a column
 CLEAN = "clean"  # windows without added noise
 Row = Mapping[str, str]
 # what tells the rows of one network apart; the names of figures and tables need these columns
