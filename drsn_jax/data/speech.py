@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from drsn_jax.data.clips import fitted
 from drsn_jax.data.formats import rates
 from drsn_jax.data.formats.audio import read_audio
 from drsn_jax.data.formats.common import RecordingError
@@ -143,7 +144,7 @@ def make_clips(
         raise RecordingError(f"all clips say {''.join(classes)!r}: there is nothing to tell apart")
     places = {word: place for place, word in enumerate(classes)}
     return Clips(
-        np.stack([fitted(signal, length) for signal in signals])[..., None],
+        np.stack([fitted(signal[:, None], length) for signal in signals]),
         np.asarray([places[word] for word in words], np.int32),
         classes,
         tuple(speakers),
@@ -151,22 +152,6 @@ def make_clips(
         np.asarray(numbers),
         float(sampling_rate),
     )
-
-
-def fitted(signal: np.ndarray, length: int) -> np.ndarray:
-    """Return a signal ``(any length,)`` without its mean and with ``length`` samples.
-
-    A shorter one lies in the middle with zeros around, of a longer one the stretch with the highest power is kept.
-    """
-    if len(signal) > length:
-        centred = signal - signal.mean(dtype=np.float64)
-        energy = np.concatenate([[0.0], np.cumsum(np.square(centred, dtype=np.float64))])
-        start = int(np.argmax(energy[length:] - energy[:-length]))
-        signal = signal[start : start + length]
-    window = np.zeros(length, np.float32)
-    start = (length - len(signal)) // 2
-    window[start : start + len(signal)] = signal - signal.mean(dtype=np.float64)
-    return window
 
 
 def official_fold(clips: Clips) -> Fold:
