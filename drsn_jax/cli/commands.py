@@ -23,6 +23,7 @@ COMMANDS = {
     "diagnose": Command("diagnose", "Ask a trained network about recordings.", "interrupted"),
     "evaluate": Command("evaluate", "Test a trained network on labelled recordings, at chosen levels of noise.", "interrupted"),
     "ablate": Command("noise_ablation", "Train in one noise, test in others, and look at the thresholds.", _CONTINUE),
+    "speech": Command("speech_recognition", "Train networks on spoken words and compare them in roadside noise.", _CONTINUE),
 }
 
 # the program and the command that started this process; None for a script that was started by itself
