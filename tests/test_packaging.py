@@ -68,7 +68,7 @@ def test_an_unknown_command_is_one_sentence(monkeypatch, capsys):
     assert start(monkeypatch, "dance") == 2
     told = capsys.readouterr()
     assert told.out == ""
-    assert told.err == "error: drsn-jax has no command 'dance': choose one of train, diagnose, evaluate, ablate\n"
+    assert told.err == "error: drsn-jax has no command 'dance': choose one of train, diagnose, evaluate, ablate, speech\n"
 
 
 @pytest.mark.parametrize("name", commands.COMMANDS)
