@@ -2,8 +2,9 @@
 
     python experiments/diagnose.py MODEL FILE...
 
-MODEL is the folder of a network that was trained and kept by python experiments/fault_diagnosis.py (runs/NAME or
-runs/NAME/model), FILE a recording or a folder of them. For every file: the class, its probability, the share of windows that
+MODEL is the folder of a network that was trained and kept by python experiments/fault_diagnosis.py or
+python experiments/speech_recognition.py (runs/NAME or runs/NAME/model), FILE a recording or a folder of them. A network of spoken
+words takes a file for one word. For every file: the class, its probability, the share of windows that
 agree, the next classes, and warnings where the file is unlike the training data. A class is named only where the network is sure
 and no warning speaks against it. With - as the file, raw float32 samples come from standard input and a line is printed for every
 window:
@@ -48,7 +49,15 @@ from drsn_jax.data.recording_files import agreed_rate, read_precisely
 from drsn_jax.diagnosis.asking import trained_sources, understood
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import load, save
-from drsn_jax.diagnosis.diagnosis import SURE_PROBABILITY, Diagnosis, diagnose_parts, read_parts
+from drsn_jax.diagnosis.diagnosis import (
+    SURE_PROBABILITY,
+    Diagnosis,
+    check_clip,
+    clip_window,
+    diagnose_parts,
+    is_of_clips,
+    read_parts,
+)
 from drsn_jax.diagnosis.picture_answers import answer_picture, is_of_pictures
 from drsn_jax.diagnosis.streams import diagnose_stream, expected
 from drsn_jax.evaluation.inspection import has_thresholds
@@ -183,6 +192,10 @@ def ask(model: Bundle, options: Options, file: Path) -> tuple[Diagnosis, Signal,
         told = (signal.sampling_rate, options.sampling_rate, signal.rate_from)
         rate = agreed_rate(str(file), *told, within=signal.rate_within, overrule=options.overrule_rate)
     read = functools.partial(read_precisely, signal)
+    if is_of_clips(model) and signal.channels == model.channels:
+        check_clip(model, signal.length, rate)
+        window = clip_window(model, read(0, signal.length), rate)
+        read, signal = lambda start, stop: window[start:stop], dataclasses.replace(signal, length=len(window))
     start = time.perf_counter()
     found = diagnose_parts(model, signal.length, signal.channels, rate, read)
     speed = signal.length / rate / (time.perf_counter() - start)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from drsn_jax.data.clips import fitted
 from drsn_jax.data.formats import rates
 from drsn_jax.data.formats.audio import read_audio
 from drsn_jax.data.formats.common import RecordingError
@@ -23,6 +24,7 @@ NAME = re.compile(r"([^_]+)_([^_]+)_([0-9]+)\.wav")
 OFFICIAL_TEST = range(5)  # the numbers of the clips that test, of each speaker and digit
 VALIDATION = range(5, 10)  # of the other clips, those that are held out of the training
 SHORTEST_SECONDS = 0.02  # of a window
+SIDES = ("train", "validation", "test")
 MOST_VOICES = 200  # clips that a bank of voices holds
 
 
@@ -51,6 +53,23 @@ class Clips:
         """Return the clips where ``which`` ``(n,)`` is true as a side of a split; every clip is a recording of its own."""
         chosen = np.flatnonzero(which)
         return Side(self.windows[chosen], self.labels[chosen], chosen.astype(np.int32))
+
+    def some(self, count: int) -> "Clips":
+        """Return about ``count`` of the clips: of each speaker and word those with the first numbers, and some that train."""
+        groups = len(set(zip(self.speakers, self.labels.tolist(), strict=True)))
+        each = max(1, count // groups // 3)
+        numbers = [*OFFICIAL_TEST[:each], *VALIDATION[:each], *range(VALIDATION.stop, VALIDATION.stop + each)]
+        kept = np.flatnonzero(np.isin(self.numbers, numbers))
+        if len(kept) == 0:
+            return self
+        return dataclasses.replace(
+            self,
+            windows=self.windows[kept],
+            labels=self.labels[kept],
+            speakers=tuple(self.speakers[i] for i in kept),
+            names=tuple(self.names[i] for i in kept),
+            numbers=self.numbers[kept],
+        )
 
     @property
     def fingerprint(self) -> str:
@@ -143,7 +162,7 @@ def make_clips(
         raise RecordingError(f"all clips say {''.join(classes)!r}: there is nothing to tell apart")
     places = {word: place for place, word in enumerate(classes)}
     return Clips(
-        np.stack([fitted(signal, length) for signal in signals])[..., None],
+        np.stack([fitted(signal[:, None], length) for signal in signals]),
         np.asarray([places[word] for word in words], np.int32),
         classes,
         tuple(speakers),
@@ -151,22 +170,6 @@ def make_clips(
         np.asarray(numbers),
         float(sampling_rate),
     )
-
-
-def fitted(signal: np.ndarray, length: int) -> np.ndarray:
-    """Return a signal ``(any length,)`` without its mean and with ``length`` samples.
-
-    A shorter one lies in the middle with zeros around, of a longer one the stretch with the highest power is kept.
-    """
-    if len(signal) > length:
-        centred = signal - signal.mean(dtype=np.float64)
-        energy = np.concatenate([[0.0], np.cumsum(np.square(centred, dtype=np.float64))])
-        start = int(np.argmax(energy[length:] - energy[:-length]))
-        signal = signal[start : start + length]
-    window = np.zeros(length, np.float32)
-    start = (length - len(signal)) // 2
-    window[start : start + len(signal)] = signal - signal.mean(dtype=np.float64)
-    return window
 
 
 def official_fold(clips: Clips) -> Fold:
@@ -197,6 +200,30 @@ def voices_fold(clips: Clips, test: Collection[str], validation: Collection[str]
     """Split clips by voices: those of ``test`` test, those of ``validation`` validate, and all others train."""
     speakers = np.asarray(clips.speakers)
     return fold("voices", clips, np.isin(speakers, list(test)), np.isin(speakers, list(validation)))
+
+
+def speech_folds(clips: Clips, split: str, test: Collection[str] = (), validation: Collection[str] = ()) -> list[Fold]:
+    """Return the splits of a name: ``"official"``, ``"speaker"``, or ``"voices"`` with those that test and validate."""
+    if split == "voices":
+        return [voices_fold(clips, test, validation)]
+    return list(speaker_folds(clips)) if split == "speaker" else [official_fold(clips)]
+
+
+def by_takes(clips: Clips, folds: Sequence[Fold]) -> tuple[list[Fold], list[str]]:
+    """Return folds whose ``recordings`` are takes, and the names of the takes.
+
+    A take is what one speaker said with one number, a clip of each word: ``jackson 3``. Tables of results count by takes and
+    resample them, where single clips would make them long.
+    """
+    keys = [f"{speaker} {number}" for speaker, number in zip(clips.speakers, clips.numbers, strict=True)]
+    names = sorted(set(keys))
+    places = {name: place for place, name in enumerate(names)}
+    take = np.asarray([places[key] for key in keys], np.int32)
+    replaced = [
+        item._replace(**{side: getattr(item, side)._replace(recordings=take[getattr(item, side).recordings]) for side in SIDES})
+        for item in folds
+    ]
+    return replaced, names
 
 
 def fold(name: str, clips: Clips, test: np.ndarray, validation: np.ndarray) -> Fold:

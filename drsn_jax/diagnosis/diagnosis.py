@@ -10,6 +10,7 @@ import numpy as np
 from drsn_jax.core.arrays import rounded
 from drsn_jax.core.errors import UserError
 from drsn_jax.core.storage import blocks, prefetch
+from drsn_jax.data.clips import fitted
 from drsn_jax.data.formats import rates
 
 SURE_PROBABILITY, SURE_AGREEMENT = 0.8, 0.8  # below one of them a diagnosis is "not sure"
@@ -17,6 +18,7 @@ RMS_FACTOR = 2.0  # an RMS this many times outside the usual range is unlike the
 DEAD = 0.2  # a channel that is constant in a larger share of the windows throws doubt on the class
 FEW = 5  # fewer windows than this are worth a warning
 PART = 512  # windows that are read and computed at a time, at most
+LONGEST_CLIP = 10  # times the length of a window: what a model of clips takes for a clip
 READ = 2**25  # bytes of samples that are read at a time, unless one window has more
 
 
@@ -39,6 +41,27 @@ def require_signals(model: Model) -> None:
     if not isinstance(model.window_length, int):
         size = " × ".join(map(str, model.window_length))
         raise UserError(f"the model is for pictures of {size} pixels, not for signals: ask it with Bundle.predict")
+
+
+def is_of_clips(model: Model) -> bool:
+    """Return whether a model was trained on whole clips, each of them a window, and not on windows of longer signals."""
+    return isinstance(model.window_length, int) and getattr(model, "stride", 0) is None
+
+
+def clip_window(model: Model, signal: np.ndarray, sampling_rate: float) -> np.ndarray:
+    """Return a clip ``(length, channels)`` as the window ``(window_length, channels)`` that a model of clips was trained on, see
+    ``clips.fitted``. Errors as ``check_clip``."""
+    check_clip(model, len(signal), sampling_rate)
+    return fitted(rounded(signal[None])[0], model.window_length)
+
+
+def check_clip(model: Model, length: int, sampling_rate: float) -> None:
+    """Raise UserError for a clip of no samples, and for one so long that it is no clip."""
+    if not 0 < length <= LONGEST_CLIP * model.window_length:
+        raise UserError(
+            f"the model is for clips of {model.window_length / model.sampling_rate:g} s, and this one lasts "
+            f"{length / sampling_rate:.3g} s: cut it so that it holds one of them"
+        )
 
 
 class Ranked(NamedTuple):
@@ -89,6 +112,8 @@ def diagnose(
     require_signals(model)
     signal = np.asarray(signal)
     signal = signal[:, None] if signal.ndim == 1 else signal
+    if is_of_clips(model) and signal.ndim == 2 and signal.shape[1] == model.channels:
+        signal = clip_window(model, signal, sampling_rate)
     if signal.ndim != 2 or (signal.shape[1] != model.channels and signal.shape[0] == model.channels):
         raise UserError(
             f"the signal has the shape {signal.shape}, expected (length, {model.channels})"
@@ -133,7 +158,8 @@ def diagnose_parts(
         constant.append(constant_channels(windows))
         on_part(sum(map(len, rms)), count)
     levels = np.concatenate(rms), np.concatenate(constant)
-    return summarise(model, np.concatenate(probabilities), *levels, sampling_rate, np.arange(count) * window)
+    few = 1 if is_of_clips(model) else FEW
+    return summarise(model, np.concatenate(probabilities), *levels, sampling_rate, np.arange(count) * window, few=few)
 
 
 def summarise(

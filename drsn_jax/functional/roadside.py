@@ -24,6 +24,12 @@ ROADSIDE_KINDS = ("horn", "traffic", "babble", "roadside", "recorded")
 NEEDS_SOUNDS = {"babble": "voices", "roadside": "voices", "recorded": "recordings of noise"}
 TALKERS = (3, 6)  # other voices at once, at least and at most
 PARTIALS = 12  # of a tone of a horn and of an engine
+# EN 1793-3: the level of traffic noise in third-octave bands from 100 Hz to 5 kHz, here without the A-weighting, in dB
+THIRD_OCTAVES = (100, 125, 160, 200, 250, 315, 400, 500, 630, 800, 1000, 1250, 1600, 2000, 2500, 3150, 4000, 5000)
+_WEIGHTED = (-20, -20, -18, -16, -15, -14, -13, -12, -11, -9, -8, -9, -10, -11, -13, -15, -16, -18)
+_A = (-19.1, -16.1, -13.4, -10.9, -8.6, -6.6, -4.8, -3.2, -1.9, -0.8, 0, 0.6, 1.0, 1.2, 1.3, 1.2, 1.0, 0.5)
+TRAFFIC_DB = tuple(weighted - a for weighted, a in zip(_WEIGHTED, _A, strict=True))
+HORN_NUMBERS, TRAFFIC_NUMBERS, TALK_NUMBERS = 5 + 4 * PARTIALS, 12 + 2 * PARTIALS, 4 * TALKERS[1]  # drawn for each
 RAMP_SECONDS = 0.01  # in which a horn begins and ends
 
 
@@ -49,7 +55,8 @@ class Roadside(AtLevel):
       kind: ``"horn"``: two tones with their partials, which begin and end at random times, one of them during the speech.
         ``"traffic"``: the broad noise of tyres and the hum of an engine, slowly modulated, and up to two cars that pass.
         ``"babble"``: three to six clips of ``sounds`` at once, each shifted at random.
-        ``"roadside"``: these three together in random shares; the traffic is always heard.
+        ``"roadside"``: these three together in random shares; the traffic is always heard, a horn or voices in half of all
+        windows, and voices are at most half as strong as the others.
         ``"recorded"``: a random stretch of ``sounds``. ``"none"`` adds nothing.
       snr_db: the signal-to-noise ratio over the speech in dB, from -100 to 100, or ``inf`` for no noise; a pair ``(low, high)``
         is a range, from which the SNR of each window is drawn uniformly.
@@ -98,36 +105,44 @@ class Roadside(AtLevel):
             raise ValueError(f"roadside noise is for waveforms (length, channels), got the shape {window.shape}")
         if self.is_none:
             return window
-        level_key, place_key, key = jax.random.split(repeatable(key), 3)
+        length, channels = window.shape
+        # all numbers are made in one draw, because each call of a generator takes seconds to compile
+        sizes = (2, 3, HORN_NUMBERS, TALK_NUMBERS, TRAFFIC_NUMBERS + length // 2 + 1)
+        drawn = jax.random.uniform(repeatable(key), (sum(sizes),), jnp.float32)
+        own, *parts = jnp.split(drawn, np.cumsum(sizes)[:-1])
         snr_db = self.snr_db
         if isinstance(snr_db, tuple):
-            snr_db = jax.random.uniform(level_key, minval=snr_db[0], maxval=snr_db[1])
+            snr_db = snr_db[0] + (snr_db[1] - snr_db[0]) * own[0]
         signal = window.astype(wide_dtype(window.dtype))
         speech = speech_stretch(signal)
-        inside = _somewhere(place_key, speech)
-        noise = self._noise(key, signal.shape[0], signal.shape[1], inside).astype(signal.dtype)
+        inside = _somewhere(own[1], speech)
+        noise = self._noise(parts, length, channels, inside).astype(signal.dtype)
         # both are zero outside of the speech, so that the quotient of their powers is that over the speech
         heard = jnp.where(speech[:, None], noise, 0)
         scale = jnp.where(jnp.any(heard != 0), noise_scale(signal, heard, snr_db), 0)
         return (signal + scale * noise).astype(window.dtype)
 
-    def _noise(self, key: jax.Array, length: int, channels: int, inside: jax.Array) -> jax.Array:
-        """Make noise ``(length, channels)`` of no particular scale, which is not silent at the sample ``inside``."""
-        rate, keys = self.sampling_rate, jax.random.split(key, 4)
+    def _noise(self, drawn: list[jax.Array], length: int, channels: int, inside: jax.Array) -> jax.Array:
+        """Make noise ``(length, channels)`` of no particular scale, which is not silent at the sample ``inside``.
+
+        ``drawn`` are uniform numbers in [0, 1): for the mixture, the horn, the voices and the traffic.
+        """
+        mixture, of_horn, of_voices, of_traffic = drawn
         if self.kind == "horn":
-            return jnp.broadcast_to(horn(keys[0], length, rate, inside)[:, None], (length, channels))
+            return jnp.broadcast_to(horn(of_horn, length, self.sampling_rate, inside)[:, None], (length, channels))
         if self.kind == "traffic":
-            return jnp.broadcast_to(traffic(keys[1], length, rate)[:, None], (length, channels))
+            return jnp.broadcast_to(traffic(of_traffic, length, self.sampling_rate)[:, None], (length, channels))
         _check_fits(self.kind, np.shape(self.sounds), length, channels)
         if self.kind == "recorded":
-            return _stretch_of(keys[3], self.sounds, length)
-        voices = babble(keys[2], self.sounds, length, inside)
+            return _stretch_of(mixture, self.sounds, length)
+        voices = babble(of_voices, self.sounds, length, inside)
         if self.kind == "babble":
             return voices
-        # 0 in about half of all windows, so that a horn or the voices are often absent
-        shares = jnp.maximum(jax.random.uniform(keys[3], (3,), jnp.float32, -1, 1), jnp.asarray([0, 0.3, 0]))
-        road = shares[0] * _of_unit_power(horn(keys[0], length, rate, inside))
-        road += shares[1] * _of_unit_power(traffic(keys[1], length, rate))
+        # of horn, traffic and voices; those of horn and voices are 0 in half of all windows
+        low, high = jnp.asarray([-1, 0.5, -0.5], jnp.float32), jnp.asarray([1, 1, 0.5], jnp.float32)
+        shares = jnp.maximum(low + (high - low) * mixture, 0)
+        road = shares[0] * _of_unit_power(horn(of_horn, length, self.sampling_rate, inside))
+        road += shares[1] * _of_unit_power(traffic(of_traffic, length, self.sampling_rate))
         return road[:, None] + shares[2] * _of_unit_power(voices)
 
     def __eq__(self, other: object) -> bool:
@@ -160,12 +175,12 @@ def speech_stretch(window: jax.Array) -> jax.Array:
     return (first <= place) & (place <= last)
 
 
-def horn(key: jax.Array, length: int, rate: float, inside: ArrayLike) -> jax.Array:
+def horn(drawn: jax.Array, length: int, rate: float, inside: ArrayLike) -> jax.Array:
     """Return the two tones of a car's horn ``(length,)``, which begin and end; they sound at the sample ``inside``.
 
     The lower tone lies between 300 and 450 Hz, the other about a third above it; their partials fall off with their number.
+    ``drawn`` are ``HORN_NUMBERS`` uniform numbers in [0, 1).
     """
-    drawn = jax.random.uniform(key, (5 + 4 * PARTIALS,), jnp.float32)
     low = 300 + 150 * drawn[0]
     tones = jnp.stack([low, low * (1.18 + 0.12 * drawn[1])])
     strength, phase = drawn[5:].reshape(2, 2, PARTIALS)
@@ -177,17 +192,21 @@ def horn(key: jax.Array, length: int, rate: float, inside: ArrayLike) -> jax.Arr
     return tones * jnp.clip(jnp.minimum(since, on - since) / RAMP_SECONDS, 0, 1)
 
 
-def traffic(key: jax.Array, length: int, rate: float) -> jax.Array:
-    """Return the noise of tyres and an engine ``(length,)``, slowly modulated, with up to two cars that pass."""
+def traffic(drawn: jax.Array, length: int, rate: float) -> jax.Array:
+    """Return the noise of tyres and an engine ``(length,)``, slowly modulated, with up to two cars that pass.
+
+    The noise of tyres has the spectrum of road traffic by EN 1793-3 without its A-weighting, tilted at random by up to 3 dB a
+    decade. ``drawn`` are ``TRAFFIC_NUMBERS`` uniform numbers in [0, 1), and one more for each of ``1 + length // 2`` frequencies.
+    """
     bins = length // 2 + 1
-    drawn = jax.random.uniform(key, (12 + 2 * PARTIALS + bins,), jnp.float32)
-    frequency = jnp.arange(bins, dtype=jnp.float32) * (rate / length)
-    # tyres on a road are loudest from about 500 to 1,200 Hz
-    corner = 700 + 600 * drawn[0]
-    gain = frequency / (frequency + 150) / (1 + (frequency / corner) ** 2)
-    angle = 2 * jnp.pi * drawn[12 + 2 * PARTIALS :]
+    frequency = np.maximum(np.arange(bins) * (rate / length), 1.0)
+    power = np.interp(np.log10(frequency), np.log10(THIRD_OCTAVES), TRAFFIC_DB) - 10 * np.log10(np.maximum(frequency, 100.0))
+    # nothing is heard of what is far below 50 Hz
+    gain = (10 ** (power / 20) * frequency**2 / (frequency**2 + 50**2)).astype(np.float32)
+    gain = gain * (frequency.astype(np.float32) / 1000) ** (0.15 * (2 * drawn[0] - 1))
+    angle = 2 * jnp.pi * drawn[TRAFFIC_NUMBERS:]
     tyres = _of_unit_power(jnp.fft.irfft(gain * jax.lax.complex(jnp.cos(angle), jnp.sin(angle)), length))
-    strength, phase = drawn[12 : 12 + 2 * PARTIALS].reshape(2, 1, PARTIALS)
+    strength, phase = drawn[12:TRAFFIC_NUMBERS].reshape(2, 1, PARTIALS)
     engine = partials(25 + 55 * drawn[1:2], (0.3 + strength) / jnp.arange(1, PARTIALS + 1), phase, length, rate)
     seconds = jnp.arange(length, dtype=jnp.float32) / rate
     slow = 1 + 0.3 * jnp.sin(2 * jnp.pi * ((0.3 + 1.7 * drawn[2]) * seconds + drawn[3]))
@@ -196,14 +215,14 @@ def traffic(key: jax.Array, length: int, rate: float) -> jax.Array:
     return (tyres + drawn[10] * _of_unit_power(engine)) * slow * (1 + jnp.sum(cars, 0))
 
 
-def babble(key: jax.Array, voices: jax.Array, length: int, inside: ArrayLike) -> jax.Array:
+def babble(drawn: jax.Array, voices: jax.Array, length: int, inside: ArrayLike) -> jax.Array:
     """Return several voices at once, ``(length, channels)``, of clips ``(n, any length, channels)`` from ``as_voices``.
 
     Each clip is shifted at random and goes round. The loudest sample of the first one falls on ``inside``, so that the babble is
-    not silent there.
+    not silent there. ``drawn`` are ``TALK_NUMBERS`` uniform numbers in [0, 1).
     """
     low, high = TALKERS
-    drawn, size = jax.random.uniform(key, (4, high), jnp.float32), voices.shape[1]
+    drawn, size = drawn.reshape(4, high), voices.shape[1]
     number = low + _below(drawn[0, 0], high - low + 1)
     places = jnp.mod(jnp.arange(length) - _below(drawn[2], size).at[0].set(inside)[:, None], size)
     # from 0 to 10 dB below the loudest voice
@@ -234,17 +253,16 @@ def partials(tones: jax.Array, strength: jax.Array, phase: jax.Array, length: in
     return jnp.fft.irfft(jax.lax.complex(real, imaginary), length)
 
 
-def _stretch_of(key: jax.Array, recordings: jax.Array, length: int) -> jax.Array:
+def _stretch_of(drawn: jax.Array, recordings: jax.Array, length: int) -> jax.Array:
     """Return a random stretch of ``length`` samples of a random recording of ``(n, at least length, channels)``."""
-    which, start = jax.random.uniform(key, (2,), jnp.float32)
-    place = (_below(which, len(recordings)), _below(start, recordings.shape[1] - length + 1), jnp.asarray(0))
+    place = (_below(drawn[0], len(recordings)), _below(drawn[1], recordings.shape[1] - length + 1), jnp.asarray(0))
     return jax.lax.dynamic_slice(recordings, place, (1, length, recordings.shape[2]))[0]
 
 
-def _somewhere(key: jax.Array, speech: jax.Array) -> jax.Array:
+def _somewhere(drawn: jax.Array, speech: jax.Array) -> jax.Array:
     """Return the number of a random sample among those where ``speech`` ``(length,)`` is true; 0 where it nowhere is."""
     first, count = jnp.argmax(speech), jnp.sum(speech)
-    return first + _below(jax.random.uniform(key, (), jnp.float32), jnp.maximum(count, 1))
+    return first + _below(drawn, jnp.maximum(count, 1))
 
 
 def _below(drawn: jax.Array, limit: ArrayLike) -> jax.Array:

@@ -23,8 +23,16 @@ TITLES = {
     **{f"{kind}{size}": f"{title}-{size}" for kind, title in (("resnet", "ResNet"), ("drsn", "DRSN")) for size in (18, 34, 50)},
     "pixels_logistic": "pixels + logistic regression",
     BASELINE: "spectrum + logistic regression",
+    "mel_logistic": "log-mel statistics + logistic regression",
+    "mfcc_svm": "MFCC + support vector machine",
 }
-SHORT_TITLES = {**TITLES, BASELINE: "spectrum", "pixels_logistic": "regression on pixels"}  # for the head of a column
+SHORT_TITLES = {  # for the head of a column
+    **TITLES,
+    BASELINE: "spectrum",
+    "pixels_logistic": "regression on pixels",
+    "mel_logistic": "log-mel",
+    "mfcc_svm": "MFCC",
+}
 CLEAN = "clean"  # windows without added noise
 Row = Mapping[str, str]
 # what tells the rows of one network apart; the names of figures and tables need these columns

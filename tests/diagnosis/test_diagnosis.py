@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drsn_jax.core.errors import UserError
 from drsn_jax.diagnosis import diagnosis, pictures
 from drsn_jax.diagnosis.diagnosis import diagnose, diagnose_parts, root_mean_squares, summarise
 from drsn_jax.diagnosis.pictures import diagnosis_picture, envelope
@@ -227,3 +229,30 @@ def test_an_envelope_holds_the_extremes(length, seed):
     assert len(edges) <= 4000
     np.testing.assert_array_equal(found.low, np.minimum.reduceat(whole[:, :4], edges))
     np.testing.assert_array_equal(found.high, np.maximum.reduceat(whole[:, :4], edges))
+
+
+def clip_model() -> Any:
+    """A model of clips, which answers with the loudness of the middle of the window against that of its ends."""
+    import types
+
+    def predict_proba(windows):
+        assert windows.shape[1:] == (100, 1)
+        middle = np.abs(windows[:, 40:60]).mean() > 2 * np.abs(windows[:, :20]).mean()
+        return np.full((len(windows), 2), 0.01) + np.eye(2)[int(middle)] * 0.98
+
+    return types.SimpleNamespace(
+        classes=("ends", "middle"), window_length=100, sampling_rate=100.0, channels=1, rms_range=None, stride=None,
+        predict_proba=predict_proba,
+    )  # fmt: skip
+
+
+def test_a_clip_is_one_window_whatever_its_length():
+    for length, label in ((20, "middle"), (30, "middle"), (100, "ends"), (250, "ends")):
+        found = diagnose(clip_model(), np.resize([1.0, -1.0], length), 100.0)
+        assert (len(found.starts), found.label, found.warnings) == (1, label, ())
+
+
+@pytest.mark.parametrize("length", [0, 1001])
+def test_what_is_no_clip_is_refused(length):
+    with pytest.raises(UserError, match=r"the model is for clips of 1 s, and this one lasts (0|10) s: cut it"):
+        diagnose(clip_model(), np.ones(length), 100.0)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from drsn_jax.core.errors import UserError
-from drsn_jax.functional.roadside import ROADSIDE_KINDS, Roadside, horn, speech_stretch
+from drsn_jax.functional.roadside import HORN_NUMBERS, ROADSIDE_KINDS, Roadside, horn, speech_stretch
 
 LENGTH, RATE = 1600, 8000.0
 RNG = np.random.default_rng(0)
@@ -72,7 +72,7 @@ def test_silence_and_no_noise_leave_a_window_as_it_is():
 
 
 def test_a_horn_sounds_at_the_sample_asked_for_and_is_silent_at_others():
-    tones = np.asarray(jax.jit(jax.vmap(lambda key: horn(key, 8000, RATE, 4000)))(KEYS))
+    tones = np.asarray(jax.jit(jax.vmap(lambda key: horn(jax.random.uniform(key, (HORN_NUMBERS,)), 8000, RATE, 4000)))(KEYS))
     assert (np.abs(tones[:, 3980:4020]).max(1) > 0).all()
     assert (np.mean(tones == 0, 1) > 0.1).mean() > 0.5
     spectrum = np.abs(np.fft.rfft(tones))  # bins of 1 Hz
