@@ -97,11 +97,13 @@ def test_without_the_extra_it_is_named(monkeypatch):
         assert start(monkeypatch, name) == "error: this command needs tyro: pip install 'drsn-jax[experiments]'"
 
 
-def test_an_interruption_says_how_to_go_on(monkeypatch):
+def test_an_interruption_says_how_to_go_on(monkeypatch, capsys):
     def interrupt():
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command_line, "_load", lambda script: type("Script", (), {"main": staticmethod(interrupt)}))
-    assert start(monkeypatch, "diagnose") == "interrupted"
-    assert "--out on this run's folder continues it" in str(start(monkeypatch, "train"))
+    assert start(monkeypatch, "diagnose") == console.INTERRUPTED
+    assert capsys.readouterr().err == "interrupted\n"
+    assert start(monkeypatch, "train") == console.INTERRUPTED
+    assert "--out on this run's folder continues it" in capsys.readouterr().err
     assert console.run.__defaults__ == (commands.COMMANDS["train"].interrupted,)

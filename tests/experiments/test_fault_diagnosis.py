@@ -144,7 +144,7 @@ def test_another_configuration_is_refused_the_folder(call, whole):
     kept = file.read_bytes()
     # other data under the same names
     scipy.io.savemat(file, {"vibration": np.random.default_rng(1).normal(size=(4096, 1))})
-    assert "another configuration (data: " in str(call(*whole.command, "--out", whole.out))
+    assert "another configuration (other recordings (their samples differ))" in str(call(*whole.command, "--out", whole.out))
     file.write_bytes(kept)
     assert "another configuration (seed: 0 there, 5 now)" in str(call(*whole.command, "--seed", 5, "--out", whole.out))
     code = str(call(*whole.command, "--steps-per-call", 2, "--dtype", "bfloat16", "--out", whole.out))
