@@ -16,6 +16,8 @@ COLOURS = {
     "drsn_cs": "#56B4E9",
     "drsn_cw": "#0072B2",
     "spectrum_logistic": "#000000",
+    "mel_logistic": "#000000",
+    "mfcc_svm": "#CC79A7",
 }
 
 
