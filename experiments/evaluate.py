@@ -52,7 +52,7 @@ class Options:
     """In Hz: for a folder whose files hold none."""
     resample: float | None = None
     """Bring all recordings to this sampling rate in Hz first."""
-    noise: Literal["gaussian", "laplacian", "pink"] = "gaussian"
+    noise: Literal["gaussian", "laplacian", "pink", "salt_and_pepper", "impulsive"] = "gaussian"
     """The kind of added noise."""
     snr_db: tuple[float, ...] = (float("inf"),)
     """Signal-to-noise ratios in dB; inf adds no noise."""

@@ -55,7 +55,7 @@ from drsn_jax.studies.runs import RunFolder
 from drsn_jax.studies.training_config import TrainingConfig
 
 NetworkName = Literal["convnet", "resnet", "senet", "drsn_cs", "drsn_cw"]
-NoiseKind = Literal["gaussian", "laplacian", "pink"]
+NoiseKind = Literal["gaussian", "laplacian", "pink", "salt_and_pepper", "impulsive"]
 
 
 @dataclass(frozen=True)

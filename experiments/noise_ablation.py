@@ -34,7 +34,7 @@ from drsn_jax.studies.ablation import Ablation
 from drsn_jax.studies.ablation_plan import TABLES, Training, plan
 from drsn_jax.studies.runs import RunFolder
 
-NoiseKind = Literal["gaussian", "laplacian", "pink"]
+NoiseKind = Literal["gaussian", "laplacian", "pink", "salt_and_pepper", "impulsive"]
 Rule = Literal["soft", "hard", "garrote", "firm", "none"]
 FIGURE_SECONDS = 8.0  # that the figures and the page take at the end
 

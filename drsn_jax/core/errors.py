@@ -38,6 +38,7 @@ EXTRAS = {
     "pyuff": ("pyuff", "experiments"),
     "asammdf": ("asammdf", "formats"),
     "sklearn": ("scikit-learn", "experiments"),
+    "PIL": ("pillow", "experiments"),
     "matplotlib": ("matplotlib", "experiments"),
     "tyro": ("tyro", "experiments"),
     "rich": ("rich", "experiments"),

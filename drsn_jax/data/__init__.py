@@ -2,6 +2,13 @@
 
 from drsn_jax.data.drivetrain import drivetrain_recordings as drivetrain_recordings
 from drsn_jax.data.formats.common import RecordingError as RecordingError
+from drsn_jax.data.image_files import read_cifar10 as read_cifar10
+from drsn_jax.data.image_files import read_idx as read_idx
+from drsn_jax.data.image_folders import read_picture_folder as read_picture_folder
+from drsn_jax.data.images import PictureError as PictureError
+from drsn_jax.data.images import Pictures as Pictures
+from drsn_jax.data.images import digits_pictures as digits_pictures
+from drsn_jax.data.images import split_pictures as split_pictures
 from drsn_jax.data.public import read_public as read_public
 from drsn_jax.data.recordings import Recording as Recording
 from drsn_jax.data.recordings import check_recordings as check_recordings

@@ -9,6 +9,7 @@
 from drsn_jax.evaluation.inspection import pooled_features as pooled_features
 from drsn_jax.evaluation.inspection import shrinkages as shrinkages
 from drsn_jax.evaluation.inspection import thresholds as thresholds
+from drsn_jax.evaluation.inspection import zero_maps as zero_maps
 from drsn_jax.evaluation.metrics import Interval as Interval
 from drsn_jax.evaluation.metrics import bootstrap_interval as bootstrap_interval
 from drsn_jax.evaluation.metrics import confusion_matrix as confusion_matrix

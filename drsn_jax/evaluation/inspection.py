@@ -48,6 +48,19 @@ class UnitThresholds(NamedTuple):
         return float(np.mean((self.alpha < NEAR) | (self.alpha > 1 - NEAR)))
 
 
+class ZeroMap(NamedTuple):
+    """Where one unit set features of n windows to zero.
+
+    Fields:
+      unit: the name of the unit, as in ``UnitThresholds``.
+      share: the share of channels that are zero at each position, ``(n, *positions)``. The positions are those of the unit's
+        output, fewer than those of the window by the strides before.
+    """
+
+    unit: str
+    share: np.ndarray
+
+
 class Shrinkage(NamedTuple):
     """What one unit does to one window.
 
@@ -84,13 +97,27 @@ def shrinkages(network: Network, variables: Any, window: np.ndarray) -> list[Shr
     """
     windows = np.asarray(window)[None]
     _check(network, windows)
-    kept = jax.device_get(_captured(network)(variables, windows))  # pyright: ignore[reportArgumentType]
+    names = (network.before_shrinkage, ATTENTION)
+    kept = jax.device_get(_captured(network, names)(variables, windows))  # pyright: ignore[reportArgumentType]
     results = []
     for unit in _units(network):
         inner, sown = kept["intermediates"][unit], kept["thresholds"][unit][ATTENTION]
-        before, after = (np.asarray(inner[name]["__call__"][0][0]) for name in ("conv_2", ATTENTION))
+        before, after = (np.asarray(inner[name]["__call__"][0][0]) for name in names)
         results.append(Shrinkage(unit, before, after, np.asarray(sown["threshold"][0][0])))
     return results
+
+
+def zero_maps(network: Network, variables: Any, windows: np.ndarray) -> list[ZeroMap]:
+    """Return where each unit zeroed features, in the order of the units, for windows ``(n, *positions, channels)``.
+
+    Raises ValueError as ``thresholds``.
+    """
+    windows = as_windows(windows)
+    _check(network, windows)
+    step = _mapped(network)  # pyright: ignore[reportArgumentType]
+    part = windows_at_a_time(network, windows.shape[1:], PART)
+    parts = [jax.device_get(step(variables, windows[i : i + part])) for i in range(0, len(windows), part)]
+    return [ZeroMap(unit, np.concatenate([of_part[unit] for of_part in parts])) for unit in _units(network)]
 
 
 def zeros_by_window(network: Network) -> Callable[[Any, jax.Array], jax.Array]:
@@ -134,9 +161,23 @@ def _compiled(network: Any) -> Callable[..., Any]:
 
 
 @functools.lru_cache(maxsize=16)
-def _captured(network: Any) -> Callable[..., Any]:
+def _mapped(network: Any) -> Callable[..., Any]:
+    keep = _captured(network, (ATTENTION,))
+
+    def run(variables: Any, windows: jax.Array) -> Any:
+        kept = keep(variables, windows)["intermediates"]
+        return {unit: jnp.mean(kept[unit][ATTENTION]["__call__"][0] == 0, -1, dtype=jnp.float32) for unit in _units(network)}
+
+    return jax.jit(run)
+
+
+@functools.lru_cache(maxsize=16)
+def _captured(network: Any, names: tuple[str, ...]) -> Callable[..., Any]:
+    """Make a compiled function ``(variables, windows)`` that returns what the modules of these names put out, and the
+    thresholds."""
+
     def chosen(module: Any, _: str) -> bool:
-        return module.name is not None and module.name in (ATTENTION, "conv_2")
+        return module.name is not None and module.name in names
 
     def run(variables: Any, windows: jax.Array) -> Any:
         _, kept = network.apply(

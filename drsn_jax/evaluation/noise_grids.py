@@ -19,7 +19,7 @@ from jax.typing import ArrayLike
 from drsn_jax.core.arrays import as_labels, as_windows, check_finite
 from drsn_jax.core.distributed import Device, pmap_parts
 from drsn_jax.core.errors import UserError
-from drsn_jax.functional.noise import NOISE_KINDS, Noise, add_noise_once, check_level, example_keys, noise_maker
+from drsn_jax.functional.noise import PAPER_KINDS, Noise, add_noise_once, check_level, example_keys, noise_maker
 from drsn_jax.nn.networks import Network
 from drsn_jax.nn.variable_shapes import variable_shapes
 from drsn_jax.training.steps import Prepare, make_eval_step
@@ -49,7 +49,7 @@ def noise_grid(
     variables: Any,
     windows: ArrayLike,
     labels: ArrayLike,
-    kinds: Sequence[str] = NOISE_KINDS,
+    kinds: Sequence[str] = PAPER_KINDS,
     snr_db: Sequence[float] = (-5.0, 0.0, 5.0),
     repeats: int = 1,
     key: jax.Array | None = None,
@@ -67,7 +67,7 @@ def noise_grid(
       network, variables: as for ``network.apply``.
       windows: ``(n, *positions, channels)``, with their mean removed.
       labels: ``(n,)`` integers.
-      kinds: different kinds of noise, from ``NOISE_KINDS``.
+      kinds: different kinds of noise, from ``NOISE_KINDS``; by default the three of the paper.
       snr_db: levels in dB; ``inf`` adds nothing.
       repeats: the number of draws of the noise.
       key: a JAX random key; ``jax.random.key(0)`` if not given.

@@ -22,6 +22,8 @@ from drsn_jax.core.errors import UserError
 
 NO_NOISE = "none"  # the kind of noise that adds nothing and whose SNR is infinite
 OFFSET = 10.0  # so many times what varies in a window its mean is taken for an offset that was forgotten
+HIT = 0.05  # the share of entries that salt-and-pepper noise hits
+STRUCK, STRONGER = 0.01, 30.0  # the share of entries that impulsive noise strikes, and how much stronger it is there
 LIMIT_DB = 100.0  # beyond this SNR, or below its negative, float32 holds only the signal or only the noise
 
 
@@ -147,8 +149,10 @@ def add_noise(key: jax.Array, window: ArrayLike, snr_db: ArrayLike, kind: str = 
         that is given as one window gets one SNR over all of it). Its mean counts as signal: ``remove_mean`` first. There is a
         warning for a window whose offset is much larger than what varies, unless it is traced.
       snr_db: signal-to-noise ratio in dB, a scalar, which may be traced; ``inf`` adds nothing.
-      kind: ``"gaussian"``, ``"laplacian"`` (both white) or ``"pink"`` (power ∝ 1/f over the position axes, nothing at the
-        frequency zero, channels independent).
+      kind: ``"gaussian"``, ``"laplacian"`` (both white), ``"pink"`` (power ∝ 1/f over the position axes, nothing at the
+        frequency zero, channels independent), ``"salt_and_pepper"`` (one amplitude, of random sign, on a random 5 % of the
+        entries and on at least one) or ``"impulsive"`` (Gaussian, and thirty times as strong on a random 1 % of the entries,
+        which then have nine tenths of its power).
 
     Returns:
       An array of the window's shape and dtype. The SNR is exact in float32, before the result is rounded to a narrower dtype:
@@ -277,9 +281,27 @@ def _pink(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array
     return jnp.fft.irfftn(spectrum * gain.astype(spectrum.dtype), s=positions, axes=axes).astype(dtype)
 
 
+def _salt_and_pepper(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array:
+    """Draw 1 or -1 on a random 5 % of the entries, and on the entry of the smallest number where that hits none."""
+    place_key, sign_key = jax.random.split(key)
+    drawn = jax.random.uniform(place_key, shape)
+    hit = drawn <= jnp.maximum(HIT, jnp.min(drawn))
+    return jnp.where(hit, jax.random.rademacher(sign_key, shape, dtype), 0)
+
+
+def _impulsive(key: jax.Array, shape: tuple[int, ...], dtype: jnp.dtype) -> jax.Array:
+    """Draw Bernoulli-Gaussian noise (Ghosh, IEEE Trans. Commun. 44(2), 1996)."""
+    place_key, noise_key = jax.random.split(key)
+    struck = jax.random.uniform(place_key, shape) < STRUCK
+    return jnp.where(struck, jnp.asarray(STRONGER, dtype), 1) * jax.random.normal(noise_key, shape, dtype)
+
+
 _MAKERS: dict[str, Callable[..., jax.Array]] = {
     "gaussian": jax.random.normal,
     "laplacian": jax.random.laplace,
     "pink": _pink,
+    "salt_and_pepper": _salt_and_pepper,
+    "impulsive": _impulsive,
 }
 NOISE_KINDS: tuple[str, ...] = tuple(_MAKERS)
+PAPER_KINDS: tuple[str, ...] = ("gaussian", "laplacian", "pink")  # those of Zhao et al. 2020, the default of grids

@@ -1,5 +1,14 @@
 """Flax (Linen) modules: layers, shrinkage, residual units and the networks made of them."""
 
+from drsn_jax.nn.image_networks import IMAGE_NETWORKS as IMAGE_NETWORKS
+from drsn_jax.nn.image_networks import ImageNetwork as ImageNetwork
+from drsn_jax.nn.image_networks import PostActivationUnit as PostActivationUnit
+from drsn_jax.nn.image_networks import drsn18 as drsn18
+from drsn_jax.nn.image_networks import drsn34 as drsn34
+from drsn_jax.nn.image_networks import drsn50 as drsn50
+from drsn_jax.nn.image_networks import resnet18 as resnet18
+from drsn_jax.nn.image_networks import resnet34 as resnet34
+from drsn_jax.nn.image_networks import resnet50 as resnet50
 from drsn_jax.nn.layers import BatchNorm as BatchNorm
 from drsn_jax.nn.networks import NETWORKS as NETWORKS
 from drsn_jax.nn.networks import Network as Network

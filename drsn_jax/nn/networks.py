@@ -7,22 +7,19 @@ Source: Zhao et al., IEEE Trans. Ind. Informatics 16(7), 2020, section III and t
 """
 
 import functools
-import math
 from collections.abc import Collection, Sequence
-from typing import Any, Literal, get_args
+from typing import Any
 
 import flax.linen as nn
 import jax
 from jax.typing import ArrayLike
 
-from drsn_jax.core.arrays import as_float
 from drsn_jax.functional import signals
 from drsn_jax.functional.mel import LogMel
 from drsn_jax.nn import blocked_network
 from drsn_jax.nn.layers import BatchNorm, Module, convolution, dense, nan_where_not_finite, normalisation, normalise, relu_mean
+from drsn_jax.nn.network_checks import Implementation, as_waveforms, check_fields, check_lengths
 from drsn_jax.nn.residual_unit import ResidualUnit, as_features
-
-Implementation = Literal["modules", "blocked"]
 
 
 class Network(nn.Module):
@@ -98,19 +95,7 @@ class Network(nn.Module):
 
     def setup(self) -> None:
         """Check the fields and create the modules."""
-        if self.implementation not in (None, *get_args(Implementation)):
-            choices = ", ".join(get_args(Implementation))
-            raise ValueError(f"unknown implementation {self.implementation!r}: choose one of {choices} or None")
-        if self.standardise not in (True, False, "together") or not 0 < self.scale < math.inf:
-            got = f"{self.standardise!r} and {self.scale}"
-            raise ValueError(f"standardise is True, False or 'together', and scale a positive number, got {got}")
-        if self.classes < 1:
-            raise ValueError(f"a network needs at least one class, got classes={self.classes}")
-        if not self.widths or len(self.widths) != len(self.units) or min(*self.units, *self.widths) < 1:
-            raise ValueError(
-                f"widths and units give one positive number for each stage, got widths={tuple(self.widths)} and "
-                f"units={tuple(self.units)}"
-            )
+        check_fields(self)
         self.stem_conv: nn.Module = convolution(
             self.widths[0], self.kernel, self.stem, padding=self.padding, conv=self.conv, dtype=self.dtype
         )
@@ -128,7 +113,7 @@ class Network(nn.Module):
     def features(self, x: ArrayLike, train: bool) -> jax.Array:
         """Return the pooled features ``(batch, widths[-1])`` in at least float32."""
         windows, seen = self._seen(x)
-        self._check_lengths(seen.shape[1:-1])
+        check_lengths(self, seen.shape[1:-1])
         return nan_where_not_finite(self._features(self._scaled(seen), train), windows)
 
     def _seen(self, x: ArrayLike) -> tuple[jax.Array, jax.Array]:
@@ -136,28 +121,13 @@ class Network(nn.Module):
         if self.front_end is None:
             windows = as_features(x, self.kernel)
             return windows, windows
-        windows = as_float(x)
-        if windows.ndim != 3:
-            raise ValueError(
-                f"a network with a front end takes waveforms (batch, length, channels), got the shape {windows.shape}"
-            )
-        if windows.shape[1] == 0:
-            raise ValueError(f"a window has at least one position along each axis, got the shape {windows.shape}")
+        windows = as_waveforms(x)
         return windows, as_features(jax.vmap(self.front_end)(windows), self.kernel)
 
-    def _check_lengths(self, lengths: tuple[Any, ...]) -> None:
-        """Raise ValueError for a window without positions, and for a symbolic length that the shortcuts cannot halve."""
-        strides = self.stem * 2 ** len(self.units)
-        for length in lengths:
-            if isinstance(length, int):
-                if length == 0:
-                    raise ValueError(f"a window has at least one position along each axis, got the positions {lengths}")
-            elif self.shortcut is not None and length % strides != 0:
-                what = "length" if self.front_end is None else "number of frames behind the front end"
-                raise ValueError(
-                    f"a symbolic {what} must be a multiple of {strides}, the product of all strides: write {strides}*n, "
-                    f"got {length}"
-                )
+    @property
+    def before_shrinkage(self) -> str:
+        """The name of the module in a unit whose output the shrinkage is given."""
+        return "conv_2"
 
     def _features(self, x: jax.Array, train: bool) -> jax.Array:
         if (layout := self._layout(x, train)) is None:
@@ -200,7 +170,7 @@ class Network(nn.Module):
         return relu_mean(normalise(self.last_norm, y, train))
 
     def _unit(self, width: int, strides: int) -> ResidualUnit:
-        return ResidualUnit(
+        return self._kind()(
             width,
             kernel=self.kernel,
             strides=strides,
@@ -213,6 +183,10 @@ class Network(nn.Module):
             dtype=self.dtype,
             axis_name=self.axis_name,
         )
+
+    def _kind(self) -> Any:
+        """Return the class of the units, or a partial of it."""
+        return ResidualUnit
 
     def _norm(self) -> Module:
         """Return the norm of all units, on a CPU with sums in two stages. A user's own norm stays as it is."""

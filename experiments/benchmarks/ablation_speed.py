@@ -31,7 +31,7 @@ from drsn_jax.cli import checks, console, run_options
 from drsn_jax.core import runtime
 from drsn_jax.core.errors import UserError
 from drsn_jax.evaluation.noise_grids import noise_grid
-from drsn_jax.functional.noise import NOISE_KINDS, Noise, add_noise_once
+from drsn_jax.functional.noise import PAPER_KINDS, Noise, add_noise_once
 from drsn_jax.nn.networks import Network, drsn_cw
 from drsn_jax.studies.runs import RunFolder
 from drsn_jax.training.ensembles import Ensemble
@@ -132,7 +132,7 @@ def grid_ways(
 
     def together() -> np.ndarray:
         return noise_grid(
-            network, variables, windows, labels, NOISE_KINDS, levels, options.repeats, key,
+            network, variables, windows, labels, PAPER_KINDS, levels, options.repeats, key,
             devices=devices if len(devices) > 1 else None,
         ).confusion  # fmt: skip
 
@@ -143,7 +143,7 @@ def grid_ways(
 
     def loop() -> np.ndarray:
         keys = [jax.random.fold_in(key, r) for r in range(options.repeats)]
-        found = [cell(variables, placed, level, one, kind) for kind in NOISE_KINDS for level in levels for one in keys]
+        found = [cell(variables, placed, level, one, kind) for kind in PAPER_KINDS for level in levels for one in keys]
         return np.stack(jax.device_get(found))
 
     one, other = together(), loop()
@@ -156,7 +156,7 @@ def ensemble_ways(
     options: Options, network: Network, windows: np.ndarray, labels: np.ndarray, batch: int
 ) -> tuple[int, dict[str, Callable[[], Any]]]:
     """An epoch of all members at once, and of one after another; ArithmeticError where they disagree."""
-    members = [Member(seed, Noise(NOISE_KINDS[0], 0.0)) for seed in range(options.members)]
+    members = [Member(seed, Noise(PAPER_KINDS[0], 0.0)) for seed in range(options.members)]
     devices = jax.local_devices()[: options.devices]
     make = functools.partial(Ensemble, network, examples=len(windows), epochs=1, batch_size=batch)
     whole = make(members, devices=devices if len(devices) > 1 else None)

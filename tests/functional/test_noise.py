@@ -107,6 +107,33 @@ def test_gaussian_is_gaussian_and_laplacian_laplacian(long):
         assert kurtosis(long["pink"][:, channel]) == pytest.approx(3, abs=0.3)
 
 
+def test_salt_and_pepper_is_one_amplitude_on_a_twentieth_of_the_entries(long):
+    noise = long["salt_and_pepper"]
+    amplitude = np.abs(noise).max()
+    hit = np.abs(noise) > 0.5 * amplitude
+    np.testing.assert_allclose(np.abs(noise[hit]), amplitude, rtol=1e-3)
+    assert np.abs(noise[~hit]).max() < 1e-6 * amplitude
+    assert hit.mean() == pytest.approx(0.05, abs=0.002)
+    assert (noise[hit] > 0).mean() == pytest.approx(0.5, abs=0.02)
+
+
+def test_salt_and_pepper_hits_a_window_of_few_entries():
+    """A share of 5 % of three entries is none; the SNR needs one."""
+    make = jax.jit(jax.vmap(lambda key: noise_maker("salt_and_pepper")(key, (3, 1), jnp.float32)))
+    noise = np.asarray(make(jax.random.split(jax.random.key(0), 100)))
+    assert np.all(np.abs(noise).sum((1, 2)) >= 1)
+    assert set(np.unique(noise)) == {-1, 0, 1}
+
+
+def test_impulsive_is_gaussian_and_thirty_times_as_strong_on_a_hundredth_of_the_entries(long):
+    noise = long["impulsive"] / np.median(np.abs(long["impulsive"])) * 0.6745  # the background has a deviation of 1
+    struck = np.abs(noise) > 5
+    # of the struck entries those within 5 of 0 cannot be told apart, a share of 13 %
+    assert struck.mean() == pytest.approx(0.01 * 0.868, rel=0.1)
+    assert np.sum(noise[struck] ** 2) / np.sum(noise**2) == pytest.approx(0.9, abs=0.02)
+    assert kurtosis(noise[~struck]) == pytest.approx(3, abs=0.15)
+
+
 def slope(frequency, power, bins=24):
     """Slope of log power over log frequency, power averaged in bins of equal width on the logarithmic axis."""
     edges = np.geomspace(frequency.min(), frequency.max() * (1 + 1e-9), bins + 1)
@@ -118,7 +145,9 @@ def slope(frequency, power, bins=24):
     return np.polyfit(middle, level, 1, w=[np.sqrt((place == i).sum()) for i in filled])[0] - 1
 
 
-@pytest.mark.parametrize(("kind", "expected"), [("gaussian", 0), ("laplacian", 0), ("pink", -1)])
+@pytest.mark.parametrize(
+    ("kind", "expected"), [("gaussian", 0), ("laplacian", 0), ("pink", -1), ("salt_and_pepper", 0), ("impulsive", 0)]
+)
 def test_spectra_of_long_windows(long, kind, expected):
     power = np.abs(np.fft.rfft(long[kind], axis=0)[1:]) ** 2
     frequency = np.fft.rfftfreq(len(long[kind]))[1:, None] + np.zeros(2)
@@ -172,7 +201,7 @@ def test_same_key_same_noise_other_key_other_noise(kind):
 
 
 def test_kinds():
-    assert NOISE_KINDS == ("gaussian", "laplacian", "pink")
+    assert NOISE_KINDS == ("gaussian", "laplacian", "pink", "salt_and_pepper", "impulsive")
 
 
 # transformations
