@@ -71,7 +71,7 @@ class Options(run_options.RunOptions, TrainingConfig):
     """Networks to compare."""
     widths: tuple[int, ...] = (16, 32, 64)
     """Channels of each stage."""
-    units: tuple[int, ...] = (1, 1, 1)
+    units: tuple[int, ...] = (2, 2, 2)
     """Units of each stage."""
     mels: int = 40
     """Bands of the spectrogram."""
@@ -81,7 +81,7 @@ class Options(run_options.RunOptions, TrainingConfig):
     """A folder of .wav files of noise; the kind recorded takes random stretches of them."""
     snr_db: tuple[float, ...] = (-10.0, -5.0, 0.0, 5.0, 10.0, 20.0, math.inf)
     """Signal-to-noise ratios of the tests in dB, over the speech; inf adds no noise."""
-    train_snr_db: tuple[float, float] | None = (-10.0, 30.0)
+    train_snr_db: tuple[float, float] | None = (-10.0, 20.0)
     """The range of signal-to-noise ratios in training; None trains without noise."""
     seconds: float = 1.0
     """The length of a window: shorter clips lie in its middle, of longer ones the loudest part is taken."""

@@ -43,6 +43,7 @@ LONG = (
     "test_reliability.py",
     "test_hosts.py",
     "test_fault_diagnosis.py",
+    "test_speech_recognition.py",
     "test_ensembles.py",
     "test_ablation.py",
     "test_blocked_network.py",

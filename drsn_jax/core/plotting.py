@@ -17,6 +17,8 @@ COLOURS = {
     "drsn_cw": "#0072B2",
     "spectrum_logistic": "#000000",
     "pixels_logistic": "#000000",
+    "mel_logistic": "#000000",
+    "mfcc_svm": "#CC79A7",
 }
 
 

@@ -13,6 +13,7 @@ from drsn_jax.functional.mel import LogMel
 from drsn_jax.functional.roadside import Roadside
 from drsn_jax.studies.comparison_tables import CLEAN, TITLES
 from drsn_jax.studies.figure_titles import about, add_title, results_of
+from drsn_jax.studies.speech_peers import MEL_LOGISTIC, MFCC_SVM
 from drsn_jax.studies.tables import unique
 
 Row = dict[str, str]
@@ -44,9 +45,9 @@ def accuracy_by_level(folder: str | Path) -> Path:
             found = [_accuracies(rows, network, kind, level) for level in levels]
             means = np.array([np.mean(values) if values else np.nan for values in found])
             spreads = np.array([np.std(values, ddof=1) if len(values) > 1 else 0.0 for values in found])
-            colour, dashed = COLOURS.get(network, "#CC79A7"), "-" if network in COLOURS else "--"
+            colour, line = COLOURS.get(network), "--" if network in (MEL_LOGISTIC, MFCC_SVM) else "-"
             name = TITLES.get(network, network)
-            panel.plot(range(len(levels)), means, dashed, marker="o", markersize=3, color=colour, label=name)
+            panel.plot(range(len(levels)), means, line, marker="o", markersize=3, color=colour, label=name)
             panel.fill_between(range(len(levels)), means - spreads, means + spreads, color=colour, alpha=0.2, linewidth=0)
         panel.set_xticks(range(len(levels)), [CLEAN if level == math.inf else f"{level:g}" for level in levels])
         panel.set_title(kind, fontsize=10)
