@@ -145,7 +145,7 @@ def read(options: Options) -> tuple[Clips, str, list[Fold]]:
             1 if options.dry_run else 6, seconds=options.seconds, seed=0, voices=3 if options.dry_run else None
         )
         return clips, "synthesised digits", speech_folds(clips, "voices", TEST_VOICES, VALIDATION_VOICES)
-    clips = read_clips(options.recordings, seconds=options.seconds, sampling_rate=options.resample)
+    clips = read_clips(options.recordings, seconds=options.seconds, resample=options.resample)
     if options.dry_run:
         clips = clips.some(DRY_CLIPS)
     return clips, options.recordings.resolve().name, speech_folds(clips, options.split)

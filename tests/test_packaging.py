@@ -102,8 +102,8 @@ def test_an_interruption_says_how_to_go_on(monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command_line, "_load", lambda script: type("Script", (), {"main": staticmethod(interrupt)}))
-    assert start(monkeypatch, "diagnose") == console.INTERRUPTED
+    assert start(monkeypatch, "diagnose") == 130
     assert capsys.readouterr().err == "interrupted\n"
-    assert start(monkeypatch, "train") == console.INTERRUPTED
+    assert start(monkeypatch, "train") == 130
     assert "--out on this run's folder continues it" in capsys.readouterr().err
     assert console.run.__defaults__ == (commands.COMMANDS["train"].interrupted,)

@@ -28,16 +28,12 @@ class UserError(ValueError):
 
 
 # options of the scripts that public functions have as arguments: what follows is their value, if it is a number or in capitals
+_SAME = ("channel", "sampling-rate", "window-length", "folds", "validation", "join-seconds", "validation-by", "split", "labels")
 ARGUMENTS = {
-    **{
-        name: name.replace("-", "_")
-        for name in ("channel", "sampling-rate", "window-length", "folds", "validation", "join-seconds")
-    },
-    **{name: name.replace("-", "_") for name in ("validation-by", "split", "labels")},
+    **{name: name.replace("-", "_") for name in (*_SAME, "resample")},
     "windows-given": "windows=True",
     "overrule-rate": "overrule_rate=True",
     "download": "download=True",
-    "resample": "resample",
 }
 _ANY_VALUE = ("validation-by", "split", "labels")  # what follows them is always their value
 _OPTION = re.compile(rf"(?<![\w-])--({'|'.join(sorted(ARGUMENTS, key=len, reverse=True))})(?![\w-])(?: ([\w.]+\+?[\w.]*))?")

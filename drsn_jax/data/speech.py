@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
+from drsn_jax.data import resampling
 from drsn_jax.data.clips import fitted
 from drsn_jax.data.formats import rates
 from drsn_jax.data.formats.audio import read_audio
 from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.recording import Recording
-from drsn_jax.data.resampling import resample
 from drsn_jax.data.windows import Fold, Side
 
 NAME = re.compile(r"([^_]+)_([^_]+)_([0-9]+)\.wav")
@@ -79,7 +79,7 @@ class Clips:
         return digest.hexdigest()
 
 
-def read_clips(folder: Path, *, seconds: float = 1.0, sampling_rate: float | None = None) -> Clips:
+def read_clips(folder: Path, *, seconds: float = 1.0, resample: float | None = None) -> Clips:
     """Read the clips of a folder.
 
     A clip that is shorter than the window lies in the middle of it, with zeros around; of a longer one the loudest stretch of the
@@ -88,17 +88,18 @@ def read_clips(folder: Path, *, seconds: float = 1.0, sampling_rate: float | Non
     Args:
       folder: holds files ``{word}_{speaker}_{index}.wav`` of one channel; other files and hidden ones are passed over.
       seconds: the length of a window.
-      sampling_rate: in Hz; clips of another rate are resampled to it. None takes the rate of the files, which is then one.
+      resample: a sampling rate in Hz; clips of another rate are resampled to it. None takes the rate of the files, which is then
+        one.
 
     Raises RecordingError for a folder without such files, a WAV file with another name, and for a file that has several channels,
-    no samples, silence, or another rate than the others where ``sampling_rate`` is not given.
+    no samples, silence, or another rate than the others where ``resample`` is not given.
     """
     if not folder.is_dir():
         raise RecordingError(f"there is no folder {folder}")
     files = sorted(file for file in folder.iterdir() if file.suffix.lower() == ".wav" and not file.name.startswith("."))
     if not files:
         raise RecordingError(f"{folder} holds no .wav files: expected clips named {{word}}_{{speaker}}_{{index}}.wav")
-    facts, signals, first = [], [], sampling_rate
+    facts, signals, first = [], [], resample
     for file in files:
         fitting = NAME.fullmatch(file.name)
         if fitting is None:
@@ -108,11 +109,11 @@ def read_clips(folder: Path, *, seconds: float = 1.0, sampling_rate: float | Non
         signal, rate = read_mono(file)
         first = rate if first is None else first
         if not rates.same(rate, first):
-            if sampling_rate is None:
+            if resample is None:
                 raise RecordingError(
-                    f"{file} is sampled at {rate:.9g} Hz and {files[0].name} at {first:.9g} Hz: choose one rate (--resample)"
+                    f"{file} is sampled at {rate:.9g} Hz and {files[0].name} at {first:.9g} Hz: choose one (--resample)"
                 )
-            signal = resample([Recording(signal, fitting[1], rate, name=str(file))], sampling_rate)[0].signal
+            signal = resampling.resample([Recording(signal, fitting[1], rate, name=str(file))], resample)[0].signal
         facts.append(fitting.groups())
         signals.append(signal[:, 0])
     assert first is not None
@@ -264,7 +265,7 @@ def read_noise(folder: Path, sampling_rate: float, length: int, say: Callable[[s
         signal, rate = read_mono(file)
         if not rates.same(rate, sampling_rate):
             say(f"{file} is resampled from {rate:.9g} to {sampling_rate:.9g} Hz")
-            signal = resample([Recording(signal, "noise", rate, name=str(file))], sampling_rate)[0].signal
+            signal = resampling.resample([Recording(signal, "noise", rate, name=str(file))], sampling_rate)[0].signal
         signal = signal - signal.mean(dtype=np.float64)
         parts.append(signal / np.sqrt(np.mean(np.square(signal))))
     noise = np.concatenate(parts).astype(np.float32)

@@ -15,6 +15,14 @@ from drsn_jax.core import interruption
 ROOT = Path(__file__).parents[2]
 
 
+@pytest.fixture(autouse=True)
+def listening():
+    """A process that was started in the background ignores Ctrl-C, and so would those that it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def interrupted_inside(callback_runs):
     """Send Ctrl-C inside a callback that lets no exception out, once; return what a command that goes on then leaves with."""
     sent = []
