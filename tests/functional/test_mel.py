@@ -21,6 +21,8 @@ def sweep(length=1000):
     return (np.sin(0.3 * n + 0.0004 * n * n) + 0.5 * np.cos(1.9 * n)).astype(np.float32)[:, None]
 
 
+# librosa compiles for half a minute when it is imported for the first time
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("front_end", "length"),
     [(FRONT_END, 8000), (LogMel(16_000.0, frame=400, hop=150, mels=23, low=60.0, high=7000.0, range_db=60.0), 4001)],
@@ -44,7 +46,7 @@ def test_it_equals_librosa(front_end, length):
 
 
 def test_it_equals_numbers_that_librosa_gave():
-    """Those of ``librosa.feature.melspectrogram`` 0.11, for environments without it."""
+    """Those of ``librosa.feature.melspectrogram`` 0.11, which the slow test above asks itself."""
     power = jax.jit(FRONT_END.power)(jnp.asarray(sweep()))[..., 0]
     found = [float(power[t, m]) for t, m in ((0, 0), (3, 10), (8, 13), (15, 39))]
     np.testing.assert_allclose(found, [0.42634076, 29.566847, 5.0463133, 0.005964604], rtol=1e-4)

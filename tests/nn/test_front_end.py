@@ -86,7 +86,7 @@ def test_a_bundle_answers_to_waveforms(saved, variables):
     assert model.network == NETWORK
     centred = X - X.mean(1, keepdims=True)
     np.testing.assert_allclose(model.logits(X), apply(variables, centred, train=False), atol=1e-4)
-    assert np.shape(model.zeros(X)) == (3,)
+    assert np.asarray(model.zeros(X)).shape == (3,)
     assert model.diagnose(np.tile(X[0, :, 0], 5), 1000.0).label == model.predict(X)[0]
 
 
