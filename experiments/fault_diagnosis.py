@@ -46,7 +46,7 @@ from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.description import read_description
 from drsn_jax.nn.networks import NETWORKS, Network
 from drsn_jax.studies import feature_figure
-from drsn_jax.studies.comparison import Comparison, noises
+from drsn_jax.studies.comparison import Comparison, noises, tell_diverged
 from drsn_jax.studies.comparison_figures import draw_all
 from drsn_jax.studies.comparison_results import tables
 from drsn_jax.studies.comparison_tables import TITLES, markdown, summarise
@@ -104,16 +104,14 @@ def check(options: Options) -> None:
     checks.at_least(options, 1, "epochs", "batch_size", "seeds", "steps_per_call", "patience")
     checks.seeds(options)
     checks.positive(options, "learning_rate")
-    if options.train_snr_db is not None and not -100 <= options.train_snr_db[0] < options.train_snr_db[1] <= 100:
-        raise UserError(f"--train-snr-db is a range from low to high within -100 to 100 dB, got {options.train_snr_db}")
+    checks.snr_range(options, "train_snr_db")
     if not 0 <= options.body_rate <= 1:
         raise UserError(f"--body-rate is a share from 0 to 1, got {options.body_rate}")
     if options.body_rate != Options().body_rate and options.start is None:
         raise UserError("--body-rate goes with --from")
     if options.validation == 0 and (options.test_network == "best" or options.patience is not None):
         raise UserError("--test-network best and --patience need windows to look at: give --validation a share, for example 0.2")
-    if options.devices is not None and (options.devices < 1 or options.batch_size % options.devices):
-        raise UserError(f"--devices must divide --batch-size {options.batch_size}, got {options.devices}")
+    checks.spread(options)
 
 
 def shorten(options: Options) -> Options:
@@ -199,11 +197,7 @@ def main() -> None:
         else:
             console.say("no network is kept: with --validation 0.2 the best on held-out windows would be")
         console.say(f"everything is in {out}; it took {console.duration(time.perf_counter() - start)}")
-    if comparison.diverged:
-        raise ArithmeticError(
-            f"{len(comparison.diverged)} of {trials} trainings stopped and have no row in the tables; the same command with "
-            "--out tries them again:" + "".join(f"\n  {trial}: {why}" for trial, why in comparison.diverged)
-        )
+    tell_diverged([comparison], trials)
 
 
 def read_start(options: Options, recordings: list[Recording]) -> Bundle:

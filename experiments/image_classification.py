@@ -45,7 +45,7 @@ from drsn_jax.data.windows import Fold
 from drsn_jax.nn.image_networks import IMAGE_NETWORKS
 from drsn_jax.nn.networks import NETWORKS
 from drsn_jax.studies import feature_figure
-from drsn_jax.studies.comparison import Comparison
+from drsn_jax.studies.comparison import Comparison, tell_diverged
 from drsn_jax.studies.comparison_results import tables
 from drsn_jax.studies.comparison_tables import TITLES, markdown, summarise
 from drsn_jax.studies.image_figures import draw_pictures, grid_table
@@ -117,13 +117,10 @@ def check(options: Options) -> None:
     checks.at_least(options, 0, "distractors", "train_distractors")
     checks.seeds(options)
     checks.positive(options, "learning_rate")
-    if len(options.widths) != len(options.units):
-        raise UserError(f"--widths and --units have one number for each stage, got {options.widths} and {options.units}")
+    checks.stages(options)
     if not options.train_distractors[0] <= options.train_distractors[1]:
         raise UserError(f"--train-distractors is from the smaller to the larger number, got {options.train_distractors}")
-    low, high = options.train_snr_db or (0, 1)
-    if not -100 <= low < high <= 100:
-        raise UserError(f"--train-snr-db is a range from low to high within -100 to 100 dB, got {options.train_snr_db}")
+    checks.snr_range(options, "train_snr_db")
     if not 0 < options.test_share < 1 or not 0 <= options.validation < 1:
         raise UserError("--test-share is a share between 0 and 1, --validation one from 0 to below 1")
     if sum(getattr(options, name) is not None for name in SOURCES) > 1:
@@ -136,8 +133,7 @@ def check(options: Options) -> None:
         raise UserError("--body-rate goes with --from of fault_diagnosis.py")
     if options.validation == 0 and (options.test_network == "best" or options.patience is not None):
         raise UserError("--test-network best and --patience need pictures to look at: give --validation a share, for example 0.1")
-    if options.devices is not None and (options.devices < 1 or options.batch_size % options.devices):
-        raise UserError(f"--devices must divide --batch-size {options.batch_size}, got {options.devices}")
+    checks.spread(options)
 
 
 def shorten(options: Options) -> Options:
@@ -259,11 +255,7 @@ def main() -> None:
             ask = commands.as_typed("python experiments/diagnose.py")
             console.say(f"the best network on the validation pictures is kept: {ask} {out}/model FILE")
         console.say(f"everything is in {out}; it took {console.duration(time.perf_counter() - start)}")
-    if comparison.diverged:
-        raise ArithmeticError(
-            f"{len(comparison.diverged)} of {trials} trainings stopped and have no row in the tables; the same command with "
-            "--out tries them again:" + "".join(f"\n  {trial}: {why}" for trial, why in comparison.diverged)
-        )
+    tell_diverged([comparison], trials)
 
 
 def train(options: Options, comparison: Comparison, folder: RunFolder, fold: Fold, parts: list[str]) -> int:

@@ -40,7 +40,7 @@ from drsn_jax.data.windows import Fold
 from drsn_jax.functional.mel import LogMel
 from drsn_jax.functional.roadside import ROADSIDE_KINDS, Roadside
 from drsn_jax.studies import feature_figure
-from drsn_jax.studies.comparison import Comparison
+from drsn_jax.studies.comparison import Comparison, tell_diverged
 from drsn_jax.studies.comparison_figures import draw_all
 from drsn_jax.studies.comparison_results import tables
 from drsn_jax.studies.comparison_tables import TITLES, markdown, summarise
@@ -107,11 +107,8 @@ def check(options: Options) -> None:
     checks.seeds(options)
     checks.positive(options, "learning_rate", "seconds")
     checks.positive(options, "resample", unit="Hz")
-    if len(options.widths) != len(options.units):
-        raise UserError(f"--widths and --units have one number for each stage, got {options.widths} and {options.units}")
-    low, high = options.train_snr_db or (0, 1)
-    if not -100 <= low < high <= 100:
-        raise UserError(f"--train-snr-db is a range from low to high within -100 to 100 dB, got {options.train_snr_db}")
+    checks.stages(options)
+    checks.snr_range(options, "train_snr_db")
     if ("recorded" in options.noise) != (options.noise_recordings is not None):
         raise UserError("--noise recorded and --noise-recordings FOLDER go together")
     if options.recordings is None and (options.split == "speaker" or options.resample is not None):
@@ -120,8 +117,7 @@ def check(options: Options) -> None:
         raise UserError(f"--standardise is window or together for speech, got {options.standardise}")
     if options.fixed_noise or options.body_rate != 1:
         raise UserError("--fixed-noise and --body-rate are not for speech: its noise is new in every step")
-    if options.devices is not None and (options.devices < 1 or options.batch_size % options.devices):
-        raise UserError(f"--devices must divide --batch-size {options.batch_size}, got {options.devices}")
+    checks.spread(options)
 
 
 def shorten(options: Options) -> Options:
@@ -228,11 +224,7 @@ def main() -> None:
         ask = commands.as_typed("python experiments/diagnose.py")
         console.say(f"the best network on the validation clips is kept: {ask} {out}/model FILE.wav")
         console.say(f"everything is in {out}; it took {console.duration(time.perf_counter() - start)}")
-    if diverged := [pair for comparison in comparisons for pair in comparison.diverged]:
-        raise ArithmeticError(
-            f"{len(diverged)} of {trials} trainings stopped and have no row in the tables; the same command with --out tries "
-            "them again:" + "".join(f"\n  {trial}: {why}" for trial, why in diverged)
-        )
+    tell_diverged(comparisons, trials)
 
 
 def train(options: Options, comparisons: list[Comparison], folder: RunFolder, folds: list[Fold], takes: list[str]) -> int:

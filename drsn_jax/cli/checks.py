@@ -57,3 +57,22 @@ def seeds(options: Any) -> None:
     """Require that all of ``--seed``, ``--seed`` + 1, … (``--seeds`` of them) are unsigned 32-bit numbers."""
     if options.seed < 0 or options.seed + options.seeds > 2**32:
         raise UserError(f"--seed must be from 0 to 2**32 - 1, got {options.seed}")
+
+
+def snr_range(options: Any, name: str) -> None:
+    """Require a range of signal-to-noise ratios, from a lower to a higher one within -100 to 100 dB."""
+    value = getattr(options, name)
+    if value is not None and not -100 <= value[0] < value[1] <= 100:
+        raise UserError(f"{typed(name)} is a range from low to high within -100 to 100 dB, got {value}")
+
+
+def spread(options: Any) -> None:
+    """Require that the devices of this process, where they are given, divide the batch size."""
+    if options.devices is not None and (options.devices < 1 or options.batch_size % options.devices):
+        raise UserError(f"--devices must divide --batch-size {options.batch_size}, got {options.devices}")
+
+
+def stages(options: Any) -> None:
+    """Require as many numbers of units as widths: one for each stage of a network."""
+    if len(options.widths) != len(options.units):
+        raise UserError(f"--widths and --units have one number for each stage, got {options.widths} and {options.units}")

@@ -37,27 +37,47 @@ def spectrum_classifier(windows: np.ndarray, labels: np.ndarray) -> tuple[Any, i
     Returns:
       The fitted pipeline, with ``predict(spectrum_features(windows))``, and its number of parameters.
     """
-    from sklearn.linear_model import LogisticRegression
+    return fit_standardised(_regression(), spectrum_features(windows), labels)
+
+
+def fit_standardised(classifier: Any, features: np.ndarray, labels: np.ndarray) -> tuple[Any, int]:
+    """Fit a classifier of scikit-learn to features ``(n, features)``, each scaled to mean 0 and variance 1 over the examples.
+
+    Returns:
+      The fitted pipeline, with ``predict(features)``, and how many numbers the classifier has learned.
+    """
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    regression = LogisticRegression(max_iter=2000)
-    model = make_pipeline(StandardScaler(), regression)
-    model.fit(spectrum_features(windows), labels)
-    return model, sum(np.size(array) for array in (regression.coef_, regression.intercept_))
+    model = make_pipeline(StandardScaler(), classifier)
+    model.fit(features, labels)
+    return model, learned_numbers(classifier)
 
 
-class SpectrumBaseline:
-    """Logistic regression on the spectrum, trained and tested like a network.
+def learned_numbers(classifier: Any) -> int:
+    """Return how many numbers a classifier has learned; the support vectors of a support vector machine are among them."""
+    names = ("coef_", "support_vectors_", "dual_coef_", "intercept_")
+    # the coefficients of a support vector machine are made of the others, and only a linear one has them
+    machine = hasattr(classifier, "support_vectors_")
+    return sum(np.size(getattr(classifier, name)) for name in names[machine:] if hasattr(classifier, name))
 
-    It is fitted to one fixed draw of noise in the training windows. Windows are scaled first, as the networks beside it do by
-    ``TrainingConfig.standardise``.
+
+class FittedMethod:
+    """A method that is no network: features of the windows and a classifier of scikit-learn, trained and tested like a network.
+
+    It is fitted to one fixed draw of noise in the training windows.
+
+    Args:
+      classes: the number of classes.
+      features: ``(n, *positions, channels) -> (n, features)``.
+      classifier: makes the classifier, with ``fit`` and ``predict``, which is given standardised features.
     """
 
     collective = False  # only process 0 of a job takes part in a trial
 
-    def __init__(self, classes: int, standardise: str) -> None:
-        self._classes, self._standardise = classes, standardise
+    def __init__(self, classes: int, features: Callable[[np.ndarray], np.ndarray], classifier: Callable[[], Any]) -> None:
+        self.features = features
+        self._classes, self._classifier = classes, classifier
 
     def run(
         self,
@@ -69,16 +89,27 @@ class SpectrumBaseline:
     ) -> Result:
         """Fit and test. The arguments are those of ``Trainer.run``; there are no epochs and no checkpoints."""
         del seed, on_epoch, checkpoints
-        train = self._prepared(data.train_noisy)
-        model, parameters = spectrum_classifier(train, data.train.labels)
-        fitted = model.predict(spectrum_features(train))
+        features = self.features(data.train_noisy)
+        model, parameters = fit_standardised(self._classifier(), features, data.train.labels)
+        fitted = model.predict(features)
         trained = confusion_matrix(data.train.labels, fitted, self._classes)
         return self.retest(Result(parameters, trained, trained, fitted, model=model), data)
 
     def retest(self, result: Result, data: TrialData) -> Result:
         """Test the model of a result on the test windows of ``data``."""
-        predicted = result.model.predict(spectrum_features(self._prepared(data.test.windows)))
+        predicted = result.model.predict(self.features(data.test.windows))
         return result._replace(test_confusion=confusion_matrix(data.test.labels, predicted, self._classes), predicted=predicted)
 
-    def _prepared(self, windows: np.ndarray) -> np.ndarray:
-        return standardised(windows, self._standardise)
+
+class SpectrumBaseline(FittedMethod):
+    """Logistic regression on the spectrum. Windows are scaled first, as the networks beside it do by
+    ``TrainingConfig.standardise``."""
+
+    def __init__(self, classes: int, standardise: str) -> None:
+        super().__init__(classes, lambda windows: spectrum_features(standardised(windows, standardise)), _regression)
+
+
+def _regression() -> Any:
+    from sklearn.linear_model import LogisticRegression
+
+    return LogisticRegression(max_iter=2000)

@@ -205,6 +205,15 @@ class Comparison:
             self.best_model.offer(trial, data, fold, result, tests)
 
 
+def tell_diverged(comparisons: Sequence[Comparison], trials: int) -> None:
+    """Raise ArithmeticError if one of ``trials`` trainings stopped; the message lists those that did."""
+    if diverged := [pair for comparison in comparisons for pair in comparison.diverged]:
+        raise ArithmeticError(
+            f"{len(diverged)} of {trials} trainings stopped and have no row in the tables; the same command with --out tries "
+            "them again:" + "".join(f"\n  {trial}: {why}" for trial, why in diverged)
+        )
+
+
 def _complete(comparison: Comparison, rows: Sequence[Mapping[str, str]]) -> int:
     """Return how many trainings of a comparison have all their rows, of whatever fold."""
     planned = {

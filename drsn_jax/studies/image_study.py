@@ -14,15 +14,14 @@ from drsn_jax.core.errors import UserError
 from drsn_jax.core.files import read_arrays, write_arrays
 from drsn_jax.data.windows import Fold, Side
 from drsn_jax.evaluation.inspection import has_thresholds, zero_maps
-from drsn_jax.evaluation.metrics import confusion_matrix
 from drsn_jax.functional.clutter import Clutter
 from drsn_jax.functional.noise import Noise
+from drsn_jax.studies.baseline import FittedMethod
 from drsn_jax.studies.comparison_results import Trial
 from drsn_jax.studies.disturbance import Disturbance
 from drsn_jax.studies.model_selection import BestModel
 from drsn_jax.studies.trial_data import TrialData, standardised, tested_in
 from drsn_jax.studies.trials import Result
-from drsn_jax.training.checkpoints import Checkpoints
 
 PIXELS = "pixels_logistic"  # the name of the method beside the networks in the tables
 PARTS = 100  # the test pictures are put into so many parts at random, over which intervals are made
@@ -103,47 +102,21 @@ def in_parts_of_the_test(fold: Fold, seed: int = 0) -> Fold:
     )
 
 
-class PixelBaseline:
-    """Logistic regression on the standardised pixels of the canvas, trained and tested like a network.
-
-    It is fitted to one fixed draw of the clutter. Needs scikit-learn (extra ``experiments``).
-    """
-
-    collective = False  # only process 0 of a job takes part in a trial
+class PixelBaseline(FittedMethod):
+    """Logistic regression on the pixels of the canvas, which are scaled first as by the networks beside it."""
 
     def __init__(self, classes: int, standardise: str) -> None:
-        self._classes, self._standardise = classes, standardise
+        def pixels(pictures: np.ndarray) -> np.ndarray:
+            return standardised(pictures, standardise).reshape(len(pictures), -1)
 
-    def run(
-        self,
-        data: TrialData,
-        *,
-        seed: int,
-        on_epoch: Callable[..., None] = lambda epoch, confusion: None,
-        checkpoints: Checkpoints | None = None,
-    ) -> Result:
-        """Fit and test. The arguments are those of ``Trainer.run``; there are no epochs and no checkpoints."""
-        del seed, on_epoch, checkpoints
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.pipeline import make_pipeline
-        from sklearn.preprocessing import StandardScaler
+        super().__init__(classes, pixels, _regression_of_many)
 
-        train = self._pixels(data.train_noisy)
-        # there are more pixels than pictures: a weak regularisation would only fit their noise
-        regression = LogisticRegression(C=0.001, max_iter=500)
-        model = make_pipeline(StandardScaler(), regression).fit(train, data.train.labels)
-        fitted = model.predict(train)
-        trained = confusion_matrix(data.train.labels, fitted, self._classes)
-        parameters = sum(np.size(array) for array in (regression.coef_, regression.intercept_))
-        return self.retest(Result(parameters, trained, trained, fitted, model=model), data)
 
-    def retest(self, result: Result, data: TrialData) -> Result:
-        """Test the model of a result on the test pictures of ``data``."""
-        predicted = result.model.predict(self._pixels(data.test.windows))
-        return result._replace(test_confusion=confusion_matrix(data.test.labels, predicted, self._classes), predicted=predicted)
+def _regression_of_many() -> Any:
+    from sklearn.linear_model import LogisticRegression
 
-    def _pixels(self, pictures: np.ndarray) -> np.ndarray:
-        return standardised(pictures, self._standardise).reshape(len(pictures), -1)
+    # there are more pixels than pictures: a weak regularisation would only fit their noise
+    return LogisticRegression(C=0.001, max_iter=500)
 
 
 @dataclasses.dataclass(frozen=True)

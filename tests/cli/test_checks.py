@@ -38,6 +38,11 @@ def test_what_passes():
         (lambda: checks.snr(options(snr_db=(-math.inf,)), "snr_db"), "--snr-db -inf is no usable ratio"),
         (lambda: checks.seeds(options(seed=2**32 - 1, seeds=2)), "--seed must be from 0 to 2**32 - 1, got 4294967295"),
         (lambda: checks.seeds(options(seed=-1, seeds=1)), "--seed must be from 0 to 2**32 - 1, got -1"),
+        (lambda: checks.snr_range(options(levels=(5.0, 5.0)), "levels"), "--levels is a range from low to high within -100"),
+        (lambda: checks.snr_range(options(levels=(math.nan, 5.0)), "levels"), "--levels is a range from low to high within -100"),
+        (lambda: checks.spread(options(devices=3, batch_size=32)), "--devices must divide --batch-size 32, got 3"),
+        (lambda: checks.spread(options(devices=0, batch_size=32)), "--devices must divide --batch-size 32, got 0"),
+        (lambda: checks.stages(options(widths=(4, 8), units=(1,))), "--widths and --units have one number for each stage"),
     ],
 )
 def test_what_is_refused(check, message):
