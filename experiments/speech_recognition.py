@@ -5,7 +5,7 @@
 trains ResNet and DRSN-CW on clips of spoken digits, named {digit}_{speaker}_{index}.wav as those of the Free Spoken Digit Dataset
 (https://github.com/Jakobovski/free-spoken-digit-dataset). Each network sees the log-mel spectrogram of a clip in roadside noise,
 which is new in every step and has a signal-to-noise ratio from a range; it is then tested at each ratio, beside logistic
-regression on log-mel statistics and a support vector machine on MFCC. About ten minutes on two cores. Without --recordings the
+regression on log-mel statistics and a support vector machine on MFCC. About six minutes on two cores. Without --recordings the
 digits are spoken by a synthesiser (pip install 'drsn-jax[speech]'), with other voices to train than to test. Other questions:
 
     python experiments/speech_recognition.py --recordings FOLDER --split speaker       # a speaker that was never heard
