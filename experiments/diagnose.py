@@ -56,9 +56,10 @@ from drsn_jax.diagnosis.diagnosis import (
     clip_window,
     diagnose_parts,
     is_of_clips,
+    is_of_pictures,
     read_parts,
 )
-from drsn_jax.diagnosis.picture_answers import answer_picture, is_of_pictures
+from drsn_jax.diagnosis.picture_answers import answer_picture
 from drsn_jax.diagnosis.streams import diagnose_stream, expected
 from drsn_jax.evaluation.inspection import has_thresholds
 from drsn_jax.nn.networks import drsn_cw

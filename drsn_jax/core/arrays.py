@@ -126,3 +126,8 @@ def _some(array: np.ndarray) -> str:
     """Return the first values of an array as text."""
     first = [repr(value) for value in array.ravel()[:3].tolist()]
     return ", ".join(first) + (", …" if array.size > 3 else "")
+
+
+def whole_below(drawn: jax.Array, limit: ArrayLike) -> jax.Array:
+    """Return whole numbers from 0 to below ``limit`` (at most 2**23), of uniform draws in [0, 1)."""
+    return jnp.minimum((drawn * limit).astype(jnp.int32), jnp.asarray(limit, jnp.int32) - 1)

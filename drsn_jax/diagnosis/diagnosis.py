@@ -36,16 +36,21 @@ class Model(Protocol):
         ...
 
 
+def is_of_pictures(model: Model) -> bool:
+    """Return whether a model was trained on pictures, whose window has a height and a width, and not on signals."""
+    return not isinstance(model.window_length, int)
+
+
 def require_signals(model: Model) -> None:
     """Raise UserError for a model of pictures, which cannot be asked about a signal."""
-    if not isinstance(model.window_length, int):
+    if is_of_pictures(model):
         size = " × ".join(map(str, model.window_length))
         raise UserError(f"the model is for pictures of {size} pixels, not for signals: ask it with Bundle.predict")
 
 
 def is_of_clips(model: Model) -> bool:
     """Return whether a model was trained on whole clips, each of them a window, and not on windows of longer signals."""
-    return isinstance(model.window_length, int) and getattr(model, "stride", 0) is None
+    return not is_of_pictures(model) and getattr(model, "stride", 0) is None
 
 
 def clip_window(model: Model, signal: np.ndarray, sampling_rate: float) -> np.ndarray:

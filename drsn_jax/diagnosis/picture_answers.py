@@ -23,11 +23,6 @@ class PictureAnswer(NamedTuple):
     sure: bool
 
 
-def is_of_pictures(model: Bundle) -> bool:
-    """Return whether a model was trained on pictures, and not on signals."""
-    return not isinstance(model.window_length, int)
-
-
 def answer_picture(model: Bundle, picture: np.ndarray) -> PictureAnswer:
     """Ask a model about a picture ``(height, width, channels)`` with values from 0 to 1; errors as ``on_canvas``."""
     probabilities = model.predict_proba(on_canvas(model, picture)[None])[0]

@@ -15,7 +15,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from drsn_jax.core.arrays import as_float
+from drsn_jax.core.arrays import as_float, whole_below
 from drsn_jax.core.errors import UserError
 from drsn_jax.functional.noise import Noise, repeatable
 
@@ -173,11 +173,6 @@ class Clutter:
         for field, value in zip(dataclasses.fields(cls), (*children, *static), strict=True):
             object.__setattr__(clutter, field.name, value)
         return clutter
-
-
-def whole_below(drawn: jax.Array, limit: ArrayLike) -> jax.Array:
-    """Return whole numbers from 0 to below ``limit`` (at most 2**23), of uniform draws in [0, 1)."""
-    return jnp.minimum((drawn * limit).astype(jnp.int32), jnp.asarray(limit, jnp.int32) - 1)
 
 
 def corner(drawn: jax.Array, outer: tuple[int, ...], inner: tuple[int, ...]) -> jax.Array:

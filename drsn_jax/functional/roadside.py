@@ -16,7 +16,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from drsn_jax.core.arrays import as_float, as_window, wide_dtype
+from drsn_jax.core.arrays import as_float, as_window, whole_below, wide_dtype
 from drsn_jax.core.errors import UserError
 from drsn_jax.functional.noise import NO_NOISE, AtLevel, checked_snr, noise_scale, repeatable
 
@@ -223,11 +223,11 @@ def babble(drawn: jax.Array, voices: jax.Array, length: int, inside: ArrayLike) 
     """
     low, high = TALKERS
     drawn, size = drawn.reshape(4, high), voices.shape[1]
-    number = low + _below(drawn[0, 0], high - low + 1)
-    places = jnp.mod(jnp.arange(length) - _below(drawn[2], size).at[0].set(inside)[:, None], size)
+    number = low + whole_below(drawn[0, 0], high - low + 1)
+    places = jnp.mod(jnp.arange(length) - whole_below(drawn[2], size).at[0].set(inside)[:, None], size)
     # from 0 to 10 dB below the loudest voice
     gain = 10 ** (-0.5 * drawn[3]) * (jnp.arange(high) < number)
-    return jnp.einsum("v,vtc->tc", gain.astype(voices.dtype), voices[_below(drawn[1], len(voices))[:, None], places])
+    return jnp.einsum("v,vtc->tc", gain.astype(voices.dtype), voices[whole_below(drawn[1], len(voices))[:, None], places])
 
 
 def as_voices(clips: ArrayLike) -> jax.Array:
@@ -255,19 +255,14 @@ def partials(tones: jax.Array, strength: jax.Array, phase: jax.Array, length: in
 
 def _stretch_of(drawn: jax.Array, recordings: jax.Array, length: int) -> jax.Array:
     """Return a random stretch of ``length`` samples of a random recording of ``(n, at least length, channels)``."""
-    place = (_below(drawn[0], len(recordings)), _below(drawn[1], recordings.shape[1] - length + 1), jnp.asarray(0))
+    place = (whole_below(drawn[0], len(recordings)), whole_below(drawn[1], recordings.shape[1] - length + 1), jnp.asarray(0))
     return jax.lax.dynamic_slice(recordings, place, (1, length, recordings.shape[2]))[0]
 
 
 def _somewhere(drawn: jax.Array, speech: jax.Array) -> jax.Array:
     """Return the number of a random sample among those where ``speech`` ``(length,)`` is true; 0 where it nowhere is."""
     first, count = jnp.argmax(speech), jnp.sum(speech)
-    return first + _below(drawn, jnp.maximum(count, 1))
-
-
-def _below(drawn: jax.Array, limit: ArrayLike) -> jax.Array:
-    """Return whole numbers from 0 to below ``limit``, of uniform draws in [0, 1)."""
-    return jnp.minimum((drawn * limit).astype(jnp.int32), jnp.asarray(limit, jnp.int32) - 1)
+    return first + whole_below(drawn, jnp.maximum(count, 1))
 
 
 def _of_unit_power(x: jax.Array) -> jax.Array:

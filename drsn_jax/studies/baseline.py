@@ -37,7 +37,7 @@ def spectrum_classifier(windows: np.ndarray, labels: np.ndarray) -> tuple[Any, i
     Returns:
       The fitted pipeline, with ``predict(spectrum_features(windows))``, and its number of parameters.
     """
-    return fit_standardised(_regression(), spectrum_features(windows), labels)
+    return fit_standardised(regression(), spectrum_features(windows), labels)
 
 
 def fit_standardised(classifier: Any, features: np.ndarray, labels: np.ndarray) -> tuple[Any, int]:
@@ -106,10 +106,11 @@ class SpectrumBaseline(FittedMethod):
     ``TrainingConfig.standardise``."""
 
     def __init__(self, classes: int, standardise: str) -> None:
-        super().__init__(classes, lambda windows: spectrum_features(standardised(windows, standardise)), _regression)
+        super().__init__(classes, lambda windows: spectrum_features(standardised(windows, standardise)), regression)
 
 
-def _regression() -> Any:
+def regression() -> Any:
+    """Make a logistic regression of scikit-learn."""
     from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression(max_iter=2000)

@@ -11,7 +11,7 @@ import numpy as np
 
 from drsn_jax.core.storage import in_parts
 from drsn_jax.functional.mel import LogMel
-from drsn_jax.studies.baseline import FittedMethod
+from drsn_jax.studies.baseline import FittedMethod, regression
 
 MEL_LOGISTIC, MFCC_SVM = "mel_logistic", "mfcc_svm"  # their names in the tables
 AT_ONCE = 300  # windows whose spectrograms are in memory at a time
@@ -38,11 +38,6 @@ def peers(classes: int, front_end: LogMel) -> dict[str, FittedMethod]:
 
     ``front_end`` makes the spectrogram of a waveform.
     """
-
-    def regression() -> Any:
-        from sklearn.linear_model import LogisticRegression
-
-        return LogisticRegression(max_iter=2000)
 
     def machine() -> Any:
         from sklearn.svm import SVC
