@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -44,7 +44,8 @@ def is_of_pictures(model: Model) -> bool:
 def require_signals(model: Model) -> None:
     """Raise UserError for a model of pictures, which cannot be asked about a signal."""
     if is_of_pictures(model):
-        size = " × ".join(map(str, model.window_length))
+        sides: Any = model.window_length
+        size = " × ".join(map(str, sides))
         raise UserError(f"the model is for pictures of {size} pixels, not for signals: ask it with Bundle.predict")
 
 
