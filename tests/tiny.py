@@ -15,8 +15,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 import scipy.io
 
+from drsn_jax.cli import console
 from drsn_jax.data.windows import Fold, Side
 from drsn_jax.functional.noise import Noise
 from drsn_jax.nn.networks import Network, drsn_cw
@@ -73,6 +75,17 @@ def load_script(file: Path) -> Any:
     sys.modules[file.stem] = module
     spec.loader.exec_module(module)
     return module
+
+
+def run_script(script: Any, *arguments: Any) -> Any:
+    """Run an experiment script in this process; return what it leaves with (None after success)."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", [script.__file__, *map(str, arguments), "--plain-runtime"])
+        try:
+            console.run(script.main)
+        except SystemExit as exit:
+            return exit.code
+        return None
 
 
 def side(count: int, seed: int = 0) -> Side:

@@ -19,7 +19,7 @@ import pytest
 import scipy.io
 import tiny
 
-from drsn_jax.cli import console, data_options, run_options
+from drsn_jax.cli import data_options, run_options
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import load, save
 from drsn_jax.nn.networks import drsn_cs
@@ -38,23 +38,12 @@ def script():
     return tiny.load_script(SCRIPT)
 
 
-def run_script(script, *arguments):
-    """Run the script in this process; returns what it leaves with (None after success)."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments), "--plain-runtime"])
-        try:
-            console.run(script.main)
-        except SystemExit as exit:
-            return exit.code
-        return None
-
-
 @pytest.fixture
 def call(script, monkeypatch):
     """Run the script in this process, without its figures: ``whole`` draws them."""
     monkeypatch.setattr(script, "draw_all", lambda folder: [])
     monkeypatch.setattr(feature_figure, "tsne_figure", lambda *arguments: [])
-    return functools.partial(run_script, script)
+    return functools.partial(tiny.run_script, script)
 
 
 def write_machine(folder, *, labels=("good", "worn"), conditions=("1 hp", "2 hp"), length=4096, change=None):
@@ -96,7 +85,7 @@ def whole(script, tmp_path_factory):
     table = write_machine(folder, labels=("good", ODD))
     command = ("--recordings", table, "--test-condition", "2 hp", *SHORT)
     with contextlib.redirect_stdout(io.StringIO()) as printed:
-        assert run_script(script, *command, "--out", folder / "run") is None
+        assert tiny.run_script(script, *command, "--out", folder / "run") is None
     return Whole(table, folder / "run", printed.getvalue(), command)
 
 

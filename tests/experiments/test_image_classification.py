@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import sys
 from pathlib import Path
 from typing import Any, get_args
 
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 import tiny
 
-from drsn_jax.cli import console
 from drsn_jax.data.images import Pictures, split_pictures
 from drsn_jax.diagnosis.bundle_files import load
 from drsn_jax.functional.noise import NOISE_KINDS
@@ -28,17 +26,6 @@ def script():
     return tiny.load_script(SCRIPT)
 
 
-def run_script(script, *arguments):
-    """Run the script in this process; returns what it leaves with (None after success)."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [str(SCRIPT), *map(str, arguments), "--plain-runtime"])
-        try:
-            console.run(script.main)
-        except SystemExit as exit:
-            return exit.code
-        return None
-
-
 def rows(folder, name="results"):
     with open(folder / f"{name}.csv", newline="") as file:
         return list(csv.DictReader(file))
@@ -52,7 +39,7 @@ def out(script, tmp_path_factory):
         patch.setattr(feature_figure, "tsne_figure", lambda *arguments: [])
         patch.setattr(image_figures, "training_curves", lambda folder: folder / "training.png")
         patch.setattr(image_figures, "confusion_matrices", lambda folder: [])
-        assert run_script(script, *OWN, "--out", folder) is None
+        assert tiny.run_script(script, *OWN, "--out", folder) is None
     return folder
 
 
@@ -78,10 +65,10 @@ def test_the_network_that_is_kept_answers_for_a_canvas(out):
 def test_the_same_command_goes_on_and_another_is_refused(script, out, monkeypatch, capsys):
     monkeypatch.setattr(script, "report", lambda *arguments, **options: None)
     before = (out / "results.csv").read_bytes()
-    assert run_script(script, *OWN, "--out", out) is None
+    assert tiny.run_script(script, *OWN, "--out", out) is None
     assert "0 trainings" in capsys.readouterr().out
     assert (out / "results.csv").read_bytes() == before
-    assert "holds a run with another configuration" in str(run_script(script, *OWN, "--patch", "4", "--out", out))
+    assert "holds a run with another configuration" in str(tiny.run_script(script, *OWN, "--patch", "4", "--out", out))
 
 
 def test_choices_are_what_there_is(script):
@@ -111,7 +98,7 @@ def test_choices_are_what_there_is(script):
     ],
 )
 def test_what_cannot_be_run_is_one_sentence(script, tmp_path, arguments, message):
-    told = str(run_script(script, *arguments, "--dry-run", "--out", tmp_path / "run"))
+    told = str(tiny.run_script(script, *arguments, "--dry-run", "--out", tmp_path / "run"))
     assert told.startswith("error: ")
     assert message in told
     assert "\n" not in told

@@ -10,7 +10,6 @@ import pytest
 import soundfile
 import tiny
 
-from drsn_jax.cli import console
 from drsn_jax.diagnosis.bundle_files import load
 from drsn_jax.functional.roadside import ROADSIDE_KINDS
 from drsn_jax.nn.networks import NETWORKS
@@ -24,17 +23,6 @@ OWN = ("--dry-run", "--networks", "drsn_cw", "--seconds", "0.2", "--mels", "20",
 @pytest.fixture(scope="module")
 def script():
     return tiny.load_script(EXPERIMENTS / "speech_recognition.py")
-
-
-def run_script(script, *arguments):
-    """Run a script in this process; returns what it leaves with (None after success)."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [script.__file__, *map(str, arguments), "--plain-runtime"])
-        try:
-            console.run(script.main)
-        except SystemExit as exit:
-            return exit.code
-        return None
 
 
 def word(number, seconds=0.15):
@@ -60,7 +48,7 @@ def out(script, recordings, tmp_path_factory):
         # the figures of every script, which have tests of their own
         patch.setattr(feature_figure, "tsne_figure", lambda *arguments: [])
         patch.setattr(script, "draw_all", lambda folder: [])
-        assert run_script(script, *OWN, "--recordings", recordings, "--out", folder) is None
+        assert tiny.run_script(script, *OWN, "--recordings", recordings, "--out", folder) is None
     return folder
 
 
@@ -89,13 +77,13 @@ def test_the_kept_network_is_asked_about_a_clip(out, tmp_path, capsys):
     diagnose = tiny.load_script(EXPERIMENTS / "diagnose.py")
     soundfile.write(tmp_path / "short.wav", word(1, 0.1), RATE)
     soundfile.write(tmp_path / "long.wav", word(1, 0.5), RATE)
-    assert run_script(diagnose, out, tmp_path / "short.wav", tmp_path / "long.wav", "--plot", tmp_path / "plots") is None
+    assert tiny.run_script(diagnose, out, tmp_path / "short.wav", tmp_path / "long.wav", "--plot", tmp_path / "plots") is None
     told = capsys.readouterr().out
     assert told.count("of 1 windows agree") == 2
     assert "windows long" not in told
     assert (tmp_path / "plots" / "short.wav.png").exists()
     soundfile.write(tmp_path / "speech.wav", word(1, 3.0), RATE)
-    assert run_script(diagnose, out, tmp_path / "speech.wav") is not None
+    assert tiny.run_script(diagnose, out, tmp_path / "speech.wav") is not None
     assert "the model is for clips of 0.2 s, and this one lasts 3 s" in capsys.readouterr().out
 
 
@@ -103,10 +91,10 @@ def test_the_same_command_goes_on_and_another_is_refused(script, recordings, out
     monkeypatch.setattr(script, "report", lambda *arguments, **options: None)
     before = (out / "results.csv").read_bytes()
     same = (*OWN, "--recordings", recordings, "--out", out)
-    assert run_script(script, *same) is None
+    assert tiny.run_script(script, *same) is None
     assert "0 trainings" in capsys.readouterr().out
     assert (out / "results.csv").read_bytes() == before
-    assert "holds a run with another configuration" in str(run_script(script, *same, "--split", "speaker"))
+    assert "holds a run with another configuration" in str(tiny.run_script(script, *same, "--split", "speaker"))
 
 
 def test_choices_are_what_there_is(script):
@@ -131,7 +119,7 @@ def test_choices_are_what_there_is(script):
     ],
 )
 def test_what_cannot_be_run_is_one_sentence(script, tmp_path, arguments, message):
-    told = str(run_script(script, *arguments, "--dry-run", "--out", tmp_path / "run"))
+    told = str(tiny.run_script(script, *arguments, "--dry-run", "--out", tmp_path / "run"))
     assert told.startswith("error: ")
     assert message in told
     assert "\n" not in told
@@ -142,5 +130,5 @@ def test_without_the_synthesiser_its_extra_is_named(script, tmp_path, monkeypatc
 
     monkeypatch.setitem(sys.modules, "espeakng_loader", None)
     synthesis._synthesiser.cache_clear()
-    told = str(run_script(script, "--dry-run", "--out", tmp_path / "run"))
+    told = str(tiny.run_script(script, "--dry-run", "--out", tmp_path / "run"))
     assert "speech without recordings needs espeakng-loader: pip install 'drsn-jax[speech]'" in told
