@@ -30,6 +30,8 @@ from drsn_jax.nn import ChannelWiseShrinkage as ChannelWiseShrinkage
 from drsn_jax.nn import Network as Network
 from drsn_jax.nn import ResidualUnit as ResidualUnit
 from drsn_jax.nn import SqueezeExcitation as SqueezeExcitation
+from drsn_jax.nn import band_energy as band_energy
+from drsn_jax.nn import band_energy_tiny as band_energy_tiny
 from drsn_jax.nn import convnet as convnet
 from drsn_jax.nn import drsn_cs as drsn_cs
 from drsn_jax.nn import drsn_cw as drsn_cw

@@ -15,6 +15,8 @@ COLOURS = {
     "senet": "#009E73",
     "drsn_cs": "#56B4E9",
     "drsn_cw": "#0072B2",
+    "band_energy": "#D55E00",
+    "band_energy_tiny": "#F0E442",
     "spectrum_logistic": "#000000",
     "pixels_logistic": "#000000",
     "mel_logistic": "#000000",

@@ -20,17 +20,10 @@ from drsn_jax.evaluation.inspection import has_thresholds, zeros_by_window
 from drsn_jax.evaluation.metrics import softmax
 from drsn_jax.evaluation.prediction import predict, windows_at_a_time
 from drsn_jax.functional import signals
-from drsn_jax.nn.image_networks import IMAGE_NETWORKS, ImageNetwork
-from drsn_jax.nn.networks import NETWORKS, Network, for_platform
+from drsn_jax.nn.networks import Network, for_platform
+from drsn_jax.nn.presets import preset_name
 
 BATCH = 256  # windows that are computed at a time, at most
-
-
-def _is_made_by(preset: Any, network: Network) -> bool:
-    """Return whether a network has what a preset sets, and one for pictures the units and the shrinkage that it leaves."""
-    of_kind = ("units", "bottleneck", "shrinkage") if isinstance(network, ImageNetwork) else ()
-    wanted = {name: getattr(ImageNetwork, name) for name in of_kind} | preset.keywords
-    return all(getattr(network, name) == value for name, value in wanted.items())
 
 
 def window_shape(length: int | Sequence[int], channels: int) -> tuple[int, ...]:
@@ -133,13 +126,12 @@ class Bundle:
 
     def __repr__(self) -> str:
         """Return a line: what it answers and for which windows; the arrays are left out."""
-        known = IMAGE_NETWORKS if isinstance(self.network, ImageNetwork) else NETWORKS
-        kind = next((name for name, made in known.items() if _is_made_by(made, self.network)), "")
         positions = " × ".join(map(str, self.window_shape[:-1]))
         rate = "" if self.sampling_rate is None else f" at {self.sampling_rate:g} Hz"
+        unit, plural = "samples" if rate else "pixels", "s" * (self.channels > 1)
         return (
-            f"Bundle({kind or 'network'}, {len(self.classes)} classes ({', '.join(self.classes)[:80]}), windows of "
-            f"{positions} {'samples' if rate else 'pixels'} × {self.channels} channel{'s' * (self.channels > 1)}{rate})"
+            f"Bundle({preset_name(self.network) or 'network'}, {len(self.classes)} classes ({', '.join(self.classes)[:80]}), "
+            f"windows of {positions} {unit} × {self.channels} channel{plural}{rate})"
         )
 
     def predict(self, windows: np.ndarray) -> np.ndarray:

@@ -25,12 +25,17 @@ from drsn_jax.diagnosis.description import DESCRIPTION, BundleError, encode_desc
 from drsn_jax.nn.image_networks import ImageNetwork, PlainConv
 from drsn_jax.nn.layers import BatchNorm
 from drsn_jax.nn.networks import Network
+from drsn_jax.nn.presets import kind_of
 from drsn_jax.nn.variable_shapes import variable_shapes
 
 REPLACED = 100  # times that ``load`` begins again because the model was replaced meanwhile
 # fields of a network that a description leaves out: the user's own modules, the way it is computed, and Linen's own fields
 NOT_SAVED = ("conv", "norm", "axis_name", "implementation", "platform", "parent", "name")
-FIELDS = tuple(f.name for f in dataclasses.fields(Network) if f.name not in NOT_SAVED)
+
+
+def _fields(kind: type[Network]) -> tuple[str, ...]:
+    """Return the names of the fields that describe a network of a kind."""
+    return tuple(f.name for f in dataclasses.fields(kind) if f.name not in NOT_SAVED)
 
 
 def save(path: str | os.PathLike[str], bundle: Bundle, *, overwrite: bool = False) -> None:
@@ -54,9 +59,7 @@ def save(path: str | os.PathLike[str], bundle: Bundle, *, overwrite: bool = Fals
     weights = safetensors.numpy.save(arrays)
     name = weight_files.name_of(weights)
     facts = {f.name: getattr(bundle, f.name) for f in dataclasses.fields(bundle) if f.name not in ("network", "variables")}
-    facts["network"] = {name: getattr(bundle.network, name) for name in FIELDS}
-    if isinstance(bundle.network, ImageNetwork):
-        facts["network"]["bottleneck"] = bundle.network.bottleneck
+    facts["network"] = {name: getattr(bundle.network, name) for name in _fields(type(bundle.network))}
     facts["standardise"] = bundle.standardise
     facts |= {"versions": versions(), "weights": name, "weights_sha256": hashlib.sha256(weights).hexdigest()}
     description = encode_description(facts)
@@ -111,16 +114,15 @@ def load(path: str | os.PathLike[str]) -> Bundle:
     where = str(folder / DESCRIPTION)
     # the first bundles have ``standardise`` among their own fields and not among those of the network, and no front end
     fields = {"standardise": description["standardise"], "scale": 1.0, "front_end": None, **description["network"]}
-    if missing := [name for name in FIELDS if name not in fields]:
+    kind = kind_of(fields)
+    if missing := [name for name in _fields(kind) if name not in fields]:
         raise BundleError(f"{where} does not describe a model of this version: the network has no field {missing[0]}")
     weight_files.refuse_larger_network(fields, description["channels"], arrays, where)
     try:
-        values: dict[str, Any] = {name: tuple(v) if isinstance(v := fields[name], list) else v for name in FIELDS}
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v := fields[name], list) else v for name in _fields(kind)}
         values["dtype"] = jnp.dtype(values["dtype"]) if values["dtype"] else None
         values["front_end"] = read_front_end(values["front_end"])
-        # only an ImageNetwork has this field
-        bottleneck = fields.get("bottleneck")
-        network = Network(**values) if bottleneck is None else ImageNetwork(**values, bottleneck=bottleneck)
+        network = kind(**values)
         wanted = variable_shapes(network, window_shape(description["window_length"], description["channels"]))
     except Exception as error:  # a description that was not written by ``save`` can be wrong in any place
         reason = " ".join(str(error).split()) or type(error).__name__

@@ -157,6 +157,7 @@ NETWORK_FACTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "padding": ("a name", lambda v: isinstance(v, str)),
     "dtype": ("the name of a type, or null", _text_or_none),
     "bottleneck": ("true or false", lambda v: isinstance(v, bool)),
+    **dict.fromkeys(("bands", "frame", "hop", "pool", "views"), ("a number from 1", _whole)),
     "standardise": ("true, false or 'together'", _standardise),
     "scale": ("a positive number", lambda v: _number(v) and v > 0),
     "front_end": ("the fields of a log-mel front end, or null", _front_end),

@@ -6,12 +6,15 @@
   entry in ``noise._MAKERS``.
 - ``roadside``: the noise of a road behind a voice: horns, traffic, other voices, recordings.
 - ``clutter``: pictures on a larger canvas with fragments of other pictures and pixel noise.
+- ``band_energies``: the energy of a signal in frequency bands over time, and its rhythm.
 - ``mel``: the log-mel spectrogram of a waveform.
 - ``envelopes``, ``orders``: the physics of a machine: how strong a vibration is at each time and how regularly that comes,
   frequencies as multiples of the speed of a shaft, those of bearings and gears.
 - ``signals``: the preparation of a window before a network sees it. Another preparation: a function ``window -> window``.
 """
 
+from drsn_jax.functional.band_energies import log_band_energies as log_band_energies
+from drsn_jax.functional.band_energies import modulation_power as modulation_power
 from drsn_jax.functional.clutter import Clutter as Clutter
 from drsn_jax.functional.envelopes import analytic_signal as analytic_signal
 from drsn_jax.functional.envelopes import envelope as envelope
@@ -25,6 +28,7 @@ from drsn_jax.functional.noise import add_mixed_noise as add_mixed_noise
 from drsn_jax.functional.noise import add_noise as add_noise
 from drsn_jax.functional.noise import add_noise_once as add_noise_once
 from drsn_jax.functional.noise import measure_snr_db as measure_snr_db
+from drsn_jax.functional.noise_mixture import NoiseMixture as NoiseMixture
 from drsn_jax.functional.orders import at_orders as at_orders
 from drsn_jax.functional.orders import bearing_orders as bearing_orders
 from drsn_jax.functional.orders import gear_orders as gear_orders

@@ -91,6 +91,15 @@ class FittedMethod:
         del seed, on_epoch, checkpoints
         features = self.features(data.train_noisy)
         model, parameters = fit_standardised(self._classifier(), features, data.train.labels)
+        return self._tested(model, parameters, features, data)
+
+    def fit(self, model: Any, data: TrialData) -> Result:
+        """Fit a classifier that scales its features itself, and test it."""
+        features = self.features(data.train_noisy)
+        model.fit(features, data.train.labels)
+        return self._tested(model, 0, features, data)
+
+    def _tested(self, model: Any, parameters: int, features: np.ndarray, data: TrialData) -> Result:
         fitted = model.predict(features)
         trained = confusion_matrix(data.train.labels, fitted, self._classes)
         return self.retest(Result(parameters, trained, trained, fitted, model=model), data)

@@ -20,9 +20,18 @@ TITLES = {
     "senet": "SENet",
     "drsn_cs": "DRSN-CS",
     "drsn_cw": "DRSN-CW",
+    "band_energy": "band energies",
+    "band_energy_tiny": "band energies, tiny",
     **{f"{kind}{size}": f"{title}-{size}" for kind, title in (("resnet", "ResNet"), ("drsn", "DRSN")) for size in (18, 34, 50)},
     "pixels_logistic": "pixels + logistic regression",
+    "wdcnn": "WDCNN",
     BASELINE: "spectrum + logistic regression",
+    "envelope_logistic": "envelope in orders + logistic regression",
+    "both_spectra_logistic": "both spectra + logistic regression",
+    "wavelet_boosting": "wavelets, statistics + boosting",
+    "minirocket": "MiniRocket",
+    "multirocket_hydra": "MultiRocket-Hydra",
+    "quant": "QUANT",
     "mel_logistic": "log-mel statistics + logistic regression",
     "mfcc_svm": "MFCC + support vector machine",
 }
@@ -199,7 +208,9 @@ def noise_name(row: Row) -> str:
     """
     if row["noise"] == "none":
         return (
-            f"{CLEAN}, trained in {row['train_noise']}" if trained_on_range(row) and row["train_noise"] != "gaussian" else CLEAN
+            f"{CLEAN}, trained in {row['train_noise']}"
+            if trained_on_range(row) and row["train_noise"] not in ("gaussian", "mixture")
+            else CLEAN
         )
     # a disturbance that is no noise has no level
     return row["noise"] if float(row["snr_db"]) == math.inf else f"{row['noise']} {float(row['snr_db']):g} dB"

@@ -10,6 +10,7 @@ from drsn_jax.data.split_choice import SPLITS
 from drsn_jax.functional.noise import NOISE_KINDS
 from drsn_jax.functional.thresholding import THRESHOLD_RULES
 from drsn_jax.nn.networks import NETWORKS
+from drsn_jax.nn.presets import SIGNAL_NETWORKS
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 
@@ -17,7 +18,8 @@ EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 def test_choices_are_what_there_is():
     train, ablate = (tiny.load_script(EXPERIMENTS / f"{name}.py") for name in ("fault_diagnosis", "noise_ablation"))
     assert get_args(train.NoiseKind) == get_args(ablate.NoiseKind) == tuple(NOISE_KINDS)
-    assert get_args(train.NetworkName) == tuple(NETWORKS) == train.Options().networks
+    assert get_args(train.NetworkName) == tuple(SIGNAL_NETWORKS)
+    assert set(train.Options().networks) <= SIGNAL_NETWORKS.keys()
     assert set(get_args(ablate.Rule)) == {*THRESHOLD_RULES, "none"}
     assert ablate.Options().rules == get_args(ablate.Rule)
     assert set(get_args(SplitKind)) == set(SPLITS)

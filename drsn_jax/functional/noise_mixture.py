@@ -1,0 +1,85 @@
+"""Noise whose kind is drawn for every window, for one network that is to meet them all."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+from jax.typing import ArrayLike
+
+from drsn_jax.core.arrays import as_window
+from drsn_jax.core.errors import UserError
+from drsn_jax.functional.noise import AtLevel, add_noise, checked_snr, noise_maker, repeatable
+
+MIXTURE = "mixture"  # its kind in tables
+
+
+@jax.tree_util.register_pytree_node_class
+@dataclasses.dataclass(frozen=True)
+class NoiseMixture(AtLevel):
+    """Noise of a kind and an SNR that are drawn anew for every window, or none.
+
+    All ``kinds`` and the absence of noise are equally likely, and so are all SNRs of the range. Calling it adds the noise to a
+    window, so it can be handed to a training step like ``Noise``::
+
+        >>> import jax
+        >>> street = NoiseMixture(("gaussian", "pink"), (-10, 10))
+        >>> street(jax.random.key(0), jax.numpy.ones((2048, 1))).shape  # a key and a window (length, channels)
+        (2048, 1)
+
+    It is a pytree like ``Noise``: the kinds are static, the range is data.
+
+    Fields:
+      kinds: some of ``NOISE_KINDS``.
+      snr_db: the lowest and the highest SNR in dB.
+
+    Raises ValueError for unknown kinds, for none at all, and for what is no range as ``Noise`` has it.
+    """
+
+    kinds: Sequence[str]
+    snr_db: Any
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "kinds", tuple(self.kinds))
+        if not self.kinds:
+            raise UserError("a mixture of noises needs at least one kind")
+        for kind in self.kinds:
+            noise_maker(kind)
+        snr_db = checked_snr(self.snr_db)
+        if not isinstance(snr_db, tuple):
+            raise UserError(f"a mixture of noises has a range of SNRs (low, high), got {self.snr_db}: for one SNR take Noise")
+        object.__setattr__(self, "snr_db", snr_db)
+
+    @property
+    def kind(self) -> str:
+        """Its name in tables."""
+        return MIXTURE
+
+    def __call__(self, key: jax.Array, window: ArrayLike) -> jax.Array:
+        """Add noise to one window ``(*positions, channels)``; several windows: ``jax.vmap`` over keys and windows."""
+        window = as_window(window)
+        kind_key, level_key, noise_key = jax.random.split(repeatable(key), 3)
+        level = jax.random.uniform(level_key, minval=self.snr_db[0], maxval=self.snr_db[1])
+        number = jax.random.randint(kind_key, (), 0, len(self.kinds) + 1)
+        return jax.lax.switch(number, [*map(_adds, self.kinds), _adds_nothing], noise_key, window, level)
+
+    def tree_flatten(self) -> tuple[tuple[Any], tuple[str, ...]]:
+        """Return the range, which is data, and the kinds, which are static, as JAX asks for them."""
+        return (self.snr_db,), tuple(self.kinds)
+
+    @classmethod
+    def tree_unflatten(cls, kinds: tuple[str, ...], children: tuple[Any]) -> "NoiseMixture":
+        """Rebuild a mixture without checks, because JAX may put placeholders in the place of the numbers."""
+        mixture = object.__new__(cls)
+        object.__setattr__(mixture, "kinds", kinds)
+        object.__setattr__(mixture, "snr_db", children[0])
+        return mixture
+
+
+def _adds(kind: str) -> Callable[[jax.Array, jax.Array, jax.Array], jax.Array]:
+    return lambda key, window, level: add_noise(key, window, level, kind)
+
+
+def _adds_nothing(key: jax.Array, window: jax.Array, level: jax.Array) -> jax.Array:
+    del key, level
+    return window

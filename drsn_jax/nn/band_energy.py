@@ -1,0 +1,161 @@
+"""A network that works in strong noise: it is given energies in frequency bands, their average and their rhythm.
+
+Random noise spreads over all bands and times, a fault rings some bands at regular times. In the energies of bands it therefore
+stands out before anything is learned, and what remains to be learned is small.
+"""
+
+import functools
+from collections.abc import Sequence
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.typing import ArrayLike
+
+from drsn_jax.core.arrays import wide_dtype
+from drsn_jax.functional.band_energies import log_band_energies, modulation_power
+from drsn_jax.nn.layers import convolution, dense, nan_where_not_finite, normalisation, normalise, relu_mean
+from drsn_jax.nn.network_checks import as_waveforms, check_fields
+from drsn_jax.nn.networks import Network
+from drsn_jax.nn.residual_unit import ResidualUnit
+
+LOWEST = 1e-3  # is added to a power before its logarithm; that of unmodulated noise is about 1.6
+
+
+class Rhythm(nn.Module):
+    """Average the power of the rhythm of all bands with learned shares, in several ways, and take the logarithm.
+
+    Fields:
+      views: how many ways.
+    """
+
+    views: int = 4
+
+    @nn.compact
+    def __call__(self, energies: jax.Array) -> jax.Array:
+        """Map log energies ``(batch, frames, channels, bands)`` to ``(batch, lines · views)``."""
+        batch, _, channels, bands = energies.shape
+        # small random numbers: views of equal shares would stay equal, because their gradients are
+        start = nn.initializers.normal(0.1)
+        shares = nn.softmax(self.param("shares", start, (channels * bands, self.views), jnp.float32), 0).astype(energies.dtype)
+        power = jax.vmap(modulation_power)(energies).reshape(batch, -1, channels * bands)
+        averaged = jnp.einsum("nlb,bv->nlv", power, shares, precision="highest")
+        return jnp.log(averaged + LOWEST).reshape(batch, -1)
+
+
+class BandEnergyNetwork(Network):
+    """Classify signals by three views of their energy in frequency bands::
+
+        [standardise →] log energies (frames, bands) ─┬─ mean over time ───────────────────────────────┐
+                                                      ├─ power of their rhythm, mean over bands → log ─┼─ norm → classifier
+                                                      └─ mean of few frames → norm → convolution       │
+                                                           → stages of residual units → mean ──────────┘
+
+    The energies are those of ``functional.band_energies.log_band_energies``, which has nothing to learn; bands of several
+    channels lie behind one another. The second view is the spectrum of the envelope: over the bands it is averaged with learned
+    weights, in ``views`` different ways. Windows are ``(batch, length, channels)``; methods and fields are those of ``Network``,
+    and
+      bands: number of frequency bands.
+      frame: samples of a frame, whose inverse is the width of a band.
+      hop: samples from one frame to the next.
+      pool: frames that are averaged for the residual units.
+      views: in how many ways the rhythm is averaged over the bands.
+
+    ``features`` returns all views ``(batch, bands · channels + views · lines + widths[-1])``, with as many lines as
+    ``modulation_power`` has. ``kernel`` has one axis, ``front_end`` is None, and ``implementation`` has no effect.
+
+    Raises ValueError for fields that do not fit together.
+
+    Example:
+        >>> import jax, jax.numpy as jnp
+        >>> network = band_energy_tiny(classes=3, standardise=True)
+        >>> windows = jnp.zeros((5, 2048, 1))
+        >>> shapes = jax.eval_shape(lambda key: network.init_with_output(key, windows, train=False), jax.random.key(0))
+        >>> shapes[0].shape
+        (5, 3)
+    """
+
+    widths: Sequence[int] = (48, 48)
+    units: Sequence[int] = (2, 2)
+    stem: int = 1
+    bands: int = 64
+    frame: int = 64
+    hop: int = 16
+    pool: int = 2
+    views: int = 4
+    view_dropout: float = 0.0
+
+    def setup(self) -> None:
+        """Check the fields and create the modules."""
+        check_fields(self)
+        if len(self.kernel) != 1 or self.front_end is not None:
+            raise ValueError(f"energies in bands have a kernel of one axis and no other front end, got kernel={self.kernel}")
+        if min(self.bands, self.frame, self.hop, self.pool, self.views) < 1:
+            raise ValueError(
+                f"bands, frame, hop, pool and views are numbers from 1, got {self.bands}, {self.frame}, {self.hop}, {self.pool} "
+                f"and {self.views}"
+            )
+        made = functools.partial(normalisation, self._norm(), axis_name=self.axis_name, dtype=self.dtype)
+        self.rhythm: nn.Module = Rhythm(self.views)
+        self.band_norm: nn.Module = made()
+        self.stem_conv: nn.Module = convolution(
+            self.widths[0], self.kernel, self.stem, padding=self.padding, conv=self.conv, dtype=self.dtype
+        )
+        self.stages: list[list[ResidualUnit]] = [
+            [self._unit(width, 2 if number == 0 else 1) for number in range(count)]
+            for width, count in zip(self.widths, self.units, strict=True)
+        ]
+        self.last_norm: nn.Module = made()
+        self.views_norm: nn.Module = normalisation(self._norm(), axis_name=self.axis_name)
+        self.classifier: nn.Dense = dense(self.classes)
+
+    def features(self, x: ArrayLike, train: bool) -> jax.Array:
+        """Return all views of the energies, normalised, ``(batch, features)`` in at least float32."""
+        windows = as_waveforms(x)
+        energies = jax.vmap(functools.partial(log_band_energies, bands=self.bands, frame=self.frame, hop=self.hop))(
+            self._scaled(windows)
+        )
+        wide = energies.astype(wide_dtype(energies.dtype))
+        level = jnp.mean(wide, 1).reshape(len(wide), -1)
+        views = [level, self.rhythm(wide), self._over_time(energies, train)]
+        joined = normalise(self.views_norm, jnp.concatenate([view.astype(wide.dtype) for view in views], -1), train)
+        if train and self.view_dropout:
+            joined = joined * jnp.repeat(
+                self._kept(windows), np.array([view.shape[-1] for view in views]), axis=1, total_repeat_length=joined.shape[-1]
+            ).astype(joined.dtype)
+        return nan_where_not_finite(joined, windows)
+
+    def _kept(self, windows: jax.Array) -> jax.Array:
+        """Return which views of each window the classifier is given in training, ``(batch, 3)``.
+
+        The draw is made from the window's own bits, which the noise makes new in every step. So it needs no key, and is the same
+        on one device and on many.
+        """
+        bits = jax.lax.bitcast_convert_type(windows.astype(jnp.float32), jnp.uint32)
+        sums = jnp.sum(bits, tuple(range(1, bits.ndim)), dtype=jnp.uint32)
+        keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(0), sums)
+        return jax.vmap(lambda key: jax.random.bernoulli(key, 1 - self.view_dropout, (3,)))(keys)
+
+    def _over_time(self, energies: jax.Array, train: bool) -> jax.Array:
+        """Return what the residual units see in the energies over time, ``(batch, widths[-1])``."""
+        batch, frames, channels, bands = energies.shape
+        pooled = max(1, frames // self.pool)
+        seen = energies[:, : pooled * self.pool].reshape(batch, pooled, -1, channels * bands)
+        # the mean of energies, of which these are the logarithms
+        y = jax.nn.logsumexp(seen, 2)
+        y = self.stem_conv(normalise(self.band_norm, y, train))
+        for stage in self.stages:
+            for unit in stage:
+                y = unit(y, train)
+        return relu_mean(normalise(self.last_norm, y, train))
+
+
+band_energy: functools.partial[BandEnergyNetwork] = functools.partial(BandEnergyNetwork)
+band_energy_tiny: functools.partial[BandEnergyNetwork] = functools.partial(
+    BandEnergyNetwork, widths=(16, 16), units=(1, 1), bands=32
+)
+BAND_ENERGY_NETWORKS: dict[str, functools.partial[BandEnergyNetwork]] = {
+    "band_energy": band_energy,
+    "band_energy_tiny": band_energy_tiny,
+}

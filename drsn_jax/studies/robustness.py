@@ -1,0 +1,140 @@
+"""The protocols of the benchmark of robustness: which recordings, how they are split, and in which noise they are tested."""
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from drsn_jax.core.errors import UserError
+from drsn_jax.data.drivetrain import SPEEDS, drivetrain_recordings
+from drsn_jax.data.recordings import Recording, read_recordings
+from drsn_jax.data.windows import Fold, make_folds
+from drsn_jax.functional.noise import Noise
+from drsn_jax.functional.noise_mixture import MIXTURE, NoiseMixture
+from drsn_jax.nn.presets import SIGNAL_NETWORKS
+from drsn_jax.studies.disturbance import Disturbance
+from drsn_jax.studies.wdcnn import WideFirstKernelNetwork
+
+PRESETS: dict[str, Any] = {**SIGNAL_NETWORKS, "wdcnn": WideFirstKernelNetwork}
+WINDOW = 2048
+CWRU_SPEED = 29.4  # revolutions a second: the mean of 1,797 to 1,730 rpm at 0 to 3 hp
+SIMULATED_SPEED = 30.0
+# the kinds with their levels in dB; the first is tested at more, because curves are drawn of it
+LEVELS: dict[str, tuple[float, ...]] = {
+    "gaussian": (0.0, -5.0, -10.0),
+    "laplacian": (-5.0, -10.0),
+    "pink": (-5.0, -10.0),
+    "impulsive": (-5.0, -10.0),
+}
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A question to recordings of a machine.
+
+    Fields:
+      name: of its folder and of the option.
+      title: in words, for tables.
+      shows: what it can show and what it cannot, one sentence.
+      recordings: what is split.
+      folds: the splits; each is cut into windows when it is called.
+      speed: the shaft's mean speed in revolutions a second.
+    """
+
+    name: str
+    title: str
+    shows: str
+    recordings: list[Recording]
+    folds: list[Callable[[], Fold]]
+    speed: float
+
+    @property
+    def orders_per_bin(self) -> float:
+        """How many orders one turn of a window's spectrum is."""
+        return self.recordings[0].sampling_rate / (WINDOW * self.speed)
+
+
+# name → title and what it shows
+ABOUT = {
+    "other_load": (
+        "other load",
+        "trained at 0 to 2 hp and tested at 3 hp on the same nine bearings: it shows how much noise a method bears, and not "
+        "whether it knows a fault in another bearing",
+    ),
+    "later": (
+        "later in time",
+        "trained on the first stretch of each recording and tested on its last fifth: the easiest question, because bearing, "
+        "load and mounting are those of the training",
+    ),
+    "other_part": (
+        "other part",
+        "inner race, ball or outer race, trained on two fault sizes and tested on bearings with the third: it shows whether the "
+        "fault is known and not the bearing, on three sizes of one machine",
+    ),
+    "other_speed": (
+        "other speed",
+        "the simulated drivetrain, trained at two speeds and tested at the third: it shows what carries over to another speed, "
+        "on a machine that is simpler than a real one",
+    ),
+}
+
+
+def protocol(name: str, table: Path, folder: Path | None, *, dry_run: bool = False) -> Protocol:
+    """Return a protocol by its name, one of ``ABOUT``.
+
+    ``table`` names the recordings of Case Western for it, and ``folder`` holds their files; the simulated machine needs neither.
+
+    Raises the errors of ``read_recordings``, and UserError for labels that name no fault and size.
+    """
+    make: dict[str, Any] = {"window_length": WINDOW, "train_stride": WINDOW if dry_run else WINDOW // 2}
+    speed = CWRU_SPEED
+    if name == "other_speed":
+        made = drivetrain_recordings(recordings=1 if dry_run else 2, windows=2 if dry_run else 20)
+        recordings = [dataclasses.replace(r, condition=r.condition.split(",")[0]) for r in made]
+        assert len({r.condition for r in recordings}) == len(SPEEDS)
+        folds, speed = make_folds(recordings, "condition", **make), SIMULATED_SPEED
+    else:
+        recordings = read_recordings(table, folder)
+        if dry_run:
+            recordings = [dataclasses.replace(r, signal=r.signal[: 12 * WINDOW]) for r in recordings]
+        if name == "other_load":
+            folds = make_folds(recordings, "condition", test_condition="3 hp", **make)
+        elif name == "later":
+            # the last of five folds in time, and before it a fifth of what is left for nothing: the gaps are a window each
+            folds = make_folds(recordings, "time", folds=5, validation=0.1875, **make)[-1:]
+        else:
+            recordings = [by_size(r) for r in recordings]
+            folds = make_folds(recordings, "condition", **make)
+    return Protocol(name, *ABOUT[name], recordings, folds[: 1 if dry_run else None], speed)
+
+
+def by_size(recording: Recording) -> Recording:
+    """Return a recording of Case Western with the part that is at fault as its class, and the size of the fault as condition."""
+    kinds = {"IR": "inner race", "B": "ball", "OR": "outer race"}
+    name = recording.label.split("@")[0]
+    kind, size = name.rstrip("0123456789"), name.lstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    if kind not in kinds or not size:
+        raise UserError(f"the class {recording.label!r} names no fault and size, such as IR007: take the table of Case Western")
+    return dataclasses.replace(recording, label=kinds[kind], condition=f"0.{size} in", group=recording.label)
+
+
+def noises_of_tests(kinds: Sequence[str], levels: Sequence[float] | None = None) -> list[Disturbance]:
+    """Return the noises of the tests: none, and the kinds at their levels of ``LEVELS``, or at ``levels`` in dB."""
+    noisy = [Noise(kind, level) for kind in kinds for level in (LEVELS[kind] if levels is None else levels) if level < math.inf]
+    return [Noise(), *noisy]
+
+
+def plan(way: str, tested: Sequence[Disturbance], kinds: Sequence[str]) -> list[tuple[Disturbance, list[Disturbance]]]:
+    """Return the noise of each training with those of its tests.
+
+    ``"robust"`` is one training for all tests, in a mixture of the kinds from -10 to 10 dB and without noise; ``"matched"`` one
+    training for each test, in its noise.
+    """
+    if way == "robust":
+        return [(NoiseMixture(kinds, (-10.0, 10.0)), list(tested))]
+    return [(noise, [noise]) for noise in tested]
+
+
+NOISE_KINDS = (*LEVELS, MIXTURE)

@@ -1,0 +1,158 @@
+"""The table of the benchmark of robustness: methods × noises for each protocol, from the tables of its runs."""
+
+import math
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from drsn_jax.core.plotting import COLOURS, save_figure, subplots
+from drsn_jax.evaluation.metrics import Interval, t_interval
+from drsn_jax.studies.comparison_results import tables_of
+from drsn_jax.studies.comparison_tables import CLEAN, TITLES, Row, noise_name, rows_in
+from drsn_jax.studies.figure_titles import about, add_title, results_of
+from drsn_jax.studies.tables import read_rows, unique
+
+REFERENCE = "resnet"
+
+
+def balanced(rows: Sequence[Row]) -> Interval:
+    """Return the mean balanced accuracy in per cent with its 95 % interval over seeds; folds of one seed are averaged first."""
+    of_seed = defaultdict(list)
+    for row in rows:
+        of_seed[row["seed"]].append(100 * float(row["balanced_accuracy"]))
+    return _over_seeds(of_seed)
+
+
+def difference(rows: Sequence[Row], other: Sequence[Row]) -> Interval:
+    """Return the mean difference in points of balanced accuracy in equal trials, with its 95 % interval over seeds."""
+    there = {_trial(row): float(row["balanced_accuracy"]) for row in other}
+    of_seed = defaultdict(list)
+    for row in rows:
+        if _trial(row) in there:
+            of_seed[row["seed"]].append(100 * (float(row["balanced_accuracy"]) - there[_trial(row)]))
+    return _over_seeds(of_seed)
+
+
+def one_class(confusion: Sequence[Row]) -> dict[str, float]:
+    """Return for each method the largest share of the test windows, in per cent, that were taken for one class in any trial."""
+    counts: dict[tuple[str, ...], dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    for row in confusion:
+        counts[(row["network"], *_trial(row))][row["predicted"]] += int(row["windows"])
+    largest: dict[str, float] = defaultdict(float)
+    for (network, *_), of_class in counts.items():
+        total = sum(of_class.values())
+        largest[network] = max(largest[network], 100 * max(of_class.values()) / total if total else 0.0)
+    return largest
+
+
+def table(folder: str | Path, lacking: Mapping[str, str]) -> str:
+    """Return the results of one protocol as a Markdown table, a row for each method, a column for each noise.
+
+    ``lacking`` are the methods whose package is not installed, with that package.
+    """
+    folder = Path(folder)
+    rows, held = results_of(folder), tables_of(folder)
+    confusion = read_rows(folder / "confusion.csv", held["confusion"], ("network", "predicted", "windows"))
+    seconds = defaultdict(list)
+    for row in read_rows(folder / "timings.csv", held["timings"], ("network", "training_seconds")):
+        seconds[row["network"]].append(float(row["training_seconds"]))
+    noises, methods = list(dict.fromkeys(map(noise_name, rows))), unique(rows, "network")
+    peer = best_peer(rows, seconds)
+    head = [
+        "method",
+        "parameters",
+        *noises,
+        f"− {TITLES.get(REFERENCE, REFERENCE)}",
+        "− best peer",
+        "one class, %",
+        "training, s",
+    ]
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    largest = one_class(confusion)
+    for method in methods:
+        own = [row for row in rows if row["network"] == method]
+        compared = [
+            _signed(difference(own, [row for row in rows if row["network"] == other])) if other not in (None, method) else "–"
+            for other in (REFERENCE if REFERENCE in methods else None, peer)
+        ]
+        cells = [
+            TITLES.get(method, method),
+            f"{int(own[0]['parameters']):,}" if int(own[0]["parameters"]) else "–",
+            *(_cell(balanced(rows_in(own, noise))) for noise in noises),
+            *compared,
+            f"{largest[method]:.0f}",
+            f"{np.mean(seconds[method]):.0f}" if seconds[method] else "–",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += [f"| {TITLES.get(name, name)} | not installed: {package} |" for name, package in lacking.items()]
+    seeds = len(unique(rows, "seed"))
+    spread = f"± is the 95 % interval over {seeds} seeds (Student t)" if seeds > 1 else "one seed, so no interval"
+    told = (
+        f"Balanced accuracy in per cent, mean over folds; {spread}. Differences are paired, over all noises, in points; the best"
+    )
+    told += f" peer is {TITLES.get(peer, peer)}. " if peer else " peer is missing. "
+    return "\n".join([*lines, "", told + "One class: the largest share that any test took for one class."])
+
+
+def best_peer(rows: Sequence[Row], seconds: Mapping[str, Sequence[float]]) -> str | None:
+    """Return the method without training steps that has the highest mean over all tests; None where there is none."""
+    means = {
+        method: np.mean([float(row["balanced_accuracy"]) for row in rows if row["network"] == method])
+        for method in unique(rows, "network")
+        if not seconds.get(method)
+    }
+    return max(means, key=lambda method: means[method]) if means else None
+
+
+def curves(folders: Mapping[str, Path], out: str | Path) -> Path:
+    """Draw the balanced accuracy by SNR in Gaussian noise, a panel for each protocol by its title; bands are 95 % intervals."""
+    width = 1.0 + 4.6 * len(folders)
+    figure, panels = subplots(1, len(folders), figsize=(width, 4.8), sharey=True)
+    spare = [f"C{number}" for number in range(10)]
+    for panel, (title, folder) in zip(panels, folders.items(), strict=True):
+        rows = [row for row in results_of(folder) if row["noise"] in ("gaussian", "none")]
+        levels = sorted({float(row["snr_db"]) for row in rows}, reverse=True)
+        for number, method in enumerate(unique(rows, "network")):
+            own = [row for row in rows if row["network"] == method]
+            found = [balanced([row for row in own if float(row["snr_db"]) == level]) for level in levels]
+            means = np.array([value.mean for value in found])
+            halves = np.nan_to_num([value.half_width for value in found])
+            colour = COLOURS.get(method) or spare[number % len(spare)]
+            network = method in COLOURS or method.startswith("band_energy")
+            style = "-" if network else "--"
+            name = TITLES.get(method, method)
+            panel.plot(range(len(levels)), means, style, marker="o", markersize=3, color=colour, label=name)
+            panel.fill_between(range(len(levels)), means - halves, means + halves, color=colour, alpha=0.15, linewidth=0)
+        panel.set_xticks(range(len(levels)), [CLEAN if level == math.inf else f"{level:g}" for level in levels])
+        panel.set_title(title, fontsize=10)
+        panel.set_xlabel("SNR, dB (Gaussian noise)")
+        panel.grid(alpha=0.3)
+    panels[0].set_ylabel("balanced accuracy, %")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
+    first = next(iter(folders.values()))
+    add_title(figure, "Balanced accuracy by SNR", about(first, results_of(first)), width)
+    return save_figure(figure, Path(out) / "accuracy_by_snr.png")
+
+
+def _over_seeds(of_seed: Mapping[str, Sequence[float]]) -> Interval:
+    """Return the mean of the means of each seed with its interval; NaN without any."""
+    return t_interval([float(np.mean(values)) for values in of_seed.values()]) if of_seed else Interval(math.nan, math.nan)
+
+
+def _trial(row: Row) -> tuple[str, ...]:
+    return row["noise"], row["snr_db"], row["fold"], row["seed"]
+
+
+def _cell(value: Interval) -> str:
+    if math.isnan(value.mean):
+        return "–"
+    return f"{value.mean:.1f}" if math.isnan(value.half_width) else f"{value.mean:.1f} ± {value.half_width:.1f}"
+
+
+def _signed(value: Interval) -> str:
+    if math.isnan(value.mean):
+        return "–"
+    return f"{value.mean:+.1f}" if math.isnan(value.half_width) else f"{value.mean:+.1f} ± {value.half_width:.1f}"

@@ -1,0 +1,250 @@
+"""Which method recognises faults in heavy noise, and in which machine: the same noise and splits for all of them.
+
+    python experiments/robustness_benchmark.py --folder FOLDER
+
+asks the recordings of Case Western (experiments/recordings says where FOLDER's files come from) and the simulated drivetrain four
+questions, each a split in which nothing of a test window was trained on:
+
+    other_load    trained at 0 to 2 hp, tested at 3 hp on the same bearings: the noise is tested, the bearing is known
+    other_part    three kinds of fault, trained on two sizes and tested on bearings with the third: the fault is tested
+    later         trained on the beginning of each recording, tested on its last fifth: the easiest question
+    other_speed   the simulated drivetrain, trained at two speeds and tested at the third
+
+Networks and what a user would take instead (spectra with logistic regression, wavelets with boosting, MiniRocket,
+MultiRocket-Hydra and QUANT of aeon: pip install 'drsn-jax[benchmark]') are trained in a mixture of four kinds of noise from -10
+to 10 dB and without noise, and tested at each kind and level; with --way matched they are trained once for each test. Each
+question has a folder of its own in that of the run, with results.csv, timings.csv and confusion.csv; the same command with --out
+on that folder continues it. A training takes about a minute on two cores, and all questions with three seeds some hours.
+"""
+
+import signal
+
+# Ctrl-C while the libraries below are imported: no traceback; ``console.run`` listens again
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+import dataclasses
+import itertools
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from drsn_jax.cli import checks, console, run_options
+from drsn_jax.core import distributed
+from drsn_jax.core.distributed import choose_devices
+from drsn_jax.core.errors import UserError
+from drsn_jax.core.files import write_atomically
+from drsn_jax.data.recordings import class_names, fingerprint
+from drsn_jax.studies import robustness
+from drsn_jax.studies.comparison import Comparison, tell_diverged
+from drsn_jax.studies.comparison_results import tables
+from drsn_jax.studies.comparison_tables import TITLES
+from drsn_jax.studies.robustness import Protocol
+from drsn_jax.studies.robustness_peers import PEERS, missing, peers
+from drsn_jax.studies.robustness_report import curves, table
+from drsn_jax.studies.runs import RunFolder
+from drsn_jax.studies.training_config import TrainingConfig
+
+ProtocolName = Literal["other_load", "other_part", "later", "other_speed"]
+NetworkName = Literal["convnet", "resnet", "senet", "drsn_cs", "drsn_cw", "band_energy", "band_energy_tiny", "wdcnn"]
+PeerName = Literal[
+    "spectrum_logistic",
+    "envelope_logistic",
+    "both_spectra_logistic",
+    "wavelet_boosting",
+    "minirocket",
+    "multirocket_hydra",
+    "quant",
+]
+NoiseKind = Literal["gaussian", "laplacian", "pink", "impulsive"]
+RECORDINGS = Path(__file__).resolve().parent / "recordings"
+TABLES = {"later": "cwru_drive_end_48k_0hp.csv", "other_load": "cwru_drive_end_12k.csv", "other_part": "cwru_drive_end_12k.csv"}
+
+
+@dataclass(frozen=True)
+class Options(run_options.RunOptions, TrainingConfig):
+    """What to run."""
+
+    protocols: tuple[ProtocolName, ...] | None = None
+    """The questions, in this order; by default all of them, and without --folder other_speed alone."""
+    folder: Path | None = None
+    """Where the files of Case Western are, all in one folder or in drive_end_12k and drive_end_48k_0hp."""
+    networks: tuple[NetworkName, ...] = ("band_energy", "band_energy_tiny", "resnet", "drsn_cw", "wdcnn")
+    """Networks to compare."""
+    peers: tuple[PeerName, ...] = (
+        "spectrum_logistic",
+        "envelope_logistic",
+        "both_spectra_logistic",
+        "wavelet_boosting",
+        "minirocket",
+        "multirocket_hydra",
+        "quant",
+    )
+    """Methods beside them; one whose package is not installed gets a row that says so."""
+    way: Literal["robust", "matched"] = "robust"
+    """robust: one training for all kinds and levels; matched: one training for each test, in its noise."""
+    noise: tuple[NoiseKind, ...] = ("gaussian", "laplacian", "pink", "impulsive")
+    """Kinds of noise, in training and in tests."""
+    snr_db: tuple[float, ...] | None = None
+    """Signal-to-noise ratios of the tests in dB, for all kinds; by default 0, -5 and -10 for the Gaussian one, -5 and -10 for the
+    others. Without noise is always tested too."""
+    epochs: int = 40
+    """Passes over the training windows."""
+    batch_size: int = 128
+    """Windows a step."""
+    optimizer: Literal["sgd", "adamw"] = "adamw"
+    """sgd: as in the paper; adamw: AdamW with a learning rate that rises and then falls, which needs fewer epochs."""
+    seed: int = 0
+    """The first seed: of initial parameters, order of windows, noise."""
+    seeds: int = 3
+    """How many seeds: --seed, --seed + 1, …"""
+
+
+def check(options: Options) -> None:
+    """Refuse options that are out of range or do not go together; raises UserError."""
+    for name in ("protocols", "networks", "noise"):
+        if getattr(options, name) == ():
+            raise UserError(f"{checks.typed(name)} names nothing: name at least one")
+    checks.different(options, "networks", "peers", "noise")
+    if options.protocols is not None:
+        checks.different(options, "protocols")
+    if options.snr_db is not None:
+        checks.different(options, "snr_db")
+        checks.snr(options, "snr_db")
+    checks.at_least(options, 1, "epochs", "batch_size", "seeds", "steps_per_call", "patience")
+    checks.seeds(options)
+    checks.positive(options, "learning_rate")
+    if options.train_snr_db is not None or options.fixed_noise or options.body_rate != 1:
+        raise UserError("--train-snr-db, --fixed-noise and --body-rate are not for this benchmark: --way chooses the training")
+    if options.standardise not in ("window", "together"):
+        raise UserError(f"--standardise is window or together in this benchmark, got {options.standardise}")
+    if asked := [name for name in questions(options) if name in TABLES and options.folder is None]:
+        raise UserError(f"{asked[0]} asks the recordings of Case Western: give their --folder, or choose --protocols other_speed")
+    checks.spread(options)
+
+
+def questions(options: Options) -> tuple[ProtocolName, ...]:
+    """Return the protocols that are asked for."""
+    if options.protocols is not None:
+        return options.protocols
+    return ("other_speed",) if options.folder is None else ("other_load", "other_part", "later", "other_speed")
+
+
+def shorten(options: Options) -> Options:
+    """The options of a dry run."""
+    return dataclasses.replace(
+        options,
+        protocols=questions(options)[:1],
+        networks=options.networks[:1],
+        peers=tuple(name for name in options.peers if not PEERS[name])[:2],
+        noise=options.noise[:2],
+        epochs=2,
+        batch_size=32 * run_options.shards(options),
+        seeds=1,
+    )
+
+
+def where(options: Options, name: str) -> Path | None:
+    """Return the folder of the files that a protocol asks."""
+    if name not in TABLES or options.folder is None:
+        return None
+    inside = options.folder / ("drive_end_48k_0hp" if name == "later" else "drive_end_12k")
+    return inside if inside.is_dir() else options.folder
+
+
+def compare(options: Options, asked: Protocol, present: list[str]) -> Comparison:
+    """The comparison of one protocol, with the peers that are installed."""
+    classes = class_names(asked.recordings)
+    tested = robustness.noises_of_tests(options.noise, options.snr_db)
+    return Comparison(
+        networks=options.networks,
+        classes=classes,
+        noises=tested,
+        seeds=range(options.seed, options.seed + options.seeds),
+        protocol=asked.title,
+        config=options,
+        size={"widths": (4, 8), "units": (1, 1)} if options.dry_run and "wdcnn" not in options.networks else {},
+        devices=tuple(choose_devices(options.devices)) if options.devices else (),
+        checkpoint_seconds=options.checkpoint_seconds,
+        plan=robustness.plan(options.way, tested, options.noise),
+        baselines=peers(present, len(classes), asked.orders_per_bin, options.standardise),
+        presets=robustness.PRESETS,
+    )
+
+
+def main() -> None:
+    options = run_options.parse(Options, __doc__)
+    check(options)
+    run_options.prepare(options)
+    if options.dry_run:
+        options = shorten(options)
+    start = time.perf_counter()
+    out = options.out or console.default_out("robustness_benchmark")
+    lacking = missing(options.peers)
+    present = [name for name in options.peers if name not in lacking]
+    for name, package in lacking.items():
+        console.say(f"{TITLES[name]} is left out: pip install {package}")
+    made, diverged, trials = {}, [], 0
+    for name in questions(options):
+        asked = robustness.protocol(name, RECORDINGS / TABLES.get(name, ""), where(options, name), dry_run=options.dry_run)
+        comparison = compare(options, asked, present)
+        trials += run(options, asked, comparison, out / name)
+        diverged.append(comparison)
+        made[asked.title] = out / name
+        if distributed.is_main_process():
+            print(f"\n## {asked.title}\n\n{asked.title.capitalize()}: {asked.shows}.\n\n{table(out / name, lacking)}\n")
+    if distributed.is_main_process():
+        text = "\n\n".join(f"## {title}\n\n{table(folder, lacking)}" for title, folder in made.items())
+        write_atomically(out / "tables.md", text.encode() + b"\n")
+        console.say(str(curves(made, out)))
+        console.say(f"everything is in {out}; it took {console.duration(time.perf_counter() - start)}")
+    tell_diverged(diverged, trials)
+
+
+def run(options: Options, asked: Protocol, comparison: Comparison, out: Path) -> int:
+    """Make the trainings that the folder of a protocol lacks; returns how many those were."""
+    names = [recording.name for recording in asked.recordings]
+    data = None if asked.name not in TABLES else fingerprint(asked.recordings)
+    chosen = {**run_options.config(options), "protocols": asked.name, "dataset": asked.title, "data": data}
+    kinds: dict[str, Any] = {"noise_kinds": list(robustness.NOISE_KINDS)}
+    folder = RunFolder(
+        out,
+        {**chosen, **kinds, "classes": list(comparison.classes)},
+        tables=tables(comparison.classes, names, robustness.NOISE_KINDS),
+        places=("folder",),
+    )
+    with folder.alone():
+        trials = comparison.missing(folder, len(asked.folds))
+        first = asked.folds[0]()
+        console.say(
+            f"{asked.title}: {len(names)} recordings of {len(comparison.classes)} classes, {len(first.train.windows):,} windows "
+            f"to train on, {len(first.test.windows):,} to test on, {len(asked.folds)} splits; {trials} trainings of "
+            f"{options.epochs} epochs"
+        )
+        if trials:
+            estimates, seconds = comparison.estimate(first), []
+            for number, network in enumerate(comparison.networks, 1):
+                console.say(
+                    f"compiling {number} of {len(comparison.networks)}, {TITLES[network]}, and timing a few of its steps …"
+                )
+                seconds += [value for _, value in itertools.islice(estimates, 1) if math.isfinite(value)]
+            if seconds:
+                expected = console.duration(sum(seconds) * trials / len(seconds))
+                console.say(f"expected time: about {expected} for the networks, and the peers beside them")
+            run_options.advise(options)
+        with console.ProgressBar(trials * options.epochs, epochs=options.epochs) as progress:
+            for number, cut in enumerate(asked.folds):
+                fold = first if number == 0 else cut()
+                on_epoch = lambda network, epoch: progress.epoch(f"{network}, {fold.name}", epoch.number)  # noqa: E731, B023
+                for row in comparison.run(fold, folder, names, on_epoch):
+                    progress.say(
+                        f"{row['network']:>22}  {row['noise']} {row['snr_db']:g} dB  {row['fold']}  seed {row['seed']}:  "
+                        f"test {100 * row['balanced_accuracy']:6.2f} %"
+                    )
+    return trials
+
+
+if __name__ == "__main__":
+    console.run(main)

@@ -1,0 +1,74 @@
+"""The benchmark of robustness as its users run it: a dry run of its own, continued, and one-sentence errors."""
+
+import csv
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import tiny
+
+from drsn_jax.studies import robustness, robustness_peers
+
+EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+OWN = (
+    "--dry-run",
+    "--protocols",
+    "other_speed",
+    "--networks",
+    "band_energy",
+    "--peers",
+    "spectrum_logistic",
+    "--noise",
+    "gaussian",
+)
+
+
+@pytest.fixture(scope="module")
+def script():
+    return tiny.load_script(EXPERIMENTS / "robustness_benchmark.py")
+
+
+def test_a_run_tests_every_noise_and_goes_on(script, tmp_path, capsys):
+    out = tmp_path / "run"
+    assert tiny.run_script(script, *OWN, "--out", out) is None
+    with open(out / "other_speed" / "results.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    tested = [("none", "inf"), *(("gaussian", f"{level:.1f}") for level in (0, -5, -10))]
+    assert [(r["network"], r["noise"], r["snr_db"]) for r in rows] == [
+        (name, *noise) for name in ("spectrum_logistic", "band_energy") for noise in tested
+    ]
+    assert {(r["train_noise"], r["train_snr_db"], r["protocol"]) for r in rows} == {("mixture", "-10..10", "other speed")}
+    assert (out / "accuracy_by_snr.png").read_bytes().startswith(b"\x89PNG")
+    tables = (out / "tables.md").read_text()
+    assert "| method | parameters | clean | gaussian 0 dB | gaussian -5 dB | gaussian -10 dB |" in tables
+    first = capsys.readouterr()
+    assert "1 trainings" in first.out + first.err
+    assert tiny.run_script(script, *OWN, "--out", out) is None
+    again = capsys.readouterr()
+    assert "0 trainings" in again.out + again.err
+    assert (out / "tables.md").read_text() == tables
+
+
+def test_names_of_the_options_are_those_that_exist(script):
+    assert set(get_args(script.ProtocolName)) == set(robustness.ABOUT)
+    assert set(get_args(script.NetworkName)) == set(robustness.PRESETS)
+    assert get_args(script.PeerName) == tuple(robustness_peers.PEERS)
+    assert get_args(script.NoiseKind) == tuple(robustness.LEVELS)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("--protocols", "other_load"), "other_load asks the recordings of Case Western: give their --folder"),
+        (
+            ("--protocols", "other_speed", "--standardise", "none"),
+            "--standardise is window or together in this benchmark, got none",
+        ),
+        (("--protocols", "other_speed", "--train-snr-db", "-5", "5"), "--way chooses the training"),
+        (("--protocols", "other_speed", "--noise", "pink", "pink"), "--noise needs different values"),
+        (("--protocols", "other_speed", "--seeds", "0"), "--seeds"),
+        (("--protocols", "other_load", "--folder", "nowhere"), "nowhere"),
+    ],
+)
+def test_refused_options(script, options, words):
+    assert words in str(tiny.run_script(script, *options))

@@ -1,0 +1,180 @@
+"""The benchmark of robustness: nothing of a test part is trained on, its noises, the peers and the table."""
+
+import csv
+import dataclasses
+import importlib.util
+import re
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny
+
+from drsn_jax.data.recordings import Recording
+from drsn_jax.functional.noise import Noise
+from drsn_jax.functional.noise_mixture import NoiseMixture
+from drsn_jax.studies import robustness, robustness_peers, robustness_report, trial_data
+from drsn_jax.studies.comparison_results import TRIAL
+from drsn_jax.studies.wdcnn import WideFirstKernelNetwork
+
+TABLES = Path(__file__).parents[2] / "experiments" / "recordings"
+
+
+def test_no_part_is_on_both_sides(data_folder):
+    asked = robustness.protocol(
+        "other_part", TABLES / "cwru_drive_end_12k.csv", data_folder / "cwru" / "drive_end_12k", dry_run=True
+    )
+    fold = asked.folds[0]()
+    trained, tested = ({asked.recordings[i].group for i in np.unique(side.recordings)} for side in (fold.train, fold.test))
+    assert len(trained) == 6
+    assert tested == {"IR007", "B007", "OR007@6"}
+    assert {r.label for r in asked.recordings} == {"inner race", "ball", "outer race"}
+
+
+def test_the_protocols_of_case_western(data_folder):
+    """The last fifth of each recording is tested, and a load; a window lies between the sides."""
+    later = robustness.protocol(
+        "later", TABLES / "cwru_drive_end_48k_0hp.csv", data_folder / "cwru" / "drive_end_48k_0hp", dry_run=True
+    )
+    fold = later.folds[-1]()
+    assert len(np.unique(fold.test.recordings)) == 10
+    assert len(fold.train.labels) > 2 * len(fold.test.labels)
+    load = robustness.protocol(
+        "other_load", TABLES / "cwru_drive_end_12k.csv", data_folder / "cwru" / "drive_end_12k", dry_run=True
+    )
+    (cut,) = load.folds
+    fold = cut()
+    assert {load.recordings[i].condition for i in np.unique(fold.test.recordings)} == {"3 hp"}
+    assert {load.recordings[i].condition for i in np.unique(fold.train.recordings)} == {"0 hp", "1 hp", "2 hp"}
+
+
+def test_kind_and_size_of_a_fault_are_told_by_its_name():
+    recording = Recording(np.zeros((8, 1), np.float32), "OR014@6", 12_000.0, "1 hp", name="x")
+    found = robustness.by_size(recording)
+    assert (found.label, found.condition, found.group) == ("outer race", "0.014 in", "OR014@6")
+    for label in ("normal", "IR", "XY007"):
+        with pytest.raises(ValueError, match=f"the class '{label}' names no fault and size"):
+            robustness.by_size(dataclasses.replace(recording, label=label))
+
+
+def test_plans():
+    tested = robustness.noises_of_tests(("gaussian", "pink"))
+    assert tested == [Noise(), *(Noise("gaussian", level) for level in (0, -5, -10)), Noise("pink", -5), Noise("pink", -10)]
+    assert robustness.noises_of_tests(("pink",), (3.0, np.inf)) == [Noise(), Noise("pink", 3.0)]
+    ((train, tests),) = robustness.plan("robust", tested, ("gaussian", "pink"))
+    assert train == NoiseMixture(("gaussian", "pink"), (-10, 10))
+    assert tests == tested
+    assert robustness.plan("matched", tested, ("gaussian",)) == [(noise, [noise]) for noise in tested]
+
+
+def pulses(count, turns, seed):
+    """Noise whose loudness jumps ``turns`` times in a window of 1,024 samples, at any phase."""
+    rng = np.random.default_rng(seed)
+    phase = rng.uniform(size=(count, 1))
+    loud = 1 + 4 * (((np.arange(1024) * turns / 1024 + phase) % 1) < 0.2)
+    return (loud * rng.normal(size=(count, 1024)))[..., None].astype(np.float32)
+
+
+def test_an_envelope_is_read_at_its_orders():
+    """Pulses 15 times in a window that holds 5 revolutions are order 3."""
+    found = robustness_peers.envelope_features(pulses(8, 15, 0), orders_per_bin=1 / 5).mean(0)
+    orders = np.arange(0.5, 16.05, 0.1)
+    assert found.shape == orders.shape
+    assert abs(orders[found.argmax()] - 3) < 0.11
+
+
+def test_peers_learn_what_the_spectrum_does_not_show():
+    windows = np.concatenate([pulses(40, 8, 1), pulses(40, 13, 2)])
+    labels = np.repeat([0, 1], 40).astype(np.int32)
+    side = tiny.side(80)._replace(windows=windows, labels=labels, recordings=np.zeros(80, np.int32))
+    fold = tiny.fold()._replace(train=side, test=side)
+    data = trial_data.with_noise(fold, seed=0, noise=Noise("gaussian", 20.0))
+    names = ["spectrum_logistic", "envelope_logistic", "both_spectra_logistic"]
+    found = {name: method.run(data, seed=0) for name, method in robustness_peers.peers(names, 2, 0.2, "window").items()}
+    assert np.trace(found["envelope_logistic"].test_confusion) > 76
+    assert np.trace(found["both_spectra_logistic"].test_confusion) > 76
+    assert found["both_spectra_logistic"].parameters > found["envelope_logistic"].parameters
+
+
+@pytest.mark.parametrize("shape", [(3, 100, 1), (2, 1024, 2)])
+def test_wavelet_features_are_finite(shape):
+    pytest.importorskip("pywt")
+    windows = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    windows[0] = 0  # silence
+    found = robustness_peers.wavelet_features(windows)
+    assert found.shape[0] == len(windows)
+    assert np.isfinite(found).all()
+    assert not np.allclose(found[0], found[1])
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    names = ["spectrum_logistic", "wavelet_boosting", "quant"]
+    assert robustness_peers.missing(names) == {"wavelet_boosting": "PyWavelets", "quant": "aeon"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["minirocket", "multirocket_hydra", "quant"])
+def test_classifiers_of_aeon(name):
+    pytest.importorskip("aeon")
+    data = trial_data.with_noise(tiny.fold(60, 30), seed=0, noise=Noise("gaussian", 20.0))
+    (method,) = robustness_peers.peers([name], tiny.CLASSES, 0.2, "window").values()
+    assert np.trace(method.run(data, seed=0).test_confusion) >= 27
+
+
+def test_wdcnn_is_the_network_of_its_paper():
+    network = WideFirstKernelNetwork(classes=10)
+    run = lambda key: network.init_with_output(key, jnp.zeros((2, 2048, 1)), train=False)  # noqa: E731
+    logits, variables = jax.eval_shape(run, jax.random.key(0))
+    assert logits.shape == (2, 10)
+    kernels = {name: leaf["kernel"].shape for name, leaf in variables["params"].items() if "kernel" in leaf}
+    assert kernels["convolutions_0"] == (64, 1, 16)
+    assert kernels["convolutions_4"] == (3, 64, 64)
+    assert kernels["hidden"] == (256, 100)  # 2,048 / 16 / 2^5 positions of 64 channels
+    with pytest.raises(ValueError, match="at least 512 samples, got 100"):
+        jax.eval_shape(lambda key: network.init(key, jnp.zeros((2, 100, 1)), train=False), jax.random.key(0))
+
+
+def write(folder, rows, confusion):
+    folder.mkdir()
+    usual = {"train_noise": "none", "train_snr_db": "inf", "protocol": "other load", "fold": "3 hp"}
+    full = [
+        {**usual, **row, "parameters": row.get("parameters", 9), "train_accuracy": 1.0, "test_accuracy": row["balanced_accuracy"]}
+        for row in rows
+    ]
+    for name, table in (("results", full), ("confusion", [{**usual, **row} for row in confusion])):
+        with open(folder / f"{name}.csv", "w", newline="") as file:
+            writer = csv.DictWriter(file, list(table[0]))
+            writer.writeheader()
+            writer.writerows(table)
+    timed = dict.fromkeys(TRIAL, "") | usual | {"network": "resnet", "noise": "none", "snr_db": "inf", "seed": 0}
+    with open(folder / "timings.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, [*timed, "training_seconds"])
+        writer.writeheader()
+        writer.writerow({**timed, "training_seconds": 7.0})
+
+
+def test_the_table_holds_means_intervals_and_paired_differences(tmp_path):
+    scores = {"spectrum_logistic": (0.5, 0.6), "resnet": (0.7, 0.9)}
+    rows = [
+        {"network": network, "noise": "none", "snr_db": "inf", "seed": seed, "balanced_accuracy": value, "macro_f1": value}
+        for network, values in scores.items()
+        for seed, value in enumerate(values)
+    ]
+    confusion = [
+        {"network": "resnet", "noise": "none", "snr_db": "inf", "seed": 0, "true": "a", "predicted": predicted, "windows": count}
+        for predicted, count in (("a", 30), ("b", 10))
+    ]
+    write(tmp_path / "run", rows, confusion)
+    text = robustness_report.table(tmp_path / "run", {"quant": "aeon"})
+    lines = text.splitlines()
+    assert lines[0] == "| method | parameters | clean | − ResNet | − best peer | one class, % | training, s |"
+    # Student's t of two values: 12.706 × half of their distance
+    assert lines[3] == "| ResNet | 9 | 80.0 ± 127.1 | – | +25.0 ± 63.5 | 75 | 7 |"
+    assert lines[2].startswith("| spectrum + logistic regression | 9 | 55.0 ± 63.5 | -25.0 ± 63.5 | – |")
+    assert lines[4] == "| QUANT | not installed: aeon |"
+    assert "2 seeds" in text
+    assert re.search("best peer is spectrum", text)
+    assert robustness_report.curves({"other load": tmp_path / "run"}, tmp_path).read_bytes().startswith(b"\x89PNG")
