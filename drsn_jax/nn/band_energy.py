@@ -10,7 +10,6 @@ from collections.abc import Sequence
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.typing import ArrayLike
 
 from drsn_jax.core.arrays import wide_dtype
@@ -84,7 +83,6 @@ class BandEnergyNetwork(Network):
     hop: int = 16
     pool: int = 2
     views: int = 4
-    view_dropout: float = 0.0
 
     def setup(self) -> None:
         """Check the fields and create the modules."""
@@ -120,22 +118,7 @@ class BandEnergyNetwork(Network):
         level = jnp.mean(wide, 1).reshape(len(wide), -1)
         views = [level, self.rhythm(wide), self._over_time(energies, train)]
         joined = normalise(self.views_norm, jnp.concatenate([view.astype(wide.dtype) for view in views], -1), train)
-        if train and self.view_dropout:
-            joined = joined * jnp.repeat(
-                self._kept(windows), np.array([view.shape[-1] for view in views]), axis=1, total_repeat_length=joined.shape[-1]
-            ).astype(joined.dtype)
         return nan_where_not_finite(joined, windows)
-
-    def _kept(self, windows: jax.Array) -> jax.Array:
-        """Return which views of each window the classifier is given in training, ``(batch, 3)``.
-
-        The draw is made from the window's own bits, which the noise makes new in every step. So it needs no key, and is the same
-        on one device and on many.
-        """
-        bits = jax.lax.bitcast_convert_type(windows.astype(jnp.float32), jnp.uint32)
-        sums = jnp.sum(bits, tuple(range(1, bits.ndim)), dtype=jnp.uint32)
-        keys = jax.vmap(jax.random.fold_in, (None, 0))(jax.random.key(0), sums)
-        return jax.vmap(lambda key: jax.random.bernoulli(key, 1 - self.view_dropout, (3,)))(keys)
 
     def _over_time(self, energies: jax.Array, train: bool) -> jax.Array:
         """Return what the residual units see in the energies over time, ``(batch, widths[-1])``."""
