@@ -160,7 +160,7 @@ def compare(options: Options, recordings: list[Recording], origin: Bundle | None
         () if data_options.simulated(options) else taken(recordings),
     )
     return Comparison(
-        networks=options.networks if origin is None else (preset_name(origin.network),),
+        networks=options.networks if origin is None else (preset_name(origin.network) or "network",),
         classes=class_names(recordings),
         noises=noises(options.noise, options.snr_db),
         seeds=range(options.seed, options.seed + options.seeds),
@@ -222,8 +222,9 @@ def read_start(options: Options, recordings: list[Recording]) -> Bundle:
         for name, f, w in zip(names, found, wanted, strict=True)
         if not (rates.same(float(f), float(w)) if name == "sampling rate" else f == w)
     ]
-    if options.networks not in (Options().networks, (preset_name(start.network),)):
-        raise UserError(f"--from {options.start} is of the kind {preset_name(start.network)}: leave out --networks")
+    kind = preset_name(start.network) or "network"
+    if options.networks not in (Options().networks, (kind,)):
+        raise UserError(f"--from {options.start} is of the kind {kind}: leave out --networks")
     if different:
         raise UserError(f"--from {options.start} was trained otherwise ({'; '.join(different)}): choose the same, or --resample")
     return start
@@ -245,11 +246,11 @@ def train(
         f"{options.epochs} epochs; {folder.path}"
     )
     if trials:
-        console.say(f"networks: {', '.join(TITLES[name] for name in comparison.networks)} (--networks chooses)")
+        console.say(f"networks: {', '.join(TITLES.get(name, name) for name in comparison.networks)} (--networks chooses)")
         estimates, count = comparison.estimate(first), len(comparison.networks)
         seconds = []
         for number, network in enumerate(comparison.networks, 1):
-            console.say(f"compiling {number} of {count}, {TITLES[network]}, and timing a few of its steps …")
+            console.say(f"compiling {number} of {count}, {TITLES.get(network, network)}, and timing a few of its steps …")
             seconds += [value for _, value in itertools.islice(estimates, 1) if math.isfinite(value)]
         if seconds:
             expected = console.duration(sum(seconds) * trials / len(seconds))

@@ -111,11 +111,13 @@ class BandEnergyNetwork(Network):
     def features(self, x: ArrayLike, train: bool) -> jax.Array:
         """Return all views of the energies, normalised, ``(batch, features)`` in at least float32."""
         windows = as_waveforms(x)
+        if not isinstance(windows.shape[1], int):
+            raise ValueError(f"a network of band energies needs windows of one length, got the symbolic {windows.shape[1]}")
         energies = jax.vmap(functools.partial(log_band_energies, bands=self.bands, frame=self.frame, hop=self.hop))(
             self._scaled(windows)
         )
         wide = energies.astype(wide_dtype(energies.dtype))
-        level = jnp.mean(wide, 1).reshape(len(wide), -1)
+        level = jnp.mean(wide, 1).reshape(wide.shape[0], -1)
         views = [level, self.rhythm(wide), self._over_time(energies, train)]
         joined = normalise(self.views_norm, jnp.concatenate([view.astype(wide.dtype) for view in views], -1), train)
         return nan_where_not_finite(joined, windows)

@@ -53,5 +53,5 @@ class WideFirstKernelNetwork(Network):
         y: Any = self._scaled(windows)
         for module, norm in zip(self.convolutions, self.norms, strict=False):
             y = nn.max_pool(nn.relu(normalise(norm, module(y), train)), (2,), (2,))
-        y = self.hidden(y.reshape(len(y), -1).astype(wide_dtype(jnp.result_type(y))))
+        y = self.hidden(y.reshape(y.shape[0], -1).astype(wide_dtype(jnp.result_type(y))))
         return nan_where_not_finite(nn.relu(normalise(self.norms[-1], y, train)), windows)

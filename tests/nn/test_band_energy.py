@@ -10,6 +10,7 @@ import tiny
 
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import load, save
+from drsn_jax.evaluation.inspection import thresholds
 from drsn_jax.nn.band_energy import BAND_ENERGY_NETWORKS, BandEnergyNetwork, band_energy, band_energy_tiny
 from drsn_jax.nn.image_networks import IMAGE_NETWORKS
 from drsn_jax.nn.networks import for_platform, parameter_count, resnet
@@ -82,6 +83,20 @@ def test_every_preset_knows_its_name():
         assert preset_name(made(classes=2)) == name
     assert preset_name(resnet(classes=2, widths=(5,), units=(1,))) == "resnet"
     assert preset_name(resnet(classes=2, shortcut="projection")) == ""
+
+
+def test_it_is_exported_for_any_number_of_windows_of_one_length():
+    variables = tiny.variables(network)
+    (batch,) = jax.export.symbolic_shape("batch")
+    exported = jax.export.export(apply)(variables, jax.ShapeDtypeStruct((batch, tiny.LENGTH, 1), jnp.float32))
+    np.testing.assert_allclose(exported.call(variables, WINDOWS), apply(variables, WINDOWS), atol=1e-5)
+    (length,) = jax.export.symbolic_shape("l")
+    with pytest.raises(ValueError, match="windows of one length, got the symbolic l"):
+        jax.export.export(apply)(variables, jax.ShapeDtypeStruct((2, length, 1), jnp.float32))
+
+
+def test_the_thresholds_of_its_units_are_read():
+    assert [found.unit for found in thresholds(network, tiny.variables(network), WINDOWS)] == ["stages_0_0", "stages_1_0"]
 
 
 def test_fields_that_do_not_fit_are_refused():

@@ -112,13 +112,14 @@ def test_wavelet_features_are_finite(shape):
 def test_a_package_that_is_missing_is_named(monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     names = ["spectrum_logistic", "wavelet_boosting", "quant"]
-    assert robustness_peers.missing(names) == {"wavelet_boosting": "PyWavelets", "quant": "aeon"}
+    assert robustness_peers.missing(names) == {"wavelet_boosting": "PyWavelets", "quant": "aeon torch"}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["minirocket", "multirocket_hydra", "quant"])
 def test_classifiers_of_aeon(name):
-    pytest.importorskip("aeon")
+    for package in robustness_peers.PEERS[name]:
+        pytest.importorskip(package)
     data = trial_data.with_noise(tiny.fold(60, 30), seed=0, noise=Noise("gaussian", 20.0))
     (method,) = robustness_peers.peers([name], tiny.CLASSES, 0.2, "window").values()
     assert np.trace(method.run(data, seed=0).test_confusion) >= 27
