@@ -50,7 +50,7 @@ from drsn_jax.studies.training_config import TrainingConfig
 ProtocolName = Literal["other_load", "other_part", "later", "other_speed"]
 NetworkName = Literal["convnet", "resnet", "senet", "drsn_cs", "drsn_cw", "band_energy", "band_energy_tiny", "wdcnn"]
 PeerName = Literal[
-    "spectrum_logistic",
+    "spectrum_strict",
     "envelope_logistic",
     "both_spectra_logistic",
     "wavelet_boosting",
@@ -74,7 +74,7 @@ class Options(run_options.RunOptions, TrainingConfig):
     networks: tuple[NetworkName, ...] = ("band_energy", "band_energy_tiny", "resnet", "drsn_cw", "wdcnn")
     """Networks to compare."""
     peers: tuple[PeerName, ...] = (
-        "spectrum_logistic",
+        "spectrum_strict",
         "envelope_logistic",
         "both_spectra_logistic",
         "wavelet_boosting",
@@ -104,10 +104,8 @@ class Options(run_options.RunOptions, TrainingConfig):
 
 def check(options: Options) -> None:
     """Refuse options that are out of range or do not go together; raises UserError."""
-    for name in ("protocols", "networks", "noise"):
-        if getattr(options, name) == ():
-            raise UserError(f"{checks.typed(name)} names nothing: name at least one")
-    checks.different(options, "networks", "peers", "noise")
+    checks.different(options, "networks", "noise")
+    checks.different(options, "peers", empty=True)
     if options.protocols is not None:
         checks.different(options, "protocols")
     if options.snr_db is not None:
@@ -118,6 +116,8 @@ def check(options: Options) -> None:
     checks.positive(options, "learning_rate")
     if options.train_snr_db is not None or options.fixed_noise or options.body_rate != 1:
         raise UserError("--train-snr-db, --fixed-noise and --body-rate are not for this benchmark: --way chooses the training")
+    if options.test_network == "best" or options.patience is not None:
+        raise UserError("--test-network best and --patience need validation windows, which only one of the questions has")
     if options.standardise not in ("window", "together"):
         raise UserError(f"--standardise is window or together in this benchmark, got {options.standardise}")
     if asked := [name for name in questions(options) if name in TABLES and options.folder is None]:

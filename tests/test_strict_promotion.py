@@ -12,7 +12,8 @@ import tiny
 from drsn_jax.functional import signals
 from drsn_jax.functional.noise import NOISE_KINDS, Noise, add_noise_once, measure_snr_db
 from drsn_jax.functional.thresholding import THRESHOLD_RULES
-from drsn_jax.nn.networks import NETWORKS, drsn_cw
+from drsn_jax.nn.networks import drsn_cw
+from drsn_jax.nn.presets import SIGNAL_NETWORKS
 from drsn_jax.training.members import NoiseForms, make_member_evaluation, make_member_step, over_members
 from drsn_jax.training.optimizers import paper_optimizer
 from drsn_jax.training.state import create_state
@@ -62,10 +63,10 @@ def test_functions():
 
 # the network of the paper in every way, the others in the way that has most code of this package
 @pytest.mark.parametrize(
-    ("name", "implementation"), [*((name, "blocked") for name in NETWORKS), ("drsn_cw", "modules"), ("drsn_cw", None)]
+    ("name", "implementation"), [*((name, "blocked") for name in SIGNAL_NETWORKS), ("drsn_cw", "modules"), ("drsn_cw", None)]
 )
 def test_networks(name, implementation):
-    network = NETWORKS[name](classes=3, widths=(4, 8), units=(1, 1), implementation=implementation, standardise=True)
+    network = SIGNAL_NETWORKS[name](classes=3, widths=(4, 8), units=(1, 1), implementation=implementation, standardise=True)
     state = state_of(network)
     trace(make_train_step(network, optimizer, noise=Noise("gaussian", 0.0), class_weights=[1.0, 2.0, 1.0]), state, BATCH)
     trace(make_eval_step(network), state.variables, BATCH)

@@ -53,7 +53,7 @@ def refuse_larger_network(fields: Mapping[str, Any], channels: int, arrays: Mapp
     if sum(fields["units"]) != len(units):
         raise BundleError(f"{where} describes a network of {sum(fields['units'])} units, and its weights are for {len(units)}")
     largest = max((array.size for array in arrays.values()), default=0)
-    asked = max(channels, fields["classes"], *fields["widths"], *fields["kernel"])
+    asked = max(channels, fields["classes"], *fields["widths"], *fields["kernel"], fields.get("bands", 1), fields.get("views", 1))
     if asked > largest:
         raise BundleError(f"{where} describes a network with {asked} numbers in an array, and its weights have {largest} at most")
 

@@ -14,8 +14,7 @@ from jax.typing import ArrayLike
 from drsn_jax.core.arrays import as_window, wide_dtype
 from drsn_jax.core.errors import UserError
 
-FLOOR = 1e-4  # the energy, relative to the mean of the window, that counts as silence: 40 dB below it
-SMALLEST = 1e-30  # an energy that stands for nothing at all in a silent window: its logarithm is finite
+FLOOR = 1e-4  # the energy, relative to the mean of its channel, that counts as silence: 40 dB below it
 
 
 def log_band_energies(window: ArrayLike, bands: int = 64, frame: int = 64, hop: int = 16) -> jax.Array:
@@ -26,8 +25,8 @@ def log_band_energies(window: ArrayLike, bands: int = 64, frame: int = 64, hop: 
 
         E(t, k) = (Σ c_k(n) x(t·hop + n))² + (Σ s_k(n) x(t·hop + n))²;      y = ln(E + 10⁻⁴ · mean E)
 
-    The mean is over the whole window and all channels, so that a gain changes ``y`` by a constant alone. There are
-    ``1 + (length - frame) // hop`` frames; a window that is shorter than a frame is filled up with zeros.
+    The mean is over all bands and frames of a channel, so that its gain changes ``y`` by a constant alone. A silent channel has
+    ``ln 10⁻⁴``. There are ``1 + (length - frame) // hop`` frames; a window that is shorter than a frame is filled up with zeros.
 
     Raises ValueError for a window that is not ``(length, channels)``, and for numbers below 1.
     """
@@ -37,8 +36,8 @@ def log_band_energies(window: ArrayLike, bands: int = 64, frame: int = 64, hop: 
     if min(bands, frame, hop) < 1:
         raise UserError(f"bands, frame and hop are numbers from 1, got {bands}, {frame} and {hop}")
     wide = window.astype(wide_dtype(window.dtype))
-    # divided by the peak first, so that the squares neither overflow nor vanish; it is a constant to the gradient
-    peak = jax.lax.stop_gradient(jnp.max(jnp.abs(wide), initial=0))
+    # divided by the peak of each channel first, so that the squares neither overflow nor vanish; a constant to the gradient
+    peak = jax.lax.stop_gradient(jnp.max(jnp.abs(wide), 0))
     peak = jnp.where(peak == 0, 1, peak)
     signals = (wide / peak).T
     if (missing := frame - signals.shape[1]) > 0:
@@ -47,8 +46,10 @@ def log_band_energies(window: ArrayLike, bands: int = 64, frame: int = 64, hop: 
     frames = signals[:, starts[:, None] + np.arange(frame)]  # (channels, frames, frame)
     parts = jnp.einsum("ctn,nk->tck", frames, _filters(bands, frame).astype(wide.dtype), precision="highest")
     energy = jnp.square(parts[..., :bands]) + jnp.square(parts[..., bands:])
-    floor = jnp.maximum(FLOOR * jnp.mean(energy), SMALLEST)
-    return (jnp.log(energy + floor) + 2 * jnp.log(peak)).astype(window.dtype)
+    mean = jnp.mean(energy, (0, 2), keepdims=True)
+    # not the logarithm of nearly nothing, which would outweigh all other windows of a batch in the statistics of its norm
+    floor = FLOOR * jnp.where(mean == 0, 1, mean)
+    return (jnp.log(energy + floor) + 2 * jnp.log(peak)[:, None]).astype(window.dtype)
 
 
 @functools.lru_cache(maxsize=16)

@@ -1,10 +1,12 @@
 """Noise whose kind is drawn for every window, for one network that is to meet them all."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
+from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from drsn_jax.core.arrays import as_window
@@ -40,11 +42,15 @@ class NoiseMixture(AtLevel):
     snr_db: Any
 
     def __post_init__(self) -> None:
+        if isinstance(self.kinds, str):
+            raise UserError(f"a mixture has several kinds of noise, such as ('gaussian', 'pink'), got {self.kinds!r}")
         object.__setattr__(self, "kinds", tuple(self.kinds))
         if not self.kinds:
             raise UserError("a mixture of noises needs at least one kind")
         for kind in self.kinds:
             noise_maker(kind)
+        if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(self.snr_db)):
+            return  # inside a compiled function there are no numbers to check
         snr_db = checked_snr(self.snr_db)
         if not isinstance(snr_db, tuple):
             raise UserError(f"a mixture of noises has a range of SNRs (low, high), got {self.snr_db}: for one SNR take Noise")
@@ -76,6 +82,7 @@ class NoiseMixture(AtLevel):
         return mixture
 
 
+@functools.cache  # one function for each kind: a new one would be compiled anew in every call
 def _adds(kind: str) -> Callable[[jax.Array, jax.Array, jax.Array], jax.Array]:
     return lambda key, window, level: add_noise(key, window, level, kind)
 

@@ -19,6 +19,7 @@ from drsn_jax.nn.network_checks import as_waveforms, check_fields
 from drsn_jax.nn.networks import Network
 from drsn_jax.nn.residual_unit import ResidualUnit
 
+LONGEST = 2**12  # samples of a frame, and bands: a description from a file cannot ask for any amount of memory
 LOWEST = 1e-3  # is added to a power before its logarithm; that of unmodulated noise is about 1.6
 
 
@@ -38,9 +39,10 @@ class Rhythm(nn.Module):
         # small random numbers: views of equal shares would stay equal, because their gradients are
         start = nn.initializers.normal(0.1)
         shares = nn.softmax(self.param("shares", start, (channels * bands, self.views), jnp.float32), 0).astype(energies.dtype)
-        power = jax.vmap(modulation_power)(energies).reshape(batch, -1, channels * bands)
+        power = jax.vmap(modulation_power)(energies)
+        power = power.reshape(batch, power.shape[1], channels * bands)
         averaged = jnp.einsum("nlb,bv->nlv", power, shares, precision="highest")
-        return jnp.log(averaged + LOWEST).reshape(batch, -1)
+        return jnp.log(averaged + LOWEST).reshape(batch, power.shape[1] * self.views)
 
 
 class BandEnergyNetwork(Network):
@@ -89,10 +91,10 @@ class BandEnergyNetwork(Network):
         check_fields(self)
         if len(self.kernel) != 1 or self.front_end is not None:
             raise ValueError(f"energies in bands have a kernel of one axis and no other front end, got kernel={self.kernel}")
-        if min(self.bands, self.frame, self.hop, self.pool, self.views) < 1:
+        if min(self.bands, self.frame, self.hop, self.pool, self.views) < 1 or max(self.bands, self.frame) > LONGEST:
             raise ValueError(
-                f"bands, frame, hop, pool and views are numbers from 1, got {self.bands}, {self.frame}, {self.hop}, {self.pool} "
-                f"and {self.views}"
+                f"bands, frame, hop, pool and views are numbers from 1, the first two up to {LONGEST}, got {self.bands}, "
+                f"{self.frame}, {self.hop}, {self.pool} and {self.views}"
             )
         made = functools.partial(normalisation, self._norm(), axis_name=self.axis_name, dtype=self.dtype)
         self.rhythm: nn.Module = Rhythm(self.views)
@@ -117,7 +119,7 @@ class BandEnergyNetwork(Network):
             self._scaled(windows)
         )
         wide = energies.astype(wide_dtype(energies.dtype))
-        level = jnp.mean(wide, 1).reshape(wide.shape[0], -1)
+        level = jnp.mean(wide, 1).reshape(wide.shape[0], wide.shape[2] * self.bands)
         views = [level, self.rhythm(wide), self._over_time(energies, train)]
         joined = normalise(self.views_norm, jnp.concatenate([view.astype(wide.dtype) for view in views], -1), train)
         return nan_where_not_finite(joined, windows)
@@ -125,8 +127,9 @@ class BandEnergyNetwork(Network):
     def _over_time(self, energies: jax.Array, train: bool) -> jax.Array:
         """Return what the residual units see in the energies over time, ``(batch, widths[-1])``."""
         batch, frames, channels, bands = energies.shape
-        pooled = max(1, frames // self.pool)
-        seen = energies[:, : pooled * self.pool].reshape(batch, pooled, -1, channels * bands)
+        pool = min(self.pool, frames)
+        pooled = frames // pool
+        seen = energies[:, : pooled * pool].reshape(batch, pooled, pool, channels * bands)
         # the mean of energies, of which these are the logarithms
         y = jax.nn.logsumexp(seen, 2)
         y = self.stem_conv(normalise(self.band_norm, y, train))

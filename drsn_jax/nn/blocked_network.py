@@ -92,6 +92,7 @@ def _is_covered(network: Any, x: jax.Array) -> bool:
     """Return whether the blocked implementation covers the fields of ``network`` and the shape and dtype of ``x``."""
     has_thresholds = network.shrinkage in ("channel_wise", "channel_shared")
     conditions = {
+        "the features of a Network": network.blocks,
         "one position axis": x.ndim == 3 and len(network.kernel) == 1,
         "windows that are not empty": x.size > 0,
         "one dtype of 32 or 64 bits": x.dtype in (jnp.float32, jnp.float64) and network.dtype in (None, x.dtype),

@@ -125,6 +125,11 @@ class Network(nn.Module):
         return windows, as_features(jax.vmap(self.front_end)(windows), self.kernel)
 
     @property
+    def blocks(self) -> bool:
+        """Whether the blocked implementation computes what this kind of network does."""
+        return type(self) is Network
+
+    @property
     def before_shrinkage(self) -> str:
         """The name of the module in a unit whose output the shrinkage is given."""
         return "conv_2"

@@ -20,7 +20,7 @@ from drsn_jax.studies.wdcnn import WideFirstKernelNetwork
 PRESETS: dict[str, Any] = {**SIGNAL_NETWORKS, "wdcnn": WideFirstKernelNetwork}
 WINDOW = 2048
 CWRU_SPEED = 29.4  # revolutions a second: the mean of 1,797 to 1,730 rpm at 0 to 3 hp
-SIMULATED_SPEED = 30.0
+SIMULATED_SPEED = 30.0  # the middle one: with the speed unknown, an envelope spectrum is one in Hz there
 # the kinds with their levels in dB; the first is tested at more, because curves are drawn of it
 LEVELS: dict[str, tuple[float, ...]] = {
     "gaussian": (0.0, -5.0, -10.0),
@@ -65,7 +65,7 @@ ABOUT = {
     ),
     "later": (
         "later in time",
-        "trained on the first stretch of each recording and tested on its last fifth: the easiest question, because bearing, "
+        "trained on the first two thirds of each recording and tested on its last fifth: the easiest question, because bearing, "
         "load and mounting are those of the training",
     ),
     "other_part": (
@@ -102,7 +102,7 @@ def protocol(name: str, table: Path, folder: Path | None, *, dry_run: bool = Fal
         if name == "other_load":
             folds = make_folds(recordings, "condition", test_condition="3 hp", **make)
         elif name == "later":
-            # the last of five folds in time, and before it a fifth of what is left for nothing: the gaps are a window each
+            # the last fifth is tested, and 15 % before it are for who wants to choose something; between them lies a window
             folds = make_folds(recordings, "time", folds=5, validation=0.1875, **make)[-1:]
         else:
             recordings = [by_size(r) for r in recordings]

@@ -15,7 +15,7 @@ import numpy as np
 
 from drsn_jax.core.storage import in_parts
 from drsn_jax.functional.band_energies import log_band_energies
-from drsn_jax.studies.baseline import BASELINE, FittedMethod, regression, spectrum_features
+from drsn_jax.studies.baseline import FittedMethod, regression, spectrum_features
 from drsn_jax.studies.trial_data import standardised
 from drsn_jax.studies.trials import Result
 
@@ -23,7 +23,7 @@ AT_ONCE = 256  # windows whose features are made at a time
 HIGHEST, STEP = 16.0, 0.1  # the orders of the envelope spectrum
 # name of the method → the packages that it needs beside those of the extra ``experiments``, as they are imported
 PEERS: dict[str, tuple[str, ...]] = {
-    BASELINE: (),
+    "spectrum_strict": (),
     "envelope_logistic": (),
     "both_spectra_logistic": (),
     "wavelet_boosting": ("pywt",),
@@ -47,13 +47,13 @@ def peers(names: Sequence[str], classes: int, orders_per_bin: float, standardise
     """Return the methods with these names, for ``Comparison.baselines``.
 
     ``orders_per_bin`` is how many orders of the shaft a whole turn of the window's spectrum is: ``1 / (length · speed)`` for a
-    shaft with ``speed`` revolutions per sample.
+    shaft with ``speed`` revolutions per sample. It is one number for all recordings: no method is told the speed of a window.
     """
     scaled: Callable[[np.ndarray], np.ndarray] = lambda windows: standardised(windows, standardise)  # noqa: E731
     spectrum = lambda windows: spectrum_features(scaled(windows))  # noqa: E731
     rhythm = lambda windows: envelope_features(scaled(windows), orders_per_bin)  # noqa: E731
     made: dict[str, Any] = {
-        BASELINE: lambda: FittedMethod(classes, spectrum, strict_regression),
+        "spectrum_strict": lambda: FittedMethod(classes, spectrum, strict_regression),
         "envelope_logistic": lambda: FittedMethod(classes, rhythm, strict_regression),
         "both_spectra_logistic": lambda: FittedMethod(
             classes, lambda windows: np.concatenate([spectrum(windows), rhythm(windows)], 1), strict_regression
@@ -67,7 +67,8 @@ def peers(names: Sequence[str], classes: int, orders_per_bin: float, standardise
 
 
 def strict_regression() -> Any:
-    """Make a logistic regression that is regularised a hundred times as strongly as usual, which serves where parts differ."""
+    """Make a logistic regression with C = 0.01, a hundred times as strongly regularised as by default: with hundreds of features
+    of few recordings the default learns the recordings."""
     return regression().set_params(C=0.01)
 
 

@@ -12,6 +12,7 @@ from drsn_jax.evaluation.metrics import Interval, t_interval
 from drsn_jax.studies.comparison_results import tables_of
 from drsn_jax.studies.comparison_tables import CLEAN, TITLES, Row, noise_name, rows_in
 from drsn_jax.studies.figure_titles import about, add_title, results_of
+from drsn_jax.studies.robustness_peers import PEERS
 from drsn_jax.studies.tables import read_rows, unique
 
 REFERENCE = "resnet"
@@ -65,7 +66,7 @@ def table(folder: str | Path, lacking: Mapping[str, str]) -> str:
         "parameters",
         *noises,
         f"− {TITLES.get(REFERENCE, REFERENCE)}",
-        "− best peer",
+        "− best other method",
         "one class, %",
         "training, s",
     ]
@@ -92,7 +93,8 @@ def table(folder: str | Path, lacking: Mapping[str, str]) -> str:
     told = (
         f"Balanced accuracy in per cent, mean over folds; {spread}. Differences are paired, over all noises, in points; the best"
     )
-    told += f" peer is {TITLES.get(peer, peer)}. " if peer else " peer is missing. "
+    told += f" method that is no network is {TITLES.get(peer, peer)}. " if peer else " method that is no network is missing. "
+    told += "Those methods are fitted to one draw of the noise in the training windows, networks meet a new one in every step. "
     return "\n".join([*lines, "", told + "One class: the largest share that any test took for one class."])
 
 
@@ -110,19 +112,17 @@ def curves(folders: Mapping[str, Path], out: str | Path) -> Path:
     """Draw the balanced accuracy by SNR in Gaussian noise, a panel for each protocol by its title; bands are 95 % intervals."""
     width = 1.0 + 4.6 * len(folders)
     figure, panels = subplots(1, len(folders), figsize=(width, 4.8), sharey=True)
-    spare = [f"C{number}" for number in range(10)]
+    methods = list(dict.fromkeys(name for folder in folders.values() for name in unique(results_of(folder), "network")))
+    colours = {name: COLOURS.get(name) or f"C{number % 10}" for number, name in enumerate(methods)}
     for panel, (title, folder) in zip(panels, folders.items(), strict=True):
         rows = [row for row in results_of(folder) if row["noise"] in ("gaussian", "none")]
         levels = sorted({float(row["snr_db"]) for row in rows}, reverse=True)
-        for number, method in enumerate(unique(rows, "network")):
+        for method in methods:
             own = [row for row in rows if row["network"] == method]
             found = [balanced([row for row in own if float(row["snr_db"]) == level]) for level in levels]
             means = np.array([value.mean for value in found])
             halves = np.nan_to_num([value.half_width for value in found])
-            colour = COLOURS.get(method) or spare[number % len(spare)]
-            network = method in COLOURS or method.startswith("band_energy")
-            style = "-" if network else "--"
-            name = TITLES.get(method, method)
+            colour, style, name = colours[method], "--" if method in PEERS else "-", TITLES.get(method, method)
             panel.plot(range(len(levels)), means, style, marker="o", markersize=3, color=colour, label=name)
             panel.fill_between(range(len(levels)), means - halves, means + halves, color=colour, alpha=0.15, linewidth=0)
         panel.set_xticks(range(len(levels)), [CLEAN if level == math.inf else f"{level:g}" for level in levels])

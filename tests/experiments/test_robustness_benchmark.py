@@ -17,7 +17,7 @@ OWN = (
     "--networks",
     "band_energy",
     "--peers",
-    "spectrum_logistic",
+    "spectrum_strict",
     "--noise",
     "gaussian",
 )
@@ -35,7 +35,7 @@ def test_a_run_tests_every_noise_and_goes_on(script, tmp_path, capsys):
         rows = list(csv.DictReader(file))
     tested = [("none", "inf"), *(("gaussian", f"{level:.1f}") for level in (0, -5, -10))]
     assert [(r["network"], r["noise"], r["snr_db"]) for r in rows] == [
-        (name, *noise) for name in ("spectrum_logistic", "band_energy") for noise in tested
+        (name, *noise) for name in ("spectrum_strict", "band_energy") for noise in tested
     ]
     assert {(r["train_noise"], r["train_snr_db"], r["protocol"]) for r in rows} == {("mixture", "-10..10", "other speed")}
     assert (out / "accuracy_by_snr.png").read_bytes().startswith(b"\x89PNG")
@@ -67,6 +67,7 @@ def test_names_of_the_options_are_those_that_exist(script):
         (("--protocols", "other_speed", "--train-snr-db", "-5", "5"), "--way chooses the training"),
         (("--protocols", "other_speed", "--noise", "pink", "pink"), "--noise needs different values"),
         (("--protocols", "other_speed", "--seeds", "0"), "--seeds"),
+        (("--protocols", "other_speed", "--patience", "3"), "need validation windows"),
         (("--protocols", "other_load", "--folder", "nowhere"), "nowhere"),
     ],
 )

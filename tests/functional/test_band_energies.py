@@ -25,7 +25,7 @@ def by_formula(window, bands, frame, hop):
         part = window[t * hop : t * hop + frame, c] * hann
         wave = np.exp(2j * np.pi * turns)
         made[t, c, k] = abs(np.sum(part * wave)) ** 2 / np.sum(hann**2)
-    return np.log(made + FLOOR * made.mean())
+    return np.log(made + FLOOR * made.mean((0, 2), keepdims=True))
 
 
 @settings(max_examples=6)
@@ -43,6 +43,15 @@ def test_white_noise_has_the_mean_energy_one_and_a_tone_its_own_band():
     for band in (0, 5, 15):
         tone = np.cos(2 * np.pi * (band + 0.5) / 32 * np.arange(512))[:, None].astype(np.float32)
         assert (np.asarray(energies(tone)).mean(0)[0].argmax()) == band
+
+
+def test_channels_do_not_disturb_each_other():
+    """Neither a weak channel beside a strong one nor a silent one; silence has a bounded value."""
+    window = np.random.default_rng(2).normal(size=(200, 3)).astype(np.float32)
+    found = np.asarray(energies(window * np.float32([1, 1e-6, 0])))
+    np.testing.assert_allclose(found[:, 0], energies(window[:, :1])[:, 0], atol=1e-4)
+    np.testing.assert_allclose(found[:, 1] - 2 * np.log(1e-6), energies(window[:, 1:2])[:, 0], atol=1e-3)
+    np.testing.assert_allclose(found[:, 2], np.log(FLOOR), rtol=1e-6)
 
 
 def test_silence_and_short_windows_are_finite_with_finite_gradients():

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+import tiny
 
 from drsn_jax.functional.noise import Noise, measure_snr_db
 from drsn_jax.functional.noise_mixture import NoiseMixture
@@ -45,7 +46,19 @@ def test_the_range_is_data_and_the_kinds_are_static():
     assert jax.tree.unflatten(jax.tree.structure(mixture), jax.tree.leaves(mixture)) == mixture
 
 
+def test_a_range_may_be_traced_and_nothing_is_compiled_twice():
+    made = jax.jit(lambda low, key, window: NoiseMixture(KINDS, (low, low + 5))(key, window))
+    assert made(-5.0, jax.random.key(0), WINDOWS[0]).shape == (64, 1)
+    mixture = NoiseMixture(KINDS, (-10, 10))
+    mixture(jax.random.key(0), WINDOWS[0])
+    with tiny.compilations() as again:
+        mixture(jax.random.key(1), WINDOWS[0])
+    assert again == []
+
+
 def test_bad_mixtures_are_refused():
+    with pytest.raises(ValueError, match="several kinds of noise, such as"):
+        NoiseMixture("gaussian", (-10, 10))
     with pytest.raises(ValueError, match="at least one kind"):
         NoiseMixture((), (-10, 10))
     with pytest.raises(ValueError, match="unknown kind of noise 'brown'"):

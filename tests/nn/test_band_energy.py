@@ -13,7 +13,7 @@ from drsn_jax.diagnosis.bundle_files import load, save
 from drsn_jax.evaluation.inspection import thresholds
 from drsn_jax.nn.band_energy import BAND_ENERGY_NETWORKS, BandEnergyNetwork, band_energy, band_energy_tiny
 from drsn_jax.nn.image_networks import IMAGE_NETWORKS
-from drsn_jax.nn.networks import for_platform, parameter_count, resnet
+from drsn_jax.nn.networks import blocked_layout, for_platform, parameter_count, resnet
 from drsn_jax.nn.presets import SIGNAL_NETWORKS, preset_name
 from drsn_jax.training.optimizers import one_cycle_optimizer
 from drsn_jax.training.state import create_state
@@ -32,7 +32,7 @@ def test_the_presets_are_as_small_as_they_promise(name, most):
     assert parameter_count(shapes["params"]) <= most
 
 
-@pytest.mark.parametrize("shape", [(2, 64, 2), (1, 17, 1), (3, 5, 1), (2, 131, 3)])
+@pytest.mark.parametrize("shape", [(0, 64, 1), (2, 64, 2), (1, 17, 1), (3, 5, 1), (2, 131, 3)])
 def test_any_length_and_number_of_channels(shape):
     windows = np.random.default_rng(1).normal(size=shape).astype(np.float32)
     logits, variables = jax.jit(network.init_with_output, static_argnames="train")(jax.random.key(0), windows, train=False)
@@ -47,6 +47,10 @@ def test_a_gain_does_not_matter_and_a_window_with_nan_is_nan_alone():
     variables = tiny.variables(network)
     logits = apply(variables, WINDOWS)
     np.testing.assert_allclose(apply(variables, 1e3 * WINDOWS), logits, atol=1e-4)
+    # without standardisation a gain moves the mean level alone, which stands first among the features
+    plain = jax.jit(functools.partial(network.clone(standardise=False).apply, train=False, method="features"))
+    soft, loud = plain(variables, WINDOWS), plain(variables, 1e3 * WINDOWS)
+    np.testing.assert_allclose(loud[:, :8] - soft[:, :8], 2 * np.log(1e3), rtol=1e-3)
     spoiled = WINDOWS.copy()
     spoiled[1, 7] = np.nan
     found = np.asarray(apply(variables, spoiled))
@@ -99,11 +103,21 @@ def test_the_thresholds_of_its_units_are_read():
     assert [found.unit for found in thresholds(network, tiny.variables(network), WINDOWS)] == ["stages_0_0", "stages_1_0"]
 
 
+def test_it_is_never_computed_in_blocks():
+    """``blocked_layout`` would otherwise describe another network, and ensembles would choose their order by it."""
+    for made in SIGNAL_NETWORKS.values():
+        chosen = made(classes=2, implementation="blocked")
+        shape = jax.ShapeDtypeStruct((2, 2048, 1), jnp.float32)
+        variables = jax.eval_shape(lambda key, n=chosen: n.init(key, jnp.zeros((1, 2048, 1)), train=False), jax.random.key(0))
+        assert (blocked_layout(chosen, variables, shape) is None) == isinstance(chosen, BandEnergyNetwork)
+
+
 def test_fields_that_do_not_fit_are_refused():
     for wrong, words in (
         ({"kernel": (3, 3)}, "a kernel of one axis"),
         ({"hop": 0}, "numbers from 1"),
         ({"views": 0}, "numbers from 1"),
+        ({"frame": 100_000}, "the first two up to 4096"),
         ({"widths": (4,), "units": (1, 1)}, "one positive number for each stage"),
     ):
         with pytest.raises(ValueError, match=words):
