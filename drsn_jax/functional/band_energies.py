@@ -37,7 +37,7 @@ def log_band_energies(window: ArrayLike, bands: int = 64, frame: int = 64, hop: 
         raise UserError(f"bands, frame and hop are numbers from 1, got {bands}, {frame} and {hop}")
     wide = window.astype(wide_dtype(window.dtype))
     # divided by the peak of each channel first, so that the squares neither overflow nor vanish; a constant to the gradient
-    peak = jax.lax.stop_gradient(jnp.max(jnp.abs(wide), 0))
+    peak = jax.lax.stop_gradient(jnp.max(jnp.abs(wide), 0, keepdims=True))
     peak = jnp.where(peak == 0, 1, peak)
     signals = (wide / peak).T
     if (missing := frame - signals.shape[1]) > 0:
@@ -49,7 +49,7 @@ def log_band_energies(window: ArrayLike, bands: int = 64, frame: int = 64, hop: 
     mean = jnp.mean(energy, (0, 2), keepdims=True)
     # not the logarithm of nearly nothing, which would outweigh all other windows of a batch in the statistics of its norm
     floor = FLOOR * jnp.where(mean == 0, 1, mean)
-    return (jnp.log(energy + floor) + 2 * jnp.log(peak)[:, None]).astype(window.dtype)
+    return (jnp.log(energy + floor) + 2 * jnp.log(peak)[:, :, None]).astype(window.dtype)
 
 
 @functools.lru_cache(maxsize=16)
@@ -72,6 +72,6 @@ def modulation_power(energies: jax.Array, most: int = 128) -> jax.Array:
     """
     frames = energies.shape[0]
     wide = energies.astype(wide_dtype(energies.dtype))
-    centred = wide - jnp.mean(wide, 0)
+    centred = wide - jnp.mean(wide, 0, keepdims=True)
     spectrum = jnp.fft.rfft(centred, n=max(frames, 2), axis=0)[1 : 1 + most]
     return ((jnp.square(spectrum.real) + jnp.square(spectrum.imag)) / frames).astype(energies.dtype)
