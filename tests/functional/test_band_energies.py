@@ -48,7 +48,7 @@ def test_white_noise_has_the_mean_energy_one_and_a_tone_its_own_band():
 def test_channels_do_not_disturb_each_other():
     """Neither a weak channel beside a strong one nor a silent one; silence has a bounded value."""
     window = np.random.default_rng(2).normal(size=(200, 3)).astype(np.float32)
-    found = np.asarray(energies(window * np.float32([1, 1e-6, 0])))
+    found = np.asarray(energies(window * np.array([1, 1e-6, 0], np.float32)))
     np.testing.assert_allclose(found[:, 0], energies(window[:, :1])[:, 0], atol=1e-4)
     np.testing.assert_allclose(found[:, 1] - 2 * np.log(1e-6), energies(window[:, 1:2])[:, 0], atol=1e-3)
     np.testing.assert_allclose(found[:, 2], np.log(FLOOR), rtol=1e-6)

@@ -1,6 +1,7 @@
 """The network of band energies: its size, what it does not mind, that it learns, and how it is kept."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -113,13 +114,14 @@ def test_it_is_never_computed_in_blocks():
 
 
 def test_fields_that_do_not_fit_are_refused():
-    for wrong, words in (
+    refused: list[tuple[dict[str, Any], str]] = [
         ({"kernel": (3, 3)}, "a kernel of one axis"),
         ({"hop": 0}, "numbers from 1"),
         ({"views": 0}, "numbers from 1"),
         ({"frame": 100_000}, "the first two up to 4096"),
         ({"widths": (4,), "units": (1, 1)}, "one positive number for each stage"),
-    ):
+    ]
+    for wrong, words in refused:
         with pytest.raises(ValueError, match=words):
             jax.eval_shape(
                 lambda key, wrong=wrong: BandEnergyNetwork(classes=2, **wrong).init(key, jnp.zeros((1, 64, 1)), train=False),
