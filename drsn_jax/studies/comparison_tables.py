@@ -41,6 +41,10 @@ SHORT_TITLES = {  # for the head of a column
     BASELINE: "spectrum",
     "pixels_logistic": "regression on pixels",
     "mel_logistic": "log-mel",
+    "spectrum_strict": "spectrum",
+    "envelope_logistic": "envelope spectrum",
+    "both_spectra_logistic": "both spectra",
+    "wavelet_boosting": "wavelets",
     "mfcc_svm": "MFCC",
 }
 CLEAN = "clean"  # windows without added noise

@@ -1,5 +1,6 @@
 """The table of the benchmark of robustness: methods × noises for each protocol, from the tables of its runs."""
 
+import itertools
 import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -10,12 +11,13 @@ import numpy as np
 from drsn_jax.core.plotting import COLOURS, save_figure, subplots
 from drsn_jax.evaluation.metrics import Interval, t_interval
 from drsn_jax.studies.comparison_results import tables_of
-from drsn_jax.studies.comparison_tables import CLEAN, TITLES, Row, noise_name, rows_in
+from drsn_jax.studies.comparison_tables import CLEAN, SHORT_TITLES, TITLES, Row, noise_name, rows_in
 from drsn_jax.studies.figure_titles import about, add_title, results_of
 from drsn_jax.studies.robustness_peers import PEERS
 from drsn_jax.studies.tables import read_rows, unique
 
 REFERENCE = "resnet"
+SPARE = ("#000000", "#CC79A7", "#009E73", "#999999", "#56B4E9", "#7F3C8D", "#A5AA99")  # of methods without a colour of their own
 
 
 def balanced(rows: Sequence[Row]) -> Interval:
@@ -113,7 +115,8 @@ def curves(folders: Mapping[str, Path], out: str | Path) -> Path:
     width = 1.0 + 4.6 * len(folders)
     figure, panels = subplots(1, len(folders), figsize=(width, 4.8), sharey=True)
     methods = list(dict.fromkeys(name for folder in folders.values() for name in unique(results_of(folder), "network")))
-    colours = {name: COLOURS.get(name) or f"C{number % 10}" for number, name in enumerate(methods)}
+    spare = itertools.cycle(SPARE)
+    colours = {name: COLOURS.get(name) or next(spare) for name in methods}
     for panel, (title, folder) in zip(panels, folders.items(), strict=True):
         rows = [row for row in results_of(folder) if row["noise"] in ("gaussian", "none")]
         levels = sorted({float(row["snr_db"]) for row in rows}, reverse=True)
@@ -122,7 +125,7 @@ def curves(folders: Mapping[str, Path], out: str | Path) -> Path:
             found = [balanced([row for row in own if float(row["snr_db"]) == level]) for level in levels]
             means = np.array([value.mean for value in found])
             halves = np.nan_to_num([value.half_width for value in found])
-            colour, style, name = colours[method], "--" if method in PEERS else "-", TITLES.get(method, method)
+            colour, style, name = colours[method], "--" if method in PEERS else "-", SHORT_TITLES.get(method, method)
             panel.plot(range(len(levels)), means, style, marker="o", markersize=3, color=colour, label=name)
             panel.fill_between(range(len(levels)), means - halves, means + halves, color=colour, alpha=0.15, linewidth=0)
         panel.set_xticks(range(len(levels)), [CLEAN if level == math.inf else f"{level:g}" for level in levels])
@@ -130,8 +133,9 @@ def curves(folders: Mapping[str, Path], out: str | Path) -> Path:
         panel.set_xlabel("SNR, dB (Gaussian noise)")
         panel.grid(alpha=0.3)
     panels[0].set_ylabel("balanced accuracy, %")
+    panels[0].set_ylim(bottom=0, top=101)
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(4, len(labels)), frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=2 * len(folders), frameon=False)
     first = next(iter(folders.values()))
     add_title(figure, "Balanced accuracy by SNR", about(first, results_of(first)), width)
     return save_figure(figure, Path(out) / "accuracy_by_snr.png")
