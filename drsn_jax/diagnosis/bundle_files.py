@@ -33,7 +33,7 @@ REPLACED = 100  # times that ``load`` begins again because the model was replace
 NOT_SAVED = ("conv", "norm", "axis_name", "implementation", "platform", "parent", "name")
 
 
-def _fields(kind: type[Network]) -> tuple[str, ...]:
+def fields_of(kind: type[Network]) -> tuple[str, ...]:
     """Return the names of the fields that describe a network of a kind."""
     return tuple(f.name for f in dataclasses.fields(kind) if f.name not in NOT_SAVED)
 
@@ -59,7 +59,7 @@ def save(path: str | os.PathLike[str], bundle: Bundle, *, overwrite: bool = Fals
     weights = safetensors.numpy.save(arrays)
     name = weight_files.name_of(weights)
     facts = {f.name: getattr(bundle, f.name) for f in dataclasses.fields(bundle) if f.name not in ("network", "variables")}
-    facts["network"] = {name: getattr(bundle.network, name) for name in _fields(type(bundle.network))}
+    facts["network"] = {name: getattr(bundle.network, name) for name in fields_of(type(bundle.network))}
     facts["standardise"] = bundle.standardise
     facts |= {"versions": versions(), "weights": name, "weights_sha256": hashlib.sha256(weights).hexdigest()}
     description = encode_description(facts)
@@ -115,11 +115,11 @@ def load(path: str | os.PathLike[str]) -> Bundle:
     # the first bundles have ``standardise`` among their own fields and not among those of the network, and no front end
     fields = {"standardise": description["standardise"], "scale": 1.0, "front_end": None, **description["network"]}
     kind = kind_of(fields)
-    if missing := [name for name in _fields(kind) if name not in fields]:
+    if missing := [name for name in fields_of(kind) if name not in fields]:
         raise BundleError(f"{where} does not describe a model of this version: the network has no field {missing[0]}")
     weight_files.refuse_larger_network(fields, description["channels"], arrays, where)
     try:
-        values: dict[str, Any] = {name: tuple(v) if isinstance(v := fields[name], list) else v for name in _fields(kind)}
+        values: dict[str, Any] = {name: tuple(v) if isinstance(v := fields[name], list) else v for name in fields_of(kind)}
         values["dtype"] = jnp.dtype(values["dtype"]) if values["dtype"] else None
         values["front_end"] = read_front_end(values["front_end"])
         network = kind(**values)

@@ -5,6 +5,7 @@ noise in the training windows.
 """
 
 import functools
+import importlib
 import importlib.util
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -168,16 +169,16 @@ class SeriesMethod:
         return self._shell.retest(result, data)
 
 
+# name → the module of aeon and the class there
+_SERIES = {
+    "minirocket": ("aeon.classification.convolution_based", "MiniRocketClassifier"),
+    "multirocket_hydra": ("aeon.classification.convolution_based", "MultiRocketHydraClassifier"),
+    "quant": ("aeon.classification.interval_based", "QUANTClassifier"),
+}
+
+
 def _series_classifier(name: str, seed: int) -> Any:
-    # imported here: aeon compiles some of its functions when they are first imported
-    if name == "minirocket":
-        from aeon.classification.convolution_based import MiniRocketClassifier
-
-        return MiniRocketClassifier(random_state=seed, n_jobs=-1)
-    if name == "multirocket_hydra":
-        from aeon.classification.convolution_based import MultiRocketHydraClassifier
-
-        return MultiRocketHydraClassifier(random_state=seed, n_jobs=-1)
-    from aeon.classification.interval_based import QUANTClassifier
-
-    return QUANTClassifier(random_state=seed)
+    # imported when it is asked for: aeon compiles some of its functions when they are first imported
+    module, kind = _SERIES[name]
+    cores = {} if name == "quant" else {"n_jobs": -1}
+    return getattr(importlib.import_module(module), kind)(random_state=seed, **cores)

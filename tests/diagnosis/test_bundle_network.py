@@ -12,7 +12,7 @@ import tiny
 from drsn_jax.core.errors import UserError
 from drsn_jax.diagnosis import description
 from drsn_jax.diagnosis.bundle import Bundle
-from drsn_jax.diagnosis.bundle_files import FIELDS, load, save
+from drsn_jax.diagnosis.bundle_files import fields_of, load, save
 from drsn_jax.diagnosis.description import BundleError
 from drsn_jax.diagnosis.labelled import labelled_windows
 from drsn_jax.diagnosis.streams import expected
@@ -31,8 +31,8 @@ def saved(tmp_path):
 
 def test_fields_that_make_the_network_are_saved(saved):
     fields = json.loads((saved / "model.json").read_text())["network"]
-    assert set(fields) == set(FIELDS)
-    assert not {"conv", "norm", "axis_name", "implementation", "platform", "parent", "name"} & set(FIELDS)
+    assert set(fields) == set(fields_of(Network))
+    assert not {"conv", "norm", "axis_name", "implementation", "platform", "parent", "name"} & set(fields_of(Network))
     assert load(saved).network == tiny.network.clone(implementation=None, standardise=True)
 
 
