@@ -10,13 +10,17 @@ import numpy as np
 
 from drsn_jax.core.plotting import COLOURS, save_figure, subplots
 from drsn_jax.evaluation.metrics import Interval, t_interval
-from drsn_jax.studies.comparison_results import tables_of
+from drsn_jax.studies.comparison_results import config_of, tables_of
 from drsn_jax.studies.comparison_tables import CLEAN, SHORT_TITLES, TITLES, Row, noise_name, rows_in
-from drsn_jax.studies.figure_titles import about, add_title, results_of
+from drsn_jax.studies.figure_titles import add_title, results_of
 from drsn_jax.studies.robustness_peers import PEERS
 from drsn_jax.studies.tables import read_rows, unique
 
 REFERENCE = "resnet"
+TRAINED = {
+    "robust": "each method trained once, in a mixture of noises from -10 to 10 dB and without noise",
+    "matched": "each method trained in the noise of its test",
+}
 SPARE = ("#000000", "#CC79A7", "#009E73", "#999999", "#56B4E9", "#7F3C8D", "#A5AA99")  # of methods without a colour of their own
 
 
@@ -136,8 +140,9 @@ def curves(folders: Mapping[str, Path], out: str | Path) -> Path:
     panels[0].set_ylim(bottom=0, top=101)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2 * len(folders), frameon=False)
-    first = next(iter(folders.values()))
-    add_title(figure, "Balanced accuracy by SNR", about(first, results_of(first)), width)
+    config = config_of(next(iter(folders.values())))
+    below = TRAINED[config.get("way", "robust")] + ("; a dry run, the numbers mean nothing" if config.get("dry_run") else "")
+    add_title(figure, "Balanced accuracy by SNR", below, width)
     return save_figure(figure, Path(out) / "accuracy_by_snr.png")
 
 
