@@ -29,7 +29,7 @@ import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from drsn_jax.cli import checks, console, run_options
 from drsn_jax.core import distributed
@@ -73,15 +73,7 @@ class Options(run_options.RunOptions, TrainingConfig):
     """Where the files of Case Western are, all in one folder or in drive_end_12k and drive_end_48k_0hp."""
     networks: tuple[NetworkName, ...] = ("band_energy", "band_energy_tiny", "resnet", "drsn_cw", "wdcnn")
     """Networks to compare."""
-    peers: tuple[PeerName, ...] = (
-        "spectrum_strict",
-        "envelope_logistic",
-        "both_spectra_logistic",
-        "wavelet_boosting",
-        "minirocket",
-        "multirocket_hydra",
-        "quant",
-    )
+    peers: tuple[PeerName, ...] = get_args(PeerName)
     """Methods beside them; one whose package is not installed gets a row that says so."""
     way: Literal["robust", "matched"] = "robust"
     """robust: one training for all kinds and levels; matched: one training for each test, in its noise."""

@@ -37,7 +37,8 @@ NO_HEARTBEAT_SECONDS = 10 * DEADLINE_SECONDS  # where it must not: another cause
 PROGRAM = Path(two_processes.__file__)
 pytestmark = pytest.mark.process
 CLUSTERS = ("JAX_", "XLA_", "SLURM_", "OMPI_", "PMI", "TPU_", "KUBERNETES_", "JOB_COMPLETION_INDEX")
-SHORT = ("--dry-run", "--networks", "resnet", "--validation", 0.2, "--checkpoint-seconds", 0)
+# sgd, because AdamW divides by the size of a gradient, and so makes the rounding of a sum over two processes count in small ones
+SHORT = ("--dry-run", "--networks", "resnet", "--optimizer", "sgd", "--validation", 0.2, "--checkpoint-seconds", 0)
 
 
 class Process:
