@@ -121,7 +121,7 @@ def questions(options: Options) -> tuple[ProtocolName, ...]:
     """Return the protocols that are asked for."""
     if options.protocols is not None:
         return options.protocols
-    return ("other_speed",) if options.folder is None else ("other_load", "other_part", "later", "other_speed")
+    return ("other_speed",) if options.folder is None else get_args(ProtocolName)
 
 
 def shorten(options: Options) -> Options:
@@ -178,7 +178,7 @@ def main() -> None:
     present = [name for name in options.peers if name not in lacking]
     for name, package in lacking.items():
         console.say(f"{TITLES[name]} is left out: pip install {package}")
-    made, diverged, trials = {}, [], 0
+    made, texts, diverged, trials = {}, [], [], 0
     for name in questions(options):
         asked = robustness.protocol(name, RECORDINGS / TABLES.get(name, ""), where(options, name), dry_run=options.dry_run)
         comparison = compare(options, asked, present)
@@ -186,10 +186,11 @@ def main() -> None:
         diverged.append(comparison)
         made[asked.title] = out / name
         if distributed.is_main_process():
-            print(f"\n## {asked.title}\n\n{asked.title.capitalize()}: {asked.shows}.\n\n{table(out / name, lacking)}\n")
+            text = table(out / name, lacking)
+            texts.append(f"## {asked.title}\n\n{text}")
+            print(f"\n## {asked.title}\n\n{asked.title.capitalize()}: {asked.shows}.\n\n{text}\n")
     if distributed.is_main_process():
-        text = "\n\n".join(f"## {title}\n\n{table(folder, lacking)}" for title, folder in made.items())
-        write_atomically(out / "tables.md", text.encode() + b"\n")
+        write_atomically(out / "tables.md", "\n\n".join(texts).encode() + b"\n")
         console.say(str(curves(made, out)))
         console.say(f"everything is in {out}; it took {console.duration(time.perf_counter() - start)}")
     tell_diverged(diverged, trials)

@@ -14,10 +14,9 @@ from jax.typing import ArrayLike
 
 from drsn_jax.core.arrays import wide_dtype
 from drsn_jax.functional.band_energies import log_band_energies, modulation_power
-from drsn_jax.nn.layers import convolution, dense, nan_where_not_finite, normalisation, normalise, relu_mean
-from drsn_jax.nn.network_checks import as_waveforms, check_fields
+from drsn_jax.nn.layers import nan_where_not_finite, normalisation, normalise
+from drsn_jax.nn.network_checks import as_waveforms
 from drsn_jax.nn.networks import Network
-from drsn_jax.nn.residual_unit import ResidualUnit
 
 LONGEST = 2**12  # samples of a frame, and bands: a description from a file cannot ask for any amount of memory
 LOWEST = 1e-3  # is added to a power before its logarithm; that of unmodulated noise is about 1.6
@@ -88,7 +87,7 @@ class BandEnergyNetwork(Network):
 
     def setup(self) -> None:
         """Check the fields and create the modules."""
-        check_fields(self)
+        super().setup()
         if len(self.kernel) != 1 or self.front_end is not None:
             raise ValueError(f"energies in bands have a kernel of one axis and no other front end, got kernel={self.kernel}")
         if min(self.bands, self.frame, self.hop, self.pool, self.views) < 1 or max(self.bands, self.frame) > LONGEST:
@@ -96,19 +95,9 @@ class BandEnergyNetwork(Network):
                 f"bands, frame, hop, pool and views are numbers from 1, the first two up to {LONGEST}, got {self.bands}, "
                 f"{self.frame}, {self.hop}, {self.pool} and {self.views}"
             )
-        made = functools.partial(normalisation, self._norm(), axis_name=self.axis_name, dtype=self.dtype)
         self.rhythm: nn.Module = Rhythm(self.views)
-        self.band_norm: nn.Module = made()
-        self.stem_conv: nn.Module = convolution(
-            self.widths[0], self.kernel, self.stem, padding=self.padding, conv=self.conv, dtype=self.dtype
-        )
-        self.stages: list[list[ResidualUnit]] = [
-            [self._unit(width, 2 if number == 0 else 1) for number in range(count)]
-            for width, count in zip(self.widths, self.units, strict=True)
-        ]
-        self.last_norm: nn.Module = made()
+        self.band_norm: nn.Module = normalisation(self._norm(), axis_name=self.axis_name, dtype=self.dtype)
         self.views_norm: nn.Module = normalisation(self._norm(), axis_name=self.axis_name)
-        self.classifier: nn.Dense = dense(self.classes)
 
     def features(self, x: ArrayLike, train: bool) -> jax.Array:
         """Return all views of the energies, normalised, ``(batch, features)`` in at least float32."""
@@ -131,12 +120,7 @@ class BandEnergyNetwork(Network):
         pooled = frames // pool
         seen = energies[:, : pooled * pool].reshape(batch, pooled, pool, channels * bands)
         # the mean of energies, of which these are the logarithms
-        y = jax.nn.logsumexp(seen, 2)
-        y = self.stem_conv(normalise(self.band_norm, y, train))
-        for stage in self.stages:
-            for unit in stage:
-                y = unit(y, train)
-        return relu_mean(normalise(self.last_norm, y, train))
+        return self._by_modules(normalise(self.band_norm, jax.nn.logsumexp(seen, 2), train), train)
 
 
 band_energy: functools.partial[BandEnergyNetwork] = functools.partial(BandEnergyNetwork)
