@@ -14,6 +14,12 @@ from drsn_jax.training.checkpoints import Checkpoints
 BASELINE = "spectrum_logistic"  # the name of the baseline in the tables
 
 
+def few_at_a_time(features: Callable[[np.ndarray], np.ndarray], windows: np.ndarray, most: int) -> np.ndarray:
+    """Return ``features(windows)`` for a function that works row by row, at most ``most`` windows at a time: what it makes
+    on the way may be larger than windows and features."""
+    return np.concatenate([in_parts(features, windows[start : start + most]) for start in range(0, len(windows), most)])
+
+
 def spectrum_features(windows: np.ndarray, segment: int = 128) -> np.ndarray:
     """Return the logarithm of Welch's power spectrum of windows ``(n, length, channels)``, ``(n, bins · channels)``.
 

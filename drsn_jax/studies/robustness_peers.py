@@ -16,7 +16,7 @@ import numpy as np
 
 from drsn_jax.core.storage import in_parts
 from drsn_jax.functional.band_energies import log_band_energies
-from drsn_jax.studies.baseline import FittedMethod, regression, spectrum_features
+from drsn_jax.studies.baseline import FittedMethod, few_at_a_time, regression, spectrum_features
 from drsn_jax.studies.trial_data import standardised
 from drsn_jax.studies.trials import Result
 
@@ -88,11 +88,7 @@ def envelope_features(windows: np.ndarray, orders_per_bin: float) -> np.ndarray:
     those of the nearest line.
     """
     turns = np.arange(0.5, HIGHEST + STEP / 2, STEP) / orders_per_bin
-    parts = [
-        in_parts(lambda part: np.asarray(_envelope(part, turns)), windows[start : start + AT_ONCE])
-        for start in range(0, len(windows), AT_ONCE)
-    ]
-    return np.concatenate(parts)
+    return few_at_a_time(lambda part: np.asarray(_envelope(part, turns)), windows, AT_ONCE)
 
 
 @functools.partial(jax.jit, static_argnames="hop")

@@ -9,9 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from drsn_jax.core.storage import in_parts
 from drsn_jax.functional.mel import LogMel
-from drsn_jax.studies.baseline import FittedMethod, regression
+from drsn_jax.studies.baseline import FittedMethod, few_at_a_time, regression
 
 MEL_LOGISTIC, MFCC_SVM = "mel_logistic", "mfcc_svm"  # their names in the tables
 AT_ONCE = 300  # windows whose spectrograms are in memory at a time
@@ -54,11 +53,4 @@ def of_spectrograms(front_end: LogMel, features: Callable[[np.ndarray], np.ndarr
     """Return ``features`` of spectrograms ``(n, frames, mels, channels)`` as a function of windows ``(n, length, channels)``."""
     spectrograms = jax.jit(jax.vmap(front_end))
 
-    def of_windows(windows: np.ndarray) -> np.ndarray:
-        parts = [
-            in_parts(lambda part: features(np.asarray(spectrograms(part))), windows[start : start + AT_ONCE])
-            for start in range(0, len(windows), AT_ONCE)
-        ]
-        return np.concatenate(parts)
-
-    return of_windows
+    return lambda windows: few_at_a_time(lambda part: features(np.asarray(spectrograms(part))), windows, AT_ONCE)
