@@ -60,7 +60,6 @@ PeerName = Literal[
 ]
 NoiseKind = Literal["gaussian", "laplacian", "pink", "impulsive"]
 RECORDINGS = Path(__file__).resolve().parent / "recordings"
-TABLES = {"later": "cwru_drive_end_48k_0hp.csv", "other_load": "cwru_drive_end_12k.csv", "other_part": "cwru_drive_end_12k.csv"}
 
 
 @dataclass(frozen=True)
@@ -112,8 +111,7 @@ def check(options: Options) -> None:
         raise UserError("--test-network best and --patience need validation windows, which only one of the questions has")
     if options.standardise not in ("window", "together"):
         raise UserError(f"--standardise is window or together in this benchmark, got {options.standardise}")
-    if asked := [name for name in questions(options) if name in TABLES and options.folder is None]:
-        raise UserError(f"{asked[0]} asks the recordings of Case Western: give their --folder, or choose --protocols other_speed")
+    robustness.require_folder(questions(options), options.folder)
     checks.spread(options)
 
 
@@ -136,14 +134,6 @@ def shorten(options: Options) -> Options:
         batch_size=32 * run_options.shards(options),
         seeds=1,
     )
-
-
-def where(options: Options, name: str) -> Path | None:
-    """Return the folder of the files that a protocol asks."""
-    if name not in TABLES or options.folder is None:
-        return None
-    inside = options.folder / ("drive_end_48k_0hp" if name == "later" else "drive_end_12k")
-    return inside if inside.is_dir() else options.folder
 
 
 def compare(options: Options, asked: Protocol, present: list[str]) -> Comparison:
@@ -180,7 +170,7 @@ def main() -> None:
         console.say(f"{TITLES[name]} is left out: pip install {package}")
     made, texts, diverged, trials = {}, [], [], 0
     for name in questions(options):
-        asked = robustness.protocol(name, RECORDINGS / TABLES.get(name, ""), where(options, name), dry_run=options.dry_run)
+        asked = robustness.protocol(name, RECORDINGS, options.folder, dry_run=options.dry_run)
         comparison = compare(options, asked, present)
         trials += run(options, asked, comparison, out / name)
         diverged.append(comparison)
@@ -199,7 +189,7 @@ def main() -> None:
 def run(options: Options, asked: Protocol, comparison: Comparison, out: Path) -> int:
     """Make the trainings that the folder of a protocol lacks; returns how many those were."""
     names = [recording.name for recording in asked.recordings]
-    data = None if asked.name not in TABLES else fingerprint(asked.recordings)
+    data = None if asked.name not in robustness.TABLES else fingerprint(asked.recordings)
     chosen = {**run_options.config(options), "protocols": asked.name, "dataset": asked.title, "data": data}
     kinds: dict[str, Any] = {"noise_kinds": list(robustness.NOISE_KINDS)}
     folder = RunFolder(

@@ -215,10 +215,13 @@ def make_folds(
 
 def few_windows(fold: Fold, per_class: int, seed: int) -> Fold:
     """Keep at most ``per_class`` training windows of each class, chosen at random by ``seed``; the other sides stay."""
-    labels = fold.train.labels
+    return fold._replace(train=fold.train.select(some_of_each_class(fold.train.labels, per_class, seed)))
+
+
+def some_of_each_class(labels: np.ndarray, per_class: int, seed: int) -> np.ndarray:
+    """Return the numbers of at most ``per_class`` examples of each class, chosen at random by ``seed``, in ascending order."""
     shuffled = np.random.default_rng(seed).permutation(len(labels))
-    kept = np.concatenate([shuffled[labels[shuffled] == c][:per_class] for c in np.unique(labels)])
-    return fold._replace(train=fold.train.select(np.sort(kept)))
+    return np.sort(np.concatenate([shuffled[labels[shuffled] == c][:per_class] for c in np.unique(labels)]))
 
 
 def remove_means(windows: np.ndarray) -> np.ndarray:

@@ -56,6 +56,9 @@ class Protocol:
         return self.recordings[0].sampling_rate / (WINDOW * self.speed)
 
 
+# protocol → the table of its recordings, and that table → the folder in which all files of Case Western may be sorted
+TABLES = {"later": "cwru_drive_end_48k_0hp.csv", "other_load": "cwru_drive_end_12k.csv", "other_part": "cwru_drive_end_12k.csv"}
+PLACES = {"cwru_drive_end_48k_0hp.csv": "drive_end_48k_0hp", "cwru_drive_end_12k.csv": "drive_end_12k"}
 # name → title and what it shows
 ABOUT = {
     "other_load": (
@@ -81,10 +84,17 @@ ABOUT = {
 }
 
 
-def protocol(name: str, table: Path, folder: Path | None, *, dry_run: bool = False) -> Protocol:
+def require_folder(names: Sequence[str], folder: Path | None) -> None:
+    """Raise UserError if one of the protocols needs the recordings of Case Western and no folder of them is given."""
+    if folder is None and (asked := [name for name in names if name in TABLES]):
+        raise UserError(f"{asked[0]} asks the recordings of Case Western: give their --folder, or choose --protocols other_speed")
+
+
+def protocol(name: str, tables: Path, folder: Path | None, *, dry_run: bool = False) -> Protocol:
     """Return a protocol by its name, one of ``ABOUT``.
 
-    ``table`` names the recordings of Case Western for it, and ``folder`` holds their files; the simulated machine needs neither.
+    ``tables`` is the folder of the tables that name the recordings of Case Western, and ``folder`` holds their files, all of them
+    or in the two folders of ``PLACES``; the simulated machine needs neither.
 
     Raises the errors of ``read_recordings``, and UserError for labels that name no fault and size.
     """
@@ -96,7 +106,8 @@ def protocol(name: str, table: Path, folder: Path | None, *, dry_run: bool = Fal
         assert len({r.condition for r in recordings}) == len(SPEEDS)
         folds, speed = make_folds(recordings, "condition", **make), SIMULATED_SPEED
     else:
-        recordings = read_recordings(table, folder)
+        inside = None if folder is None else folder / PLACES[TABLES[name]]
+        recordings = read_recordings(tables / TABLES[name], inside if inside is not None and inside.is_dir() else folder)
         if dry_run:
             recordings = [dataclasses.replace(r, signal=r.signal[: 12 * WINDOW]) for r in recordings]
         if name == "other_load":

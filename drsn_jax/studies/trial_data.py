@@ -46,7 +46,7 @@ def with_noise(fold: Fold, *, seed: int, noise: Disturbance, train_noise: Distur
     return TrialData(
         train=fold.train,
         train_noisy=_noisy(fold.train.windows, seed, KeyPurpose.TRAIN_NOISE, train_noise),
-        test=_noisy_test(fold, seed, noise),
+        test=noisy_test(fold, seed, noise),
         validation=fold.validation._replace(
             windows=_noisy(fold.validation.windows, seed, KeyPurpose.VALIDATION_NOISE, train_noise)
         ),
@@ -57,10 +57,11 @@ def with_noise(fold: Fold, *, seed: int, noise: Disturbance, train_noise: Distur
 
 def tested_in(data: TrialData, fold: Fold, *, seed: int, noise: Disturbance) -> TrialData:
     """Return the data of a trial with the test windows of ``fold`` in another noise; the training stays what it is."""
-    return data._replace(test=_noisy_test(fold, seed, noise), noise=noise)
+    return data._replace(test=noisy_test(fold, seed, noise), noise=noise)
 
 
-def _noisy_test(fold: Fold, seed: int, noise: Disturbance) -> Side:
+def noisy_test(fold: Fold, seed: int, noise: Disturbance) -> Side:
+    """Return the test windows of a fold in the draw of a noise that ``seed`` decides, the same for all methods."""
     return fold.test._replace(windows=_noisy(fold.test.windows, seed, KeyPurpose.TEST_NOISE, noise))
 
 

@@ -7,6 +7,7 @@ give alone.
 
 import copy
 import functools
+import inspect
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any
@@ -50,16 +51,19 @@ class Ensemble:
       network: the network to train.
       members: the trainings, at least one.
       examples: the number of training windows.
-      epochs, batch_size: those of each training; the schedule of the learning rate is that of ``paper_optimizer``.
-      prepare: ``window -> window``, applied after the noise; not needed for a network that standardises its windows itself.
+      epochs, batch_size: those of each training. An epoch is one pass over the windows that a member takes.
+      prepare: ``window -> window``, applied after the noise; not needed for a network that standardises its windows itself. What
+        it returns may have another shape, such as a spectrum.
       order: how the members of one device are computed: ``"vmap"`` all at once, ``"map"`` one after another in a loop,
         ``"unroll"`` one after another without a loop (the compilation takes longer by as many times as there are members). The
         default on an accelerator is ``"vmap"``. The caches of a CPU hold the features of one member but not those of all, so the
         default there is ``"map"`` if the network has a blocked implementation, and ``"unroll"`` otherwise, because the
         convolutions of XLA are slow in loops on a CPU.
       devices: the devices over which members are spread by ``pmap``; None computes on the default device.
+      optimizer: makes the optimiser, such as ``one_cycle_optimizer``, from ``total_steps`` and ``learning_rate``.
 
-    Raises ValueError without members, windows or devices, and for an unknown order.
+    Raises ValueError without members, windows or devices, for an unknown order, and for members that take windows which are not
+    there, or not equally many.
     """
 
     def __init__(
@@ -73,15 +77,18 @@ class Ensemble:
         prepare: Prepare | None = None,
         order: Order | None = None,
         devices: Sequence[Device] | None = None,
+        optimizer: Callable[..., optax.GradientTransformation] = paper_optimizer,
     ) -> None:
         _check(members, examples, epochs, batch_size, order, devices)
         self.members, self.epochs, self.batch_size, self.examples = tuple(members), epochs, batch_size, examples
-        self.steps = steps_per_epoch(examples, batch_size)
+        self.steps = steps_per_epoch(_taken(members, examples), batch_size)
         self.devices = None if devices is None else list(devices)
         self.order: Order | None = order
         self._platform = (self.devices or jax.local_devices())[0].platform
         self.network = for_platform(network, self._platform)
-        injected = optax.inject_hyperparams(paper_optimizer, static_args=("total_steps", "momentum", "weight_decay"))
+        # one compiled step serves members of all learning rates
+        fixed = set(inspect.signature(optimizer).parameters) - {"learning_rate"}
+        injected = optax.inject_hyperparams(optimizer, static_args=sorted(fixed))
         self.optimizer = injected(epochs * self.steps, learning_rate=0.1)
         self._prepare = prepare
         self._forms = NoiseForms([member.noise for member in members])
@@ -97,6 +104,8 @@ class Ensemble:
         """
         if len(members) != len(self.members) or not all(member.noise in self._forms for member in members):
             raise UserError(f"the step was made for {len(self.members)} members with noise of the forms {self._forms}")
+        if (taken := _taken(members, self.examples)) != (before := _taken(self.members, self.examples)):
+            raise UserError(f"the step was made for members that take {before} windows, got some that take {taken}")
         other = copy.copy(self)
         other.members = tuple(members)
         return other
@@ -153,7 +162,9 @@ class Ensemble:
     def create(self, windows: np.ndarray) -> EnsembleState:
         """Return the initial states of all members; of ``windows`` only the shape matters."""
         members = filled(self.members, self.devices)
-        state = self._initialise(member_keys(members, KeyPurpose.TRAINING), windows[:1])
+        state = self._initialise(
+            member_keys(members, KeyPurpose.TRAINING), np.zeros((1, *_seen(windows.shape[1:], self._prepare)), np.float32)
+        )
         state.opt_state.hyperparams["learning_rate"] = jnp.asarray([member.learning_rate for member in members], jnp.float32)
         return spread(EnsembleState(state, jnp.ones(len(members), bool), len(self.members)), self.devices)
 
@@ -183,7 +194,7 @@ class Ensemble:
 
     def _over_members(self, step: Callable[..., Any], window: tuple[int, ...], **options: Any) -> Callable[..., Any]:
         """Compile ``step(carry, shared, own)`` for stacked members, over all devices."""
-        mapped = over_members(step, self.order or best_order(self.network, window, self._platform))
+        mapped = over_members(step, self.order or best_order(self.network, _seen(window, self._prepare), self._platform))
         if self.devices is None:
             return jax.jit(mapped, **options)
         return pmap_parts(mapped, self.devices, (0, None, 0), **options)
@@ -213,6 +224,21 @@ def _check(
         raise UserError("an ensemble needs at least one window, and one device where devices are given")
     if order not in (None, "vmap", "map", "unroll"):
         raise UserError(f"unknown order {order!r}: choose vmap, map or unroll")
+
+
+def _seen(window: tuple[int, ...], prepare: Prepare | None) -> tuple[int, ...]:
+    """Return the shape of what the network is given, by that of a window."""
+    return window if prepare is None else jax.eval_shape(prepare, jax.ShapeDtypeStruct(window, jnp.float32)).shape
+
+
+def _taken(members: Sequence[Member], examples: int) -> int:
+    """Return how many of so many training windows each member takes."""
+    counts = {examples if member.windows is None else len(member.windows) for member in members}
+    if len(counts) > 1:
+        raise UserError(f"the members of an ensemble take equally many windows, got {sorted(counts)}")
+    if (last := max((max(member.windows) for member in members if member.windows), default=0)) >= examples:
+        raise UserError(f"a member takes window {last}, and there are {examples}, numbered from 0")
+    return counts.pop()
 
 
 def _summed(

@@ -15,9 +15,10 @@ import optax
 from drsn_jax.core.distributed import Device
 from drsn_jax.core.errors import UserError
 from drsn_jax.functional.noise import Noise
+from drsn_jax.functional.noise_mixture import NoiseMixture
 from drsn_jax.nn.networks import Network, blocked_layout
 from drsn_jax.nn.variable_shapes import variable_shapes
-from drsn_jax.training.batches import Batches, epoch_order
+from drsn_jax.training.batches import Batches, epoch_order, steps_per_epoch
 from drsn_jax.training.state import KeyPurpose, TrainState
 from drsn_jax.training.steps import Prepare, make_eval_step, make_train_step
 
@@ -32,16 +33,20 @@ class Member:
     Fields:
       seed: decides initial parameters, the order of the windows and the draws of noise.
       noise: the noise that is added to its training windows.
-      learning_rate: the learning rate at the start, which the schedule lowers.
+      learning_rate: the learning rate at the start, or the highest one, which the schedule changes.
+      windows: the numbers of the training windows that it takes; None takes all of them.
 
-    Raises ValueError for a negative seed and a learning rate that is not positive.
+    Raises ValueError for a negative seed, a learning rate that is not positive, and windows that are none or below 0.
     """
 
     seed: int = 0
-    noise: Noise = GAUSSIAN
+    noise: Noise | NoiseMixture = GAUSSIAN
     learning_rate: float = 0.1
+    windows: tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.windows is not None and (len(self.windows) == 0 or min(self.windows) < 0):
+            raise UserError(f"a member takes at least one window, numbered from 0, got {self.windows}")
         if not (0 < self.learning_rate < math.inf) or self.seed < 0:
             raise UserError(f"a member has a positive learning rate and a seed from 0, got {self.learning_rate} and {self.seed}")
 
@@ -53,16 +58,16 @@ class NoiseForms:
     SNR.
     """
 
-    def __init__(self, noises: Sequence[Noise]) -> None:
+    def __init__(self, noises: Sequence[Noise | NoiseMixture]) -> None:
         self._forms = list(dict.fromkeys(map(jax.tree.structure, noises)))
 
-    def __contains__(self, noise: Noise) -> bool:
+    def __contains__(self, noise: Noise | NoiseMixture) -> bool:
         return jax.tree.structure(noise) in self._forms
 
     def __repr__(self) -> str:
         return ", ".join(str(form) for form in self._forms)
 
-    def of(self, noises: Sequence[Noise]) -> tuple[jax.Array, jax.Array, jax.Array]:
+    def of(self, noises: Sequence[Noise | NoiseMixture]) -> tuple[jax.Array, jax.Array, jax.Array]:
         """Return for each noise the number of its form, its lowest and its highest SNR, as three arrays ``(members,)``."""
         limits = [jax.tree.leaves(noise) for noise in noises]
         low, high = (jnp.asarray([levels[end] for levels in limits], jnp.float32) for end in (0, -1))
@@ -122,6 +127,9 @@ class EnsembleBatches(Batches):
     ) -> None:
         super().__init__(windows, labels, batch_size, on_device=False)
         self._trained, self._shared, self._over = members, shared, devices
+        self._taken = [np.arange(len(windows)) if m.windows is None else np.asarray(m.windows) for m in members]
+        self.examples = len(self._taken[0])
+        self.steps = steps_per_epoch(self.examples, batch_size)
 
     @property
     def members(self) -> int:
@@ -135,12 +143,16 @@ class EnsembleBatches(Batches):
 
     def facts(self) -> dict[str, Any]:
         """Return what tells this ensemble's training from others whose states have the same shapes."""
-        members = [[m.seed, str(m.noise), m.learning_rate] for m in self._trained]
+        # a member that takes all windows is told as before, so that a training begun then goes on
+        members = [[m.seed, str(m.noise), m.learning_rate, *([m.windows] if m.windows else [])] for m in self._trained]
         return {**super().facts(), "members": members}
 
     def epoch(self, number: int, *, first_step: int = 0, steps_per_call: int = 1) -> Iterator[dict[str, Any]]:
         """Yield the batches of epoch ``number`` from step ``first_step`` on, each for one step of all members."""
-        orders = [epoch_order(self.examples, self.batch_size, seed=m.seed, epoch=number) for m in self._trained]
+        orders = [
+            taken[epoch_order(self.examples, self.batch_size, seed=member.seed, epoch=number)]
+            for member, taken in zip(self._trained, self._taken, strict=True)
+        ]
         for examples in np.stack(orders, 1)[first_step:]:
             yield {**self._shared, "examples": spread(np.stack(filled(examples, self._over)), self._over)}
 

@@ -23,9 +23,7 @@ TABLES = Path(__file__).parents[2] / "experiments" / "recordings"
 
 
 def test_no_part_is_on_both_sides(data_folder):
-    asked = robustness.protocol(
-        "other_part", TABLES / "cwru_drive_end_12k.csv", data_folder / "cwru" / "drive_end_12k", dry_run=True
-    )
+    asked = robustness.protocol("other_part", TABLES, data_folder / "cwru", dry_run=True)
     fold = asked.folds[0]()
     trained, tested = ({asked.recordings[i].group for i in np.unique(side.recordings)} for side in (fold.train, fold.test))
     assert len(trained) == 6
@@ -35,9 +33,7 @@ def test_no_part_is_on_both_sides(data_folder):
 
 def test_the_protocols_of_case_western(data_folder):
     """The last fifth of each recording is tested, and a load; a window lies between the sides."""
-    later = robustness.protocol(
-        "later", TABLES / "cwru_drive_end_48k_0hp.csv", data_folder / "cwru" / "drive_end_48k_0hp", dry_run=True
-    )
+    later = robustness.protocol("later", TABLES, data_folder / "cwru", dry_run=True)
     fold = later.folds[-1]()
     assert len(np.unique(fold.test.recordings)) == 10
     number = 0
@@ -47,9 +43,7 @@ def test_the_protocols_of_case_western(data_folder):
     assert min(ends["test"]) >= 0.79 * len(signal)
     assert max(ends["train"]) + 2 * 2048 <= min(ends["validation"])
     assert max(ends["validation"]) + 2 * 2048 <= min(ends["test"])
-    load = robustness.protocol(
-        "other_load", TABLES / "cwru_drive_end_12k.csv", data_folder / "cwru" / "drive_end_12k", dry_run=True
-    )
+    load = robustness.protocol("other_load", TABLES, data_folder / "cwru" / "drive_end_12k", dry_run=True)
     (cut,) = load.folds
     fold = cut()
     assert {load.recordings[i].condition for i in np.unique(fold.test.recordings)} == {"3 hp"}

@@ -5,6 +5,7 @@ import functools
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
@@ -12,6 +13,7 @@ import tiny
 from drsn_jax.evaluation.metrics import softmax
 from drsn_jax.evaluation.prediction import ensemble_predict
 from drsn_jax.functional.noise import Noise
+from drsn_jax.functional.noise_mixture import NoiseMixture
 from drsn_jax.nn.networks import drsn_cw
 from drsn_jax.training import ensembles
 from drsn_jax.training.batches import Batches
@@ -19,7 +21,7 @@ from drsn_jax.training.checkpoints import CheckpointError, Checkpoints
 from drsn_jax.training.ensembles import Ensemble
 from drsn_jax.training.loop import fit
 from drsn_jax.training.members import Member
-from drsn_jax.training.optimizers import paper_optimizer
+from drsn_jax.training.optimizers import one_cycle_optimizer, paper_optimizer
 from drsn_jax.training.state import KeyPurpose, create_state
 from drsn_jax.training.steps import make_eval_step, make_train_step
 
@@ -133,6 +135,47 @@ def test_a_probe_compiles_the_step_of_the_training_and_scales_what_it_measured(m
         epochs = list(ensemble.fit(WINDOWS, LABELS))
     assert not [name for name in names if "step" in name], names
     np.testing.assert_array_equal(epochs[-1].loss, whole(order="vmap")[-1][0].loss)
+
+
+def test_members_take_windows_of_their_own_see_another_shape_and_have_another_optimiser():
+    """Each is trained as alone on its windows, by AdamW, on the spectra of noisy windows, in a mixture of noises. Losses are
+    compared, because AdamW makes large steps of the rounding in gradients that are zero."""
+    noise = NoiseMixture(("gaussian", "pink"), (-5.0, 5.0))
+    members = [Member(0, noise, 1e-2, windows=(0, 5, 7, 11, 13)), Member(3, noise, 3e-3, windows=(1, 2, 4, 10, 19))]
+
+    def prepare(window):
+        return jnp.abs(jnp.fft.rfft(window, axis=0))[:24]
+
+    how = {"examples": len(WINDOWS), "epochs": 2, "batch_size": 4}
+    ensemble = Ensemble(network, members, **how, prepare=prepare, order="vmap", optimizer=one_cycle_optimizer)
+    assert ensemble.steps == 2
+    *_, last = ensemble.fit(WINDOWS, LABELS)
+    for i, member in enumerate(members):
+        optimizer = one_cycle_optimizer(4, member.learning_rate)
+        step = jax.jit(make_train_step(network, optimizer, noise=noise, prepare=prepare))
+        key = jax.random.fold_in(jax.random.key(member.seed), KeyPurpose.TRAINING)
+        state = create_state(network, optimizer, key, np.zeros((1, 24, 1), np.float32))
+        taken = list(member.windows)
+        batches = Batches(WINDOWS[taken], LABELS[taken], 4, seed=member.seed)
+        *_, expected = fit(step, state, batches, epochs=2)
+        np.testing.assert_allclose(last.loss[i], expected.loss, rtol=1e-3)
+    for taken, words in (((1, 2, 3), "5 windows, got some that take 3"), (None, "5 windows, got some that take 20")):
+        with pytest.raises(ValueError, match=words):
+            ensemble.with_members([Member(0, noise, windows=taken)] * 2)
+
+
+@pytest.mark.parametrize(
+    ("windows", "words"),
+    [
+        (((0, 1), (2,)), r"equally many windows, got \[1, 2\]"),
+        (((0, 20), (1, 2)), "takes window 20, and there are 20"),
+        (((), (1, 2)), "at least one window"),
+        (((-1,), (2,)), "numbered from 0"),
+    ],
+)
+def test_windows_that_members_cannot_take(windows, words):
+    with pytest.raises(ValueError, match=words):
+        Ensemble(network, [Member(windows=taken) for taken in windows], examples=20, epochs=1)
 
 
 def test_a_member_that_diverges_stops_alone():
