@@ -48,7 +48,6 @@ from drsn_jax.studies.runs import RunFolder
 from drsn_jax.studies.training_config import TrainingConfig
 
 ProtocolName = Literal["other_load", "other_part", "later", "other_speed"]
-NetworkName = Literal["convnet", "resnet", "senet", "drsn_cs", "drsn_cw", "band_energy", "band_energy_tiny", "wdcnn"]
 PeerName = Literal[
     "spectrum_strict",
     "envelope_logistic",
@@ -70,12 +69,15 @@ class Options(run_options.RunOptions, TrainingConfig):
     """The questions, in this order; by default all of them, and without --folder other_speed alone."""
     folder: Path | None = None
     """Where the files of Case Western are, all in one folder or in drive_end_12k and drive_end_48k_0hp."""
-    networks: tuple[NetworkName, ...] = ("band_energy", "band_energy_tiny", "resnet", "drsn_cw", "wdcnn")
-    """Networks to compare."""
+    networks: tuple[str, ...] = ("band_energy", "band_energy_tiny", "resnet", "drsn_cw", "wdcnn")
+    """Networks to compare: convnet, resnet, senet, drsn_cs, drsn_cw, band_energy, band_energy_tiny, wdcnn, or one of them with
+    other fields, such as band_energy:shrinkage=none or band_energy:bands=32,widths=16+16."""
     peers: tuple[PeerName, ...] = get_args(PeerName)
     """Methods beside them; one whose package is not installed gets a row that says so."""
     way: Literal["robust", "matched"] = "robust"
     """robust: one training for all kinds and levels; matched: one training for each test, in its noise."""
+    validation: bool = False
+    """Ask a split within the training side, to choose a network by, and leave the test alone; for other_load and other_part."""
     noise: tuple[NoiseKind, ...] = ("gaussian", "laplacian", "pink", "impulsive")
     """Kinds of noise, in training and in tests."""
     snr_db: tuple[float, ...] | None = None
@@ -103,6 +105,8 @@ def check(options: Options) -> None:
         checks.different(options, "snr_db")
         checks.snr(options, "snr_db")
     checks.at_least(options, 1, "epochs", "batch_size", "seeds", "steps_per_call", "patience")
+    for name in options.networks:
+        robustness.variant(name)
     checks.seeds(options)
     checks.positive(options, "learning_rate")
     if options.train_snr_db is not None or options.fixed_noise or options.body_rate != 1:
@@ -119,6 +123,8 @@ def questions(options: Options) -> tuple[ProtocolName, ...]:
     """Return the protocols that are asked for."""
     if options.protocols is not None:
         return options.protocols
+    if options.validation:
+        return robustness.VALIDATED
     return ("other_speed",) if options.folder is None else get_args(ProtocolName)
 
 
@@ -147,12 +153,12 @@ def compare(options: Options, asked: Protocol, present: list[str]) -> Comparison
         seeds=range(options.seed, options.seed + options.seeds),
         protocol=asked.title,
         config=options,
-        size={"widths": (4, 8), "units": (1, 1)} if options.dry_run and "wdcnn" not in options.networks else {},
+        size={"widths": (4, 8), "units": (1, 1)} if options.dry_run and not options.networks[0].startswith("wdcnn") else {},
         devices=tuple(choose_devices(options.devices)) if options.devices else (),
         checkpoint_seconds=options.checkpoint_seconds,
         plan=robustness.plan(options.way, tested, options.noise),
         baselines=peers(present, len(classes), asked.orders_per_bin, options.standardise),
-        presets=robustness.PRESETS,
+        presets={name: robustness.variant(name) for name in options.networks},
     )
 
 
@@ -170,7 +176,7 @@ def main() -> None:
         console.say(f"{TITLES[name]} is left out: pip install {package}")
     made, texts, diverged, trials = {}, [], [], 0
     for name in questions(options):
-        asked = robustness.protocol(name, RECORDINGS, options.folder, dry_run=options.dry_run)
+        asked = robustness.protocol(name, RECORDINGS, options.folder, validation=options.validation, dry_run=options.dry_run)
         comparison = compare(options, asked, present)
         trials += run(options, asked, comparison, out / name)
         diverged.append(comparison)
@@ -209,9 +215,8 @@ def run(options: Options, asked: Protocol, comparison: Comparison, out: Path) ->
         if trials:
             estimates, seconds = comparison.estimate(first), []
             for number, network in enumerate(comparison.networks, 1):
-                console.say(
-                    f"compiling {number} of {len(comparison.networks)}, {TITLES[network]}, and timing a few of its steps …"
-                )
+                title = TITLES.get(network, network)
+                console.say(f"compiling {number} of {len(comparison.networks)}, {title}, and timing a few of its steps …")
                 seconds += [value for _, value in itertools.islice(estimates, 1) if math.isfinite(value)]
             if seconds:
                 expected = console.duration(sum(seconds) * trials / len(seconds))

@@ -15,6 +15,7 @@ from drsn_jax.evaluation.metrics import bootstrap_interval as bootstrap_interval
 from drsn_jax.evaluation.metrics import confusion_matrix as confusion_matrix
 from drsn_jax.evaluation.metrics import expected_calibration_error as expected_calibration_error
 from drsn_jax.evaluation.metrics import fit_temperature as fit_temperature
+from drsn_jax.evaluation.metrics import macro_auroc as macro_auroc
 from drsn_jax.evaluation.metrics import scores as scores
 from drsn_jax.evaluation.metrics import t_interval as t_interval
 from drsn_jax.evaluation.noise_grids import NoiseGrid as NoiseGrid

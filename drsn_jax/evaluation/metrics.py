@@ -58,6 +58,37 @@ def scores(confusion: np.ndarray) -> Scores:
     return Scores(float(hits.sum() / true.sum()), float(np.mean(hits[occurs] / true[occurs])), float(np.mean(f1)))
 
 
+def macro_auroc(scores: np.ndarray, labels: np.ndarray) -> float:
+    """Return the area under the ROC curve, each class against all others, and the mean over the classes.
+
+    The area of a class is the probability that a random example of it has a higher score for it than a random example of another
+    class, where equal scores count half. A method that guesses has 0.5. Unlike accuracy it does not depend on where a class is
+    decided, so a method whose scores are only shifted by a new machine keeps it.
+
+    Args:
+      scores: ``(n, classes)``, such as probabilities.
+      labels: ``(n,)``, integers from 0.
+
+    Classes that no example has, or that all have, do not count; the result is NaN if there are no others.
+
+    Raises ValueError for scores that are not ``(n, classes)`` or NaN, and for labels that are not classes.
+
+    Source: Fawcett, Pattern Recognition Letters 27(8), 2006.
+    """
+    if scores.ndim != 2 or len(scores) != len(labels) or np.isnan(scores).any():
+        raise UserError(f"the scores of {len(labels)} examples are numbers (n, classes), got the shape {scores.shape} or NaN")
+    labels = as_labels(labels, len(labels), scores.shape[1])
+    areas = []
+    for number in np.unique(labels):
+        _, place, counts = np.unique(scores[:, number], return_inverse=True, return_counts=True)
+        ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]  # from 1; equal scores share the mean of their ranks
+        own = labels == number
+        inside, outside = int(own.sum()), int((~own).sum())
+        if outside:
+            areas.append((ranks[own].sum() - inside * (inside + 1) / 2) / (inside * outside))
+    return float(np.mean(areas)) if areas else math.nan
+
+
 def t_interval(values: Sequence[float]) -> Interval:
     """Return the mean of independent values, for example one for each seed and fold, with the 95 % interval of Student's t.
 

@@ -112,8 +112,16 @@ class FittedMethod:
 
     def retest(self, result: Result, data: TrialData) -> Result:
         """Test the model of a result on the test windows of ``data``."""
-        predicted = result.model.predict(self.features(data.test.windows))
-        return result._replace(test_confusion=confusion_matrix(data.test.labels, predicted, self._classes), predicted=predicted)
+        features = self.features(data.test.windows)
+        if hasattr(result.model, "predict_proba"):
+            # a class without training windows has no column there
+            scores = np.zeros((len(features), self._classes))
+            scores[:, result.model.classes_] = result.model.predict_proba(features)
+            predicted = np.argmax(scores, 1)
+        else:
+            predicted, scores = result.model.predict(features), np.empty((0, 0))
+        confusion = confusion_matrix(data.test.labels, predicted, self._classes)
+        return result._replace(test_confusion=confusion, predicted=predicted, scores=scores)
 
 
 class SpectrumBaseline(FittedMethod):

@@ -11,7 +11,7 @@ import numpy as np
 from drsn_jax.core.errors import UserError
 from drsn_jax.core.files import read_arrays, write_arrays
 from drsn_jax.data.windows import Fold
-from drsn_jax.evaluation.metrics import scores
+from drsn_jax.evaluation.metrics import macro_auroc, scores, softmax
 from drsn_jax.functional.noise import NO_NOISE, NOISE_KINDS
 from drsn_jax.studies.cells import COUNT, NUMBER, POSITIVE, SHARE, SNR, SNR_OR_RANGE, TEXT, Kind, one_of
 from drsn_jax.studies.disturbance import Disturbance
@@ -47,6 +47,7 @@ def tables(
     return {
         "results": Table({**trial, "parameters": COUNT, **accuracies}, TRIAL),
         "timings": Table({**trial, "training_seconds": NUMBER}, TRIAL),
+        "ranking": Table({**trial, "macro_auroc": NUMBER}, TRIAL),
         "confusion": Table({**trial, **true}, (*TRIAL, "true", "predicted")),
         # recordings of a public set may share a name
         "by_recording": Table({**trial, **recording}, (*TRIAL, "recording") if distinct else ()),
@@ -179,6 +180,9 @@ def write_result(
         ],
         key=TRIAL,
     )
+    if len(result.scores) and np.isfinite(result.scores).all():
+        area = _rounded(macro_auroc(result.scores if result.network is None else softmax(result.scores), fold.test.labels))
+        folder.add_rows("ranking", [{**trial.columns, "macro_auroc": area}], key=TRIAL)
     test = scores(result.test_confusion)
     row = {
         "network": trial.network,

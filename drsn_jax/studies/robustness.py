@@ -1,11 +1,14 @@
 """The protocols of the benchmark of robustness: which recordings, how they are split, and in which noise they are tested."""
 
 import dataclasses
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from drsn_jax.core.errors import UserError
 from drsn_jax.data.drivetrain import SPEEDS, drivetrain_recordings
@@ -18,6 +21,21 @@ from drsn_jax.studies.disturbance import Disturbance
 from drsn_jax.studies.wdcnn import WideFirstKernelNetwork
 
 PRESETS: dict[str, Any] = {**SIGNAL_NETWORKS, "wdcnn": WideFirstKernelNetwork}
+# what ``variant`` may change of a preset
+FIELDS = (
+    "widths",
+    "units",
+    "kernel",
+    "stem",
+    "shrinkage",
+    "threshold_rule",
+    "shortcut",
+    "bands",
+    "frame",
+    "hop",
+    "pool",
+    "views",
+)
 WINDOW = 2048
 CWRU_SPEED = 29.4  # revolutions a second: the mean of 1,797 to 1,730 rpm at 0 to 3 hp
 SIMULATED_SPEED = 30.0  # the middle one: with the speed unknown, an envelope spectrum is one in Hz there
@@ -59,6 +77,7 @@ class Protocol:
 # protocol → the table of its recordings, and that table → the folder in which all files of Case Western may be sorted
 TABLES = {"later": "cwru_drive_end_48k_0hp.csv", "other_load": "cwru_drive_end_12k.csv", "other_part": "cwru_drive_end_12k.csv"}
 PLACES = {"cwru_drive_end_48k_0hp.csv": "drive_end_48k_0hp", "cwru_drive_end_12k.csv": "drive_end_12k"}
+VALIDATED = ("other_load", "other_part")
 # name → title and what it shows
 ABOUT = {
     "other_load": (
@@ -84,20 +103,51 @@ ABOUT = {
 }
 
 
+def variant(name: str) -> Callable[..., Any]:
+    """Return what makes the network of a name: a preset, or one with other fields, as ``band_energy:shrinkage=none,units=1+1``.
+
+    Several fields are joined by commas, the numbers of one field by ``+``; ``none`` stands for None. Raises UserError for a name
+    that is no preset, and for a field that is not among ``FIELDS`` or not one of that preset.
+    """
+    preset, _, changes = name.partition(":")
+    if preset not in PRESETS:
+        raise UserError(f"there is no network {preset!r}: choose among {', '.join(PRESETS)}")
+    make, fields = PRESETS[preset], {}
+    known = [field for field in FIELDS if field in {f.name for f in dataclasses.fields(getattr(make, "func", make))}]
+    for change in filter(None, changes.split(",")):
+        field, equals, value = change.partition("=")
+        if field not in known or not equals or not value:
+            raise UserError(f"{change!r} in {name!r} is no field of {preset}: write FIELD=VALUE with one of {', '.join(known)}")
+        numbers = [int(part) for part in value.split("+") if part.isdecimal()]
+        if len(numbers) < len(value.split("+")):
+            fields[field] = None if value == "none" else value
+        else:
+            fields[field] = tuple(numbers) if field in ("widths", "units", "kernel") else numbers[0]
+    return functools.partial(make, **fields)
+
+
 def require_folder(names: Sequence[str], folder: Path | None) -> None:
     """Raise UserError if one of the protocols needs the recordings of Case Western and no folder of them is given."""
     if folder is None and (asked := [name for name in names if name in TABLES]):
         raise UserError(f"{asked[0]} asks the recordings of Case Western: give their --folder, or choose --protocols other_speed")
 
 
-def protocol(name: str, tables: Path, folder: Path | None, *, dry_run: bool = False) -> Protocol:
+def protocol(name: str, tables: Path, folder: Path | None, *, validation: bool = False, dry_run: bool = False) -> Protocol:
     """Return a protocol by its name, one of ``ABOUT``.
 
     ``tables`` is the folder of the tables that name the recordings of Case Western, and ``folder`` holds their files, all of them
     or in the two folders of ``PLACES``; the simulated machine needs neither.
 
-    Raises the errors of ``read_recordings``, and UserError for labels that name no fault and size.
+    With ``validation`` the split is one within the training side, on which a network may be chosen without a look at the test:
+    for other loads it trains at 1 and 2 hp and tests at 0 hp; for other parts it trains on one of two sizes and tests on the
+    other, for each pair of them. What tests one fold of other parts still trains another, so that over all folds nothing is
+    held out there. The other two questions have no such split.
+
+    Raises the errors of ``read_recordings``, and UserError for labels that name no fault and size, and for a question without a
+    validation.
     """
+    if validation and name not in VALIDATED:
+        raise UserError(f"{ABOUT[name][0]} has no split for validation: choose {' or '.join(VALIDATED)}")
     make: dict[str, Any] = {"window_length": WINDOW, "train_stride": WINDOW if dry_run else WINDOW // 2}
     speed = CWRU_SPEED
     if name == "other_speed":
@@ -111,14 +161,36 @@ def protocol(name: str, tables: Path, folder: Path | None, *, dry_run: bool = Fa
         if dry_run:
             recordings = [dataclasses.replace(r, signal=r.signal[: 12 * WINDOW]) for r in recordings]
         if name == "other_load":
-            folds = make_folds(recordings, "condition", test_condition="3 hp", **make)
+            if validation:
+                recordings = [r for r in recordings if r.condition != "3 hp"]
+            folds = make_folds(recordings, "condition", test_condition="0 hp" if validation else "3 hp", **make)
         elif name == "later":
             # the last fifth is tested, and 15 % before it are for who wants to choose something; between them lies a window
             folds = make_folds(recordings, "time", folds=5, validation=0.1875, **make)[-1:]
         else:
             recordings = [by_size(r) for r in recordings]
-            folds = make_folds(recordings, "condition", **make)
-    return Protocol(name, *ABOUT[name], recordings, folds[: 1 if dry_run else None], speed)
+            folds = _pairs(recordings, make) if validation else make_folds(recordings, "condition", **make)
+    title, shows = ABOUT[name]
+    if validation:
+        title, shows = f"{title}, validation", f"a split within the training side of {title}, to choose a network by"
+    return Protocol(name, title, shows, recordings, folds[: 1 if dry_run else None], speed)
+
+
+def _pairs(recordings: Sequence[Recording], make: Mapping[str, Any]) -> list[Callable[[], Fold]]:
+    """Return the splits of other parts within their training sides: trained on one size, tested on another."""
+    sizes, folds = sorted({r.condition for r in recordings}), []
+    for left_out in sizes:
+        kept = [i for i, r in enumerate(recordings) if r.condition != left_out]
+        for cut in make_folds([recordings[i] for i in kept], "condition", **make):
+            folds.append(functools.partial(_renumbered, cut, np.asarray(kept, np.int32), left_out))
+    return folds
+
+
+def _renumbered(cut: Callable[[], Fold], numbers: np.ndarray, left_out: str) -> Fold:
+    """Cut a fold of some of the recordings, whose ``numbers`` among all are given; its name says which size is left out."""
+    fold = cut()
+    train, test = (side._replace(recordings=numbers[side.recordings]) for side in (fold.train, fold.test))
+    return Fold(f"{fold.name} without {left_out}", train, test)
 
 
 def by_size(recording: Recording) -> Recording:

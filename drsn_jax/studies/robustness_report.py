@@ -42,6 +42,14 @@ def difference(rows: Sequence[Row], other: Sequence[Row]) -> Interval:
     return _over_seeds(of_seed)
 
 
+def area(ranking: Sequence[Row]) -> Interval:
+    """Return the mean macro AUROC in per cent with its 95 % interval over seeds; folds and noises of one seed are averaged."""
+    of_seed = defaultdict(list)
+    for row in ranking:
+        of_seed[row["seed"]].append(100 * float(row["macro_auroc"]))
+    return _over_seeds(of_seed)
+
+
 def one_class(confusion: Sequence[Row]) -> dict[str, float]:
     """Return for each method the largest share of the test windows, in per cent, that were taken for one class in any trial."""
     counts: dict[tuple[str, ...], dict[str, int]] = defaultdict(lambda: defaultdict(int))
@@ -65,6 +73,7 @@ def table(folder: str | Path, lacking: Mapping[str, str]) -> str:
     seconds = defaultdict(list)
     for row in read_rows(folder / "timings.csv", held["timings"], ("network", "training_seconds")):
         seconds[row["network"]].append(float(row["training_seconds"]))
+    ranking = read_rows(folder / "ranking.csv", held["ranking"], ("network", "seed", "macro_auroc"))
     noises, methods = list(dict.fromkeys(map(noise_name, rows))), unique(rows, "network")
     peer = best_peer(rows, seconds)
     head = [
@@ -73,6 +82,7 @@ def table(folder: str | Path, lacking: Mapping[str, str]) -> str:
         *noises,
         f"− {TITLES.get(REFERENCE, REFERENCE)}",
         "− best other method",
+        "AUROC",
         "one class, %",
         "training, s",
     ]
@@ -89,6 +99,7 @@ def table(folder: str | Path, lacking: Mapping[str, str]) -> str:
             f"{int(own[0]['parameters']):,}" if int(own[0]["parameters"]) else "–",
             *(_cell(balanced(rows_in(own, noise))) for noise in noises),
             *compared,
+            _cell(area([row for row in ranking if row["network"] == method])),
             f"{largest[method]:.0f}",
             f"{np.mean(seconds[method]):.0f}" if seconds[method] else "–",
         ]
@@ -101,6 +112,7 @@ def table(folder: str | Path, lacking: Mapping[str, str]) -> str:
     )
     told += f" method that is no network is {TITLES.get(peer, peer)}. " if peer else " method that is no network is missing. "
     told += "Those methods are fitted to one draw of the noise in the training windows, networks meet a new one in every step. "
+    told += "AUROC: the area under the curve of each class against the others, in per cent, mean over classes and noises. "
     return "\n".join([*lines, "", told + "One class: the largest share that any test took for one class."])
 
 

@@ -193,7 +193,7 @@ class ShrinkageMap:
 
     def _test(self, network: Network, variables: Any, fold: Fold, cell: Cell) -> list[list[float]]:
         """Return the balanced accuracy of each member in each noise of the tests."""
-        step, results = _predicting(network, cell.representation), []
+        step, results = _predicting(network, cell.representation), []  # pyright: ignore[reportArgumentType]
         for number, seed in enumerate(self.seeds):
             own, found = _member(variables, number), []
             for noise in self.tests:

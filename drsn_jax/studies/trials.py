@@ -56,6 +56,8 @@ class Result(NamedTuple):
       parameters: the number of parameters of the trained method.
       train_confusion, test_confusion: counts ``(classes, classes)`` of true × predicted class.
       predicted: the predicted classes of the test windows, ``(n,)``.
+      scores: for each test window a score of every class, ``(n, classes)``: logits, or the probabilities of a method that is not
+        a network; empty where the method has none.
       seconds: the time of the training steps; NaN for a method without steps.
       epoch: the epoch after which the network was tested.
       network, variables: that network, and its params and batch_stats; None for a method that is not a network.
@@ -73,6 +75,7 @@ class Result(NamedTuple):
     variables: Any = None
     validation_logits: np.ndarray = np.empty((0, 0))
     model: Any = None
+    scores: np.ndarray = np.empty((0, 0))
 
 
 class Steps(NamedTuple):
@@ -203,12 +206,14 @@ class Trainer:
         assert epoch is not None, "fit yields at least one"
         best = self.config.test_network == "best"
         variables, number = (epoch.best_variables, int(epoch.best_epoch)) if best else (epoch.variables, epoch.number)
-        predicted = self._predicted(variables, data.test.windows)
+        logits = self._logits(variables, data.test.windows)
+        predicted = np.argmax(logits, -1)
         return Result(
             parameters=parameter_count(variables["params"]),
             train_confusion=self._confusion(data.train.labels, self._predicted(variables, data.train_noisy)),
             test_confusion=self._confusion(data.test.labels, predicted),
             predicted=predicted,
+            scores=logits,
             seconds=epoch.total_seconds,
             epoch=number,
             network=self.network,
@@ -218,8 +223,10 @@ class Trainer:
 
     def retest(self, result: Result, data: TrialData) -> Result:
         """Test the network of a result once more, on the test windows of ``data``; its time is told by the first result alone."""
-        predicted = self._predicted(result.variables, data.test.windows)
-        return result._replace(test_confusion=self._confusion(data.test.labels, predicted), predicted=predicted, seconds=math.nan)
+        logits = self._logits(result.variables, data.test.windows)
+        predicted = np.argmax(logits, -1)
+        confusion = self._confusion(data.test.labels, predicted)
+        return result._replace(test_confusion=confusion, predicted=predicted, scores=logits, seconds=math.nan)
 
     def _noise(self, data: TrialData) -> Disturbance:
         """Return the noise that every step adds: none if the training windows hold a fixed draw already."""

@@ -13,7 +13,7 @@ from hypothesis.extra.numpy import arrays
 from scipy import stats
 from sklearn import metrics
 
-from drsn_jax.evaluation.metrics import bootstrap_interval, confusion_matrix, scores, t_interval
+from drsn_jax.evaluation.metrics import bootstrap_interval, confusion_matrix, macro_auroc, scores, t_interval
 from drsn_jax.evaluation.prediction import evaluate, predict
 
 NO_STATE: Any = None
@@ -38,6 +38,26 @@ def test_scores_are_those_of_scikit_learn(confusion):
     assert found.accuracy == pytest.approx(metrics.accuracy_score(true, predicted))
     assert found.balanced_accuracy == pytest.approx(balanced)
     assert found.macro_f1 == pytest.approx(metrics.f1_score(true, predicted, average="macro"))
+
+
+@given(labelled, st.integers(0, 5))
+def test_macro_auroc_is_the_mean_of_those_of_scikit_learn(pair, digits):
+    """Each class that occurs and is not alone against the others; few digits make equal scores."""
+    labels = pair[0]
+    values = np.round(np.random.default_rng(len(labels)).random((len(labels), 4)), digits)
+    areas = [metrics.roc_auc_score(labels == c, values[:, c]) for c in range(4) if 0 < np.sum(labels == c) < len(labels)]
+    found = macro_auroc(values, labels)
+    assert found == pytest.approx(np.mean(areas)) if areas else math.isnan(found)
+
+
+def test_macro_auroc_does_not_see_a_shift_of_one_class():
+    values, labels = np.array([[0.9, 0.1], [0.6, 0.4], [0.2, 0.8], [0.1, 0.9]]), np.array([0, 0, 1, 1])
+    assert macro_auroc(values, labels) == 1
+    assert macro_auroc(np.add(values, [0, 5]), labels) == 1
+    assert macro_auroc(np.zeros((4, 2)), labels) == 0.5
+    for bad in (np.zeros((3, 2)), np.zeros(4), np.full((4, 2), np.nan)):
+        with pytest.raises(ValueError, match="the scores of 4 examples"):
+            macro_auroc(bad, labels)
 
 
 def test_scores_of_a_known_confusion():

@@ -51,7 +51,7 @@ def test_a_run_tests_every_noise_and_goes_on(script, tmp_path, capsys):
 
 def test_names_of_the_options_are_those_that_exist(script):
     assert set(get_args(script.ProtocolName)) == set(robustness.ABOUT)
-    assert set(get_args(script.NetworkName)) == set(robustness.PRESETS)
+    assert set(script.Options.networks) <= set(robustness.PRESETS)
     assert get_args(script.PeerName) == tuple(robustness_peers.PEERS)
     assert get_args(script.NoiseKind) == tuple(robustness.LEVELS)
 
@@ -68,6 +68,8 @@ def test_names_of_the_options_are_those_that_exist(script):
         (("--protocols", "other_speed", "--noise", "pink", "pink"), "--noise needs different values"),
         (("--protocols", "other_speed", "--seeds", "0"), "--seeds"),
         (("--protocols", "other_speed", "--patience", "3"), "need validation windows"),
+        (("--protocols", "other_speed", "--networks", "resnet", "alexnet"), "there is no network 'alexnet'"),
+        (("--protocols", "other_speed", "--validation"), "other speed has no split for validation"),
         (("--protocols", "other_load", "--folder", "nowhere"), "nowhere"),
     ],
 )

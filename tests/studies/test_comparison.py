@@ -90,6 +90,8 @@ def test_each_trial_is_written_once(done):
     assert keys(folder.rows("timings")) == [key for key in expected if key[0] == "resnet"]
     assert keys(folder.rows("confusion")) == [key for key in expected for _ in range(9)]
     assert keys(folder.rows("by_recording")) == [key for key in expected for _ in RECORDINGS]
+    assert keys(folder.rows("ranking")) == expected
+    assert all(0 <= float(row["macro_auroc"]) <= 1 for row in folder.rows("ranking"))
 
 
 def test_the_tables_agree(done):

@@ -50,6 +50,52 @@ def test_the_protocols_of_case_western(data_folder):
     assert {load.recordings[i].condition for i in np.unique(fold.train.recordings)} == {"0 hp", "1 hp", "2 hp"}
 
 
+def test_a_network_is_chosen_without_the_test(data_folder):
+    """The load and, fold by fold, the size that are tested at the end are on no side of the validation."""
+    load = robustness.protocol("other_load", TABLES, data_folder / "cwru", validation=True, dry_run=True)
+    fold = load.folds[0]()
+    assert {r.condition for r in load.recordings} == {"0 hp", "1 hp", "2 hp"}
+    assert {load.recordings[i].condition for i in np.unique(fold.test.recordings)} == {"0 hp"}
+    assert {load.recordings[i].condition for i in np.unique(fold.train.recordings)} == {"1 hp", "2 hp"}
+    recordings = [robustness.by_size(r) for r in load.recordings]
+    cuts = robustness._pairs(recordings, {"window_length": 2048, "train_stride": 2048})
+    names = set()
+    for cut in cuts:
+        fold = cut()
+        names.add(fold.name)
+        tested, left_out = fold.name.split(" without ")
+        sides = [{recordings[i].condition for i in np.unique(side.recordings)} for side in (fold.train, fold.test)]
+        assert sides[1] == {tested}
+        assert sides[0] == {"0.007 in", "0.014 in", "0.021 in"} - {tested, left_out}
+        assert all(recordings[i].label == fold_label(recordings, fold, i) for i in np.unique(fold.test.recordings))
+    assert len(names) == len(cuts) == 6
+    with pytest.raises(ValueError, match="later in time has no split for validation: choose other_load or other_part"):
+        robustness.protocol("later", TABLES, data_folder, validation=True)
+
+
+def fold_label(recordings, fold, number):
+    """The name of the class that the windows of a recording have in a fold."""
+    classes = list(dict.fromkeys(r.label for r in recordings))
+    (label,) = np.unique(fold.test.labels[fold.test.recordings == number])
+    return classes[label]
+
+
+def test_variants_of_a_network():
+    make = robustness.variant("band_energy:shrinkage=none,units=1+1,bands=32")
+    network = make(classes=3)
+    assert (network.shrinkage, network.units, network.bands, network.widths) == (None, (1, 1), 32, (48, 48))
+    assert robustness.variant("drsn_cw:threshold_rule=garrote")(classes=2).threshold_rule == "garrote"
+    assert robustness.variant("wdcnn")(classes=2) == WideFirstKernelNetwork(classes=2)
+    for name, words in (
+        ("resnext", "there is no network 'resnext': choose among"),
+        ("resnet:bands=3", "'bands=3' in 'resnet:bands=3' is no field of resnet"),
+        ("resnet:units", "write FIELD=VALUE"),
+        ("resnet:units=", "write FIELD=VALUE"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            robustness.variant(name)
+
+
 def _place(signal, window):
     """Where a window was cut from a signal: its mean was removed, so that differences of samples are compared."""
     steps, wanted = np.diff(signal[:, 0]), np.diff(window[:, 0])
@@ -179,6 +225,11 @@ def write(folder, rows, confusion):
             writer = csv.DictWriter(file, list(table[0]))
             writer.writeheader()
             writer.writerows(table)
+    ranked = [{**row, "macro_auroc": area} for row, area in zip(full, (0.6, 0.7, 0.8, 0.9), strict=True)]
+    with open(folder / "ranking.csv", "w", newline="") as file:
+        writer = csv.DictWriter(file, [*TRIAL, "macro_auroc"], extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(ranked)
     timed = dict.fromkeys(TRIAL, "") | usual | {"network": "resnet", "noise": "none", "snr_db": "inf", "seed": 0}
     with open(folder / "timings.csv", "w", newline="") as file:
         writer = csv.DictWriter(file, [*timed, "training_seconds"])
@@ -200,9 +251,9 @@ def test_the_table_holds_means_intervals_and_paired_differences(tmp_path):
     write(tmp_path / "run", rows, confusion)
     text = robustness_report.table(tmp_path / "run", {"quant": "aeon"})
     lines = text.splitlines()
-    assert lines[0] == "| method | parameters | clean | − ResNet | − best other method | one class, % | training, s |"
+    assert lines[0] == "| method | parameters | clean | − ResNet | − best other method | AUROC | one class, % | training, s |"
     # Student's t of two values: 12.706 × half of their distance
-    assert lines[3] == "| ResNet | 9 | 80.0 ± 127.1 | – | +25.0 ± 63.5 | 75 | 7 |"
+    assert lines[3] == "| ResNet | 9 | 80.0 ± 127.1 | – | +25.0 ± 63.5 | 85.0 ± 63.5 | 75 | 7 |"
     assert lines[2].startswith("| spectrum + logistic regression, C = 0.01 | 9 | 55.0 ± 63.5 | -25.0 ± 63.5 | – |")
     assert lines[4] == "| QUANT | not installed: aeon |"
     assert "2 seeds" in text

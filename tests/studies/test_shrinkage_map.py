@@ -4,6 +4,7 @@ import csv
 import math
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import tiny
@@ -41,7 +42,7 @@ def test_a_line_of_the_envelope_stands_at_its_rate():
     """Noise that rises and falls 20 times in 2,048 samples: frames begin every 8 samples, and there are 249 of them."""
     rng, time = np.random.default_rng(0), np.arange(2048)
     window = (1 + np.cos(2 * np.pi * 20 * time / 2048))[:, None] * rng.normal(size=(2048, 1))
-    spectrum = np.asarray(REPRESENTATIONS["envelope_spectrum"][0](window.astype(np.float32)))[:, 0]
+    spectrum = np.asarray(REPRESENTATIONS["envelope_spectrum"][0](jnp.asarray(window, jnp.float32)))[:, 0]
     assert np.argmax(spectrum) + 1 == round(20 * 249 * 8 / 2048)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -146,8 +147,8 @@ def test_members_take_windows_of_their_own_see_another_shape_and_have_another_op
     def prepare(window):
         return jnp.abs(jnp.fft.rfft(window, axis=0))[:24]
 
-    how = {"examples": len(WINDOWS), "epochs": 2, "batch_size": 4}
-    ensemble = Ensemble(network, members, **how, prepare=prepare, order="vmap", optimizer=one_cycle_optimizer)
+    how: Any = {"examples": len(WINDOWS), "epochs": 2, "batch_size": 4, "prepare": prepare, "order": "vmap"}
+    ensemble = Ensemble(network, members, **how, optimizer=one_cycle_optimizer)
     assert ensemble.steps == 2
     *_, last = ensemble.fit(WINDOWS, LABELS)
     for i, member in enumerate(members):
@@ -155,7 +156,7 @@ def test_members_take_windows_of_their_own_see_another_shape_and_have_another_op
         step = jax.jit(make_train_step(network, optimizer, noise=noise, prepare=prepare))
         key = jax.random.fold_in(jax.random.key(member.seed), KeyPurpose.TRAINING)
         state = create_state(network, optimizer, key, np.zeros((1, 24, 1), np.float32))
-        taken = list(member.windows)
+        taken = list(member.windows or ())
         batches = Batches(WINDOWS[taken], LABELS[taken], 4, seed=member.seed)
         *_, expected = fit(step, state, batches, epochs=2)
         np.testing.assert_allclose(last.loss[i], expected.loss, rtol=1e-3)
