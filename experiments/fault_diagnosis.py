@@ -24,8 +24,6 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import dataclasses
-import itertools
-import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -46,7 +44,7 @@ from drsn_jax.diagnosis import bundle_files
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.description import read_description
 from drsn_jax.nn.presets import SIGNAL_NETWORKS, preset_name
-from drsn_jax.studies import feature_figure
+from drsn_jax.studies import comparison_training, feature_figure
 from drsn_jax.studies.comparison import Comparison, noises, tell_diverged
 from drsn_jax.studies.comparison_figures import draw_all
 from drsn_jax.studies.comparison_results import tables
@@ -247,24 +245,8 @@ def train(
     )
     if trials:
         console.say(f"networks: {', '.join(TITLES.get(name, name) for name in comparison.networks)} (--networks chooses)")
-        estimates, count = comparison.estimate(first), len(comparison.networks)
-        seconds = []
-        for number, network in enumerate(comparison.networks, 1):
-            console.say(f"compiling {number} of {count}, {TITLES.get(network, network)}, and timing a few of its steps …")
-            seconds += [value for _, value in itertools.islice(estimates, 1) if math.isfinite(value)]
-        if seconds:
-            expected = console.duration(sum(seconds) * trials / len(seconds))
-            console.say(f"expected time: about {expected} of training and tests, then the figures")
-        run_options.advise(options)
-    with console.ProgressBar(trials * options.epochs, epochs=options.epochs) as progress:
-        for number, cut in enumerate(folds):
-            fold = first if number == 0 else cut()
-            on_epoch = lambda network, epoch: progress.epoch(f"{network}, fold {fold.name}", epoch.number)  # noqa: E731, B023
-            for row in comparison.run(fold, folder, recordings, on_epoch):
-                progress.say(
-                    f"{row['network']:>18}  {row['noise']} {row['snr_db']:g} dB  fold {row['fold']}  seed {row['seed']}:  "
-                    f"train {100 * row['train_accuracy']:6.2f} %  test {100 * row['test_accuracy']:6.2f} %"
-                )
+    splits = [(comparison, cut) for cut in [lambda: first, *folds[1:]]]
+    comparison_training.train(splits, folder, recordings, trials, options, epochs=options.epochs, then=", then the figures")
     return trials
 
 

@@ -25,7 +25,6 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
 import dataclasses
 import functools
 import hashlib
-import itertools
 import math
 import time
 from dataclasses import dataclass
@@ -44,7 +43,7 @@ from drsn_jax.data.images import Pictures, canvas_for, digits_pictures, split_pi
 from drsn_jax.data.windows import Fold
 from drsn_jax.nn.image_networks import IMAGE_NETWORKS
 from drsn_jax.nn.networks import NETWORKS
-from drsn_jax.studies import feature_figure
+from drsn_jax.studies import comparison_training, feature_figure
 from drsn_jax.studies.comparison import Comparison, tell_diverged
 from drsn_jax.studies.comparison_results import tables
 from drsn_jax.studies.comparison_tables import TITLES, markdown, summarise
@@ -262,23 +261,7 @@ def train(options: Options, comparison: Comparison, folder: RunFolder, fold: Fol
     """Make the trainings that the folder lacks; returns how many those were."""
     trials = comparison.missing(folder, 1)
     console.say(f"{trials} trainings of {options.epochs} epochs: {', '.join(TITLES[name] for name in comparison.networks)}")
-    if trials:
-        estimates, count = comparison.estimate(fold), len(comparison.networks)
-        seconds = []
-        for number, network in enumerate(comparison.networks, 1):
-            console.say(f"compiling {number} of {count}, {TITLES[network]}, and timing a few of its steps …")
-            seconds += [value for _, value in itertools.islice(estimates, 1) if math.isfinite(value)]
-        if seconds:
-            console.say(f"expected time: {console.duration(sum(seconds) * trials / len(seconds))}")
-        run_options.advise(options)
-    with console.ProgressBar(trials * options.epochs) as progress:
-        on_epoch = lambda network, epoch: progress.advance(f"{network}, epoch {epoch.number}")  # noqa: E731
-        for row in comparison.run(fold, folder, parts, on_epoch):
-            level = "" if row["snr_db"] == math.inf else f" {row['snr_db']:g} dB"
-            progress.say(
-                f"{row['network']:>16}  {row['noise']}{level}  seed {row['seed']}:  train {100 * row['train_accuracy']:6.2f} %  "
-                f"test {100 * row['test_accuracy']:6.2f} %"
-            )
+    comparison_training.train([(comparison, lambda: fold)], folder, parts, trials, options, epochs=options.epochs)
     return trials
 
 

@@ -24,8 +24,6 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import dataclasses
-import itertools
-import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,7 +35,7 @@ from drsn_jax.core.distributed import choose_devices
 from drsn_jax.core.errors import UserError
 from drsn_jax.core.files import write_atomically
 from drsn_jax.data.recordings import class_names, fingerprint
-from drsn_jax.studies import robustness
+from drsn_jax.studies import comparison_training, robustness
 from drsn_jax.studies.comparison import Comparison, tell_diverged
 from drsn_jax.studies.comparison_results import tables
 from drsn_jax.studies.comparison_tables import TITLES
@@ -212,25 +210,9 @@ def run(options: Options, asked: Protocol, comparison: Comparison, out: Path) ->
             f"to train on, {len(first.test.windows):,} to test on, {len(asked.folds)} splits; {trials} trainings of "
             f"{options.epochs} epochs"
         )
-        if trials:
-            estimates, seconds = comparison.estimate(first), []
-            for number, network in enumerate(comparison.networks, 1):
-                title = TITLES.get(network, network)
-                console.say(f"compiling {number} of {len(comparison.networks)}, {title}, and timing a few of its steps …")
-                seconds += [value for _, value in itertools.islice(estimates, 1) if math.isfinite(value)]
-            if seconds:
-                expected = console.duration(sum(seconds) * trials / len(seconds))
-                console.say(f"expected time: about {expected} for the networks, and the peers beside them")
-            run_options.advise(options)
-        with console.ProgressBar(trials * options.epochs, epochs=options.epochs) as progress:
-            for number, cut in enumerate(asked.folds):
-                fold = first if number == 0 else cut()
-                on_epoch = lambda network, epoch: progress.epoch(f"{network}, {fold.name}", epoch.number)  # noqa: E731, B023
-                for row in comparison.run(fold, folder, names, on_epoch):
-                    progress.say(
-                        f"{row['network']:>22}  {row['noise']} {row['snr_db']:g} dB  {row['fold']}  seed {row['seed']}:  "
-                        f"test {100 * row['balanced_accuracy']:6.2f} %"
-                    )
+        splits = [(comparison, cut) for cut in [lambda: first, *asked.folds[1:]]]
+        how: dict[str, Any] = {"score": "balanced_accuracy", "then": " of the networks, and the other methods beside them"}
+        comparison_training.train(splits, folder, names, trials, options, epochs=options.epochs, **how)
     return trials
 
 

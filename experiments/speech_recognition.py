@@ -39,7 +39,7 @@ from drsn_jax.data.synthesis import TEST_VOICES, VALIDATION_VOICES, synthesise_d
 from drsn_jax.data.windows import Fold
 from drsn_jax.functional.mel import LogMel
 from drsn_jax.functional.roadside import ROADSIDE_KINDS, Roadside
-from drsn_jax.studies import feature_figure
+from drsn_jax.studies import comparison_training, feature_figure
 from drsn_jax.studies.comparison import Comparison, tell_diverged
 from drsn_jax.studies.comparison_figures import draw_all
 from drsn_jax.studies.comparison_results import tables
@@ -232,22 +232,8 @@ def train(options: Options, comparisons: list[Comparison], folder: RunFolder, fo
     first = comparisons[0]
     trials = first.missing(folder, len(folds))
     console.say(f"{trials} trainings of {options.epochs} epochs: {', '.join(TITLES[name] for name in first.networks)}")
-    if trials:
-        estimates, seconds = first.estimate(folds[0]), []
-        for number, network in enumerate(first.networks, 1):
-            console.say(f"compiling {number} of {len(first.networks)}, {TITLES[network]}, and timing a few of its steps …")
-            seconds += [value for _, value in itertools.islice(estimates, 1) if math.isfinite(value)]
-        if seconds:
-            console.say(f"expected time: {console.duration(sum(seconds) * trials / len(seconds))}")
-        run_options.advise(options)
-    with console.ProgressBar(trials * options.epochs) as progress:
-        for comparison, fold in zip(comparisons, folds, strict=True):
-            on_epoch = lambda network, epoch: progress.advance(f"{network}, {fold.name}, epoch {epoch.number}")  # noqa: E731, B023
-            for row in comparison.run(fold, folder, takes, on_epoch):
-                progress.say(
-                    f"{row['network']:>13}  {row['noise']} {row['snr_db']:g} dB  {row['fold']}  seed {row['seed']}:  "
-                    f"train {100 * row['train_accuracy']:6.2f} %  test {100 * row['test_accuracy']:6.2f} %"
-                )
+    splits = [(comparison, lambda fold=fold: fold) for comparison, fold in zip(comparisons, folds, strict=True)]
+    comparison_training.train(splits, folder, takes, trials, options, epochs=options.epochs)
     return trials
 
 
