@@ -113,6 +113,8 @@ def check(options: Options) -> None:
         raise UserError("--test-network best and --patience need validation windows, which only one of the questions has")
     if options.standardise not in ("window", "together"):
         raise UserError(f"--standardise is window or together in this benchmark, got {options.standardise}")
+    if options.validation:
+        robustness.require_validation(questions(options))
     robustness.require_folder(questions(options), options.folder)
     checks.spread(options)
 
@@ -143,6 +145,7 @@ def shorten(options: Options) -> Options:
 def compare(options: Options, asked: Protocol, present: list[str]) -> Comparison:
     """The comparison of one protocol, with the peers that are installed."""
     classes = class_names(asked.recordings)
+    robustness.check_networks(options.networks, len(classes), asked.recordings[0].signal.shape[1])
     tested = robustness.noises_of_tests(options.noise, options.snr_db)
     return Comparison(
         networks=options.networks,
@@ -195,6 +198,8 @@ def run(options: Options, asked: Protocol, comparison: Comparison, out: Path) ->
     names = [recording.name for recording in asked.recordings]
     data = None if asked.name not in robustness.TABLES else fingerprint(asked.recordings)
     chosen = {**run_options.config(options), "protocols": asked.name, "dataset": asked.title, "data": data}
+    if not options.validation:
+        del chosen["validation"]  # as in the runs that were begun before there was this option
     kinds: dict[str, Any] = {"noise_kinds": list(robustness.NOISE_KINDS)}
     folder = RunFolder(
         out,
@@ -211,7 +216,10 @@ def run(options: Options, asked: Protocol, comparison: Comparison, out: Path) ->
             f"{options.epochs} epochs"
         )
         splits = [(comparison, cut) for cut in [lambda: first, *asked.folds[1:]]]
-        how: dict[str, Any] = {"score": "balanced_accuracy", "then": " of the networks, and the other methods beside them"}
+        how: dict[str, Any] = {
+            "told": {"test, balanced": "balanced_accuracy"},
+            "then": " of the networks, and the other methods beside them",
+        }
         comparison_training.train(splits, folder, names, trials, options, epochs=options.epochs, **how)
     return trials
 

@@ -60,7 +60,7 @@ class Options(run_options.RunOptions):
     """The signal-to-noise ratio of the tests in dB; without noise is always tested too."""
     shrinkage: Literal["channel_wise", "channel_shared"] = "channel_wise"
     """A threshold for each channel, or one for all of them."""
-    steps: int = 400
+    steps: int = 600
     """Steps of each training, about; the same for all numbers of labelled windows."""
     batch_size: int = 32
     """Windows a step."""
@@ -118,10 +118,11 @@ def main() -> None:
         options = shorten(options)
     start = time.perf_counter()
     out = options.out or console.default_out("shrinkage_map")
-    made, texts = {}, []
+    made, texts, diverged = {}, [], []
+    run_options.advise(options)
     for name in questions(options):
         asked = robustness.protocol(name, RECORDINGS, options.folder, dry_run=options.dry_run)
-        run(options, asked, out / name)
+        diverged += run(options, asked, out / name)
         made[asked.title] = out / name
         texts.append(f"## {asked.title}\n\n{table(out / name)}\n\n{threshold_table(out / name)}")
         print(f"\n{texts[-1]}\n")
@@ -129,10 +130,15 @@ def main() -> None:
     for figure in (picture(made, out), follows(made, out)):
         console.say(str(figure))
     console.say(f"everything is in {out}; it took {console.duration(time.perf_counter() - start)}")
+    if diverged:
+        raise ArithmeticError(
+            f"{len(diverged)} trainings stopped because their numbers were no longer finite ({'; '.join(diverged)}): lower "
+            "--learning-rate"
+        )
 
 
-def run(options: Options, asked: Protocol, out: Path) -> None:
-    """Make the pairs of one protocol that its folder lacks."""
+def run(options: Options, asked: Protocol, out: Path) -> list[str]:
+    """Make the pairs of one protocol that its folder lacks; returns the members that diverged."""
     classes = class_names(asked.recordings)
     study = ShrinkageMap(
         classes=len(classes),
@@ -143,6 +149,7 @@ def run(options: Options, asked: Protocol, out: Path) -> None:
         steps=options.steps,
         batch_size=options.batch_size,
         learning_rate=options.learning_rate,
+        checkpoint_seconds=options.checkpoint_seconds,
         size={"widths": (4,), "units": (1,)} if options.dry_run else {},
     )
     data = None if asked.name not in robustness.TABLES else fingerprint(asked.recordings)
@@ -161,6 +168,7 @@ def run(options: Options, asked: Protocol, out: Path) -> None:
                 on_epoch = lambda name, epoch: progress.advance(f"{name}, epoch {epoch.number}")  # noqa: E731
                 for name, accuracy in study.run(cells, fold, folder, on_epoch):
                     progress.say(f"{name}: {100 * accuracy:.1f} %")
+    return study.diverged
 
 
 if __name__ == "__main__":

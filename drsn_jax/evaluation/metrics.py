@@ -62,8 +62,8 @@ def macro_auroc(scores: np.ndarray, labels: np.ndarray) -> float:
     """Return the area under the ROC curve, each class against all others, and the mean over the classes.
 
     The area of a class is the probability that a random example of it has a higher score for it than a random example of another
-    class, where equal scores count half. A method that guesses has 0.5. Unlike accuracy it does not depend on where a class is
-    decided, so a method whose scores are only shifted by a new machine keeps it.
+    class, where equal scores count half. A method that guesses has 0.5. Unlike accuracy it does not depend on where between two
+    classes the decision lies.
 
     Args:
       scores: ``(n, classes)``, such as probabilities.
@@ -75,6 +75,7 @@ def macro_auroc(scores: np.ndarray, labels: np.ndarray) -> float:
 
     Source: Fawcett, Pattern Recognition Letters 27(8), 2006.
     """
+    scores = np.asarray(scores, float)
     if scores.ndim != 2 or len(scores) != len(labels) or np.isnan(scores).any():
         raise UserError(f"the scores of {len(labels)} examples are numbers (n, classes), got the shape {scores.shape} or NaN")
     labels = as_labels(labels, len(labels), scores.shape[1])

@@ -118,6 +118,8 @@ class FittedMethod:
             scores = np.zeros((len(features), self._classes))
             scores[:, result.model.classes_] = result.model.predict_proba(features)
             predicted = np.argmax(scores, 1)
+            if np.isin(scores, (0, 1)).all():  # decisions in the place of probabilities, as of ridge regression in aeon
+                scores = np.empty((0, 0))
         else:
             predicted, scores = result.model.predict(features), np.empty((0, 0))
         confusion = confusion_matrix(data.test.labels, predicted, self._classes)

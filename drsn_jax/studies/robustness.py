@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from drsn_jax.core.errors import UserError
@@ -107,29 +108,64 @@ def variant(name: str) -> Callable[..., Any]:
     """Return what makes the network of a name: a preset, or one with other fields, as ``band_energy:shrinkage=none,units=1+1``.
 
     Several fields are joined by commas, the numbers of one field by ``+``; ``none`` stands for None. Raises UserError for a name
-    that is no preset, and for a field that is not among ``FIELDS`` or not one of that preset.
+    that is no preset, and for a field that is not among ``FIELDS``, not one of that preset, or given twice.
     """
-    preset, _, changes = name.partition(":")
+    preset, colon, changes = name.partition(":")
     if preset not in PRESETS:
         raise UserError(f"there is no network {preset!r}: choose among {', '.join(PRESETS)}")
     make, fields = PRESETS[preset], {}
-    known = [field for field in FIELDS if field in {f.name for f in dataclasses.fields(getattr(make, "func", make))}]
-    for change in filter(None, changes.split(",")):
-        field, equals, value = change.partition("=")
-        if field not in known or not equals or not value:
-            raise UserError(f"{change!r} in {name!r} is no field of {preset}: write FIELD=VALUE with one of {', '.join(known)}")
-        numbers = [int(part) for part in value.split("+") if part.isdecimal()]
-        if len(numbers) < len(value.split("+")):
-            fields[field] = None if value == "none" else value
-        else:
-            fields[field] = tuple(numbers) if field in ("widths", "units", "kernel") else numbers[0]
+    has = {field.name for field in dataclasses.fields(getattr(make, "func", make))}
+    known = [field for field in FIELDS if field in has]
+    for change in changes.split(",") if colon else ():
+        field, _, text = change.partition("=")
+        value = _value(field, text) if field in known and field not in fields else None
+        if value is None:
+            raise UserError(
+                f"{change!r} in {name!r} changes no field of {preset}: write FIELD=VALUE, each once, numbers joined by +, one of "
+                f"{', '.join(known)}"
+            )
+        fields[field] = None if value == "none" else value
     return functools.partial(make, **fields)
+
+
+def _value(field: str, text: str) -> Any:
+    """Return the value of a field by its text: whole numbers, one of them, or a word; None for another text."""
+    parts = text.split("+")
+    if field in ("shrinkage", "threshold_rule", "shortcut"):
+        return text if text.isidentifier() else None
+    if not all(part.isdecimal() for part in parts):
+        return None
+    numbers = tuple(int(part) for part in parts)
+    if field in ("widths", "units", "kernel"):
+        return numbers
+    return numbers[0] if len(numbers) == 1 else None
+
+
+def check_networks(names: Sequence[str], classes: int, channels: int) -> None:
+    """Raise UserError for a network of ``variant`` that cannot be built for windows of the protocols."""
+    windows = jax.ShapeDtypeStruct((2, WINDOW, channels), np.float32)
+    for name in names:
+        network = variant(name)(classes=classes)
+        if getattr(network, "shrinkage", None) is None and "threshold_rule" in name:
+            raise UserError(f"{name}: a network without thresholds has no rule for them")
+        try:
+            jax.eval_shape(functools.partial(network.init, train=False), jax.random.key(0), windows)
+        except ValueError as error:
+            raise UserError(f"{name}: {error}") from error
+
+
+def require_validation(names: Sequence[str]) -> None:
+    """Raise UserError if one of the protocols has no split for validation."""
+    if without := [name for name in names if name not in VALIDATED]:
+        raise UserError(f"{without[0]} has no split for validation: choose --protocols {' or '.join(VALIDATED)}")
 
 
 def require_folder(names: Sequence[str], folder: Path | None) -> None:
     """Raise UserError if one of the protocols needs the recordings of Case Western and no folder of them is given."""
     if folder is None and (asked := [name for name in names if name in TABLES]):
-        raise UserError(f"{asked[0]} asks the recordings of Case Western: give their --folder, or choose --protocols other_speed")
+        raise UserError(
+            f"{asked[0]} asks the recordings of Case Western: give their --folder (of the questions, other_speed needs none)"
+        )
 
 
 def protocol(name: str, tables: Path, folder: Path | None, *, validation: bool = False, dry_run: bool = False) -> Protocol:
@@ -146,8 +182,8 @@ def protocol(name: str, tables: Path, folder: Path | None, *, validation: bool =
     Raises the errors of ``read_recordings``, and UserError for labels that name no fault and size, and for a question without a
     validation.
     """
-    if validation and name not in VALIDATED:
-        raise UserError(f"{ABOUT[name][0]} has no split for validation: choose {' or '.join(VALIDATED)}")
+    if validation:
+        require_validation([name])
     make: dict[str, Any] = {"window_length": WINDOW, "train_stride": WINDOW if dry_run else WINDOW // 2}
     speed = CWRU_SPEED
     if name == "other_speed":

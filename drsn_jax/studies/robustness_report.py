@@ -91,7 +91,7 @@ def table(folder: str | Path, lacking: Mapping[str, str]) -> str:
     for method in methods:
         own = [row for row in rows if row["network"] == method]
         compared = [
-            _signed(difference(own, [row for row in rows if row["network"] == other])) if other not in (None, method) else "–"
+            signed(difference(own, [row for row in rows if row["network"] == other])) if other not in (None, method) else "–"
             for other in (REFERENCE if REFERENCE in methods else None, peer)
         ]
         cells = [
@@ -99,7 +99,7 @@ def table(folder: str | Path, lacking: Mapping[str, str]) -> str:
             f"{int(own[0]['parameters']):,}" if int(own[0]["parameters"]) else "–",
             *(_cell(balanced(rows_in(own, noise))) for noise in noises),
             *compared,
-            _cell(area([row for row in ranking if row["network"] == method])),
+            _cell(area(ranked)) if len(ranked := [r for r in ranking if r["network"] == method]) == len(own) else "–",
             f"{largest[method]:.0f}",
             f"{np.mean(seconds[method]):.0f}" if seconds[method] else "–",
         ]
@@ -173,7 +173,8 @@ def _cell(value: Interval) -> str:
     return f"{value.mean:.1f}" if math.isnan(value.half_width) else f"{value.mean:.1f} ± {value.half_width:.1f}"
 
 
-def _signed(value: Interval) -> str:
+def signed(value: Interval) -> str:
+    """Return a difference with its sign and its interval, as text."""
     if math.isnan(value.mean):
         return "–"
     return f"{value.mean:+.1f}" if math.isnan(value.half_width) else f"{value.mean:+.1f} ± {value.half_width:.1f}"

@@ -5,9 +5,11 @@ without. Their members differ in the seed, which decides initial parameters, the
 noise; equal seeds of the two ensembles make a pair. All members are trained in a mixture of noises and tested in each of them.
 """
 
+import contextlib
 import functools
 import itertools
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +29,7 @@ from drsn_jax.studies.representations import REPRESENTATIONS
 from drsn_jax.studies.runs import RunFolder
 from drsn_jax.studies.tables import Table
 from drsn_jax.studies.trial_data import noisy_test
+from drsn_jax.training.checkpoints import Checkpoints
 from drsn_jax.training.ensembles import Ensemble
 from drsn_jax.training.members import Member
 from drsn_jax.training.optimizers import one_cycle_optimizer
@@ -90,7 +93,9 @@ class ShrinkageMap:
       shrinkage: the kind of thresholds, ``"channel_wise"`` or ``"channel_shared"``.
       steps, batch_size: of each training, about so many steps. All numbers of labelled windows get the same.
       learning_rate: the highest one of AdamW.
+      checkpoint_seconds: how many seconds of work an interruption may cost.
       size: fields of all networks that differ from those of ``REPRESENTATIONS``, for a dry run.
+      diverged: the members that stopped because their numbers were no longer finite; ``run`` adds to it.
     """
 
     classes: int
@@ -98,10 +103,12 @@ class ShrinkageMap:
     snr_db: float
     seeds: Sequence[int]
     shrinkage: str = "channel_wise"
-    steps: int = 400
+    steps: int = 600
     batch_size: int = 32
     learning_rate: float = 3e-3
+    checkpoint_seconds: float = 30.0
     size: dict[str, Any] = field(default_factory=dict)
+    diverged: list[str] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         self._ensemble = functools.cache(self._new_ensemble)
@@ -119,7 +126,7 @@ class ShrinkageMap:
 
     def epochs(self, fold: Fold) -> int:
         """Return how many epochs each training of a fold has."""
-        return max(1, round(self.steps * self.batch_size / len(_filled(fold))))
+        return max(1, round(self.steps * self.batch_size / _filled(len(fold.train.labels))))
 
     def run(
         self,
@@ -131,43 +138,55 @@ class ShrinkageMap:
         """Train and test the ensembles that the folder lacks; yield the name of each with its mean balanced accuracy over noises
         and seeds. ``on_epoch(name, epoch)`` is called after every epoch.
 
-        An ensemble that was interrupted is trained from its beginning. A member whose numbers are no longer finite keeps its last
-        finite ones and is tested with them.
+        An ensemble that was interrupted goes on from its last checkpoint. A member whose numbers are no longer finite gets no
+        rows but an entry in ``diverged``. Thresholds are looked at in the networks with the most labelled windows.
         """
+        most = max(cells, key=lambda cell: cell.labelled or math.inf).labelled
         for cell, shrinkage in self._pairs(cells):
             if self._keys(cell, shrinkage, fold.name) <= _complete(folder, len(self.tests)):
                 continue
             name = f"{cell}, {shrinkage}, {fold.name}"
-            network, variables = self.train(cell, shrinkage, fold, functools.partial(on_epoch, name))
-            named = (cell.representation, cell.labelled, shrinkage, fold.name)
-            columns = [dict(zip(CELL, (*named, seed), strict=True)) for seed in self.seeds]
-            if shrinkage != NONE and cell.labelled == 0:
-                for number, own in enumerate(columns):
-                    look = self._look(network, _member(variables, number), fold, cell, self.seeds[number])
+            checkpoints = Checkpoints(folder.checkpoints_of(name, name), seconds=self.checkpoint_seconds)
+            network, variables, diverged = self.train(cell, shrinkage, fold, functools.partial(on_epoch, name), checkpoints)
+            accuracies = []
+            for number, seed in enumerate(self.seeds):
+                if diverged[number]:
+                    self.diverged.append(f"{name}, seed {seed}")
+                    continue
+                member = jax.tree.map(lambda leaf: leaf[number], variables)  # noqa: B023
+                own = dict(zip(CELL, (cell.representation, cell.labelled, shrinkage, fold.name, seed), strict=True))
+                if shrinkage != NONE and cell.labelled == most:
+                    look = self._look(network, member, fold, cell, seed)
                     folder.add_rows("thresholds", [{**own, **row} for row in look], key=CELL)
-            rows = [
-                {**own, "noise": noise.kind, "snr_db": noise.snr_db, "balanced_accuracy": round(accuracy, 6)}
-                for own, of_member in zip(columns, self._test(network, variables, fold, cell), strict=True)
-                for noise, accuracy in zip(self.tests, of_member, strict=True)
-            ]
-            folder.add_rows("results", rows)
-            yield name, float(np.mean([row["balanced_accuracy"] for row in rows]))
+                tested = self.test(network, member, fold, cell, seed)
+                accuracies += [row["balanced_accuracy"] for row in tested]
+                folder.add_rows("results", [{**own, **row} for row in tested], key=CELL)
+            checkpoints.remove()
+            yield name, float(np.mean(accuracies)) if accuracies else math.nan
+        with contextlib.suppress(OSError):
+            (folder.path / "checkpoints").rmdir()
 
     def train(
-        self, cell: Cell, shrinkage: str, fold: Fold, on_epoch: Callable[[Epoch], None] = lambda epoch: None
-    ) -> tuple[Network, Any]:
-        """Train the members of an ensemble; returns their network and their variables, stacked ``(seeds, ...)``."""
-        labels, filled = fold.train.labels, _filled(fold)
-        everything = np.arange(len(labels))
-        taken = [everything if cell.labelled == 0 else some_of_each_class(labels, cell.labelled, seed) for seed in self.seeds]
-        # an epoch repeats few windows until it is as long as one of all windows: one compiled step serves all cells
-        members = [self._member(seed, np.resize(own, len(filled))) for seed, own in zip(self.seeds, taken, strict=True)]
-        windows, last = np.asarray(fold.train.windows)[filled], None
+        self,
+        cell: Cell,
+        shrinkage: str,
+        fold: Fold,
+        on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+        checkpoints: Checkpoints | None = None,
+    ) -> tuple[Network, Any, np.ndarray]:
+        """Train the members of an ensemble; returns their network, their variables, stacked ``(seeds, ...)``, and whether the
+        numbers of each stopped being finite, ``(seeds,)``."""
+        labels, last = fold.train.labels, None
+        size = _filled(len(labels))
+        members = [self._member(seed, _taken(labels, cell.labelled, seed, size)) for seed in self.seeds]
+        # no member takes what fills the windows up: it makes equal shapes of folds of nearly equal size
+        shared = np.resize(np.arange(len(labels)), size)
+        windows = np.asarray(fold.train.windows)[shared]
         ensemble = self._ensemble(cell.representation, shrinkage, windows.shape, self.epochs(fold)).with_members(members)
-        for last in ensemble.fit(windows, labels[filled]):
+        for last in ensemble.fit(windows, labels[shared], checkpoints=checkpoints):
             on_epoch(last)
         assert last is not None, "fit yields at least one"
-        return ensemble.network, jax.device_get(last.variables)
+        return ensemble.network, jax.device_get(last.variables), last.diverged
 
     def network(self, representation: str, shrinkage: str) -> Network:
         """Return the network for a representation, with thresholds or without."""
@@ -191,17 +210,15 @@ class ShrinkageMap:
     def _pairs(self, cells: Sequence[Cell]) -> Iterator[tuple[Cell, str]]:
         return itertools.product(cells, (NONE, self.shrinkage))
 
-    def _test(self, network: Network, variables: Any, fold: Fold, cell: Cell) -> list[list[float]]:
-        """Return the balanced accuracy of each member in each noise of the tests."""
-        step, results = _predicting(network, cell.representation), []  # pyright: ignore[reportArgumentType]
-        for number, seed in enumerate(self.seeds):
-            own, found = _member(variables, number), []
-            for noise in self.tests:
-                test = noisy_test(fold, seed, noise)
-                predicted = np.argmax(predict(step, own, np.asarray(test.windows)), -1)
-                found.append(float(scores(confusion_matrix(test.labels, predicted, self.classes)).balanced_accuracy))
-            results.append(found)
-        return results
+    def test(self, network: Network, variables: Any, fold: Fold, cell: Cell, seed: int) -> list[dict[str, Any]]:
+        """Return the balanced accuracy of a member in each noise of the tests, as rows of a table."""
+        step, rows = _predicting(network, cell.representation), []  # pyright: ignore[reportArgumentType]
+        for noise in self.tests:
+            test = noisy_test(fold, seed, noise)
+            predicted = np.argmax(predict(step, variables, np.asarray(test.windows)), -1)
+            accuracy = scores(confusion_matrix(test.labels, predicted, self.classes)).balanced_accuracy
+            rows.append({"noise": noise.kind, "snr_db": noise.snr_db, "balanced_accuracy": round(accuracy, 6)})
+        return rows
 
     def _look(self, network: Network, variables: Any, fold: Fold, cell: Cell, seed: int) -> Iterator[dict[str, Any]]:
         """Yield rows about the thresholds of a member: of each unit, at each level of Gaussian noise."""
@@ -220,20 +237,25 @@ class ShrinkageMap:
         return {(cell.representation, str(cell.labelled), shrinkage, fold, str(seed)) for seed in self.seeds}
 
 
-def _member(variables: Any, number: int) -> Any:
-    return jax.tree.map(lambda leaf: leaf[number], variables)
+def _filled(count: int) -> int:
+    """Return the next multiple of ``ROUND``."""
+    return -(-count // ROUND) * ROUND
 
 
-def _filled(fold: Fold) -> np.ndarray:
-    """Return the numbers of the training windows, filled up by repetition to a multiple of ``ROUND``."""
-    count = len(fold.train.labels)
-    return np.resize(np.arange(count), -(-count // ROUND) * ROUND)
+def _taken(labels: np.ndarray, labelled: int, seed: int, size: int) -> np.ndarray:
+    """Return the windows that a member takes in an epoch, so many of them: those that are labelled, again and again.
+
+    An epoch of few windows is thus as long as one of all, and one compiled step serves both. The order is random, because those
+    at its beginning are taken once more than the others, and must not be all of one class.
+    """
+    chosen = np.arange(len(labels)) if labelled == 0 else some_of_each_class(labels, labelled, seed)
+    return np.resize(np.random.default_rng(seed).permutation(chosen), size)
 
 
 def _complete(folder: RunFolder, tests: int) -> set[tuple[str, ...]]:
     """Return the members that were tested in all noises."""
-    keys = [tuple(row[name] for name in CELL) for row in folder.rows("results")]
-    return {key for key in keys if keys.count(key) >= tests}
+    counts = Counter(tuple(row[name] for name in CELL) for row in folder.rows("results"))
+    return {key for key, count in counts.items() if count >= tests}
 
 
 @functools.cache

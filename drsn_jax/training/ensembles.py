@@ -236,7 +236,7 @@ def _taken(members: Sequence[Member], examples: int) -> int:
     counts = {examples if member.windows is None else len(member.windows) for member in members}
     if len(counts) > 1:
         raise UserError(f"the members of an ensemble take equally many windows, got {sorted(counts)}")
-    if (last := max((max(member.windows) for member in members if member.windows), default=0)) >= examples:
+    if (last := max((max(member.windows) for member in members if member.windows is not None), default=0)) >= examples:
         raise UserError(f"a member takes window {last}, and there are {examples}, numbered from 0")
     return counts.pop()
 

@@ -42,11 +42,15 @@ class Member:
     seed: int = 0
     noise: Noise | NoiseMixture = GAUSSIAN
     learning_rate: float = 0.1
-    windows: tuple[int, ...] | None = None
+    windows: Sequence[int] | None = None
 
     def __post_init__(self) -> None:
-        if self.windows is not None and (len(self.windows) == 0 or min(self.windows) < 0):
-            raise UserError(f"a member takes at least one window, numbered from 0, got {self.windows}")
+        if self.windows is not None:
+            windows = np.asarray(self.windows)
+            if windows.ndim != 1 or windows.size == 0 or windows.dtype.kind not in "iu" or windows.min() < 0:
+                raise UserError(f"a member takes at least one window, numbered from 0, got {self.windows!r}")
+            # plain numbers, which can be compared, hashed and written into a checkpoint
+            object.__setattr__(self, "windows", tuple(windows.tolist()))
         if not (0 < self.learning_rate < math.inf) or self.seed < 0:
             raise UserError(f"a member has a positive learning rate and a seed from 0, got {self.learning_rate} and {self.seed}")
 
@@ -144,7 +148,9 @@ class EnsembleBatches(Batches):
     def facts(self) -> dict[str, Any]:
         """Return what tells this ensemble's training from others whose states have the same shapes."""
         # a member that takes all windows is told as before, so that a training begun then goes on
-        members = [[m.seed, str(m.noise), m.learning_rate, *([m.windows] if m.windows else [])] for m in self._trained]
+        members = [
+            [m.seed, str(m.noise), m.learning_rate, *([list(m.windows)] if m.windows is not None else [])] for m in self._trained
+        ]
         return {**super().facts(), "members": members}
 
     def epoch(self, number: int, *, first_step: int = 0, steps_per_call: int = 1) -> Iterator[dict[str, Any]]:

@@ -69,7 +69,7 @@ def test_names_of_the_options_are_those_that_exist(script):
         (("--protocols", "other_speed", "--seeds", "0"), "--seeds"),
         (("--protocols", "other_speed", "--patience", "3"), "need validation windows"),
         (("--protocols", "other_speed", "--networks", "resnet", "alexnet"), "there is no network 'alexnet'"),
-        (("--protocols", "other_speed", "--validation"), "other speed has no split for validation"),
+        (("--protocols", "other_speed", "--validation"), "other_speed has no split for validation"),
         (("--protocols", "other_load", "--folder", "nowhere"), "nowhere"),
     ],
 )

@@ -69,7 +69,7 @@ def test_a_network_is_chosen_without_the_test(data_folder):
         assert sides[0] == {"0.007 in", "0.014 in", "0.021 in"} - {tested, left_out}
         assert all(recordings[i].label == fold_label(recordings, fold, i) for i in np.unique(fold.test.recordings))
     assert len(names) == len(cuts) == 6
-    with pytest.raises(ValueError, match="later in time has no split for validation: choose other_load or other_part"):
+    with pytest.raises(ValueError, match="later has no split for validation: choose --protocols other_load or other_part"):
         robustness.protocol("later", TABLES, data_folder, validation=True)
 
 
@@ -88,12 +88,25 @@ def test_variants_of_a_network():
     assert robustness.variant("wdcnn")(classes=2) == WideFirstKernelNetwork(classes=2)
     for name, words in (
         ("resnext", "there is no network 'resnext': choose among"),
-        ("resnet:bands=3", "'bands=3' in 'resnet:bands=3' is no field of resnet"),
+        ("resnet:bands=3", "'bands=3' in 'resnet:bands=3' changes no field of resnet"),
+        ("resnet:units=1,units=2", "'units=2' in .* each once"),
+        ("band_energy:", "write FIELD=VALUE"),
+        ("band_energy:bands=16+32", "'bands=16.32' in"),
+        ("band_energy:hop=2.5", "'hop=2.5' in"),
+        ("resnet:kernel=none", "'kernel=none' in"),
         ("resnet:units", "write FIELD=VALUE"),
         ("resnet:units=", "write FIELD=VALUE"),
     ):
         with pytest.raises(ValueError, match=words):
             robustness.variant(name)
+    robustness.check_networks(["resnet:units=1+1+1", "wdcnn", "band_energy:pool=4"], 3, channels=2)
+    for name, words in (
+        ("resnet:threshold_rule=hard", "a network without thresholds has no rule"),
+        ("drsn_cw:threshold_rule=foo", "drsn_cw:threshold_rule=foo: "),
+        ("resnet:widths=16", "resnet:widths=16: "),
+    ):
+        with pytest.raises(ValueError, match=words):
+            robustness.check_networks([name], 3, channels=1)
 
 
 def _place(signal, window):

@@ -138,11 +138,11 @@ def test_a_probe_compiles_the_step_of_the_training_and_scales_what_it_measured(m
     np.testing.assert_array_equal(epochs[-1].loss, whole(order="vmap")[-1][0].loss)
 
 
-def test_members_take_windows_of_their_own_see_another_shape_and_have_another_optimiser():
+def test_members_take_windows_of_their_own_see_another_shape_and_have_another_optimiser(tmp_path):
     """Each is trained as alone on its windows, by AdamW, on the spectra of noisy windows, in a mixture of noises. Losses are
     compared, because AdamW makes large steps of the rounding in gradients that are zero."""
     noise = NoiseMixture(("gaussian", "pink"), (-5.0, 5.0))
-    members = [Member(0, noise, 1e-2, windows=(0, 5, 7, 11, 13)), Member(3, noise, 3e-3, windows=(1, 2, 4, 10, 19))]
+    members = [Member(0, noise, 1e-2, windows=(0, 5, 7, 11, 13)), Member(3, noise, 3e-3, windows=np.array([1, 2, 4, 10, 19]))]
 
     def prepare(window):
         return jnp.abs(jnp.fft.rfft(window, axis=0))[:24]
@@ -150,13 +150,16 @@ def test_members_take_windows_of_their_own_see_another_shape_and_have_another_op
     how: Any = {"examples": len(WINDOWS), "epochs": 2, "batch_size": 4, "prepare": prepare, "order": "vmap"}
     ensemble = Ensemble(network, members, **how, optimizer=one_cycle_optimizer)
     assert ensemble.steps == 2
-    *_, last = ensemble.fit(WINDOWS, LABELS)
+    *_, last = ensemble.fit(WINDOWS, LABELS, checkpoints=Checkpoints(tmp_path))
+    others = ensemble.with_members([dataclasses.replace(m, windows=(0, 1, 2, 3, 4)) for m in members])
+    with pytest.raises(CheckpointError, match="another training"):
+        next(others.fit(WINDOWS, LABELS, checkpoints=Checkpoints(tmp_path)))
     for i, member in enumerate(members):
         optimizer = one_cycle_optimizer(4, member.learning_rate)
         step = jax.jit(make_train_step(network, optimizer, noise=noise, prepare=prepare))
         key = jax.random.fold_in(jax.random.key(member.seed), KeyPurpose.TRAINING)
         state = create_state(network, optimizer, key, np.zeros((1, 24, 1), np.float32))
-        taken = list(member.windows or ())
+        taken = np.array(member.windows)
         batches = Batches(WINDOWS[taken], LABELS[taken], 4, seed=member.seed)
         *_, expected = fit(step, state, batches, epochs=2)
         np.testing.assert_allclose(last.loss[i], expected.loss, rtol=1e-3)
@@ -172,6 +175,7 @@ def test_members_take_windows_of_their_own_see_another_shape_and_have_another_op
         (((0, 20), (1, 2)), "takes window 20, and there are 20"),
         (((), (1, 2)), "at least one window"),
         (((-1,), (2,)), "numbered from 0"),
+        (((0.5, 1), (2, 3)), "numbered from 0"),
     ],
 )
 def test_windows_that_members_cannot_take(windows, words):
