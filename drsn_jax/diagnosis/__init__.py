@@ -4,6 +4,7 @@
 - ``description``: ``model.json`` of a bundle. A new fact about a model goes into ``description.FACTS`` and the fields of
   ``bundle.Bundle``.
 - ``diagnosis``: from the probabilities of windows to one answer. A new warning goes into ``diagnosis._warnings``.
+- ``evidence``: what physics says of a bearing, without a network.
 - ``pictures``: the figure of a diagnosis.
 """
 
@@ -14,3 +15,5 @@ from drsn_jax.diagnosis.description import BundleError as BundleError
 from drsn_jax.diagnosis.diagnosis import Diagnosis as Diagnosis
 from drsn_jax.diagnosis.diagnosis import diagnose as diagnose
 from drsn_jax.diagnosis.diagnosis import diagnose_parts as diagnose_parts
+from drsn_jax.diagnosis.evidence import FaultEvidence as FaultEvidence
+from drsn_jax.diagnosis.evidence import bearing_evidence as bearing_evidence

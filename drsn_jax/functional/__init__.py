@@ -18,6 +18,7 @@ from drsn_jax.functional.band_energies import modulation_power as modulation_pow
 from drsn_jax.functional.clutter import Clutter as Clutter
 from drsn_jax.functional.envelopes import analytic_signal as analytic_signal
 from drsn_jax.functional.envelopes import envelope as envelope
+from drsn_jax.functional.envelopes import prewhiten as prewhiten
 from drsn_jax.functional.envelopes import ringing_band as ringing_band
 from drsn_jax.functional.envelopes import spectral_kurtosis as spectral_kurtosis
 from drsn_jax.functional.envelopes import squared_envelope_spectrum as squared_envelope_spectrum

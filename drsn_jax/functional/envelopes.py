@@ -7,6 +7,7 @@ A window is ``(length, channels)``; map over several windows with ``jax.vmap``. 
 differentiated. Frequencies are in Hz if the sampling rate is.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -73,6 +74,26 @@ def squared_envelope_spectrum(window: ArrayLike, band: Any = None, sampling_rate
     squares = squared_envelope(window, band, sampling_rate)
     squares = squares - jnp.mean(squares, 0)
     return 2 * jnp.abs(jnp.fft.rfft(squares, axis=0)) / len(squares)
+
+
+def prewhiten(window: ArrayLike) -> jax.Array:
+    """Return a window ``(length, channels)`` whose spectrum has one magnitude at all frequencies, and the phases that it had. Its
+    root mean square is 1.
+
+    Strong tones of shafts and gears, and resonances, then weigh no more than any other frequency, and what repeats as short
+    strokes stands out in the envelope. Frequencies without any power stay empty.
+
+    Raises ValueError for a window that is not ``(length, channels)``.
+
+    Source: Borghesani et al., Mech. Syst. Signal Process. 36(2), 2013 (cepstrum pre-whitening).
+    """
+    window = _signal(window)
+    spectrum = jnp.fft.rfft(window, axis=0)
+    magnitude = jnp.abs(spectrum)
+    # a threshold: rounding leaves numbers where there is no power
+    empty = magnitude <= jnp.max(magnitude, 0) * 4 * jnp.finfo(window.dtype).eps
+    whitened = jnp.where(empty, 0, spectrum / jnp.where(empty, 1, magnitude))
+    return jnp.fft.irfft(whitened, n=len(window), axis=0) * math.sqrt(len(window))
 
 
 def spectral_kurtosis(window: ArrayLike, frame: int) -> jax.Array:

@@ -42,7 +42,7 @@ class Member:
     seed: int = 0
     noise: Noise | NoiseMixture = GAUSSIAN
     learning_rate: float = 0.1
-    windows: Sequence[int] | None = None
+    windows: Sequence[int] | np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if self.windows is not None:

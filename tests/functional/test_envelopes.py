@@ -1,6 +1,7 @@
 """The envelope and its spectrum: against SciPy, on signals whose envelope is known, and how impulsive a band is."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +14,7 @@ from scipy import signal as scipy_signal
 from drsn_jax.functional.envelopes import (
     analytic_signal,
     envelope,
+    prewhiten,
     ringing_band,
     spectral_kurtosis,
     squared_envelope_spectrum,
@@ -48,6 +50,19 @@ def test_the_envelope_is_what_a_tone_was_multiplied_with():
     # (1 + a cos)² = 1 + a²/2 + 2a cos + a²/2 cos(2·): lines at once and twice the rate
     np.testing.assert_allclose(spectrum[[20, 40]], [1.0, 0.125], atol=1e-4)
     assert np.delete(spectrum, [20, 40]).max() < 1e-4
+
+
+def test_prewhitened_is_every_frequency_alike():
+    """The phases stay, tones weigh no more than the noise, and what is empty stays so."""
+    rng = np.random.default_rng(0)
+    window = (rng.normal(size=(1000, 2)) + 50 * np.cos(2 * np.pi * 100 * TIME)[:, None]).astype(np.float32)
+    spectrum, before = (np.fft.rfft(w, axis=0) for w in (np.asarray(prewhiten(window)), window))
+    np.testing.assert_allclose(np.abs(spectrum), math.sqrt(1000), rtol=1e-3)
+    np.testing.assert_allclose(np.angle(spectrum * before.conj()), 0, atol=1e-3)
+    assert np.sqrt(np.mean(np.square(prewhiten(window)))) == pytest.approx(1, rel=1e-3)
+    tone = np.asarray(prewhiten(np.cos(2 * np.pi * 100 * TIME)[:, None].astype(np.float32)))
+    assert np.abs(np.fft.rfft(tone[:, 0])).round(3).nonzero()[0].tolist() == [100]
+    assert not np.any(prewhiten(np.zeros((64, 1), np.float32)))
 
 
 def test_a_band_leaves_the_rest_out():
