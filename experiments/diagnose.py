@@ -26,7 +26,6 @@ import contextlib
 import dataclasses
 import functools
 import json
-import math
 import os
 import sys
 import time
@@ -46,11 +45,11 @@ from drsn_jax.data.formats.common import Signal
 from drsn_jax.data.formats.open_signal import open_signal
 from drsn_jax.data.image_folders import read_picture
 from drsn_jax.data.recording_files import agreed_rate, read_precisely
+from drsn_jax.diagnosis.answer_lines import file_answer, percent, title
 from drsn_jax.diagnosis.asking import trained_sources, understood
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import load, save
 from drsn_jax.diagnosis.diagnosis import (
-    SURE_PROBABILITY,
     Diagnosis,
     check_clip,
     clip_window,
@@ -59,9 +58,11 @@ from drsn_jax.diagnosis.diagnosis import (
     is_of_pictures,
     read_parts,
 )
+from drsn_jax.diagnosis.evidence import FaultEvidence, bearing_of, recording_evidence
 from drsn_jax.diagnosis.picture_answers import answer_picture
 from drsn_jax.diagnosis.streams import diagnose_stream, expected
 from drsn_jax.evaluation.inspection import has_thresholds
+from drsn_jax.functional.orders import BearingOrders
 from drsn_jax.nn.networks import drsn_cw
 
 
@@ -83,6 +84,10 @@ class Options:
     """A line of JSON for every file (or window of a stream) instead of text."""
     every: float | None = None
     """For a stream: a line for all windows of so many seconds together, instead of one for every window."""
+    speed_rpm: float | None = None
+    """The speed of the shaft in revolutions a minute: with --bearing, what physics says is told beside the class."""
+    bearing: tuple[float, ...] | None = None
+    """The bearing on it: number of balls, ball diameter, pitch diameter in the same unit, contact angle in degrees if not 0."""
     plot: Path | None = None
     """A folder for a picture of every file: the answer, waveforms, classes over time, what the thresholds set to zero."""
     dry_run: bool = False
@@ -110,6 +115,10 @@ def main() -> None:
         raise UserError("- goes alone: a stream has no other files")
     checks.positive(options, "sampling_rate", unit="Hz")
     checks.positive(options, "every", unit="seconds")
+    checks.positive(options, "speed_rpm", unit="revolutions a minute")
+    if (options.speed_rpm is None) != (options.bearing is None):
+        raise UserError("--speed-rpm and --bearing go together: lines are looked for at multiples of the shaft's speed")
+    bearing = None if options.bearing is None else bearing_of(options.bearing)
     folder, files = understood(options.model, options.files)
     options = dataclasses.replace(options, files=tuple(files))
     model = load(folder)
@@ -120,6 +129,8 @@ def main() -> None:
     if options.files == ("-",):
         if options.plot is not None or options.channel is not None:
             raise UserError("--plot and --channel go with files, not with a stream")
+        if bearing is not None:
+            raise UserError("--bearing and --speed-rpm go with files, not with a stream")
         if sys.stdin is None:
             raise UserError("standard input is closed")
         return stream(model, options, sys.stdin.buffer)
@@ -129,7 +140,10 @@ def main() -> None:
     for file in options.files:
         try:
             found, signal, speed = ask(model, options, Path(file))
-            report(options, file, found, signal, speed, told, unasked=not (options.channel or model.channel))
+            physics = None if bearing is None else evidence(options, signal, bearing)
+            unasked = not (options.channel or model.channel)
+            record, text = file_answer(file, found, signal, speed, told, physics, unasked=unasked)
+            tell(options, record, text)
             if options.plot is not None:
                 picture(model, options.plot, Path(file), found, signal, taken)
         except (UserError, OSError, MemoryError) as error:  # the other files may be well
@@ -145,7 +159,7 @@ def main() -> None:
 
 def ask_pictures(model: Bundle, options: Options) -> None:
     """A line for every picture: the class, its probability, and the next classes."""
-    given = [name for name in ("channel", "sampling_rate", "every", "plot") if getattr(options, name) is not None]
+    given = [n for n in ("channel", "sampling_rate", "every", "speed_rpm", "plot") if getattr(options, n) is not None]
     if given or options.files == ("-",):
         raise UserError(f"{checks.typed(given[0]) if given else '-'} goes with signals, and this model is for pictures")
     failed = 0
@@ -241,51 +255,14 @@ def picture(model: Bundle, folder: Path, file: Path, found: Diagnosis, signal: S
     diagnosis_picture(target, model.classes, found, line, signal.sampling_rate, zeros, file.name, signal.channel)
 
 
-def report(options: Options, file: str, found: Diagnosis, signal: Signal, speed: float, told: set[str], *, unasked: bool) -> None:
-    """A line for a file, one for what was taken of it where nobody has asked for a channel, one for what speaks against the
-    class, and one for each warning that is not yet in ``told``."""
-    # a class that would be written with 0.0 % is no alternative
-    others = ", ".join(f"{visible(r.label)} {percent(r.probability)}" for r in found.best[1:] if r.probability >= 0.001)
-    text = (
-        f"{visible(file)}: {title(found)}, probability {percent(found.probability)}, {100 * found.agreement:.0f} % of "
-        f"{len(found.starts)} windows agree{f'; then {others}' if others else ''}"
-    )
-    doubts = [f"  not sure because {', and '.join(found.doubts)}"] if found.doubts else []
-    new = [warning for warning in found.warnings if warning not in told]
-    told.update(new)
-    taken = [f"  taken: channel {visible(signal.channel)}, the only signal"] if unasked and signal.channel else []
-    tell(
-        options,
-        {
-            "file": file,
-            "class": found.label,
-            "sure": found.sure,
-            "doubts": list(found.doubts),
-            "probability": found.probability,
-            "agreement": found.agreement,
-            "entropy": found.entropy,
-            "best": [{"class": r.label, "probability": r.probability} for r in found.best],
-            "windows": len(found.starts),
-            "channel": signal.channel,
-            "sampling_rate": signal.sampling_rate,
-            "rate_from": signal.rate_from,
-            "warnings": list(found.warnings),
-            "times_real_time": speed,
-        },
-        "\n".join([text, *taken, *doubts, *(f"  warning: {warning}" for warning in new)]),
-    )
-
-
-def percent(share: float) -> str:
-    """A probability as people read it; one below the limit is never rounded up to it."""
-    shown = math.floor(1000 * share) / 10 if share < SURE_PROBABILITY else 100 * share
-    return f"{shown:.1f} %"
-
-
-def title(found: Diagnosis) -> str:
-    """The class, where the network is sure."""
-    label = visible(found.label)
-    return label if found.sure else f"not sure (perhaps {label})"
+def evidence(options: Options, signal: Signal, bearing: BearingOrders) -> list[FaultEvidence] | str:
+    """What physics says of a file, or why it says nothing."""
+    assert options.speed_rpm is not None
+    assert signal.sampling_rate is not None
+    try:
+        return recording_evidence(signal.read, signal.length, signal.sampling_rate, options.speed_rpm / 60, bearing)
+    except UserError as error:
+        return str(error)
 
 
 def stream(model: Bundle, options: Options, source: BinaryIO) -> None:

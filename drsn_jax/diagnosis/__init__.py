@@ -5,6 +5,7 @@
   ``bundle.Bundle``.
 - ``diagnosis``: from the probabilities of windows to one answer. A new warning goes into ``diagnosis._warnings``.
 - ``evidence``: what physics says of a bearing, without a network.
+- ``answer_lines``: what ``diagnose.py`` prints of a file.
 - ``pictures``: the figure of a diagnosis.
 """
 

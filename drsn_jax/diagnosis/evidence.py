@@ -6,6 +6,7 @@ compares the two.
 """
 
 import math
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -14,12 +15,13 @@ import numpy as np
 from drsn_jax.core.arrays import as_window
 from drsn_jax.core.errors import UserError
 from drsn_jax.functional.envelopes import prewhiten, squared_envelope
-from drsn_jax.functional.orders import BearingOrders
+from drsn_jax.functional.orders import BearingOrders, bearing_orders
 
+LONGEST = 2**21  # samples: more lines are no surer, and their spectrum takes memory
 SLIP = 0.012  # rolling elements slip: lines are looked for so far from the order of the geometry, relative
 LEAST_REVOLUTIONS = 20.0  # bins are narrow enough then to have neighbours
 AROUND = 0.5  # orders on either side of a line that are its neighbourhood
-HIGHEST = 30.0  # a line counts as no more than so many times its neighbourhood: one alone is no proof
+HIGHEST = 10.0  # a line counts as no more than so many times its neighbourhood: one alone is no proof
 SURE = 4.0  # decades from which on a fault is told: noise reaches them once in ten thousand recordings
 
 
@@ -93,6 +95,28 @@ def bearing_evidence(
     faults = (("inner race", "BPFI", bearing.bpfi), ("outer race", "BPFO", bearing.bpfo), ("ball", "2×BSF", 2 * bearing.bsf))
     evidence = [_of_fault(power, bins, *fault, harmonics) for fault in faults]
     return sorted(evidence, key=lambda one: one.decades, reverse=True)
+
+
+def bearing_of(geometry: Sequence[float]) -> BearingOrders:
+    """Return the orders of a bearing from what a user types: number of balls, ball diameter, pitch diameter and, if wanted, the
+    contact angle in degrees.
+
+    Raises UserError for another number of values, and as ``bearing_orders``.
+    """
+    if len(geometry) not in (3, 4) or geometry[0] != int(geometry[0]):
+        raise UserError(
+            "a bearing is its number of balls, ball diameter, pitch diameter and, if it is not 0, contact angle in degrees, got "
+            + " ".join(f"{value:g}" for value in geometry)
+        )
+    return bearing_orders(int(geometry[0]), *geometry[1:])
+
+
+def recording_evidence(
+    read: Callable[[int, int], np.ndarray], length: int, sampling_rate: float, speed: float, bearing: BearingOrders
+) -> list[FaultEvidence]:
+    """Return the evidence in a recording that is read in parts, by ``read(start, stop)``, from at most its first ``LONGEST``
+    samples and of its first channel; errors as ``bearing_evidence``."""
+    return bearing_evidence(np.asarray(read(0, min(length, LONGEST)))[:, :1], sampling_rate, speed, bearing)
 
 
 def _checked(signal: np.ndarray, sampling_rate: float, speed: float, bearing: BearingOrders, harmonics: int) -> np.ndarray:

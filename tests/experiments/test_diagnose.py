@@ -97,6 +97,30 @@ def test_text_says_not_sure_and_warns(call, model, bundle, tmp_path):
         assert warning in line
 
 
+def test_physics_is_told_beside_the_class(call, model, tmp_path):
+    """Strokes at the inner race's order in one file, noise in the next, and one that is too short for lines."""
+    rng, seconds, rpm = np.random.default_rng(0), 4, 1770
+    time = np.arange(seconds * RATE) / RATE
+    strokes = (time * rpm / 60 * 5.415) % 1 < 0.01
+    np.save(tmp_path / "inner.npy", 0.1 * rng.normal(size=len(time)) + strokes)
+    np.save(tmp_path / "noise.npy", 0.1 * rng.normal(size=len(time)))
+    np.save(tmp_path / "short.npy", 0.1 * rng.normal(size=RATE // 4))
+    files = [tmp_path / f"{name}.npy" for name in ("inner", "noise", "short")]
+    asked = (*files, "--sampling-rate", RATE, "--speed-rpm", rpm, "--bearing", 9, 7.94, 39.04)
+    code, lines = call(model, *asked)
+    assert code is None
+    told = [line for line in lines if line.startswith("  physics: ")]
+    assert told[0].startswith("  physics: inner race: lines at 1×, 2×, 3× BPFI stand ")
+    assert told[1] == "  physics: no fault of this bearing has lines above the noise"
+    assert told[2].startswith("  physics: nothing, because the recording has 7.38 revolutions")
+    _, lines = call(model, *asked, "--json")
+    inner, noise, short = (json.loads(line)["physics"] for line in lines)
+    assert [(one["fault"], one["sure"]) for one in inner[:1]] == [("inner race", True)]
+    assert not any(one["sure"] for one in noise)
+    assert short is None
+    assert "physics" not in json.loads(call(model, files[1], "--sampling-rate", RATE, "--json")[1][0])
+
+
 def test_what_was_taken_unasked_is_told(call, script, model, tmp_path, monkeypatch):
     """With its rate, and where that is from, in the line of JSON."""
     np.save(tmp_path / "one.npy", tone())
@@ -138,6 +162,11 @@ def test_files_that_are_broken_do_not_stop_the_others(call, model, tmp_path):
         (("x.wav", "--sampling-rate", "0"), "--sampling-rate must be a positive number of Hz, got 0.0"),
         (("x.wav", "--sampling-rate", "nan"), "--sampling-rate"),
         (("-", "--plot", "pictures"), "--plot and --channel go with files"),
+        (("x.wav", "--bearing", "9", "7.94", "39.04"), "--speed-rpm and --bearing go together"),
+        (("x.wav", "--speed-rpm", "0", "--bearing", "9", "8", "39"), "--speed-rpm must be a positive number of revolutions"),
+        (("x.wav", "--speed-rpm", "1770", "--bearing", "9", "8"), "a bearing is its number of balls, ball diameter, pitch"),
+        (("x.wav", "--speed-rpm", "1770", "--bearing", "9", "40", "39"), "smaller than that of the pitch circle"),
+        (("-", "--speed-rpm", "1770", "--bearing", "9", "8", "39"), "--bearing and --speed-rpm go with files"),
         (("x.wav", "--dry-run"), "--dry-run makes a model and files of its own"),
     ],
 )

@@ -1,0 +1,86 @@
+"""What people and programs read of a diagnosis: lines of text, and a record for JSON."""
+
+import math
+from typing import Any
+
+from drsn_jax.core.text import visible
+from drsn_jax.data.formats.common import Signal
+from drsn_jax.diagnosis.diagnosis import SURE_PROBABILITY, Diagnosis
+from drsn_jax.diagnosis.evidence import FaultEvidence
+
+
+def file_answer(
+    file: str,
+    found: Diagnosis,
+    signal: Signal,
+    speed: float,
+    told: set[str],
+    physics: list[FaultEvidence] | str | None = None,
+    *,
+    unasked: bool,
+) -> tuple[dict[str, Any], str]:
+    """Return the record and the text of a file.
+
+    The text has a line for the class, one for what was taken of the file where nobody has asked for a channel, one for what
+    physics says, one for what speaks against the class, and one for each warning that is not yet in ``told``, which is added.
+
+    Args:
+      file: its name as it was asked for.
+      found, signal: its diagnosis and its signal.
+      speed: how many times faster than real time the diagnosis was made.
+      told: the warnings that other files have had.
+      physics: the evidence for each fault, the strongest first, or why there is none; None where it was not asked for.
+      unasked: whether the signal was chosen without being named.
+    """
+    # a class that would be written with 0.0 % is no alternative
+    others = ", ".join(f"{visible(r.label)} {percent(r.probability)}" for r in found.best[1:] if r.probability >= 0.001)
+    lines = [
+        f"{visible(file)}: {title(found)}, probability {percent(found.probability)}, {100 * found.agreement:.0f} % of "
+        f"{len(found.starts)} windows agree{f'; then {others}' if others else ''}"
+    ]
+    if unasked and signal.channel:
+        lines.append(f"  taken: channel {visible(signal.channel)}, the only signal")
+    if physics is not None:
+        lines.append(f"  physics: {_physics(physics)}")
+    if found.doubts:
+        lines.append(f"  not sure because {', and '.join(found.doubts)}")
+    new = [warning for warning in found.warnings if warning not in told]
+    told.update(new)
+    record: dict[str, Any] = {
+        "file": file,
+        "class": found.label,
+        "sure": found.sure,
+        "doubts": list(found.doubts),
+        "probability": found.probability,
+        "agreement": found.agreement,
+        "entropy": found.entropy,
+        "best": [{"class": r.label, "probability": r.probability} for r in found.best],
+        "windows": len(found.starts),
+        "channel": signal.channel,
+        "sampling_rate": signal.sampling_rate,
+        "rate_from": signal.rate_from,
+        "warnings": list(found.warnings),
+        "times_real_time": speed,
+    }
+    if physics is not None:
+        record["physics"] = None if isinstance(physics, str) else [{**one._asdict(), "sure": one.sure} for one in physics]
+    return record, "\n".join([*lines, *(f"  warning: {warning}" for warning in new)])
+
+
+def _physics(physics: list[FaultEvidence] | str) -> str:
+    if isinstance(physics, str):
+        return f"nothing, because {physics}"
+    sure = [f"{one.fault}: {one}" for one in physics if one.sure]
+    return "; ".join(sure) or "no fault of this bearing has lines above the noise"
+
+
+def percent(share: float) -> str:
+    """Return a probability as people read it; one below the limit of being sure is never rounded up to it."""
+    shown = math.floor(1000 * share) / 10 if share < SURE_PROBABILITY else 100 * share
+    return f"{shown:.1f} %"
+
+
+def title(found: Diagnosis) -> str:
+    """Return the class, and whether the network is sure."""
+    label = visible(found.label)
+    return label if found.sure else f"not sure (perhaps {label})"
