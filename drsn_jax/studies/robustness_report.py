@@ -177,4 +177,5 @@ def signed(value: Interval) -> str:
     """Return a difference with its sign and its interval, as text."""
     if math.isnan(value.mean):
         return "–"
-    return f"{value.mean:+.1f}" if math.isnan(value.half_width) else f"{value.mean:+.1f} ± {value.half_width:.1f}"
+    mean = round(value.mean, 1) + 0.0  # no -0.0
+    return f"{mean:+.1f}" if math.isnan(value.half_width) else f"{mean:+.1f} ± {value.half_width:.1f}"

@@ -101,7 +101,9 @@ def picture(folders: Mapping[str, Path], out: str | Path) -> Path:
             sure = not math.isnan(half) and abs(mean) > half
             colour = "white" if abs(mean) > 10 else "black"
             weight = "bold" if sure else "normal"
-            panel.text(j, i, f"{mean:+.1f}", ha="center", va="center", fontsize=8, color=colour, fontweight=weight)
+            panel.text(
+                j, i, f"{round(mean, 1) + 0.0:+.1f}", ha="center", va="center", fontsize=8, color=colour, fontweight=weight
+            )
         panel.set_yticks(range(len(noises)), noises, fontsize=8)
         panel.set_xticks(
             range(len(cells)), [f"{NAMES[name]}\n{_count(number)}".replace(" ", "\n", 1) for name, number in cells], fontsize=7

@@ -3,6 +3,7 @@
 import csv
 import dataclasses
 import importlib.util
+import math
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import pytest
 import tiny
 
 from drsn_jax.data.recordings import Recording
+from drsn_jax.evaluation.metrics import Interval
 from drsn_jax.functional.noise import Noise
 from drsn_jax.functional.noise_mixture import NoiseMixture
 from drsn_jax.studies import robustness, robustness_peers, robustness_report, trial_data
@@ -248,6 +250,12 @@ def write(folder, rows, confusion):
         writer = csv.DictWriter(file, [*timed, "training_seconds"])
         writer.writeheader()
         writer.writerow({**timed, "training_seconds": 7.0})
+
+
+def test_differences_have_one_sign():
+    assert robustness_report.signed(Interval(-0.04, 1.26)) == "+0.0 ± 1.3"
+    assert robustness_report.signed(Interval(-0.06, math.nan)) == "-0.1"
+    assert robustness_report.signed(Interval(math.nan, math.nan)) == "–"
 
 
 def test_the_table_holds_means_intervals_and_paired_differences(tmp_path):
