@@ -45,7 +45,7 @@ def test_macro_auroc_is_the_mean_of_those_of_scikit_learn(pair, digits):
     """Each class that occurs and is not alone against the others; few digits make equal scores."""
     labels = pair[0]
     values = np.round(np.random.default_rng(len(labels)).random((len(labels), 4)), digits)
-    areas = [metrics.roc_auc_score(labels == c, values[:, c]) for c in range(4) if 0 < np.sum(labels == c) < len(labels)]
+    areas: Any = [metrics.roc_auc_score(labels == c, values[:, c]) for c in range(4) if 0 < np.sum(labels == c) < len(labels)]
     found = macro_auroc(values, labels)
     assert found == pytest.approx(np.mean(areas)) if areas else math.isnan(found)
 
