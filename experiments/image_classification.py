@@ -226,11 +226,7 @@ def compare(options: Options, pictures: Pictures, clutter: Plan, out: Path) -> C
 
 
 def main() -> None:
-    options = run_options.parse(Options, __doc__)
-    check(options)
-    run_options.prepare(options)
-    if options.dry_run:
-        options = shorten(options)
+    options = run_options.begin(run_options.parse(Options, __doc__), check, shorten)
     start = time.perf_counter()
     pictures, name = read(options)
     fold = in_parts_of_the_test(

@@ -164,11 +164,7 @@ def compare(options: Options, asked: Protocol, present: list[str]) -> Comparison
 
 
 def main() -> None:
-    options = run_options.parse(Options, __doc__)
-    check(options)
-    run_options.prepare(options)
-    if options.dry_run:
-        options = shorten(options)
+    options = run_options.begin(run_options.parse(Options, __doc__), check, shorten)
     start = time.perf_counter()
     out = options.out or console.default_out("robustness_benchmark")
     lacking = missing(options.peers)
@@ -216,11 +212,16 @@ def run(options: Options, asked: Protocol, comparison: Comparison, out: Path) ->
             f"{options.epochs} epochs"
         )
         splits = [(comparison, cut) for cut in [lambda: first, *asked.folds[1:]]]
-        how: dict[str, Any] = {
-            "told": {"test, balanced": "balanced_accuracy"},
-            "then": " of the networks, and the other methods beside them",
-        }
-        comparison_training.train(splits, folder, names, trials, options, epochs=options.epochs, **how)
+        comparison_training.train(
+            splits,
+            folder,
+            names,
+            trials,
+            options,
+            epochs=options.epochs,
+            told={"test, balanced": "balanced_accuracy"},
+            then=" of the networks, and the other methods beside them",
+        )
     return trials
 
 

@@ -10,7 +10,7 @@ step trains.
 
 The folder of the run holds for each question results.csv and thresholds.csv, and above them tables.md, shrinkage_map.png (the
 gains) and thresholds.png (what the thresholds do at each level of noise). The same command with --out on that folder continues
-it. About an hour on two cores; expect gains of a few points on raw windows, and none on the energies in bands.
+it. Some hours on two cores. Expect no gain that the intervals over seeds show: docs/researcher.md has the tables.
 """
 
 import signal
@@ -111,11 +111,7 @@ def shorten(options: Options) -> Options:
 
 
 def main() -> None:
-    options = run_options.parse(Options, __doc__)
-    check(options)
-    run_options.prepare(options)
-    if options.dry_run:
-        options = shorten(options)
+    options = run_options.begin(run_options.parse(Options, __doc__), check, shorten)
     start = time.perf_counter()
     out = options.out or console.default_out("shrinkage_map")
     made, texts, diverged = {}, [], []

@@ -194,11 +194,7 @@ def config(options: Options, clips: Clips, name: str) -> dict[str, Any]:
 
 
 def main() -> None:
-    options = run_options.parse(Options, __doc__)
-    check(options)
-    run_options.prepare(options)
-    if options.dry_run:
-        options = shorten(options)
+    options = run_options.begin(run_options.parse(Options, __doc__), check, shorten)
     start = time.perf_counter()
     clips, name, folds = read(options)
     folds, takes = by_takes(clips, folds)

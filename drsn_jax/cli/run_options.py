@@ -3,7 +3,7 @@
 import argparse
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from drsn_jax.core import distributed, runtime
 from drsn_jax.core.errors import UserError
 
 Options = TypeVar("Options")
+Run = TypeVar("Run", bound="RunOptions")
 
 
 @dataclass(frozen=True)
@@ -133,3 +134,14 @@ def parse(
     # an unknown name is left to the full parser, which says what there is
     default = presets.get(name, next(iter(presets.values())))
     return tyro.cli(options, args=arguments, default=default, description=description, prog=prog)
+
+
+def begin(options: Run, check: Callable[[Run], None], shorten: Callable[[Run], Run]) -> Run:
+    """Check the options of a script and ``prepare`` its process; return the options, in a dry run those of ``shorten``.
+
+    ``check`` raises UserError for options that cannot be run. ``shorten`` is called in the prepared process, because it may ask
+    for the devices.
+    """
+    check(options)
+    prepare(options)
+    return shorten(options) if options.dry_run else options

@@ -90,8 +90,9 @@ def bearing_evidence(
         ('inner race', True)
     """
     found = _checked(signal, sampling_rate, speed, bearing, harmonics)
-    power = np.asarray(_envelope_power(found[: len(found) // 2 * 2]), np.float64)
-    bins = len(found) // 2 * 2 * speed / sampling_rate  # of one order
+    found = found[: len(found) // 2 * 2]
+    power = np.asarray(_envelope_power(found), np.float64)
+    bins = len(found) * speed / sampling_rate  # of one order
     faults = (("inner race", "BPFI", bearing.bpfi), ("outer race", "BPFO", bearing.bpfo), ("ball", "2×BSF", 2 * bearing.bsf))
     evidence = [_of_fault(power, bins, *fault, harmonics) for fault in faults]
     return sorted(evidence, key=lambda one: one.decades, reverse=True)

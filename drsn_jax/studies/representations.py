@@ -8,8 +8,8 @@ import jax.numpy as jnp
 
 from drsn_jax.functional import signals
 from drsn_jax.functional.band_energies import log_band_energies, modulation_power
+from drsn_jax.nn.band_energy import LOWEST
 
-LOWEST = 1e-3  # is added to a power before its logarithm
 BANDS = 32
 
 

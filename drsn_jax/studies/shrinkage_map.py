@@ -41,12 +41,11 @@ LOOKED_AT_DB = (math.inf, 5.0, 0.0, -5.0, -10.0)  # the levels at which threshol
 INSPECTED = 256  # test windows whose thresholds are looked at
 NONE = "none"
 CELL = ("representation", "labelled", "shrinkage", "fold", "seed")
-
-
+_KINDS = dict(zip(CELL, (one_of(tuple(REPRESENTATIONS)), COUNT, TEXT, TEXT, COUNT), strict=True))
 TABLES = {
     "results": Table(
         {
-            **dict(zip(CELL, (one_of(tuple(REPRESENTATIONS)), COUNT, TEXT, TEXT, COUNT), strict=True)),
+            **_KINDS,
             "noise": one_of((*NOISE_KINDS, NO_NOISE)),
             "snr_db": SNR,
             "balanced_accuracy": SHARE,
@@ -55,7 +54,7 @@ TABLES = {
     ),
     "thresholds": Table(
         {
-            **dict(zip(CELL, (one_of(tuple(REPRESENTATIONS)), COUNT, TEXT, TEXT, COUNT), strict=True)),
+            **_KINDS,
             "unit": TEXT,
             "snr_db": SNR,
             **dict.fromkeys(("alpha", "spread", "zeros", "collapsed"), NUMBER),
@@ -141,9 +140,10 @@ class ShrinkageMap:
         An ensemble that was interrupted goes on from its last checkpoint. A member whose numbers are no longer finite gets no
         rows but an entry in ``diverged``. Thresholds are looked at in the networks with the most labelled windows.
         """
+        done = _complete(folder, len(self.tests))
         most = max(cells, key=lambda cell: cell.labelled or math.inf).labelled
         for cell, shrinkage in self._pairs(cells):
-            if self._keys(cell, shrinkage, fold.name) <= _complete(folder, len(self.tests)):
+            if self._keys(cell, shrinkage, fold.name) <= done:
                 continue
             name = f"{cell}, {shrinkage}, {fold.name}"
             checkpoints = Checkpoints(folder.checkpoints_of(name, name), seconds=self.checkpoint_seconds)
@@ -205,7 +205,7 @@ class ShrinkageMap:
         )
 
     def _member(self, seed: int, windows: np.ndarray) -> Member:
-        return Member(seed, NoiseMixture(self.kinds, TRAINED_DB), self.learning_rate, tuple(windows.tolist()))
+        return Member(seed, NoiseMixture(self.kinds, TRAINED_DB), self.learning_rate, windows)
 
     def _pairs(self, cells: Sequence[Cell]) -> Iterator[tuple[Cell, str]]:
         return itertools.product(cells, (NONE, self.shrinkage))

@@ -1,17 +1,16 @@
 """What a map of shrinkage says: the paired gains as a table and a picture, and what the thresholds do at each level of noise."""
 
 import math
-from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from drsn_jax.core.plotting import save_figure, subplots
-from drsn_jax.evaluation.metrics import Interval, t_interval
+from drsn_jax.evaluation.metrics import Interval
 from drsn_jax.studies.comparison_tables import Row
 from drsn_jax.studies.figure_titles import add_title
-from drsn_jax.studies.robustness_report import signed
+from drsn_jax.studies.robustness_report import difference, signed
 from drsn_jax.studies.shrinkage_map import NONE, TABLES
 from drsn_jax.studies.tables import read_rows, unique
 
@@ -22,15 +21,7 @@ TITLE = "What thresholds add to the same network, in points of balanced accuracy
 def gain(rows: Sequence[Row]) -> Interval:
     """Return the mean difference in points of balanced accuracy, with thresholds minus without, and its 95 % interval over seeds;
     folds, and noises where several are among the rows, are averaged first."""
-    values: dict[bool, dict[tuple[str, ...], float]] = {True: {}, False: {}}
-    for row in rows:
-        key = (row["seed"], row["fold"], row["noise"], row["snr_db"])
-        values[row["shrinkage"] != NONE][key] = 100 * float(row["balanced_accuracy"])
-    of_seed = defaultdict(list)
-    for key in values[True].keys() & values[False].keys():
-        of_seed[key[0]].append(values[True][key] - values[False][key])
-    means = [float(np.mean(of_seed[seed])) for seed in sorted(of_seed)]
-    return t_interval(means) if means else Interval(math.nan, math.nan)
+    return difference([row for row in rows if row["shrinkage"] != NONE], [row for row in rows if row["shrinkage"] == NONE])
 
 
 def table(folder: str | Path) -> str:
