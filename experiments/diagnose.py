@@ -22,13 +22,10 @@ import signal
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-import contextlib
 import dataclasses
-import functools
 import json
-import os
 import sys
-import time
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -41,27 +38,18 @@ from drsn_jax.cli import checks, console, run_options
 from drsn_jax.core import runtime
 from drsn_jax.core.errors import UserError
 from drsn_jax.core.text import visible, visible_lines
-from drsn_jax.data.formats.common import Signal
-from drsn_jax.data.formats.open_signal import open_signal
 from drsn_jax.data.image_folders import read_picture
-from drsn_jax.data.recording_files import agreed_rate, read_precisely
 from drsn_jax.diagnosis.answer_lines import file_answer, percent, title
-from drsn_jax.diagnosis.asking import trained_sources, understood
+from drsn_jax.diagnosis.asking import Asked, ask, understood
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import load, save
-from drsn_jax.diagnosis.diagnosis import (
-    Diagnosis,
-    check_clip,
-    clip_window,
-    diagnose_parts,
-    is_of_clips,
-    is_of_pictures,
-    read_parts,
-)
-from drsn_jax.diagnosis.evidence import FaultEvidence, bearing_of, recording_evidence
+from drsn_jax.diagnosis.diagnosis import is_of_pictures
+from drsn_jax.diagnosis.evidence import bearing_of
+from drsn_jax.diagnosis.physics import Physics, doubted, recording_physics
 from drsn_jax.diagnosis.picture_answers import answer_picture
+from drsn_jax.diagnosis.pictures import free_name, picture_of
+from drsn_jax.diagnosis.report import Entry, write_report
 from drsn_jax.diagnosis.streams import diagnose_stream, expected
-from drsn_jax.evaluation.inspection import has_thresholds
 from drsn_jax.functional.orders import BearingOrders
 from drsn_jax.nn.networks import drsn_cw
 
@@ -88,6 +76,8 @@ class Options:
     """The speed of the shaft in revolutions a minute: with --bearing, what physics says is told beside the class."""
     bearing: tuple[float, ...] | None = None
     """The bearing on it: number of balls, ball diameter, pitch diameter in the same unit, contact angle in degrees if not 0."""
+    report: Path | None = None
+    """A folder for report.html, a page with all answers and their pictures that can be handed on; it opens without a network."""
     plot: Path | None = None
     """A folder for a picture of every file: the answer, waveforms, classes over time, what the thresholds set to zero."""
     dry_run: bool = False
@@ -127,8 +117,8 @@ def main() -> None:
     if not options.plain_runtime:
         model.spread(jax.local_devices())
     if options.files == ("-",):
-        if options.plot is not None or options.channel is not None:
-            raise UserError("--plot and --channel go with files, not with a stream")
+        if options.plot is not None or options.channel is not None or options.report is not None:
+            raise UserError("--plot, --report and --channel go with files, not with a stream")
         if bearing is not None:
             raise UserError("--bearing and --speed-rpm go with files, not with a stream")
         if sys.stdin is None:
@@ -136,30 +126,46 @@ def main() -> None:
         return stream(model, options, sys.stdin.buffer)
     if options.every is not None:
         raise UserError("--every goes with a stream, and these are files")
-    failed, taken, told = 0, set(), set()
-    for file in options.files:
-        try:
-            found, signal, speed = ask(model, options, Path(file))
-            physics = None if bearing is None else evidence(options, signal, bearing)
-            unasked = not (options.channel or model.channel)
-            record, text = file_answer(file, found, signal, speed, told, physics, unasked=unasked)
-            tell(options, record, text)
-            if options.plot is not None:
-                picture(model, options.plot, Path(file), found, signal, taken)
-        except (UserError, OSError, MemoryError) as error:  # the other files may be well
-            console.show_traceback_on_request()
-            failed += 1
-            why = str(error) or "there is not enough memory for it"
-            # the line names the file already
-            why = f"it {rest}" if (rest := why.removeprefix(f"{file} ")) != why else why.removeprefix(f"{file}: ")
-            tell(options, {"file": file, "error": why}, visible(f"{file}: error: {why}"))
+    failed = ask_files(model, options, bearing)
     if failed:
         raise UserError(f"{failed} of {len(options.files)} files could not be diagnosed")
 
 
+def ask_files(model: Bundle, options: Options, bearing: BearingOrders | None) -> int:
+    """Tell the answer for each file; return for how many there is none."""
+    entries: list[Entry] = []
+    told: set[str] = set()
+    with tempfile.TemporaryDirectory() as temporary:
+        folder, taken = options.plot or Path(temporary), set()
+        for file in options.files:
+            try:
+                rate = options.sampling_rate, options.overrule_rate
+                asked = ask(model, Path(file), channel=options.channel, sampling_rate=rate[0], overrule_rate=rate[1])
+                physics = None if bearing is None else look(options, asked, bearing)
+                if isinstance(physics, Physics):
+                    asked = asked._replace(found=doubted(asked.found, physics.evidence))
+                tell(options, *file_answer(file, asked, told, physics, unasked=not (options.channel or model.channel)))
+                entry = Entry(file, asked, physics)
+                if options.plot is not None or options.report is not None:
+                    seen = physics if isinstance(physics, Physics) else None
+                    drawn = picture_of(model, Path(file), asked, seen, free_name(folder, Path(file), taken))
+                    entry = entry._replace(picture=drawn.read_bytes() if options.report is not None else None)
+                entries.append(entry)
+            except (UserError, OSError, MemoryError) as error:  # the other files may be well
+                console.show_traceback_on_request()
+                why = str(error) or "there is not enough memory for it"
+                # the line names the file already
+                why = f"it {rest}" if (rest := why.removeprefix(f"{file} ")) != why else why.removeprefix(f"{file}: ")
+                tell(options, {"file": file, "error": why}, visible(f"{file}: error: {why}"))
+                entries.append(Entry(file, error=why))
+    if options.report is not None:
+        console.say(f"the report is {write_report(options.report, model, entries, dry_run=options.dry_run)}")
+    return sum(entry.asked is None for entry in entries)
+
+
 def ask_pictures(model: Bundle, options: Options) -> None:
     """A line for every picture: the class, its probability, and the next classes."""
-    given = [n for n in ("channel", "sampling_rate", "every", "speed_rpm", "plot") if getattr(options, n) is not None]
+    given = [n for n in ("channel", "sampling_rate", "every", "speed_rpm", "plot", "report") if getattr(options, n) is not None]
     if given or options.files == ("-",):
         raise UserError(f"{checks.typed(given[0]) if given else '-'} goes with signals, and this model is for pictures")
     failed = 0
@@ -195,72 +201,16 @@ def rehearse(options: Options) -> Options:
     files = tuple(str(out / f"{name}.npy") for name in ("one", "two"))
     for file in files:
         np.save(file, rng.normal(size=20 * length).astype(np.float32))
-    return dataclasses.replace(options, model=out / "model", files=files, plot=out, sampling_rate=12_800.0)
+    return dataclasses.replace(options, model=out / "model", files=files, plot=out, report=out, sampling_rate=12_800.0)
 
 
-def ask(model: Bundle, options: Options, file: Path) -> tuple[Diagnosis, Signal, float]:
-    """The diagnosis of a file, its signal, and how many times faster than real time the diagnosis was made."""
-    signal = open_asked(model, options.channel, file)
-    assumed = signal.sampling_rate is None and options.sampling_rate is None
-    rate = model.sampling_rate
-    if not assumed:
-        told = (signal.sampling_rate, options.sampling_rate, signal.rate_from)
-        rate = agreed_rate(str(file), *told, within=signal.rate_within, overrule=options.overrule_rate)
-    read = functools.partial(read_precisely, signal)
-    if is_of_clips(model) and signal.channels == model.channels:
-        check_clip(model, signal.length, rate)
-        window = clip_window(model, read(0, signal.length), rate)
-        read, signal = lambda start, stop: window[start:stop], dataclasses.replace(signal, length=len(window))
-    start = time.perf_counter()
-    found = diagnose_parts(model, signal.length, signal.channels, rate, read)
-    speed = signal.length / rate / (time.perf_counter() - start)
-    if assumed:
-        warning = (
-            f"it holds no sampling rate: {rate:.9g} Hz, that of the training data, is assumed, --sampling-rate says otherwise"
-        )
-        found = dataclasses.replace(found, warnings=(warning, *found.warnings))
-    return found, dataclasses.replace(signal, sampling_rate=rate, read=read), speed
-
-
-def open_asked(model: Bundle, channel: str | None, file: Path) -> Signal:
-    """The signal of a file that was asked for, or the one of the training, whose files may have had different names for it."""
-    names = dict.fromkeys(source.channel for source in trained_sources(model) if source.channel)
-    if channel is not None or model.channel or not names:
-        return open_signal(file, model.channel if channel is None else channel)
-    fitting = []
-    for name in names:
-        with contextlib.suppress(UserError):
-            fitting.append(open_signal(file, name))
-    # the names of one file are usually not those of another; where several fit, or none, the file itself says what it holds
-    return fitting[0] if len(fitting) == 1 else open_signal(file, "")
-
-
-def picture(model: Bundle, folder: Path, file: Path, found: Diagnosis, signal: Signal, taken: set[Path]) -> None:
-    """Draw a diagnosis into a folder, under a name that none in ``taken``, the pictures of this call, has."""
-    from drsn_jax.core.plotting import printable
-    from drsn_jax.diagnosis.pictures import diagnosis_picture, envelope
-
-    folder.mkdir(parents=True, exist_ok=True)
-    name, number = printable(os.fsencode(file.name).decode(errors="replace")), 2
-    target = folder / f"{name}.png"
-    while target in taken:
-        target, number = folder / f"{name}-{number}.png", number + 1
-    taken.add(target)
-    zeros = None
-    if has_thresholds(model.network):
-        parts = read_parts(signal.read, len(found.starts), model.window_length, model.channels)
-        zeros = np.concatenate([np.asarray(model.zeros(windows)) for windows in parts])
-    assert signal.sampling_rate is not None
-    line = envelope(signal.read, signal.length, signal.channels)
-    diagnosis_picture(target, model.classes, found, line, signal.sampling_rate, zeros, file.name, signal.channel)
-
-
-def evidence(options: Options, signal: Signal, bearing: BearingOrders) -> list[FaultEvidence] | str:
+def look(options: Options, asked: Asked, bearing: BearingOrders) -> Physics | str:
     """What physics says of a file, or why it says nothing."""
     assert options.speed_rpm is not None
+    signal = asked.signal
     assert signal.sampling_rate is not None
     try:
-        return recording_evidence(signal.read, signal.length, signal.sampling_rate, options.speed_rpm / 60, bearing)
+        return recording_physics(signal.read, signal.length, signal.sampling_rate, options.speed_rpm / 60, bearing)
     except UserError as error:
         return str(error)
 

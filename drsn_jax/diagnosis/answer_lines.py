@@ -4,20 +4,13 @@ import math
 from typing import Any
 
 from drsn_jax.core.text import visible
-from drsn_jax.data.formats.common import Signal
+from drsn_jax.diagnosis.asking import Asked
 from drsn_jax.diagnosis.diagnosis import SURE_PROBABILITY, Diagnosis
-from drsn_jax.diagnosis.evidence import FaultEvidence
+from drsn_jax.diagnosis.physics import Physics
 
 
 def file_answer(
-    file: str,
-    found: Diagnosis,
-    signal: Signal,
-    speed: float,
-    told: set[str],
-    physics: list[FaultEvidence] | str | None = None,
-    *,
-    unasked: bool,
+    file: str, asked: Asked, told: set[str], physics: Physics | str | None = None, *, unasked: bool
 ) -> tuple[dict[str, Any], str]:
     """Return the record and the text of a file.
 
@@ -26,12 +19,12 @@ def file_answer(
 
     Args:
       file: its name as it was asked for.
-      found, signal: its diagnosis and its signal.
-      speed: how many times faster than real time the diagnosis was made.
+      asked: its diagnosis and its signal.
       told: the warnings that other files have had.
-      physics: the evidence for each fault, the strongest first, or why there is none; None where it was not asked for.
+      physics: what physics says, or why it says nothing; None where it was not asked for.
       unasked: whether the signal was chosen without being named.
     """
+    found, signal, times_real_time = asked
     # a class that would be written with 0.0 % is no alternative
     others = ", ".join(f"{visible(r.label)} {percent(r.probability)}" for r in found.best[1:] if r.probability >= 0.001)
     lines = [
@@ -41,7 +34,7 @@ def file_answer(
     if unasked and signal.channel:
         lines.append(f"  taken: channel {visible(signal.channel)}, the only signal")
     if physics is not None:
-        lines.append(f"  physics: {_physics(physics)}")
+        lines.append(f"  physics: {'; '.join(physics_lines(physics))}")
     if found.doubts:
         lines.append(f"  not sure because {', and '.join(found.doubts)}")
     new = [warning for warning in found.warnings if warning not in told]
@@ -60,18 +53,21 @@ def file_answer(
         "sampling_rate": signal.sampling_rate,
         "rate_from": signal.rate_from,
         "warnings": list(found.warnings),
-        "times_real_time": speed,
+        "times_real_time": times_real_time,
     }
     if physics is not None:
-        record["physics"] = None if isinstance(physics, str) else [{**one._asdict(), "sure": one.sure} for one in physics]
+        seen = None if isinstance(physics, str) else physics.evidence
+        record["physics"] = seen and [{**one._asdict(), "sure": one.sure} for one in seen]
     return record, "\n".join([*lines, *(f"  warning: {warning}" for warning in new)])
 
 
-def _physics(physics: list[FaultEvidence] | str) -> str:
+def physics_lines(physics: Physics | str) -> list[str]:
+    """Return what physics says, one text for each fault whose lines stand out, or one that says that none do, or why it says
+    nothing."""
     if isinstance(physics, str):
-        return f"nothing, because {physics}"
-    sure = [f"{one.fault}: {one}" for one in physics if one.sure]
-    return "; ".join(sure) or "no fault of this bearing has lines above the noise"
+        return [f"nothing, because {physics}"]
+    sure = [f"{one.fault}: {one}" for one in physics.evidence if one.sure]
+    return sure or ["no fault of this bearing has lines above the noise"]
 
 
 def percent(share: float) -> str:

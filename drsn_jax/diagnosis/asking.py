@@ -1,13 +1,24 @@
-"""What a user means who names a model and files: a run in place of its model, a folder in place of its files, either order."""
+"""What a user means who names a model and files, and the diagnosis of such a file.
 
+A run may be named in place of its model, a folder in place of its files, and in either order.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from drsn_jax.core.errors import UserError
+from drsn_jax.data.formats.common import Signal
 from drsn_jax.data.formats.content import holds_no_signal
+from drsn_jax.data.formats.open_signal import open_signal
+from drsn_jax.data.recording_files import agreed_rate, read_precisely
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.description import DESCRIPTION
+from drsn_jax.diagnosis.diagnosis import Diagnosis, check_clip, clip_window, diagnose_parts, is_of_clips
 
 
 def model_in(path: Path) -> Path | None:
@@ -63,3 +74,67 @@ def trained_sources(model: Bundle) -> list[TrainedSource]:
         for entry in found
         if isinstance(entry.get("channel"), str) and isinstance(entry.get("files"), Sequence)
     ]
+
+
+class Asked(NamedTuple):
+    """The diagnosis of a file.
+
+    Fields:
+      found: the diagnosis.
+      signal: the signal that was taken of the file, with its sampling rate, to be read as the network was given it.
+      times_real_time: how many times faster than real time the diagnosis was made.
+    """
+
+    found: Diagnosis
+    signal: Signal
+    times_real_time: float
+
+
+def ask(
+    model: Bundle, file: Path, *, channel: str | None = None, sampling_rate: float | None = None, overrule_rate: bool = False
+) -> Asked:
+    """Diagnose a file.
+
+    Args:
+      model: the model that is asked.
+      file: a recording in any format of ``data.formats``.
+      channel: which signal of it; by default the one that the model was trained on, or the only one.
+      sampling_rate: in Hz, for a file that does not hold it; by default that of the training data, with a warning.
+      overrule_rate: whether that rate holds where the file says another one.
+
+    Raises UserError and OSError for a file that cannot be read, and as ``diagnosis.diagnose``.
+    """
+    signal = open_asked(model, channel, file)
+    assumed = signal.sampling_rate is None and sampling_rate is None
+    rate = model.sampling_rate
+    if not assumed:
+        told = (signal.sampling_rate, sampling_rate, signal.rate_from)
+        rate = agreed_rate(str(file), *told, within=signal.rate_within, overrule=overrule_rate)
+    read = functools.partial(read_precisely, signal)
+    if is_of_clips(model) and signal.channels == model.channels:
+        check_clip(model, signal.length, rate)
+        window = clip_window(model, read(0, signal.length), rate)
+        read, signal = lambda start, stop: window[start:stop], dataclasses.replace(signal, length=len(window))
+    start = time.perf_counter()
+    found = diagnose_parts(model, signal.length, signal.channels, rate, read)
+    times_real_time = signal.length / rate / (time.perf_counter() - start)
+    if assumed:
+        warning = (
+            f"it holds no sampling rate: {rate:.9g} Hz, that of the training data, is assumed, --sampling-rate says otherwise"
+        )
+        found = dataclasses.replace(found, warnings=(warning, *found.warnings))
+    return Asked(found, dataclasses.replace(signal, sampling_rate=rate, read=read), times_real_time)
+
+
+def open_asked(model: Bundle, channel: str | None, file: Path) -> Signal:
+    """Return the signal of a file that was asked for, or the one of the training, whose files may have had different names for
+    it."""
+    names = dict.fromkeys(source.channel for source in trained_sources(model) if source.channel)
+    if channel is not None or model.channel or not names:
+        return open_signal(file, model.channel if channel is None else channel)
+    fitting = []
+    for name in names:
+        with contextlib.suppress(UserError):
+            fitting.append(open_signal(file, name))
+    # the names of one file are usually not those of another; where several fit, or none, the file itself says what it holds
+    return fitting[0] if len(fitting) == 1 else open_signal(file, "")

@@ -6,7 +6,7 @@ compares the two.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -17,10 +17,10 @@ from drsn_jax.core.errors import UserError
 from drsn_jax.functional.envelopes import prewhiten, squared_envelope
 from drsn_jax.functional.orders import BearingOrders, bearing_orders
 
-LONGEST = 2**21  # samples: more lines are no surer, and their spectrum takes memory
 SLIP = 0.012  # rolling elements slip: lines are looked for so far from the order of the geometry, relative
 LEAST_REVOLUTIONS = 20.0  # bins are narrow enough then to have neighbours
 AROUND = 0.5  # orders on either side of a line that are its neighbourhood
+HARMONICS = 3  # lines of each fault that are added up
 HIGHEST = 10.0  # a line counts as no more than so many times its neighbourhood: one alone is no proof
 SURE = 4.0  # decades from which on a fault is told: noise reaches them once in ten thousand recordings
 
@@ -57,7 +57,7 @@ class FaultEvidence(NamedTuple):
 
 
 def bearing_evidence(
-    signal: np.ndarray, sampling_rate: float, speed: float, bearing: BearingOrders, harmonics: int = 3
+    signal: np.ndarray, sampling_rate: float, speed: float, bearing: BearingOrders, harmonics: int = HARMONICS
 ) -> list[FaultEvidence]:
     """Return the evidence for each fault of a bearing, the strongest first.
 
@@ -90,9 +90,8 @@ def bearing_evidence(
         ('inner race', True)
     """
     found = _checked(signal, sampling_rate, speed, bearing, harmonics)
-    found = found[: len(found) // 2 * 2]
-    power = np.asarray(_envelope_power(found), np.float64)
-    bins = len(found) * speed / sampling_rate  # of one order
+    orders, power = line_powers(found, sampling_rate, speed)
+    bins = 1 / orders[1]  # of one order
     faults = (("inner race", "BPFI", bearing.bpfi), ("outer race", "BPFO", bearing.bpfo), ("ball", "2×BSF", 2 * bearing.bsf))
     evidence = [_of_fault(power, bins, *fault, harmonics) for fault in faults]
     return sorted(evidence, key=lambda one: one.decades, reverse=True)
@@ -112,12 +111,13 @@ def bearing_of(geometry: Sequence[float]) -> BearingOrders:
     return bearing_orders(int(geometry[0]), *geometry[1:])
 
 
-def recording_evidence(
-    read: Callable[[int, int], np.ndarray], length: int, sampling_rate: float, speed: float, bearing: BearingOrders
-) -> list[FaultEvidence]:
-    """Return the evidence in a recording that is read in parts, by ``read(start, stop)``, from at most its first ``LONGEST``
-    samples and of its first channel; errors as ``bearing_evidence``."""
-    return bearing_evidence(np.asarray(read(0, min(length, LONGEST)))[:, :1], sampling_rate, speed, bearing)
+def line_powers(signal: np.ndarray, sampling_rate: float, speed: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the spectrum in which ``bearing_evidence`` looks for lines: its bins as orders of the shaft, ``(bins,)``, and their
+    power, ``(bins,)``. Arguments as there, which also checks them."""
+    found = np.asarray(signal, np.float32).reshape(-1)
+    found = found[: len(found) // 2 * 2]
+    power = np.asarray(_envelope_power(found), np.float64)
+    return np.arange(len(power)) * (sampling_rate / (len(found) * speed)), power
 
 
 def _checked(signal: np.ndarray, sampling_rate: float, speed: float, bearing: BearingOrders, harmonics: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The figure of a diagnosis; it needs matplotlib (extra ``experiments``)."""
 
+import os
 import textwrap
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,11 +10,16 @@ import numpy as np
 
 from drsn_jax.core.plotting import COLOURS, class_ticks, printable, save_figure, subplots
 from drsn_jax.core.storage import blocks
-from drsn_jax.diagnosis.diagnosis import Diagnosis
+from drsn_jax.diagnosis.asking import Asked
+from drsn_jax.diagnosis.bundle import Bundle
+from drsn_jax.diagnosis.diagnosis import Diagnosis, read_parts
+from drsn_jax.diagnosis.physics import Physics
+from drsn_jax.evaluation.inspection import has_thresholds
 
 SHOWN = 4  # channels at most that have a panel
 POINTS = 4000  # of an envelope
 LETTERS = 110  # of a line below the title
+FAULT_COLOURS = {"inner race": "#D55E00", "outer race": "#0072B2", "ball": "#009E73"}
 
 
 class Envelope(NamedTuple):
@@ -50,6 +56,31 @@ def envelope(read: Callable[[int, int], np.ndarray], length: int, channels: int)
     return Envelope(low, high, step, length, channels)
 
 
+def picture_of(model: Bundle, file: Path, asked: Asked, physics: Physics | None, target: Path) -> Path:
+    """Draw the diagnosis of a file into ``target``, as ``diagnosis_picture``, and return ``target``."""
+    found, signal = asked.found, asked.signal
+    zeros = None
+    if has_thresholds(model.network):
+        parts = read_parts(signal.read, len(found.starts), model.window_length, model.channels)
+        zeros = np.concatenate([np.asarray(model.zeros(windows)) for windows in parts])
+    assert signal.sampling_rate is not None
+    line = envelope(signal.read, signal.length, signal.channels)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return diagnosis_picture(
+        target, model.classes, found, line, signal.sampling_rate, zeros, file.name, signal.channel, physics=physics
+    )
+
+
+def free_name(folder: Path, file: Path, taken: set[Path]) -> Path:
+    """Return a name in the folder for the picture of a file, which none in ``taken`` has; it is added there."""
+    name, number = printable(os.fsencode(file.name).decode(errors="replace")), 2
+    target = folder / f"{name}.png"
+    while target in taken:
+        target, number = folder / f"{name}-{number}.png", number + 1
+    taken.add(target)
+    return target
+
+
 def diagnosis_picture(
     file: str | Path,
     classes: Sequence[str],
@@ -59,21 +90,27 @@ def diagnosis_picture(
     zeros: Any,
     title: str,
     channel: str = "",
+    physics: Physics | None = None,
 ) -> Path:
     """Draw a recording over the probability of each class in time, write the figure into ``file`` and return its path.
 
     Above stand the answer, what speaks against it, and the warnings. ``signal`` is the envelope of the recording, sampled at
     ``sampling_rate`` Hz; each of its first four channels has a panel, in the unit of the recording. ``zeros`` is the share of
     features set to zero in each window, ``(windows,)``, for a last panel; None for a network without thresholds. ``channel``
-    names the channels, joined by " + " where there are several.
+    names the channels, joined by " + " where there are several. ``physics`` adds a panel below, the spectrum of the envelope with
+    the lines of each fault.
     """
     count = signal.low.shape[1]
-    rows = count + (1 if zeros is None else 2)
-    heights = [1.6 if count > 1 else 2.0] * count + [0.7 + 0.22 * min(max(len(classes), 4), 20)] + [1.6] * (zeros is not None)
+    heights = [1.6 if count > 1 else 2.0] * count + [0.7 + 0.22 * min(max(len(classes), 4), 20)]
+    heights += [1.6] * (zeros is not None) + [2.4] * (physics is not None)
     told = _told(found)
-    figure, panels = subplots(
-        rows, 1, figsize=(9, sum(heights) + 0.6 + 0.18 * len(told)), sharex=True, gridspec_kw={"height_ratios": heights}
-    )
+    size = 9, sum(heights) + 0.6 + 0.18 * len(told)
+    figure, panels = subplots(len(heights), 1, figsize=size, gridspec_kw={"height_ratios": heights})
+    if physics is not None:
+        _orders(panels.pop(), physics)
+    for panel in panels[:-1]:  # those over time, of which the last one names it
+        panel.sharex(panels[-1])
+        panel.tick_params(labelbottom=False)
     names = channel.split(" + ") if channel else []
     names = names if len(names) == signal.channels else [f"channel {number + 1}" for number in range(count)]
     for number, panel in enumerate(panels[:count]):
@@ -134,3 +171,21 @@ def _waveform(panel: Any, signal: Envelope, number: int, sampling_rate: float) -
     # a stretch reaches to the beginning of the next one, and the last to the end of the signal
     time = np.append(edges, signal.length) / sampling_rate
     panel.fill_between(time, np.append(low, low[-1]), np.append(high, high[-1]), step="post", color="0.4", linewidth=0.3)
+
+
+def _orders(panel: Any, physics: Physics) -> None:
+    """Draw the spectrum of the envelope over the orders of the shaft, with the lines of each fault."""
+    panel.plot(physics.orders, physics.above_db, color="0.2", linewidth=0.7)
+    panel.axhline(0, color="0.7", linewidth=0.6, zorder=0)
+    for one in physics.evidence:
+        for number in range(1, len(one.above_db) + 1):
+            label = f"{one.fault} (1 to {len(one.above_db)}× {one.name}){', stands out' if one.sure else ''}"
+            style = "-" if one.sure else ":"
+            place = number * one.order * (1 + one.slip)
+            colour, label = FAULT_COLOURS[one.fault], label if number == 1 else None
+            panel.axvline(place, color=colour, linestyle=style, linewidth=2, alpha=0.6, label=label, zorder=1)  # below the curve
+    panel.set_xlim(0, physics.orders[-1])
+    panel.set_ylim(bottom=min(0.0, float(np.min(physics.above_db))))
+    panel.set_xlabel("order of the envelope's spectrum (multiples of the shaft's speed)")
+    panel.set_ylabel("above the\nnoise around, dB", fontsize=9)
+    panel.legend(fontsize=8, loc="upper right", ncols=len(physics.evidence), framealpha=0.9)

@@ -1,6 +1,5 @@
 """The report of an ablation: sentences that its numbers support, and a page with these and the figures."""
 
-import base64
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -9,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from drsn_jax.core import page
 from drsn_jax.core.files import write_atomically
 from drsn_jax.core.runtime import versions
-from drsn_jax.core.text import as_html
 from drsn_jax.evaluation.metrics import Interval, t_interval
 from drsn_jax.studies.ablation_figures import (
     RESULTS,
@@ -35,11 +34,6 @@ TITLES = {
     "thresholds": "What the thresholds do",
     "window": "One window before and after the thresholds",
 }
-STYLE = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
-    "img{max-width:100%;height:auto}table{border-collapse:collapse;font-size:14px}"
-    "td,th{border-bottom:1px solid #ddd;padding:.2rem .8rem;text-align:left}small{color:#555}"
-)
 
 
 def sentences(folder: str | Path) -> dict[str, list[str]]:
@@ -97,25 +91,22 @@ def write_report(folder: str | Path, figures: Mapping[str, Path], settings: Mapp
     """
     folder = Path(folder)
     by_figure = sentences(folder) if findings else {}
-    parts = [f"<!doctype html><html lang=en><meta charset=utf-8><title>Noise ablation</title><style>{STYLE}</style>"]
-    parts.append("<h1>Noise ablation</h1>")
-    if not findings:
-        parts.append("<p><strong>A dry run: its numbers and figures mean nothing.</strong></p>")
+    parts = [] if findings else [page.paragraph("A dry run: its numbers and figures mean nothing.", strong=True)]
     for name, file in figures.items():
-        parts.append(f"<h2>{as_html(TITLES[name])}</h2>")
-        parts += [f"<p>{as_html(sentence)}</p>" for sentence in by_figure.get(name, [])]
-        data = base64.b64encode(file.read_bytes()).decode()
-        parts.append(f'<img src="data:image/png;base64,{data}" alt="{as_html(TITLES[name])}">')
-    parts.append("<h2>Settings</h2><table>")
+        parts += [page.heading(TITLES[name]), *map(page.paragraph, by_figure.get(name, []))]
+        parts.append(page.image(file.read_bytes(), TITLES[name]))
     installed = ", ".join(f"{name} {version}" for name, version in versions().items())
     facts = {**settings, "date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "versions": installed}
-    parts += [f"<tr><th>{as_html(k)}<td>{as_html(readable(v))}" for k, v in facts.items()]
+    parts += [page.heading("Settings"), page.facts({name: readable(value) for name, value in facts.items()})]
     parts.append(
-        "</table><p><small>± is half a 95 % interval: over seeds (Student t) where there are several, else of shares of so many "
-        "windows, which is rather too narrow, for windows of one recording are not independent.</small></html>"
+        page.paragraph(
+            "± is half a 95 % interval: over seeds (Student t) where there are several, else of shares of so many windows, which "
+            "is rather too narrow, for windows of one recording are not independent.",
+            small=True,
+        )
     )
     file = folder / "report.html"
-    write_atomically(file, "\n".join(parts))
+    write_atomically(file, page.page("Noise ablation", parts))
     return file
 
 

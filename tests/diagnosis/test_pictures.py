@@ -5,6 +5,8 @@ import tracemalloc
 import numpy as np
 
 from drsn_jax.diagnosis.diagnosis import Diagnosis
+from drsn_jax.diagnosis.evidence import FaultEvidence
+from drsn_jax.diagnosis.physics import Physics
 from drsn_jax.diagnosis.pictures import POINTS, diagnosis_picture, envelope
 
 
@@ -41,3 +43,21 @@ def test_many_windows_are_drawn_in_a_thousand_columns(tmp_path, drawn):
     times, heights = share.lines[0].get_data()
     assert (times[0], times[1], times[-1]) == (0, 3, count)  # seconds
     np.testing.assert_allclose(heights[:2], [100 / count, 400 / count])
+
+
+def test_the_lines_of_each_fault_have_a_panel_of_their_own(tmp_path, drawn):
+    found = Diagnosis("a", 0.5, 0.5, 1.0, (), (), False, np.full((4, 2), 0.5), 100 * np.arange(4))
+    line = envelope(lambda start, stop: np.zeros((stop - start, 1)), 400, 1)
+    faults = (FaultEvidence("ball", "2×BSF", 4.7, 0.01, (9.0, 8.0), 5.0), FaultEvidence("inner race", "BPFI", 5.4, 0, (1, 2), 0))
+    physics = Physics(faults, np.linspace(0.5, 12, 50), np.linspace(-5, 20, 50))
+    diagnosis_picture(tmp_path / "x.png", ("a", "b"), found, line, 100.0, np.zeros(4), "x", physics=physics)
+    time, *others, orders = [axes for axes in drawn["x.png"].axes if axes.get_label() != "<colorbar>"]
+    assert all(axes.get_xlim() == time.get_xlim() == (0, 4) for axes in others)
+    assert orders.get_xlim() == (0, 12)
+    curve, _, *marks = orders.lines
+    np.testing.assert_array_equal(curve.get_ydata(), physics.above_db)
+    np.testing.assert_allclose([mark.get_xdata()[0] for mark in marks], [4.7 * 1.01, 9.4 * 1.01, 5.4, 10.8])
+    assert [text.get_text() for text in orders.get_legend().get_texts()] == [
+        "ball (1 to 2× 2×BSF), stands out",
+        "inner race (1 to 2× BPFI)",
+    ]

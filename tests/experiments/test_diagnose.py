@@ -17,6 +17,7 @@ import soundfile
 import tiny
 
 from drsn_jax.cli import console
+from drsn_jax.diagnosis import asking
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import save
 
@@ -121,12 +122,29 @@ def test_physics_is_told_beside_the_class(call, model, tmp_path):
     assert "physics" not in json.loads(call(model, files[1], "--sampling-rate", RATE, "--json")[1][0])
 
 
-def test_what_was_taken_unasked_is_told(call, script, model, tmp_path, monkeypatch):
+def test_lines_that_speak_against_the_class_make_it_not_sure_in_the_report_too(call, bundle, tmp_path):
+    named = dataclasses.replace(bundle, classes=("outer race", "healthy", "OR 2"), rms_range=None, temperature=1e-3)
+    save(tmp_path / "model", named)
+    rng, time = np.random.default_rng(0), np.arange(4 * RATE) / RATE
+    np.save(tmp_path / "inner.npy", 0.1 * rng.normal(size=len(time)) + ((time * 29.5 * 5.415) % 1 < 0.01))
+    asked = tmp_path / "inner.npy", "--sampling-rate", RATE, "--speed-rpm", 1770, "--bearing", 9, 7.94, 39.04
+    code, lines = call(tmp_path / "model", *asked, "--report", tmp_path / "report")
+    assert code is None
+    assert lines[0].startswith(f"{tmp_path / 'inner.npy'}: not sure (perhaps ")
+    (because,) = (line for line in lines if line.startswith("  not sure because "))
+    assert "the lines of the inner race stand out" in because
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "the lines of the inner race stand out" in page
+    assert page.count("data:image/png;base64,") == 1
+    assert not list((tmp_path / "report").glob("*.png"))
+
+
+def test_what_was_taken_unasked_is_told(call, model, tmp_path, monkeypatch):
     """With its rate, and where that is from, in the line of JSON."""
     np.save(tmp_path / "one.npy", tone())
-    usual = script.open_signal
+    usual = asking.open_signal
     facts = {"channel": "vibration", "sampling_rate": float(RATE), "rate_from": "its fs"}
-    monkeypatch.setattr(script, "open_signal", lambda *given: dataclasses.replace(usual(*given), **facts))
+    monkeypatch.setattr(asking, "open_signal", lambda *given: dataclasses.replace(usual(*given), **facts))
     _, lines = call(model, tmp_path / "one.npy")
     assert lines[1:] == ["  taken: channel vibration, the only signal", "  not sure because its probability is below 80 %"]
     (line,) = call(model, tmp_path / "one.npy", "--json")[1]
@@ -161,7 +179,7 @@ def test_files_that_are_broken_do_not_stop_the_others(call, model, tmp_path):
         (("-", "x.wav"), "- goes alone"),
         (("x.wav", "--sampling-rate", "0"), "--sampling-rate must be a positive number of Hz, got 0.0"),
         (("x.wav", "--sampling-rate", "nan"), "--sampling-rate"),
-        (("-", "--plot", "pictures"), "--plot and --channel go with files"),
+        (("-", "--plot", "pictures"), "--plot, --report and --channel go with files"),
         (("x.wav", "--bearing", "9", "7.94", "39.04"), "--speed-rpm and --bearing go together"),
         (("x.wav", "--speed-rpm", "0", "--bearing", "9", "8", "39"), "--speed-rpm must be a positive number of revolutions"),
         (("x.wav", "--speed-rpm", "1770", "--bearing", "9", "8"), "a bearing is its number of balls, ball diameter, pitch"),
@@ -177,13 +195,13 @@ def test_what_cannot_be_asked(call, model, tmp_path, arguments, message):
     assert lines == []
 
 
-def test_a_fault_of_the_program_is_no_error_of_a_file(call, script, model, tmp_path, monkeypatch):
+def test_a_fault_of_the_program_is_no_error_of_a_file(call, model, tmp_path, monkeypatch):
     np.save(tmp_path / "a.npy", tone())
 
     def planted(*arguments):
         raise ValueError("planted")
 
-    monkeypatch.setattr(script, "diagnose_parts", planted)
+    monkeypatch.setattr(asking, "diagnose_parts", planted)
     code, lines = call(model, tmp_path / "a.npy", "--sampling-rate", RATE)
     first, *rest = str(code).splitlines()
     assert first.startswith("fault: ValueError inside the program")
@@ -355,7 +373,14 @@ def test_a_dry_run(call, tmp_path):
     code, lines = call("--dry-run", "--out", tmp_path / "run")
     assert code is None
     assert len([line for line in lines if "probability" in line and "because" not in line]) == 2
-    assert {file.name for file in (tmp_path / "run").iterdir()} == {"model", "one.npy", "two.npy", "one.npy.png", "two.npy.png"}
+    assert {file.name for file in (tmp_path / "run").iterdir()} == {
+        "model",
+        "one.npy",
+        "two.npy",
+        "one.npy.png",
+        "two.npy.png",
+        "report.html",
+    }
     code, _ = call("--dry-run", "--out", tmp_path / "run")
     assert "nothing is overwritten" in str(code)
 

@@ -1,0 +1,106 @@
+"""What physics says of one recording, beside what a network says.
+
+It is the lines of each fault, the spectrum that shows them, and a doubt where the two disagree.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from drsn_jax.diagnosis.diagnosis import Diagnosis
+from drsn_jax.diagnosis.evidence import AROUND, HARMONICS, FaultEvidence, bearing_evidence, line_powers
+from drsn_jax.functional.orders import BearingOrders
+
+LONGEST = 2**21  # samples: more lines are no surer, and their spectrum takes memory
+SHOWN_FROM = 0.25  # orders: below it lies what is slower than the shaft
+COLUMNS = 1200  # of a spectrum that is drawn
+# words and abbreviations by which classes are named, of which the first letters count
+WORDS = {
+    "inner race": ("inner", "ir", "bpfi", "innenring"),
+    "outer race": ("outer", "or", "bpfo", "außenring", "aussenring"),
+    "ball": ("ball", "balls", "roller", "rollers", "bsf", "wälzkörper"),
+}
+HEALTHY = ("healthy", "normal", "good", "faultless", "undamaged", "baseline", "gesund")
+
+
+class Physics(NamedTuple):
+    """What physics says of a recording.
+
+    Fields:
+      evidence: one entry for each fault, the strongest first.
+      orders: places in the spectrum of the envelope, in multiples of the speed, ``(columns,)``.
+      above_db: how far the highest line at each place stands above the noise around it, in dB, ``(columns,)``.
+    """
+
+    evidence: tuple[FaultEvidence, ...]
+    orders: np.ndarray
+    above_db: np.ndarray
+
+
+def recording_physics(
+    read: Callable[[int, int], np.ndarray], length: int, sampling_rate: float, speed: float, bearing: BearingOrders
+) -> Physics:
+    """Return what physics says of a recording that is read in parts, by ``read(start, stop) -> (stop - start, channels)``.
+
+    At most the first ``LONGEST`` samples are looked at, of the first channel. Arguments and errors as ``bearing_evidence``.
+    """
+    samples = np.asarray(read(0, min(length, LONGEST)))[:, :1]
+    found = tuple(bearing_evidence(samples, sampling_rate, speed, bearing))
+    highest = HARMONICS * max(one.order for one in found) + AROUND
+    orders, power = line_powers(samples, sampling_rate, speed)
+    return Physics(found, *_drawn(orders, power, highest))
+
+
+def _drawn(orders: np.ndarray, power: np.ndarray, highest: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the highest line of each column up to the order ``highest``, over the level of the noise around, in dB."""
+    inside = (orders >= SHOWN_FROM) & (orders <= highest)
+    orders, power = orders[inside], power[inside]
+    stretches = np.array_split(np.arange(len(orders)), min(len(orders), max(1, round((highest - SHOWN_FROM) / AROUND))))
+    levels = [np.median(power[own]) / np.log(2) for own in stretches]
+    level = np.interp(orders, [orders[own].mean() for own in stretches], levels)
+    above = 10 * np.log10(np.maximum(power, np.finfo(float).tiny) / np.maximum(level, np.finfo(float).tiny))
+    columns = np.array_split(np.arange(len(orders)), min(len(orders), COLUMNS))
+    tops = [own[np.argmax(above[own])] for own in columns]
+    return orders[tops], above[tops]
+
+
+def fault_of(label: str) -> str | None:
+    """Return which fault of a bearing the name of a class means.
+
+    It is ``"inner race"``, ``"outer race"``, ``"ball"``, ``"healthy"``, or None where its words tell of none of them, or of
+    several.
+
+    Example::
+
+        >>> fault_of("IR014"), fault_of("Outer race, 0.021 in"), fault_of("unbalance")
+        ('inner race', 'outer race', None)
+    """
+    # "IR014" and "OR007@6" are a word and a number
+    words = set(re.findall(r"[^\W\d_]+", label.lower()))
+    known = {**WORDS, "healthy": HEALTHY}
+    found = [fault for fault, names in known.items() if words & set(names)]
+    return found[0] if len(found) == 1 else None
+
+
+def disagreement(label: str, evidence: Sequence[FaultEvidence]) -> str:
+    """Return why the lines speak against a class, a clause such as "the lines of the outer race stand out", or nothing.
+
+    They speak against it where lines of a fault stand out surely, and the class names another fault of the bearing, or health.
+    Where no lines stand out nothing follows, for many faults show none; nor where the class names something else, such as a gear.
+    """
+    sure = [one.fault for one in evidence if one.sure]
+    named = fault_of(label)
+    if not sure or named is None or named in sure:
+        return ""
+    others = "" if named == "healthy" else f", and not those of the {named}"
+    return f"the lines of {' and '.join(f'the {fault}' for fault in sure)} stand out{others}"
+
+
+def doubted(found: Diagnosis, evidence: Sequence[FaultEvidence]) -> Diagnosis:
+    """Return a diagnosis that is not sure where the lines speak against its class, and is as it was elsewhere."""
+    if not (doubt := disagreement(found.label, evidence)):
+        return found
+    return dataclasses.replace(found, sure=False, doubts=(*found.doubts, doubt))

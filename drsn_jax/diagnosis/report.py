@@ -1,0 +1,204 @@
+"""A report of a diagnosis that can be handed on: one page of HTML with the answers, their pictures, and what the model is."""
+
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from drsn_jax.core import page
+from drsn_jax.core.files import write_atomically
+from drsn_jax.core.runtime import versions
+from drsn_jax.diagnosis.answer_lines import percent, physics_lines, title
+from drsn_jax.diagnosis.asking import Asked
+from drsn_jax.diagnosis.bundle import Bundle
+from drsn_jax.diagnosis.diagnosis import SURE_AGREEMENT, SURE_PROBABILITY
+from drsn_jax.diagnosis.physics import Physics
+from drsn_jax.nn.networks import parameter_count
+from drsn_jax.nn.presets import preset_name
+
+FILE = "report.html"
+
+
+class Entry(NamedTuple):
+    """What a report says of a file.
+
+    Fields:
+      file: its name as it was asked for.
+      asked: its diagnosis; None where there is none.
+      physics: what physics says, or why it says nothing; None where it was not asked for.
+      picture: the figure of the diagnosis, a PNG; None for no figure.
+      error: why there is no diagnosis.
+    """
+
+    file: str
+    asked: Asked | None = None
+    physics: Physics | str | None = None
+    picture: bytes | None = None
+    error: str = ""
+
+
+def write_report(folder: Path, model: Bundle, entries: Sequence[Entry], *, dry_run: bool = False) -> Path:
+    """Write ``report.html`` into a folder, which is made where it is missing, and return its path.
+
+    The page is complete in itself: it loads nothing, and what names of files and classes hold is shown and never interpreted. A
+    report that lies there is replaced. A page of a ``dry_run`` says that its numbers mean nothing.
+    """
+    parts = [page.paragraph("A dry run: its numbers and figures mean nothing.", strong=True)] if dry_run else []
+    names = _names(entries)
+    parts += [page.paragraph(_summary(entries)), _table(entries, names)]
+    for number, (entry, name) in enumerate(zip(entries, names, strict=True), 1):
+        parts += _section(entry, name, _anchor(number))
+    parts += [page.heading("How to read it"), *map(page.paragraph, _explained(entries)), *_model_card(model)]
+    folder.mkdir(parents=True, exist_ok=True)
+    write_atomically(folder / FILE, page.page("Diagnosis of recordings", parts))
+    return folder / FILE
+
+
+def _anchor(number: int) -> str:
+    return f"file-{number}"
+
+
+def _summary(entries: Sequence[Entry]) -> str:
+    """Return a sentence that counts the answers."""
+    sure = sum(entry.asked is not None and entry.asked.found.sure for entry in entries)
+    failed = sum(entry.asked is None for entry in entries)
+    kinds = {"with a named class": sure, "not sure": len(entries) - sure - failed, "that could not be read": failed}
+    counted = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
+    return f"{len(entries)} {'recording' if len(entries) == 1 else 'recordings'}: {counted}."
+
+
+def _names(entries: Sequence[Entry]) -> list[str]:
+    """Return the names of the files below the folder that holds them all: who reads the report need not know where it lies."""
+    files = [Path(entry.file).absolute() for entry in entries]
+    try:
+        shared = os.path.commonpath([file.parent for file in files])
+    except ValueError:  # no files, or files of several drives
+        return [entry.file for entry in entries]
+    return [str(file.relative_to(shared)) for file in files]
+
+
+def _table(entries: Sequence[Entry], names: Sequence[str]) -> str:
+    """Return the table of all files."""
+    head = ["file", "answer", "probability", "windows that agree", "warnings"]
+    with_physics = any(entry.physics is not None for entry in entries)
+    rows = []
+    for entry, name in zip(entries, names, strict=True):
+        if entry.asked is None:
+            rows.append([name, "error, see below", "", "", "", *[""] * with_physics])
+            continue
+        found = entry.asked.found
+        cells = [name, title(found), percent(found.probability), f"{100 * found.agreement:.0f} %", str(len(found.warnings))]
+        rows.append(cells + [_sure_faults(entry.physics)] * with_physics)
+    links = [_anchor(number) for number in range(1, len(entries) + 1)]
+    return page.table(head + ["lines stand out of"] * with_physics, rows, links=links)
+
+
+def _sure_faults(physics: Physics | str | None) -> str:
+    if not isinstance(physics, Physics):
+        return ""
+    return ", ".join(one.fault for one in physics.evidence if one.sure) or "none"
+
+
+def _section(entry: Entry, name: str, anchor: str) -> Iterator[str]:
+    """Yield the parts of a file's section."""
+    yield page.heading(name, anchor)
+    if entry.asked is None:
+        yield page.paragraph(f"error: {entry.error}")
+        return
+    found, signal = entry.asked.found, entry.asked.signal
+    yield page.paragraph(f"{title(found)}, probability {percent(found.probability)}", strong=True)
+    if found.doubts:
+        yield page.paragraph(f"Not sure because {', and '.join(found.doubts)}.")
+    yield page.items(f"Warning: {warning}" for warning in found.warnings)
+    if entry.physics is not None:
+        yield page.paragraph("What physics says:")
+        yield page.items(physics_lines(entry.physics))
+    if entry.picture is not None:
+        yield page.image(entry.picture, f"The answer, the waveform and the classes over time of {name}")
+    rate = signal.sampling_rate or math.nan
+    about = {
+        "classes that come first": ", ".join(f"{one.label} {percent(one.probability)}" for one in found.best),
+        "windows": f"{len(found.starts)}, of which {100 * found.agreement:.0f} % agree",
+        "recording": f"{signal.length:,} samples at {rate:g} Hz, {signal.length / rate:.3g} s",
+    }
+    if signal.channel:
+        about["channel"] = signal.channel
+    yield page.facts(about)
+
+
+def _explained(entries: Sequence[Entry]) -> Iterator[str]:
+    """Yield what a reader must know who was not there when the model was trained."""
+    yield (
+        "Each recording is cut into windows. The network gives each window a probability for every class that it was trained "
+        "on, and the answer is the class with the highest mean. It is named where that mean is at least "
+        f"{100 * SURE_PROBABILITY:.0f} %, at least {100 * SURE_AGREEMENT:.0f} % of the windows have this class first, and "
+        "nothing speaks against it; else the answer is “not sure”, with the reasons."
+    )
+    yield (
+        "A network can only answer with classes that it was trained on. Another machine, or a fault that it never saw, can be "
+        "named with a high probability. The absence of a warning is no guarantee."
+    )
+    if any(entry.physics is not None for entry in entries):
+        yield (
+            "Physics: a fault of a bearing is struck at a rate that follows from the bearing's geometry and the speed of the "
+            "shaft, so that lines stand at multiples of it in the spectrum of the envelope. Lines are said to stand out where "
+            "noise would show such lines less than once in ten thousand recordings. Where none stand out nothing follows: many "
+            "faults show none."
+        )
+
+
+def _model_card(model: Bundle) -> Iterator[str]:
+    """Yield what the model is, what it was trained on, and how good it was on test data."""
+    positions = model.window_length
+    length = f"{positions} samples, {positions / model.sampling_rate:.3g} s at {model.sampling_rate:g} Hz"
+    about = {
+        "network": f"{preset_name(model.network) or 'of its own'}, {parameter_count(model.variables['params']):,} parameters",
+        "classes": ", ".join(model.classes),
+        "window": f"{length}, {model.channels} {'channel' if model.channels == 1 else 'channels'}",
+        **_training(model.training),
+        "this report": f"{time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}, "
+        + ", ".join(f"{name} {version}" for name, version in versions().items()),
+    }
+    yield page.heading("The model")
+    yield page.facts(about)
+    rows = [row for entry in model.accuracy if (row := _accuracy(entry)) is not None]
+    if rows:
+        yield page.paragraph("Its accuracy on the test recordings of its training, by noise that was added to them:")
+        yield page.table(["noise", "SNR", "accuracy"], rows)
+
+
+def _training(training: Mapping[str, Any]) -> dict[str, str]:
+    """Return the facts about a training that are texts and numbers; what others wrote into the file may hold anything."""
+    named = {
+        "train_noise": "trained in noise", "train_snr_db": "at an SNR (dB) of", "protocol": "split of its data",
+        "fold": "held out", "seed": "seed", "epoch": "epoch that was kept",
+    }  # fmt: skip
+    found = {
+        named[name]: str(value) for name, value in training.items() if name in named and isinstance(value, str | int | float)
+    }
+    recordings = training.get("recordings")
+    if isinstance(recordings, Sequence) and not isinstance(recordings, str) and recordings:
+        found["trained on"] = "; ".join(_taken(entry) for entry in recordings if isinstance(entry, Mapping))
+    return found
+
+
+def _taken(entry: Mapping[str, Any]) -> str:
+    files = entry.get("files")
+    count = len(files) if isinstance(files, Sequence) and not isinstance(files, str) else 0
+    channel = f"channel {entry['channel']} of " if entry.get("channel") else ""
+    return f"{channel}{count} {'file' if count == 1 else 'files'}"
+
+
+def _accuracy(entry: Mapping[str, Any]) -> list[str] | None:
+    """Return a row of the table of accuracies; None for an entry that is none."""
+    share, level = entry.get("accuracy"), entry.get("snr_db")
+    if not isinstance(share, int | float):
+        return None
+    clean = str(level) in ("inf", "None")
+    return [
+        "none" if clean else str(entry.get("noise", "")),
+        "clean" if clean else f"{level:g} dB" if isinstance(level, int | float) else str(level),
+        f"{100 * share:.1f} %",
+    ]

@@ -1,0 +1,96 @@
+"""What physics says of a recording: the spectrum that is drawn, which fault a class means, and where the two disagree."""
+
+import numpy as np
+import pytest
+
+from drsn_jax.diagnosis import physics
+from drsn_jax.diagnosis.diagnosis import Diagnosis
+from drsn_jax.diagnosis.evidence import FaultEvidence
+from drsn_jax.diagnosis.physics import disagreement, doubted, fault_of, recording_physics
+from drsn_jax.functional.orders import bearing_orders
+
+RATE, SPEED = 12_000.0, 29.5
+BEARING = bearing_orders(balls=9, ball_diameter=7.94, pitch_diameter=39.04)
+
+
+def fault(name, decades):
+    return FaultEvidence(name, "BPFX", 5.0, 0.0, (20.0, 20.0, 20.0), decades)
+
+
+def test_the_spectrum_shows_the_lines_of_the_fault_and_the_level_of_the_noise():
+    length = 120_000
+    strokes = (np.arange(length) * SPEED * BEARING.bpfi / RATE) % 1 < 0.01
+    signal = np.random.default_rng(0).normal(size=(length, 2))
+    signal[:, 0] += 6 * strokes
+    found = recording_physics(lambda start, stop: signal[start:stop], length, RATE, SPEED, BEARING)
+    assert [one.fault for one in found.evidence if one.sure] == ["inner race"]
+    assert found.orders.shape == found.above_db.shape == (physics.COLUMNS,)
+    assert np.all(np.diff(found.orders) > 0)
+    assert found.orders[0] >= physics.SHOWN_FROM
+    assert 3 * BEARING.bpfi < found.orders[-1] <= 3 * BEARING.bpfi + 0.5
+    for number in (1, 2, 3):
+        near = np.abs(found.orders - number * BEARING.bpfi) < 0.05
+        assert found.above_db[near].max() == pytest.approx(found.evidence[0].above_db[number - 1], abs=1.5)
+    # a column shows the highest of some bins, so its noise lies a little above the level
+    assert 0 < np.median(found.above_db) < 6
+
+
+def test_a_long_recording_is_looked_at_from_its_beginning(monkeypatch):
+    monkeypatch.setattr(physics, "LONGEST", 60_000)
+    asked = []
+
+    def read(start, stop):
+        asked.append((start, stop))
+        return np.random.default_rng(0).normal(size=(stop - start, 1))
+
+    recording_physics(read, 10**9, RATE, SPEED, BEARING)
+    assert asked == [(0, 60_000)]
+
+
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        ("IR007", "inner race"),
+        ("OR021@6", "outer race"),
+        ("Ball, 0.014 in", "ball"),
+        ("inner_race-3", "inner race"),
+        ("BPFO", "outer race"),
+        ("normal", "healthy"),
+        ("Healthy (new)", "healthy"),
+        ("inner or outer race", None),  # two of them
+        ("normal ball bearing", None),
+        ("unbalance", None),
+        ("oriole", None),  # a word that begins like one
+        ("B007", None),
+        ("", None),
+    ],
+)
+def test_which_fault_a_class_means(label, expected):
+    assert fault_of(label) == expected
+
+
+@pytest.mark.parametrize(
+    ("label", "sure", "expected"),
+    [
+        ("IR007", ("outer race",), "the lines of the outer race stand out, and not those of the inner race"),
+        ("IR007", ("outer race", "ball"), "the lines of the outer race and the ball stand out, and not those of the inner race"),
+        ("IR007", ("outer race", "inner race"), ""),  # its own lines are there too
+        ("IR007", (), ""),
+        ("healthy", ("ball",), "the lines of the ball stand out"),
+        ("healthy", (), ""),
+        ("unbalance", ("ball",), ""),
+    ],
+)
+def test_lines_speak_against_a_class_that_names_something_else(label, sure, expected):
+    evidence = [fault(name, 9.0 if name in sure else 3.9) for name in ("inner race", "outer race", "ball")]
+    evidence.sort(key=lambda one: sure.index(one.fault) if one.fault in sure else 9)
+    assert disagreement(label, evidence) == expected
+
+
+def test_a_class_that_the_lines_speak_against_is_not_sure():
+    found = Diagnosis("IR007", 0.99, 1.0, 0.0, (), (), True, np.ones((5, 1)), np.arange(5))
+    assert doubted(found, [fault("inner race", 9.0)]) is found
+    against = doubted(found, [fault("ball", 9.0)])
+    assert not against.sure
+    assert against.doubts == ("the lines of the ball stand out, and not those of the inner race",)
+    assert (against.label, against.probability) == ("IR007", 0.99)

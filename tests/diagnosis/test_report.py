@@ -1,0 +1,111 @@
+"""The page that is handed on: complete in itself, safe with any name, and it says what the model was trained on."""
+
+import base64
+import html.parser
+
+import numpy as np
+import pytest
+import tiny
+
+from drsn_jax.data.formats.common import Signal
+from drsn_jax.diagnosis.asking import Asked
+from drsn_jax.diagnosis.bundle import Bundle
+from drsn_jax.diagnosis.diagnosis import Diagnosis, Ranked
+from drsn_jax.diagnosis.evidence import FaultEvidence
+from drsn_jax.diagnosis.physics import Physics
+from drsn_jax.diagnosis.report import Entry, write_report
+
+EVIL = '<script>alert("1")</script>'
+
+
+class Page(html.parser.HTMLParser):
+    """The tags with their attributes, and the text, of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.text = [], ""
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data):
+        self.text += data
+
+    def all(self, tag, attribute):
+        return [found[attribute] for name, found in self.tags if name == tag and attribute in found]
+
+
+@pytest.fixture(scope="module")
+def model():
+    accuracy = [{"noise": "gaussian", "snr_db": -5.0, "accuracy": 0.875}, {"noise": "none", "snr_db": "inf", "accuracy": 1.0}]
+    training = {
+        "train_noise": "gaussian", "train_snr_db": "-5..30", "protocol": "by condition", "fold": "3 hp", "seed": 0, "odd": [1],
+        "recordings": [{"files": ["1.mat", "2.mat"], "channel": "X_DE"}, "nothing"],
+    }  # fmt: skip
+    about = {"rms_range": (0.05, 0.3), "training": training, "accuracy": [*accuracy, {"odd": 1}]}
+    return Bundle(tiny.network, tiny.variables(), ("a", EVIL, "c"), tiny.LENGTH, 8000.0, tiny.LENGTH, **about)
+
+
+def asked(label="a", *, sure=True, channel="", warnings=(), doubts=()):
+    best = (Ranked(label, 0.9), Ranked("c", 0.1))
+    found = Diagnosis(label, 0.9, 1.0, 0.1, best, warnings, sure, np.ones((4, 3)) / 3, np.arange(4), doubts)
+    return Asked(found, Signal(4096, 1, 8000.0, lambda start, stop: np.zeros((stop - start, 1)), channel=channel), 900.0)
+
+
+def written(folder, model, *entries, **options):
+    path = write_report(folder / "new" / "report", model, entries, **options)
+    assert path == folder / "new" / "report" / "report.html"
+    return Page(path.read_text(encoding="utf-8"))
+
+
+def test_what_names_hold_is_shown_and_not_interpreted(tmp_path, model):
+    entries = (
+        Entry(f"/data/day 1/{EVIL}.wav", asked(EVIL, channel=EVIL, warnings=(EVIL,), doubts=(EVIL,)), EVIL, b"png"),
+        Entry("/data/day 2/x\x1b[2J.wav", error=EVIL),
+    )
+    page = written(tmp_path, model, *entries)
+    assert "script" not in {tag for tag, _ in page.tags}
+    assert page.text.count(EVIL) >= 8  # file, class, channel, warning, doubt, physics, error, classes of the model
+    assert "\x1b" not in page.text
+    assert r"day 2/x\x1b[2J.wav" in page.text
+    assert page.all("img", "src") == [f"data:image/png;base64,{base64.b64encode(b'png').decode()}"]
+
+
+def test_the_page_loads_nothing_and_its_links_lead_somewhere(tmp_path, model):
+    page = written(tmp_path, model, *(Entry(f"/data/{n}.wav", asked(), None, b"png") for n in range(3)))
+    assert all(address.startswith("data:") for address in page.all("img", "src"))
+    assert not {"link", "iframe", "object"} & {tag for tag, _ in page.tags}
+    targets = page.all("h2", "id")
+    assert [address.removeprefix("#") for address in page.all("a", "href")] == targets
+    assert len(set(targets)) == 3
+    (policy,) = (found["content"] for tag, found in page.tags if tag == "meta" and "http-equiv" in found)
+    assert policy.startswith("default-src 'none'")
+
+
+def test_what_it_says(tmp_path, model):
+    lines = FaultEvidence("inner race", "BPFI", 5.4, 0.0, (20.0, 19.0, 18.0), 9.0)
+    physics = Physics((lines,), np.arange(3.0), np.zeros(3))
+    doubts = ("its probability is below 80 %", "it is silent")
+    page = written(
+        tmp_path, model, Entry("/data/a/1.wav", asked(channel="DE"), physics),
+        Entry("/data/b/1.wav", asked(sure=False, doubts=doubts, warnings=("too loud",))), Entry("/data/b/2.wav", error="empty"),
+    )  # fmt: skip
+    assert "3 recordings: 1 with a named class, 1 not sure, 1 that could not be read." in page.text
+    for told in (
+        "a/1.wav", "b/1.wav", "lines stand out of", "inner race: lines at 1×, 2×, 3× BPFI stand 20, 19, 18 dB",
+        "not sure (perhaps a), probability 90.0 %", "Not sure because its probability is below 80 %, and it is silent.",
+        "Warning: too loud", "error: empty", "4,096 samples at 8000 Hz, 0.512 s", "-5..30", "by condition",
+        "channel X_DE of 2 files", "87.5 %", "clean", "-5 dB",
+    ):  # fmt: skip
+        assert told in page.text, told
+    assert "/data/" not in page.text
+    assert "dry run" not in page.text
+
+
+def test_a_dry_run_says_so_and_a_report_is_replaced(tmp_path, model):
+    assert "its numbers and figures mean nothing" in written(tmp_path, model, Entry("x.wav", asked()), dry_run=True).text
+    page = written(tmp_path, model, Entry("y.wav", asked()))
+    assert "1 recording: 1 with a named class." in page.text
+    assert "mean nothing" not in page.text
+    assert "Physics" not in page.text
