@@ -31,6 +31,7 @@ from drsn_jax.nn import Network as Network
 from drsn_jax.nn import ResidualUnit as ResidualUnit
 from drsn_jax.nn import SqueezeExcitation as SqueezeExcitation
 from drsn_jax.nn import band_energy as band_energy
+from drsn_jax.nn import band_energy_linear as band_energy_linear
 from drsn_jax.nn import band_energy_tiny as band_energy_tiny
 from drsn_jax.nn import convnet as convnet
 from drsn_jax.nn import drsn_cs as drsn_cs

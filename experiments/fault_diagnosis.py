@@ -53,7 +53,7 @@ from drsn_jax.studies.model_selection import BestModel
 from drsn_jax.studies.runs import RunFolder
 from drsn_jax.studies.training_config import TrainingConfig
 
-NetworkName = Literal["convnet", "resnet", "senet", "drsn_cs", "drsn_cw", "band_energy", "band_energy_tiny"]
+NetworkName = Literal["convnet", "resnet", "senet", "drsn_cs", "drsn_cw", "band_energy", "band_energy_tiny", "band_energy_linear"]
 NoiseKind = Literal["gaussian", "laplacian", "pink", "salt_and_pepper", "impulsive"]
 
 
@@ -69,7 +69,7 @@ class Options(data_options.DataOptions, TrainingConfig):
     """Signal-to-noise ratios in dB; inf adds no noise."""
     networks: tuple[NetworkName, ...] = ("resnet", "drsn_cw", "band_energy")
     """Networks to compare: the five of the paper; band_energy, the recommended one, which works on the energy in frequency bands;
-    and band_energy_tiny, a small one of its kind."""
+    band_energy_tiny, a small one of its kind; and band_energy_linear, which learns little but carries over to other parts."""
     epochs: int = 30
     """Passes over the training windows."""
     optimizer: Literal["sgd", "adamw"] = "adamw"

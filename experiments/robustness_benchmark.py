@@ -24,6 +24,7 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import dataclasses
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,12 +69,15 @@ class Options(run_options.RunOptions, TrainingConfig):
     folder: Path | None = None
     """Where the files of Case Western are, all in one folder or in drive_end_12k and drive_end_48k_0hp."""
     networks: tuple[str, ...] = ("band_energy", "band_energy_tiny", "resnet", "drsn_cw", "wdcnn")
-    """Networks to compare: convnet, resnet, senet, drsn_cs, drsn_cw, band_energy, band_energy_tiny, wdcnn, or one of them with
-    other fields, such as band_energy:shrinkage=none or band_energy:bands=32,widths=16+16."""
+    """Networks to compare: convnet, resnet, senet, drsn_cs, drsn_cw, band_energy, band_energy_tiny, band_energy_linear, wdcnn,
+    or one of them with other fields, such as band_energy:shrinkage=none or band_energy:bands=32,widths=16+16."""
     peers: tuple[PeerName, ...] = get_args(PeerName)
     """Methods beside them; one whose package is not installed gets a row that says so."""
     way: Literal["robust", "matched"] = "robust"
     """robust: one training for all kinds and levels; matched: one training for each test, in its noise."""
+    filter_db: float = 0.0
+    """Spread in dB of a random filter that each training window passes, so that no method relies on how loud each frequency is;
+    0 for none. It is drawn anew in every step of a network, and once for the methods beside them."""
     validation: bool = False
     """Ask a split within the training side, to choose a network by, and leave the test alone; for other_load and other_part."""
     noise: tuple[NoiseKind, ...] = ("gaussian", "laplacian", "pink", "impulsive")
@@ -109,6 +113,10 @@ def check(options: Options) -> None:
     checks.positive(options, "learning_rate")
     if options.train_snr_db is not None or options.fixed_noise or options.body_rate != 1:
         raise UserError("--train-snr-db, --fixed-noise and --body-rate are not for this benchmark: --way chooses the training")
+    if not 0 <= options.filter_db < math.inf:
+        raise UserError(f"--filter-db is a spread from 0 dB, got {options.filter_db:g}")
+    if options.filter_db and options.way == "matched":
+        raise UserError("--filter-db goes with --way robust: matched trains in the noise of the test and nothing else")
     if options.test_network == "best" or options.patience is not None:
         raise UserError("--test-network best and --patience need validation windows, which only one of the questions has")
     if options.standardise not in ("window", "together"):
@@ -157,7 +165,7 @@ def compare(options: Options, asked: Protocol, present: list[str]) -> Comparison
         size={"widths": (4, 8), "units": (1, 1)} if options.dry_run and not options.networks[0].startswith("wdcnn") else {},
         devices=tuple(choose_devices(options.devices)) if options.devices else (),
         checkpoint_seconds=options.checkpoint_seconds,
-        plan=robustness.plan(options.way, tested, options.noise),
+        plan=robustness.plan(options.way, tested, options.noise, options.filter_db),
         baselines=peers(present, len(classes), asked.orders_per_bin, options.standardise),
         presets={name: robustness.variant(name) for name in options.networks},
     )
@@ -194,8 +202,10 @@ def run(options: Options, asked: Protocol, comparison: Comparison, out: Path) ->
     names = [recording.name for recording in asked.recordings]
     data = None if asked.name not in robustness.TABLES else fingerprint(asked.recordings)
     chosen = {**run_options.config(options), "protocols": asked.name, "dataset": asked.title, "data": data}
-    if not options.validation:
-        del chosen["validation"]  # as in the runs that were begun before there was this option
+    # as in the runs that were begun before there were these options
+    for name in ("validation", "filter_db"):
+        if not chosen[name]:
+            del chosen[name]
     kinds: dict[str, Any] = {"noise_kinds": list(robustness.NOISE_KINDS)}
     folder = RunFolder(
         out,

@@ -17,6 +17,7 @@ COLOURS = {
     "drsn_cw": "#0072B2",
     "band_energy": "#D55E00",
     "band_energy_tiny": "#F0E442",
+    "band_energy_linear": "#CC79A7",
     "spectrum_logistic": "#000000",
     "pixels_logistic": "#000000",
     "mel_logistic": "#000000",

@@ -113,7 +113,8 @@ def load(path: str | os.PathLike[str]) -> Bundle:
     description, arrays = _read(folder)
     where = str(folder / DESCRIPTION)
     # the first bundles have ``standardise`` among their own fields and not among those of the network, and no front end
-    fields = {"standardise": description["standardise"], "scale": 1.0, "front_end": None, **description["network"]}
+    former = {"standardise": description["standardise"], "scale": 1.0, "front_end": None, "over_time": True}
+    fields = {**former, **description["network"]}
     kind = kind_of(fields)
     if missing := [name for name in fields_of(kind) if name not in fields]:
         raise BundleError(f"{where} does not describe a model of this version: the network has no field {missing[0]}")

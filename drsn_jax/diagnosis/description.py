@@ -156,7 +156,7 @@ NETWORK_FACTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "shortcut": ("a name or null", _text_or_none),
     "padding": ("a name", lambda v: isinstance(v, str)),
     "dtype": ("the name of a type, or null", _text_or_none),
-    "bottleneck": ("true or false", lambda v: isinstance(v, bool)),
+    **dict.fromkeys(("bottleneck", "over_time"), ("true or false", lambda v: isinstance(v, bool))),
     **dict.fromkeys(("bands", "frame", "hop", "pool", "views"), ("a number from 1", _whole)),
     "standardise": ("true, false or 'together'", _standardise),
     "scale": ("a positive number", lambda v: _number(v) and v > 0),

@@ -50,10 +50,12 @@ def refuse_larger_network(fields: Mapping[str, Any], channels: int, arrays: Mapp
     """Raise BundleError if a description is of a network with other units than these weights are for, or with a number that no
     array has room for. To find the shapes of a network it is traced, which takes as long as the network is deep."""
     units = {parts[1] for name in arrays if len(parts := name.split("/")) > 2 and parts[1].startswith("stages_")}
-    if sum(fields["units"]) != len(units):
-        raise BundleError(f"{where} describes a network of {sum(fields['units'])} units, and its weights are for {len(units)}")
+    deep = sum(fields["units"]) if fields.get("over_time", True) else 0
+    if deep != len(units):
+        raise BundleError(f"{where} describes a network of {deep} units, and its weights are for {len(units)}")
     largest = max((array.size for array in arrays.values()), default=0)
-    asked = max(channels, fields["classes"], *fields["widths"], *fields["kernel"], fields.get("bands", 1), fields.get("views", 1))
+    deep_fields = (*fields["widths"], *fields["kernel"]) if deep else ()
+    asked = max(channels, fields["classes"], *deep_fields, fields.get("bands", 1), fields.get("views", 1))
     if asked > largest:
         raise BundleError(f"{where} describes a network with {asked} numbers in an array, and its weights have {largest} at most")
 

@@ -34,6 +34,7 @@ from drsn_jax.functional.orders import at_orders as at_orders
 from drsn_jax.functional.orders import bearing_orders as bearing_orders
 from drsn_jax.functional.orders import gear_orders as gear_orders
 from drsn_jax.functional.orders import resample_to_angle as resample_to_angle
+from drsn_jax.functional.random_filter import random_filter as random_filter
 from drsn_jax.functional.roadside import ROADSIDE_KINDS as ROADSIDE_KINDS
 from drsn_jax.functional.roadside import Roadside as Roadside
 from drsn_jax.functional.signals import remove_mean as remove_mean

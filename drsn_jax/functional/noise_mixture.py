@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 from drsn_jax.core.arrays import as_window
 from drsn_jax.core.errors import UserError
 from drsn_jax.functional.noise import AtLevel, add_noise, checked_snr, noise_maker, repeatable
+from drsn_jax.functional.random_filter import check_spread, random_filter
 
 MIXTURE = "mixture"  # its kind in tables
 
@@ -34,12 +35,15 @@ class NoiseMixture(AtLevel):
     Fields:
       kinds: some of ``NOISE_KINDS``.
       snr_db: the lowest and the highest SNR in dB.
+      filter_db: the spread in dB of a random filter that each window passes before noise is added (``random_filter``), which
+        must be a signal ``(length, channels)`` then; 0 for none. It is static.
 
-    Raises ValueError for unknown kinds, for none at all, and for what is no range as ``Noise`` has it.
+    Raises ValueError for unknown kinds, for none at all, for what is no range as ``Noise`` has it, and for a negative spread.
     """
 
     kinds: Sequence[str]
     snr_db: Any
+    filter_db: float = 0.0
 
     def __post_init__(self) -> None:
         if isinstance(self.kinds, str):
@@ -49,6 +53,7 @@ class NoiseMixture(AtLevel):
             raise UserError("a mixture of noises needs at least one kind")
         for kind in self.kinds:
             noise_maker(kind)
+        check_spread(self.filter_db)
         if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(self.snr_db)):
             return  # inside a compiled function there are no numbers to check
         snr_db = checked_snr(self.snr_db)
@@ -64,20 +69,23 @@ class NoiseMixture(AtLevel):
     def __call__(self, key: jax.Array, window: ArrayLike) -> jax.Array:
         """Add noise to one window ``(*positions, channels)``; several windows: ``jax.vmap`` over keys and windows."""
         window = as_window(window)
+        if self.filter_db:
+            window = random_filter(jax.random.fold_in(repeatable(key), 1), window, self.filter_db)
         kind_key, level_key, noise_key = jax.random.split(repeatable(key), 3)
         level = jax.random.uniform(level_key, minval=self.snr_db[0], maxval=self.snr_db[1])
         number = jax.random.randint(kind_key, (), 0, len(self.kinds) + 1)
         return jax.lax.switch(number, [*map(_adds, self.kinds), _adds_nothing], noise_key, window, level)
 
-    def tree_flatten(self) -> tuple[tuple[Any], tuple[str, ...]]:
-        """Return the range, which is data, and the kinds, which are static, as JAX asks for them."""
-        return (self.snr_db,), tuple(self.kinds)
+    def tree_flatten(self) -> tuple[tuple[Any], tuple[tuple[str, ...], float]]:
+        """Return the range, which is data, and the kinds and the filter, which are static, as JAX asks for them."""
+        return (self.snr_db,), (tuple(self.kinds), self.filter_db)
 
     @classmethod
-    def tree_unflatten(cls, kinds: tuple[str, ...], children: tuple[Any]) -> "NoiseMixture":
+    def tree_unflatten(cls, static: tuple[tuple[str, ...], float], children: tuple[Any]) -> "NoiseMixture":
         """Rebuild a mixture without checks, because JAX may put placeholders in the place of the numbers."""
         mixture = object.__new__(cls)
-        object.__setattr__(mixture, "kinds", kinds)
+        for name, value in zip(("kinds", "filter_db"), static, strict=True):
+            object.__setattr__(mixture, name, value)
         object.__setattr__(mixture, "snr_db", children[0])
         return mixture
 

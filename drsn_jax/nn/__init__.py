@@ -3,6 +3,7 @@
 from drsn_jax.nn.band_energy import BAND_ENERGY_NETWORKS as BAND_ENERGY_NETWORKS
 from drsn_jax.nn.band_energy import BandEnergyNetwork as BandEnergyNetwork
 from drsn_jax.nn.band_energy import band_energy as band_energy
+from drsn_jax.nn.band_energy import band_energy_linear as band_energy_linear
 from drsn_jax.nn.band_energy import band_energy_tiny as band_energy_tiny
 from drsn_jax.nn.image_networks import IMAGE_NETWORKS as IMAGE_NETWORKS
 from drsn_jax.nn.image_networks import ImageNetwork as ImageNetwork

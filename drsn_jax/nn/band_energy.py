@@ -61,6 +61,8 @@ class BandEnergyNetwork(Network):
       hop: samples from one frame to the next.
       pool: frames that are averaged for the residual units.
       views: in how many ways the rhythm is averaged over the bands.
+      over_time: whether there is the third view. Without it ``shrinkage`` must be None, and ``widths``, ``units`` and ``pool`` do
+        not matter: what is learned is linear in the two spectra, but for the shares of the bands.
 
     ``features`` returns all views ``(batch, bands · channels + views · lines + widths[-1])``, with as many lines as
     ``modulation_power`` has. ``kernel`` has one axis, ``front_end`` is None, and ``implementation`` has no effect.
@@ -84,6 +86,7 @@ class BandEnergyNetwork(Network):
     hop: int = 16
     pool: int = 2
     views: int = 4
+    over_time: bool = True
 
     def setup(self) -> None:
         """Check the fields and create the modules."""
@@ -94,6 +97,10 @@ class BandEnergyNetwork(Network):
             raise ValueError(
                 f"bands, frame, hop, pool and views are numbers from 1, the first two up to {LONGEST}, got {self.bands}, "
                 f"{self.frame}, {self.hop}, {self.pool} and {self.views}"
+            )
+        if not self.over_time and self.shrinkage is not None:
+            raise ValueError(
+                f"without residual units over_time there is nothing to shrink: shrinkage=None, got {self.shrinkage!r}"
             )
         self.rhythm: nn.Module = Rhythm(self.views)
         self.band_norm: nn.Module = normalisation(self._norm(), axis_name=self.axis_name, dtype=self.dtype)
@@ -109,7 +116,9 @@ class BandEnergyNetwork(Network):
         )
         wide = energies.astype(wide_dtype(energies.dtype))
         level = jnp.mean(wide, 1).reshape(wide.shape[0], wide.shape[2] * self.bands)
-        views = [level, self.rhythm(wide), self._over_time(energies, train)]
+        views = [level, self.rhythm(wide)]
+        if self.over_time:
+            views.append(self._over_time(energies, train))
         joined = normalise(self.views_norm, jnp.concatenate([view.astype(wide.dtype) for view in views], -1), train)
         return nan_where_not_finite(joined, windows)
 
@@ -127,7 +136,9 @@ band_energy: functools.partial[BandEnergyNetwork] = functools.partial(BandEnergy
 band_energy_tiny: functools.partial[BandEnergyNetwork] = functools.partial(
     BandEnergyNetwork, widths=(16, 16), units=(1, 1), bands=32
 )
+band_energy_linear: functools.partial[BandEnergyNetwork] = functools.partial(BandEnergyNetwork, over_time=False, shrinkage=None)
 BAND_ENERGY_NETWORKS: dict[str, functools.partial[BandEnergyNetwork]] = {
     "band_energy": band_energy,
     "band_energy_tiny": band_energy_tiny,
+    "band_energy_linear": band_energy_linear,
 }

@@ -11,7 +11,7 @@ SIGNAL_NETWORKS: dict[str, Any] = {**NETWORKS, **BAND_ENERGY_NETWORKS}
 _TELLING: dict[type[Network], tuple[dict[str, Any], tuple[str, ...]]] = {
     Network: (NETWORKS, ("shrinkage", "shortcut")),
     ImageNetwork: (IMAGE_NETWORKS, ("units", "bottleneck", "shrinkage")),
-    BandEnergyNetwork: (BAND_ENERGY_NETWORKS, ("bands", "shrinkage")),
+    BandEnergyNetwork: (BAND_ENERGY_NETWORKS, ("bands", "shrinkage", "over_time")),
 }
 
 

@@ -22,6 +22,7 @@ TITLES = {
     "drsn_cw": "DRSN-CW",
     "band_energy": "band energies",
     "band_energy_tiny": "band energies, tiny",
+    "band_energy_linear": "band energies, linear",
     **{f"{kind}{size}": f"{title}-{size}" for kind, title in (("resnet", "ResNet"), ("drsn", "DRSN")) for size in (18, 34, 50)},
     "pixels_logistic": "pixels + logistic regression",
     "wdcnn": "WDCNN",

@@ -36,6 +36,7 @@ FIELDS = (
     "hop",
     "pool",
     "views",
+    "over_time",
 )
 WINDOW = 2048
 CWRU_SPEED = 29.4  # revolutions a second: the mean of 1,797 to 1,730 rpm at 0 to 3 hp
@@ -133,6 +134,8 @@ def _value(field: str, text: str) -> Any:
     parts = text.split("+")
     if field in ("shrinkage", "threshold_rule", "shortcut"):
         return text if text.isidentifier() else None
+    if field == "over_time":
+        return {"yes": True, "no": False}.get(text)
     if not all(part.isdecimal() for part in parts):
         return None
     numbers = tuple(int(part) for part in parts)
@@ -245,14 +248,16 @@ def noises_of_tests(kinds: Sequence[str], levels: Sequence[float] | None = None)
     return [Noise(), *noisy]
 
 
-def plan(way: str, tested: Sequence[Disturbance], kinds: Sequence[str]) -> list[tuple[Disturbance, list[Disturbance]]]:
+def plan(
+    way: str, tested: Sequence[Disturbance], kinds: Sequence[str], filter_db: float = 0.0
+) -> list[tuple[Disturbance, list[Disturbance]]]:
     """Return the noise of each training with those of its tests.
 
-    ``"robust"`` is one training for all tests, in a mixture of the kinds from -10 to 10 dB and without noise; ``"matched"`` one
-    training for each test, in its noise.
+    ``"robust"`` is one training for all tests, in a mixture of the kinds from -10 to 10 dB and without noise, behind a random
+    filter of a spread of ``filter_db``; ``"matched"`` one training for each test, in its noise.
     """
     if way == "robust":
-        return [(NoiseMixture(kinds, (-10.0, 10.0)), list(tested))]
+        return [(NoiseMixture(kinds, (-10.0, 10.0), filter_db), list(tested))]
     return [(noise, [noise]) for noise in tested]
 
 

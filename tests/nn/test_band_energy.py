@@ -11,6 +11,7 @@ import tiny
 
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import load, save
+from drsn_jax.diagnosis.description import DESCRIPTION, encode_description, read_description
 from drsn_jax.evaluation.inspection import thresholds
 from drsn_jax.nn.band_energy import BAND_ENERGY_NETWORKS, BandEnergyNetwork, band_energy, band_energy_tiny
 from drsn_jax.nn.image_networks import IMAGE_NETWORKS
@@ -26,7 +27,9 @@ WINDOWS = np.random.default_rng(0).normal(size=(4, tiny.LENGTH, 1)).astype(np.fl
 apply = jax.jit(functools.partial(network.apply, train=False))
 
 
-@pytest.mark.parametrize(("name", "most"), [("band_energy", 300_000), ("band_energy_tiny", 20_000)])
+@pytest.mark.parametrize(
+    ("name", "most"), [("band_energy", 300_000), ("band_energy_tiny", 20_000), ("band_energy_linear", 6_000)]
+)
 def test_the_presets_are_as_small_as_they_promise(name, most):
     made = BAND_ENERGY_NETWORKS[name](classes=10)
     shapes = jax.eval_shape(lambda key: made.init(key, jnp.zeros((1, 2048, 1)), train=False), jax.random.key(0))
@@ -81,6 +84,31 @@ def test_it_is_kept_and_read_again(tmp_path):
     np.testing.assert_array_equal(again.logits(WINDOWS), bundle.logits(WINDOWS))
     assert repr(again).startswith("Bundle(network")  # eight bands are those of no preset
     assert repr(Bundle(network.clone(bands=64), {}, ("a", "b", "c"), 64, 1.0)).startswith("Bundle(band_energy,")
+
+
+def test_without_residual_units_the_two_spectra_are_left(tmp_path):
+    linear = network.clone(over_time=False, shrinkage=None)
+    variables = tiny.variables(linear)
+    assert not any(name.startswith(("stages", "stem_conv", "band_norm")) for name in variables["params"])
+    features = functools.partial(linear.apply, train=False, method="features")
+    assert jax.eval_shape(features, variables, WINDOWS).shape == (4, 8 + 4 * ((1 + (tiny.LENGTH - 16) // 4) // 2))
+    bundle = Bundle(linear, variables, ("a", "b", "c"), tiny.LENGTH, 12_000.0, stride=32)
+    save(tmp_path / "model", bundle)
+    again = load(tmp_path / "model")
+    assert again.network == linear
+    assert again.zeros(WINDOWS) is None
+    np.testing.assert_array_equal(again.logits(WINDOWS), bundle.logits(WINDOWS))
+    with pytest.raises(ValueError, match=r"there is nothing to shrink: shrinkage=None, got 'channel_wise'"):
+        network.clone(over_time=False).init(jax.random.key(0), WINDOWS, train=False)
+
+
+def test_a_description_from_before_the_field_over_time_is_read(tmp_path):
+    variables = tiny.variables(network)
+    save(tmp_path / "model", Bundle(network, variables, ("a", "b", "c"), tiny.LENGTH, 12_000.0, stride=32))
+    facts = read_description(tmp_path / "model")
+    del facts["network"]["over_time"], facts["format"]
+    (tmp_path / "model" / DESCRIPTION).write_text(encode_description(facts))
+    assert load(tmp_path / "model").network == network
 
 
 def test_every_preset_knows_its_name():

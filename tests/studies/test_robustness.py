@@ -135,6 +135,9 @@ def test_plans():
     ((train, tests),) = robustness.plan("robust", tested, ("gaussian", "pink"))
     assert train == NoiseMixture(("gaussian", "pink"), (-10, 10))
     assert tests == tested
+    ((train, _),) = robustness.plan("robust", tested, ("gaussian", "pink"), 8.0)
+    assert isinstance(train, NoiseMixture)
+    assert (train.kinds, train.filter_db) == (("gaussian", "pink"), 8.0)
     assert robustness.plan("matched", tested, ("gaussian",)) == [(noise, [noise]) for noise in tested]
 
 
