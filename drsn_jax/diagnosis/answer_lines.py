@@ -48,6 +48,7 @@ def file_answer(
         "agreement": found.agreement,
         "entropy": found.entropy,
         "best": [{"class": r.label, "probability": r.probability} for r in found.best],
+        "novelty": found.novelty,
         "windows": len(found.starts),
         "channel": signal.channel,
         "sampling_rate": signal.sampling_rate,

@@ -18,6 +18,7 @@ from drsn_jax.diagnosis.description import BundleError
 from drsn_jax.diagnosis.diagnosis import Diagnosis, diagnose
 from drsn_jax.evaluation.inspection import has_thresholds, zeros_by_window
 from drsn_jax.evaluation.metrics import softmax
+from drsn_jax.evaluation.novelty import Novelty
 from drsn_jax.evaluation.prediction import predict, windows_at_a_time
 from drsn_jax.functional import signals
 from drsn_jax.nn.networks import Network, for_platform
@@ -49,6 +50,8 @@ class Bundle:
       rms_range: the lowest and the highest root mean square (RMS) that is usual among the training windows, in their own unit.
       training: facts about the training, for readers.
       accuracy: the accuracy on test data, one entry for each kind and level of noise.
+      novelty: what is known of the features of the training windows, by which a recording of something else is told; None for a
+        model without.
 
     Raises BundleError unless the names of the classes are different and as many as the network's classes.
     """
@@ -65,6 +68,7 @@ class Bundle:
     rms_range: tuple[float, float] | None = None
     training: Mapping[str, Any] = field(default_factory=dict)
     accuracy: Sequence[Mapping[str, Any]] = ()
+    novelty: Novelty | None = None
 
     def __post_init__(self) -> None:
         self._spread: Any = None
@@ -92,9 +96,22 @@ class Bundle:
         computed at a time, by default 256 or as many as memory should be given to. Raises BundleError for windows of another
         shape, and ValueError for windows that are not finite.
         """
+        return self._outputs(windows, batch_size)[:, : len(self.classes)]
+
+    def answer(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the calibrated probabilities ``(n, classes)`` of windows and the novelty of each, ``(n,)``.
+
+        The novelty is None for a model that cannot tell it; of windows like those of the training one in a hundred has a novelty
+        above 1 (``evaluation.novelty``). Arguments and errors as ``logits``.
+        """
+        outputs, count = self._outputs(windows), len(self.classes)
+        return softmax(outputs[:, :count], self.temperature), None if self.novelty is None else outputs[:, count]
+
+    def _outputs(self, windows: np.ndarray, batch_size: int | None = None) -> np.ndarray:
+        """Return the logits of windows and, behind them, their novelty, where the model can tell it; see ``logits``."""
         windows = self._checked(windows)
         if len(windows) == 0:
-            return np.empty((0, len(self.classes)), np.float32)
+            return np.empty((0, len(self.classes) + (self.novelty is not None)), np.float32)
         # a stream asks for one window at a time and should not have to wait for a whole batch
         if len(windows) == 1:
             return np.asarray(self._one(windows))
@@ -108,9 +125,8 @@ class Bundle:
     def _checked(self, windows: np.ndarray) -> np.ndarray:
         """Return windows as float32; raise the errors of ``logits``."""
         windows = rounded(windows)
-        if windows.shape[1:] != self.window_shape:
-            wanted = ", ".join(map(str, self.window_shape))
-            raise BundleError(f"the model takes windows of the shape (n, {wanted}), got {windows.shape}")
+        if windows.shape[1:] != (wanted := self.window_shape):
+            raise BundleError(f"the model takes windows (n, {', '.join(map(str, wanted))}), got the shape {windows.shape}")
         check_finite(windows)
         return windows
 
@@ -155,6 +171,10 @@ class Bundle:
         windows = self._checked(windows)
         return predict(self._zeros, self.variables, windows, self._batch) if len(windows) else np.empty(0, np.float32)
 
+    def features(self, windows: np.ndarray) -> np.ndarray:
+        """Return the features in front of the classifier, ``(n, features)``, of windows; arguments and errors as ``logits``."""
+        return predict(self._features, self.variables, self._checked(windows), self._batch)
+
     @property
     def _batch(self) -> int:
         """How many windows are computed at a time so that memory suffices."""
@@ -164,6 +184,11 @@ class Bundle:
     def _zeros(self) -> Any:
         zeros = zeros_by_window(self.network)
         return jax.jit(lambda variables, windows: zeros(variables, self._prepared(windows)))
+
+    @functools.cached_property
+    def _features(self) -> Any:
+        network: Any = for_platform(self.network, jax.default_backend())
+        return jax.jit(lambda variables, x: network.apply(variables, self._prepared(x), train=False, method="features"))
 
     def _prepared(self, windows: jax.Array) -> jax.Array:
         return jax.vmap(signals.remove_mean)(windows)
@@ -178,5 +203,18 @@ class Bundle:
         return jax.jit(lambda windows: self._answer(self.variables, windows))
 
     def _answer(self, variables: Any, windows: jax.Array) -> jax.Array:
-        network = for_platform(self.network, jax.default_backend())
-        return network.apply(variables, self._prepared(windows), train=False)  # pyright: ignore[reportReturnType]
+        return _outputs_of(self.network, self.novelty, variables, self._prepared(windows))
+
+
+def _outputs_of(network: Any, novelty: Novelty | None, variables: Any, windows: jax.Array) -> jax.Array:
+    """Return the logits of prepared windows and, behind them, their novelty, where it is known."""
+    network = for_platform(network, jax.default_backend())
+    if novelty is None:
+        return network.apply(variables, windows, train=False)
+    features, logits = network.apply(variables, windows, train=False, method=_features_and_logits)
+    return jax.numpy.concatenate([logits, novelty.of(features)[:, None].astype(logits.dtype)], 1)
+
+
+def _features_and_logits(network: Network, x: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
+    features = network.features(x, train)
+    return features, network.classifier(features)

@@ -33,6 +33,9 @@ REPLACED = 100  # times that ``load`` begins again because the model was replace
 NOT_SAVED = ("conv", "norm", "axis_name", "implementation", "platform", "parent", "name")
 
 
+NOT_FACTS = ("network", "variables", "novelty")  # fields of a bundle that ``model.json`` has in another form, or not
+
+
 def fields_of(kind: type[Network]) -> tuple[str, ...]:
     """Return the names of the fields that describe a network of a kind."""
     return tuple(f.name for f in dataclasses.fields(kind) if f.name not in NOT_SAVED)
@@ -56,9 +59,10 @@ def save(path: str | os.PathLike[str], bundle: Bundle, *, overwrite: bool = Fals
         raise BundleError(f"{folder} exists: choose another folder, nothing is overwritten")
     arrays = {name: _in_float32(leaf) for name, leaf in named_leaves(bundle.variables)}
     weight_files.check_variables(arrays, _wanted(bundle))
-    weights = safetensors.numpy.save(arrays)
+    known = weight_files.novelty_arrays(bundle.novelty, arrays, len(bundle.classes))
+    weights = safetensors.numpy.save(arrays | known)
     name = weight_files.name_of(weights)
-    facts = {f.name: getattr(bundle, f.name) for f in dataclasses.fields(bundle) if f.name not in ("network", "variables")}
+    facts = {f.name: getattr(bundle, f.name) for f in dataclasses.fields(bundle) if f.name not in NOT_FACTS}
     facts["network"] = {name: getattr(bundle.network, name) for name in fields_of(type(bundle.network))}
     facts["standardise"] = bundle.standardise
     facts |= {"versions": versions(), "weights": name, "weights_sha256": hashlib.sha256(weights).hexdigest()}
@@ -129,13 +133,15 @@ def load(path: str | os.PathLike[str]) -> Bundle:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BundleError(f"{where} does not describe a model of this version: {reason[:200]}") from error
     named, file = dict(named_leaves(wanted)), folder / description["weights"]
+    arrays, known = weight_files.apart(arrays)
     if different := weight_files.difference(arrays, named):
         raise BundleError(f"{file} does not fit {DESCRIPTION} ({different})")
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise BundleError(f"{file} holds numbers that are not finite: train again")
-    facts = {f.name: description[f.name] for f in dataclasses.fields(Bundle) if f.name not in ("network", "variables")}
+    facts = {f.name: description[f.name] for f in dataclasses.fields(Bundle) if f.name not in NOT_FACTS}
     rms_range = None if facts["rms_range"] is None else tuple(map(float, facts["rms_range"]))
-    facts |= {"classes": tuple(facts["classes"]), "rms_range": rms_range}
+    novelty = weight_files.read_novelty(known, arrays, len(facts["classes"]), str(file))
+    facts |= {"classes": tuple(facts["classes"]), "rms_range": rms_range, "novelty": novelty}
     if isinstance(facts["window_length"], list):
         facts["window_length"] = tuple(facts["window_length"])
     variables = jax.tree.unflatten(jax.tree.structure(wanted), [jnp.asarray(arrays[name]) for name in named])

@@ -14,6 +14,7 @@ from drsn_jax.data.clips import fitted
 from drsn_jax.data.formats import rates
 
 SURE_PROBABILITY, SURE_AGREEMENT = 0.8, 0.8  # below one of them a diagnosis is "not sure"
+NOVEL = 2.0  # a median novelty above it is unlike all that the network was trained on; above 1 another load of the machine can be
 RMS_FACTOR = 2.0  # an RMS this many times outside the usual range is unlike the training data
 DEAD = 0.2  # a channel that is constant in a larger share of the windows throws doubt on the class
 FEW = 5  # fewer windows than this are worth a warning
@@ -89,6 +90,8 @@ class Diagnosis:
       best: the three classes with the highest mean probabilities.
       warnings: sentences that say in what the recording is unlike the training data. No warning is no guarantee.
       sure: whether the class is named: probability and agreement are high enough, and nothing in ``doubts`` speaks against it.
+      novelty: how far its windows are from those of the training, the median: 1 is the distance that one in a hundred held-out
+        windows of the training exceeded. None for a model that cannot tell it.
       doubts: why it is not sure, each a short clause, such as "its probability is below 80 %"; empty where it is sure.
       probabilities: the probabilities of each window, ``(n, classes)``.
       starts: the number of the first sample of each window, ``(n,)``.
@@ -104,6 +107,7 @@ class Diagnosis:
     probabilities: np.ndarray
     starts: np.ndarray
     doubts: tuple[str, ...] = ()
+    novelty: float | None = None
 
 
 def diagnose(
@@ -155,17 +159,27 @@ def diagnose_parts(
     count = length // window
     if count == 0:
         raise UserError(f"the signal has {length} samples, less than a window of the model, {window}: record for longer")
-    probabilities, rms, constant = [], [], []
+    probabilities, novelty, rms, constant = [], [], [], []
     # the next part is read while this one is computed, unless a single window is already larger than a part should be
     ahead = 1 if window_bytes(window, channels) <= READ else 0
     for windows in prefetch(read_parts(read, count, window, channels), ahead):
-        probabilities.append(model.predict_proba(windows))
+        found, new = answered(model, windows)
+        probabilities.append(found)
+        novelty.append(new)
         rms.append(root_mean_squares(windows))
         constant.append(constant_channels(windows))
         on_part(sum(map(len, rms)), count)
     levels = np.concatenate(rms), np.concatenate(constant)
     few = 1 if is_of_clips(model) else FEW
-    return summarise(model, np.concatenate(probabilities), *levels, sampling_rate, np.arange(count) * window, few=few)
+    new = None if novelty[0] is None else np.concatenate(novelty)
+    starts = np.arange(count) * window
+    return summarise(model, np.concatenate(probabilities), *levels, sampling_rate, starts, novelty=new, few=few)
+
+
+def answered(model: Model, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return the probabilities of windows ``(n, classes)`` and, where the model can tell it, the novelty of each ``(n,)``."""
+    answer = getattr(model, "answer", None)
+    return (model.predict_proba(windows), None) if answer is None else answer(windows)
 
 
 def summarise(
@@ -176,10 +190,11 @@ def summarise(
     sampling_rate: float,
     starts: np.ndarray,
     *,
+    novelty: np.ndarray | None = None,
     few: int = FEW,
 ) -> Diagnosis:
-    """Make a diagnosis from the probabilities ``(n, classes)``, RMS ``(n,)``, ``constant_channels`` ``(n, channels)`` and first
-    samples ``(n,)`` of n windows.
+    """Make a diagnosis from the probabilities ``(n, classes)``, RMS ``(n,)``, ``constant_channels`` ``(n, channels)``, first
+    samples ``(n,)`` and novelty ``(n,)`` of n windows.
 
     It has a warning if there are fewer than ``few`` windows. Raises ValueError for probabilities that are not finite.
     """
@@ -190,7 +205,8 @@ def summarise(
     top = order[0]
     agreement = float(np.mean(probabilities.argmax(1) == top))
     entropy = -float(np.sum(mean * np.log(np.maximum(mean, 1e-300)))) / np.log(max(len(mean), 2))
-    told = list(_warnings(model, rms, constant, sampling_rate, few))
+    new = None if novelty is None else float(np.median(novelty))
+    told = [*_warnings(model, rms, constant, sampling_rate, few), *_unlike(new)]
     doubts = [] if mean[top] >= SURE_PROBABILITY else [f"its probability is below {100 * SURE_PROBABILITY:.0f} %"]
     doubts += [] if agreement >= SURE_AGREEMENT else [f"less than {100 * SURE_AGREEMENT:.0f} % of its windows agree"]
     # the scores say nothing of a signal that is unlike all that the network was trained on
@@ -206,6 +222,7 @@ def summarise(
         probabilities=probabilities,
         starts=starts,
         doubts=tuple(doubts),
+        novelty=new,
     )
 
 
@@ -255,6 +272,16 @@ def read_parts(read: Callable[[int, int], np.ndarray], count: int, window: int, 
             sample = first * window + int(np.argmin(finite.all(-1).ravel()))
             raise UserError(f"sample {sample} is not a finite number: cut the recording")
         yield windows
+
+
+def _unlike(novelty: float | None) -> Iterator[tuple[str, str]]:
+    """Yield the warning of a recording whose features are far from those of the training, with its doubt."""
+    if novelty is not None and not novelty <= NOVEL:
+        yield (
+            "it is unlike all that the network was trained on",
+            f"to the network its windows look unlike all of the training: half of them are {novelty:.3g} times as far from it as "
+            "all but one in a hundred of the windows held out there: another machine, or a state that was never trained?",
+        )
 
 
 def _warnings(model: Model, rms: np.ndarray, constant: np.ndarray, sampling_rate: float, few: int) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,15 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from drsn_jax.core.errors import UserError
-from drsn_jax.diagnosis.diagnosis import Diagnosis, Model, constant_channels, require_signals, root_mean_squares, summarise
+from drsn_jax.diagnosis.diagnosis import (
+    Diagnosis,
+    Model,
+    answered,
+    constant_channels,
+    require_signals,
+    root_mean_squares,
+    summarise,
+)
 
 TINY, HUGE = 1e-30, 1e30  # magnitudes between which sensible samples lie, in any unit
 RANGE = 1e12  # the magnitudes of a signal differ by less; those of numbers that are read as another type by more
@@ -64,7 +72,8 @@ def diagnose_stream(model: Model, source: BinaryIO, rate: float, every: float | 
         begun, first = time.perf_counter(), (number - len(windows)) * model.window_length / rate
         try:
             starts = np.arange(len(windows)) * model.window_length
-            found, error = summarise(model, model.predict_proba(windows), *levels, rate, starts, few=0), ""
+            probabilities, novelty = answered(model, windows)
+            found, error = summarise(model, probabilities, *levels, rate, starts, novelty=novelty, few=0), ""
         except UserError as reason:
             found, error = None, str(reason)
         return Answer(first, len(windows), found, error, time.perf_counter() - begun)

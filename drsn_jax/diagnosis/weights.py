@@ -13,7 +13,9 @@ import safetensors.numpy
 from drsn_jax.core import memory
 from drsn_jax.core.files import read_regular
 from drsn_jax.diagnosis.description import DESCRIPTION, OLD_WEIGHTS, WEIGHTS, BundleError
+from drsn_jax.evaluation.novelty import Novelty
 
+NOVELTY = "novelty/"  # begins the names of the arrays of ``Bundle.novelty``
 SHARE = 1 / 4  # of the free memory that a file of weights may take: it is held with the arrays made of it
 # the shapes by name, as ``float32[3, 4]``
 Shapes = Mapping[str, str]
@@ -86,3 +88,35 @@ def check_variables(arrays: Mapping[str, np.ndarray], wanted: Mapping[str, Any])
         raise BundleError(f"the variables do not fit the network ({different}): {advice}")
     if bad := sorted(name for name, array in arrays.items() if not np.isfinite(array).all()):
         raise BundleError(f"the variables hold numbers that are not finite (in {bad[0]}): train again, nothing was saved")
+
+
+def apart(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+    """Return the variables of a network among arrays, and those of its novelty."""
+    variables = {name: array for name, array in arrays.items() if not name.startswith(NOVELTY)}
+    return variables, {name: array for name, array in arrays.items() if name.startswith(NOVELTY)}
+
+
+def novelty_arrays(novelty: Novelty | None, variables: Mapping[str, np.ndarray], classes: int) -> dict[str, np.ndarray]:
+    """Return the arrays of a novelty by name, nothing for None; raise BundleError for those that ``load`` would refuse."""
+    if novelty is None:
+        return {}
+    arrays = {NOVELTY + name: np.array(value, np.float32, order="C") for name, value in novelty._asdict().items()}
+    read_novelty(arrays, variables, classes, "the model")
+    return arrays
+
+
+def read_novelty(
+    arrays: Mapping[str, np.ndarray], variables: Mapping[str, np.ndarray], classes: int, where: str
+) -> Novelty | None:
+    """Return the novelty of these arrays, None for none; raise BundleError for arrays that do not fit the network."""
+    if not arrays:
+        return None
+    count, axes = len(variables["params/classifier/kernel"]), arrays.get(f"{NOVELTY}axes", np.zeros((0, 0))).shape[-1]
+    expected = {"centres": (classes, count), "axes": (count, axes), "spread": (axes + 1,), "limit": ()}
+    there = {name.removeprefix(NOVELTY): array.shape for name, array in arrays.items() if array.dtype == np.float32}
+    known = {name.removeprefix(NOVELTY): array for name, array in arrays.items()}
+    if there != expected or not all(np.isfinite(array).all() for array in known.values()):
+        raise BundleError(f"{where}: its novelty does not fit the network (got {there}, expected {expected}, all finite)")
+    if not (known["spread"].min() > 0 and known["limit"] > 0):
+        raise BundleError(f"{where}: its novelty has a spread or a limit that is not positive")
+    return Novelty(**known)

@@ -3,6 +3,7 @@
 - ``metrics``: numbers from labels, predictions and probabilities, in NumPy, and their intervals. A new metric goes here.
 - ``prediction``: metrics or logits of a network for an array of windows, batch by batch, and the prediction of an ensemble.
 - ``noise_grids``: a network under many kinds and levels of noise in one compiled call.
+- ``novelty``: how far a window is from all that a network was trained on.
 - ``inspection``: thresholds, features before and after the shrinkage, and pooled features. Another look inside goes here.
 """
 
@@ -20,6 +21,8 @@ from drsn_jax.evaluation.metrics import scores as scores
 from drsn_jax.evaluation.metrics import t_interval as t_interval
 from drsn_jax.evaluation.noise_grids import NoiseGrid as NoiseGrid
 from drsn_jax.evaluation.noise_grids import noise_grid as noise_grid
+from drsn_jax.evaluation.novelty import Novelty as Novelty
+from drsn_jax.evaluation.novelty import fit_novelty as fit_novelty
 from drsn_jax.evaluation.prediction import ensemble_predict as ensemble_predict
 from drsn_jax.evaluation.prediction import evaluate as evaluate
 from drsn_jax.evaluation.prediction import predict as predict

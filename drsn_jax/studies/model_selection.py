@@ -15,6 +15,7 @@ from drsn_jax.diagnosis.bundle_files import save
 from drsn_jax.diagnosis.description import DESCRIPTION, read_description
 from drsn_jax.diagnosis.diagnosis import root_mean_squares
 from drsn_jax.evaluation.metrics import cross_entropy, expected_calibration_error, fit_temperature, softmax
+from drsn_jax.evaluation.novelty import fit_novelty
 from drsn_jax.studies.comparison_results import Trial
 from drsn_jax.studies.trial_data import TrialData
 from drsn_jax.studies.trials import Result
@@ -59,6 +60,9 @@ class BestModel:
             rms_range=(float(np.quantile(rms, USUAL[0])), float(np.quantile(rms, USUAL[1]))),
             **self.facts,
         )
+        # in the noise of the training, on both sides
+        features, held_out = (in_parts(bundle.features, side) for side in (data.train_noisy, data.validation.windows))
+        bundle = dataclasses.replace(bundle, novelty=fit_novelty(features, data.train.labels, held_out))
         accuracy = [_tested(bundle, test) for test in tests()]
         # what decides the training; the noises of the tests are those of ``accuracy``
         columns = {name: value for name, value in trial.columns.items() if name not in ("noise", "snr_db")}

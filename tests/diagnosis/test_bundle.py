@@ -167,7 +167,7 @@ def test_many_and_no_windows(bundle):
 
 @pytest.mark.parametrize("shape", [(2, 63, 1), (2, 64, 2), (64, 1), (2, 64)])
 def test_windows_of_another_shape_are_refused(bundle, shape):
-    with pytest.raises(BundleError, match=r"takes windows of the shape \(n, 64, 1\), got"):
+    with pytest.raises(BundleError, match=r"takes windows \(n, 64, 1\), got the shape"):
         bundle.predict_proba(np.zeros(shape))
 
 
@@ -262,8 +262,8 @@ def test_no_folder_and_no_model(tmp_path):
 
 
 def test_a_later_version(folder):
-    describe(folder, format=4)
-    refused(folder, "is of format 4, and this version of drsn_jax reads up to 3: install a newer one")
+    describe(folder, format=5)
+    refused(folder, "is of format 5, and this version of drsn_jax reads up to 4: install a newer one")
 
 
 @pytest.mark.parametrize(

@@ -271,7 +271,7 @@ def test_numbers_near_the_largest(call, model, tmp_path):
 
 def sure(script, monkeypatch, bundle, probabilities):
     """Let the model answer every window with these probabilities."""
-    monkeypatch.setattr(type(bundle), "predict_proba", lambda self, windows: np.tile(probabilities, (len(windows), 1)))
+    monkeypatch.setattr(type(bundle), "answer", lambda self, windows: (np.tile(probabilities, (len(windows), 1)), None))
 
 
 def test_what_was_never_trained_on_is_not_named(call, script, model, bundle, tmp_path, monkeypatch):

@@ -58,6 +58,14 @@ def test_the_lowest_validation_loss_is_kept(best_model):
     assert (kept.training["network"], kept.training["train_snr_db"], kept.training["epoch"]) == ("drsn_cw", "5.0", 7)
 
 
+def test_the_kept_network_knows_how_far_held_out_windows_are(best_model):
+    offer(best_model, 1.0)
+    kept = load(best_model.folder)
+    _, novelty = kept.answer(with_noise(FOLD, seed=0, noise=GAUSSIAN).validation.windows)
+    assert novelty is not None
+    assert np.max(novelty) == pytest.approx(1, rel=1e-4)  # of twelve windows the farthest sets the limit
+
+
 def test_the_kept_network_is_measured_on_the_test_windows_under_every_noise(best_model):
     offer(best_model, 1.0)
     kept = load(best_model.folder)
