@@ -124,9 +124,9 @@ class Bundle:
 
     def _checked(self, windows: np.ndarray) -> np.ndarray:
         """Return windows as float32; raise the errors of ``logits``."""
-        windows = rounded(windows)
-        if windows.shape[1:] != (wanted := self.window_shape):
-            raise BundleError(f"the model takes windows (n, {', '.join(map(str, wanted))}), got the shape {windows.shape}")
+        if (windows := rounded(windows)).shape[1:] != self.window_shape:
+            wanted = f"(n, {', '.join(map(str, self.window_shape))})"
+            raise BundleError(f"the model takes windows of the shape {wanted}, got {windows.shape}")
         check_finite(windows)
         return windows
 

@@ -167,7 +167,7 @@ def test_many_and_no_windows(bundle):
 
 @pytest.mark.parametrize("shape", [(2, 63, 1), (2, 64, 2), (64, 1), (2, 64)])
 def test_windows_of_another_shape_are_refused(bundle, shape):
-    with pytest.raises(BundleError, match=r"takes windows \(n, 64, 1\), got the shape"):
+    with pytest.raises(BundleError, match=r"takes windows of the shape \(n, 64, 1\), got"):
         bundle.predict_proba(np.zeros(shape))
 
 
