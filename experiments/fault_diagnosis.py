@@ -49,6 +49,7 @@ from drsn_jax.studies.comparison import Comparison, noises, tell_diverged
 from drsn_jax.studies.comparison_figures import draw_all
 from drsn_jax.studies.comparison_results import tables
 from drsn_jax.studies.comparison_tables import TITLES, markdown, summarise
+from drsn_jax.studies.healthy import learn_healthy
 from drsn_jax.studies.model_selection import BestModel
 from drsn_jax.studies.runs import RunFolder
 from drsn_jax.studies.training_config import TrainingConfig
@@ -75,6 +76,9 @@ class Options(data_options.DataOptions, TrainingConfig):
     optimizer: Literal["sgd", "adamw"] = "adamw"
     """sgd: as in the paper, with momentum, a tenth of the learning rate after 40 % of the steps, a hundredth after 80 %; adamw:
     AdamW with a learning rate that rises for 30 % of the steps and then falls, which needs fewer epochs."""
+    healthy_only: bool = False
+    """Make a model of recordings of one class, a machine in good order, which tells what has changed. Nothing is trained, and
+    --window-length, --standardise and --seed are what can be chosen."""
     seeds: int = 1
     """How many seeds: --seed, --seed + 1, …"""
     start: Annotated[Path | None, tyro.conf.arg(name="from")] = None
@@ -140,7 +144,9 @@ def config(options: Options, recordings: list[Recording]) -> dict[str, Any]:
     # the same table may name other files tomorrow, and the same folder hold another network
     data = None if data_options.simulated(options) else fingerprint(recordings)
     start = None if options.start is None else bundle_files.fingerprint(options.start)
-    return {**run_options.config(options), "classes": class_names(recordings), "data": data, "start": start}
+    chosen = run_options.config(options)
+    del chosen["healthy_only"]  # has no run
+    return {**chosen, "classes": class_names(recordings), "data": data, "start": start}
 
 
 def compare(options: Options, recordings: list[Recording], origin: Bundle | None, out: Path) -> Comparison:
@@ -183,6 +189,8 @@ def main() -> None:
     start = time.perf_counter()
     recordings = data_options.read(options)
     data_options.tell(options, recordings)
+    if options.healthy_only:
+        return learn(options, recordings)
     options = data_options.settle_split(options, recordings)
     data_options.tell_window(options, recordings)
     folds = data_options.cut_folds(options, recordings)
@@ -205,6 +213,18 @@ def main() -> None:
             console.say("no network is kept: with --validation 0.2 the best on held-out windows would be")
         console.say(f"everything is in {out}; it took {console.duration(time.perf_counter() - start)}")
     tell_diverged([comparison], trials)
+
+
+def learn(options: Options, recordings: list[Recording]) -> None:
+    """Make a model of healthy recordings and keep it."""
+    if options.start is not None:
+        raise UserError("--healthy-only trains nothing, so there is nothing to start --from")
+    data_options.tell_window(options, recordings)
+    model = learn_healthy(recordings, window_length=options.window_length, standardise=options.standardise, seed=options.seed)
+    out = options.out or console.default_out("fault_diagnosis")
+    bundle_files.save(out / "model", model)
+    ask = commands.as_typed("python experiments/diagnose.py")
+    console.say(f"a model of {model.classes[0]!r} alone is kept, it tells what has changed: {ask} {out}/model FILE")
 
 
 def read_start(options: Options, recordings: list[Recording]) -> Bundle:

@@ -3,10 +3,11 @@
 - ``bundle``: a network with all that is needed to use it. ``bundle_files`` saves and loads it, ``weights`` checks what it loads.
 - ``description``: ``model.json`` of a bundle. A new fact about a model goes into ``description.FACTS`` and the fields of
   ``bundle.Bundle``.
-- ``diagnosis``: from the probabilities of windows to one answer. A new warning goes into ``diagnosis._warnings``.
-- ``evidence``: what physics says of a bearing, without a network.
+- ``diagnosis``: from the probabilities of windows to one answer.
+- ``doubts``: what speaks against an answer. A new warning goes into ``doubts.warnings_of``.
+- ``evidence``: what physics says of a bearing, without a network. ``physics`` draws it and compares it with a class.
 - ``answer_lines``: what ``diagnose.py`` prints of a file.
-- ``pictures``: the figure of a diagnosis.
+- ``pictures``: the figure of a diagnosis. ``report``: the page of many.
 """
 
 from drsn_jax.diagnosis.bundle import Bundle as Bundle

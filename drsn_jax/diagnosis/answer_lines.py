@@ -5,7 +5,8 @@ from typing import Any
 
 from drsn_jax.core.text import visible
 from drsn_jax.diagnosis.asking import Asked
-from drsn_jax.diagnosis.diagnosis import SURE_PROBABILITY, Diagnosis
+from drsn_jax.diagnosis.diagnosis import Diagnosis
+from drsn_jax.diagnosis.doubts import SURE_PROBABILITY
 from drsn_jax.diagnosis.physics import Physics
 
 
@@ -25,12 +26,7 @@ def file_answer(
       unasked: whether the signal was chosen without being named.
     """
     found, signal, times_real_time = asked
-    # a class that would be written with 0.0 % is no alternative
-    others = ", ".join(f"{visible(r.label)} {percent(r.probability)}" for r in found.best[1:] if r.probability >= 0.001)
-    lines = [
-        f"{visible(file)}: {title(found)}, probability {percent(found.probability)}, {100 * found.agreement:.0f} % of "
-        f"{len(found.starts)} windows agree{f'; then {others}' if others else ''}"
-    ]
+    lines = [f"{visible(file)}: {title(found)}, {numbers(found)}"]
     if unasked and signal.channel:
         lines.append(f"  taken: channel {visible(signal.channel)}, the only signal")
     if physics is not None:
@@ -56,10 +52,24 @@ def file_answer(
         "warnings": list(found.warnings),
         "times_real_time": times_real_time,
     }
+    if found.changed is not None:
+        record["changed"] = found.changed
     if physics is not None:
         seen = None if isinstance(physics, str) else physics.evidence
         record["physics"] = seen and [{**one._asdict(), "sure": one.sure} for one in seen]
     return record, "\n".join([*lines, *(f"  warning: {warning}" for warning in new)])
+
+
+def numbers(found: Diagnosis) -> str:
+    """Return the numbers behind an answer. The probability of the only class of a model says nothing."""
+    if found.changed is not None:
+        return f"novelty {found.novelty:.2f} over {len(found.starts)} windows (up to 1 is as before)"
+    # a class that would be written with 0.0 % is no alternative
+    others = ", ".join(f"{visible(r.label)} {percent(r.probability)}" for r in found.best[1:] if r.probability >= 0.001)
+    return (
+        f"probability {percent(found.probability)}, {100 * found.agreement:.0f} % of {len(found.starts)} windows agree"
+        f"{f'; then {others}' if others else ''}"
+    )
 
 
 def physics_lines(physics: Physics | str) -> list[str]:
@@ -78,6 +88,8 @@ def percent(share: float) -> str:
 
 
 def title(found: Diagnosis) -> str:
-    """Return the class, and whether the network is sure."""
+    """Return the class, and whether the network is sure; of a model of one class, whether the recording has changed."""
     label = visible(found.label)
+    if found.changed:
+        return f"changed (unlike {label})"
     return label if found.sure else f"not sure (perhaps {label})"

@@ -11,12 +11,8 @@ from drsn_jax.core.arrays import rounded
 from drsn_jax.core.errors import UserError
 from drsn_jax.core.storage import blocks, prefetch
 from drsn_jax.data.clips import fitted
-from drsn_jax.data.formats import rates
+from drsn_jax.diagnosis.doubts import CHANGED, SURE_AGREEMENT, SURE_PROBABILITY, warnings_of
 
-SURE_PROBABILITY, SURE_AGREEMENT = 0.8, 0.8  # below one of them a diagnosis is "not sure"
-NOVEL = 2.0  # a median novelty above it is unlike all that the network was trained on; above 1 another load of the machine can be
-RMS_FACTOR = 2.0  # an RMS this many times outside the usual range is unlike the training data
-DEAD = 0.2  # a channel that is constant in a larger share of the windows throws doubt on the class
 FEW = 5  # fewer windows than this are worth a warning
 PART = 512  # windows that are read and computed at a time, at most
 LONGEST_CLIP = 10  # times the length of a window: what a model of clips takes for a clip
@@ -108,6 +104,11 @@ class Diagnosis:
     starts: np.ndarray
     doubts: tuple[str, ...] = ()
     novelty: float | None = None
+
+    @property
+    def changed(self) -> bool | None:
+        """Whether the recording is unlike the only class of a model of healthy recordings; None for other models."""
+        return None if len(self.best) > 1 or self.novelty is None else not self.novelty <= CHANGED
 
 
 def diagnose(
@@ -206,7 +207,7 @@ def summarise(
     agreement = float(np.mean(probabilities.argmax(1) == top))
     entropy = -float(np.sum(mean * np.log(np.maximum(mean, 1e-300)))) / np.log(max(len(mean), 2))
     new = None if novelty is None else float(np.median(novelty))
-    told = [*_warnings(model, rms, constant, sampling_rate, few), *_unlike(new)]
+    told = list(warnings_of(model, rms, constant, sampling_rate, new, few))
     doubts = [] if mean[top] >= SURE_PROBABILITY else [f"its probability is below {100 * SURE_PROBABILITY:.0f} %"]
     doubts += [] if agreement >= SURE_AGREEMENT else [f"less than {100 * SURE_AGREEMENT:.0f} % of its windows agree"]
     # the scores say nothing of a signal that is unlike all that the network was trained on
@@ -272,40 +273,3 @@ def read_parts(read: Callable[[int, int], np.ndarray], count: int, window: int, 
             sample = first * window + int(np.argmin(finite.all(-1).ravel()))
             raise UserError(f"sample {sample} is not a finite number: cut the recording")
         yield windows
-
-
-def _unlike(novelty: float | None) -> Iterator[tuple[str, str]]:
-    """Yield the warning of a recording whose features are far from those of the training, with its doubt."""
-    if novelty is not None and not novelty <= NOVEL:
-        yield (
-            "it is unlike all that the network was trained on",
-            f"to the network its windows look unlike all of the training: half of them are {novelty:.3g} times as far from it as "
-            "all but one in a hundred of the windows held out there: another machine, or a state that was never trained?",
-        )
-
-
-def _warnings(model: Model, rms: np.ndarray, constant: np.ndarray, sampling_rate: float, few: int) -> Iterator[tuple[str, str]]:
-    """Yield each warning with the doubt that it throws on the class, which is empty where it throws none."""
-    if not rates.same(sampling_rate, model.sampling_rate):
-        yield (
-            "its sampling rate is not that of the training data",
-            f"it is sampled at {sampling_rate:.9g} Hz and the training data at {model.sampling_rate:.9g} Hz: the network sees "
-            "all frequencies shifted",
-        )
-    usual = float(np.median(rms))
-    if usual == 0:
-        yield "it is silent", "it is silent: a dead channel"
-    elif model.rms_range is not None:
-        low, high = model.rms_range
-        if not low / RMS_FACTOR <= usual <= high * RMS_FACTOR:
-            yield (
-                "its level is far from that of the training data",
-                f"its RMS of {usual:.3g} is far from the training data's, {low:.3g} to {high:.3g}: another unit or gain?",
-            )
-    for number, share in enumerate(constant.mean(0), 1):
-        if usual > 0 and share > 0:
-            doubt = f"channel {number} is dead" if constant.shape[1] > 1 else "the signal drops out"
-            where = f"channel {number} of {constant.shape[1]}" if constant.shape[1] > 1 else "it"
-            yield doubt if share > DEAD else "", f"{where} is constant in {100 * share:.0f} % of the windows: a loose contact?"
-    if len(rms) < few:
-        yield "", f"it is only {len(rms)} {'window' if len(rms) == 1 else 'windows'} long"

@@ -6,7 +6,8 @@ import numpy as np
 
 from drsn_jax.core.errors import UserError
 from drsn_jax.diagnosis.bundle import Bundle
-from drsn_jax.diagnosis.diagnosis import SURE_PROBABILITY, Ranked
+from drsn_jax.diagnosis.diagnosis import Ranked
+from drsn_jax.diagnosis.doubts import SURE_PROBABILITY
 
 SHOWN = 3  # classes that an answer names
 

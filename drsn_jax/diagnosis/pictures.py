@@ -10,6 +10,7 @@ import numpy as np
 
 from drsn_jax.core.plotting import COLOURS, class_ticks, printable, save_figure, subplots
 from drsn_jax.core.storage import blocks
+from drsn_jax.diagnosis.answer_lines import numbers, title
 from drsn_jax.diagnosis.asking import Asked
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.diagnosis import Diagnosis, read_parts
@@ -152,10 +153,7 @@ def _few_columns(seconds: np.ndarray, end: float, values: np.ndarray) -> tuple[n
 
 def _told(found: Diagnosis) -> list[str]:
     """Return the lines below the name of the file: the answer, what speaks against it, the warnings."""
-    named = found.label if found.sure else f"not sure (perhaps {found.label})"
-    lines = [
-        f"{named}: probability {100 * found.probability:.1f} %, {100 * found.agreement:.0f} % of {len(found.starts)} windows"
-    ]
+    lines = [f"{title(found)}: {numbers(found)}"]
     lines += [f"not sure because {', and '.join(found.doubts)}"] if found.doubts else []
     lines += [f"warning: {warning}" for warning in found.warnings]
     return [part for line in lines for part in textwrap.wrap(line, LETTERS)]

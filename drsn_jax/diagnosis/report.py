@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 from drsn_jax.core import page
 from drsn_jax.core.files import write_atomically
 from drsn_jax.core.runtime import versions
-from drsn_jax.diagnosis.answer_lines import percent, physics_lines, title
+from drsn_jax.diagnosis.answer_lines import numbers, percent, physics_lines, title
 from drsn_jax.diagnosis.asking import Asked
 from drsn_jax.diagnosis.bundle import Bundle
-from drsn_jax.diagnosis.diagnosis import SURE_AGREEMENT, SURE_PROBABILITY
+from drsn_jax.diagnosis.doubts import SURE_AGREEMENT, SURE_PROBABILITY
 from drsn_jax.diagnosis.physics import Physics
 from drsn_jax.nn.networks import parameter_count
 from drsn_jax.nn.presets import preset_name
@@ -81,15 +81,16 @@ def _names(entries: Sequence[Entry]) -> list[str]:
 
 def _table(entries: Sequence[Entry], names: Sequence[str]) -> str:
     """Return the table of all files."""
-    head = ["file", "answer", "probability", "windows that agree", "warnings"]
+    head = ["file", "answer", "probability", "windows that agree", "novelty", "warnings"]
     with_physics = any(entry.physics is not None for entry in entries)
     rows = []
     for entry, name in zip(entries, names, strict=True):
         if entry.asked is None:
-            rows.append([name, "error, see below", "", "", "", *[""] * with_physics])
+            rows.append([name, "error, see below", *[""] * (4 + with_physics)])
             continue
         found = entry.asked.found
-        cells = [name, title(found), percent(found.probability), f"{100 * found.agreement:.0f} %", str(len(found.warnings))]
+        numbers = [percent(found.probability), f"{100 * found.agreement:.0f} %"] if found.changed is None else ["", ""]
+        cells = [name, title(found), *numbers, "" if found.novelty is None else f"{found.novelty:.2f}", str(len(found.warnings))]
         rows.append(cells + [_sure_faults(entry.physics)] * with_physics)
     links = [_anchor(number) for number in range(1, len(entries) + 1)]
     return page.table(head + ["lines stand out of"] * with_physics, rows, links=links)
@@ -108,7 +109,7 @@ def _section(entry: Entry, name: str, anchor: str) -> Iterator[str]:
         yield page.paragraph(f"error: {entry.error}")
         return
     found, signal = entry.asked.found, entry.asked.signal
-    yield page.paragraph(f"{title(found)}, probability {percent(found.probability)}", strong=True)
+    yield page.paragraph(f"{title(found)}, {numbers(found)}", strong=True)
     if found.doubts:
         yield page.paragraph(f"Not sure because {', and '.join(found.doubts)}.")
     yield page.items(f"Warning: {warning}" for warning in found.warnings)
@@ -140,6 +141,12 @@ def _explained(entries: Sequence[Entry]) -> Iterator[str]:
         "A network can only answer with classes that it was trained on. Another machine, or a fault that it never saw, can be "
         "named with a high probability. The absence of a warning is no guarantee."
     )
+    if any(entry.asked is not None and entry.asked.found.novelty is not None for entry in entries):
+        yield (
+            "Novelty: how far a recording is, to the network, from those of the training. Of windows like those of the training "
+            "one in a hundred is farther than 1. A recording above 2 is not named, and a model of healthy recordings alone calls "
+            "one above 1 changed."
+        )
     if any(entry.physics is not None for entry in entries):
         yield (
             "Physics: a fault of a bearing is struck at a rate that follows from the bearing's geometry and the speed of the "

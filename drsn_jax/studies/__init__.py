@@ -15,7 +15,7 @@ A comparison (networks × noises × seeds × folds):
 - ``comparison_tables``: the table for readers, drawn up from the rows.
 - ``comparison_figures``: the figures, drawn from the rows; a new one also goes into its ``draw_all``. ``feature_figure`` has the
   one of the pooled features, ``figure_titles`` what stands above all of them.
-- ``model_selection``: saves the best network as a bundle.
+- ``model_selection``: saves the best network as a bundle. ``healthy`` makes one of healthy recordings alone.
 - ``paper``: the accuracies of the paper, to draw beside ours.
 
 An ablation (rules of thresholding and noises of training × noises of test), whose trainings are members of ensembles:
