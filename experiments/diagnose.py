@@ -25,7 +25,6 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
 import dataclasses
 import json
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -37,6 +36,7 @@ import tyro
 from drsn_jax.cli import checks, console, run_options
 from drsn_jax.core import runtime
 from drsn_jax.core.errors import UserError
+from drsn_jax.core.files import write_atomically
 from drsn_jax.core.text import visible, visible_lines
 from drsn_jax.data.image_folders import read_picture
 from drsn_jax.diagnosis.answer_lines import file_answer, percent, title
@@ -48,7 +48,7 @@ from drsn_jax.diagnosis.evidence import bearing_of
 from drsn_jax.diagnosis.physics import Physics, doubted, recording_physics
 from drsn_jax.diagnosis.picture_answers import answer_picture
 from drsn_jax.diagnosis.pictures import free_name, picture_of
-from drsn_jax.diagnosis.report import Entry, write_report
+from drsn_jax.diagnosis.report import Entry, entry_of, writable, write_report
 from drsn_jax.diagnosis.streams import diagnose_stream, expected
 from drsn_jax.functional.orders import BearingOrders
 from drsn_jax.nn.networks import drsn_cw
@@ -133,34 +133,48 @@ def main() -> None:
 
 def ask_files(model: Bundle, options: Options, bearing: BearingOrders | None) -> int:
     """Tell the answer for each file; return for how many there is none."""
-    entries: list[Entry] = []
-    told: set[str] = set()
-    with tempfile.TemporaryDirectory() as temporary:
-        folder, taken = options.plot or Path(temporary), set()
-        for file in options.files:
-            try:
-                rate = options.sampling_rate, options.overrule_rate
-                asked = ask(model, Path(file), channel=options.channel, sampling_rate=rate[0], overrule_rate=rate[1])
-                physics = None if bearing is None else look(options, asked, bearing)
-                if isinstance(physics, Physics):
-                    asked = asked._replace(found=doubted(asked.found, physics.evidence))
-                tell(options, *file_answer(file, asked, told, physics, unasked=not (options.channel or model.channel)))
-                entry = Entry(file, asked, physics)
-                if options.plot is not None or options.report is not None:
-                    seen = physics if isinstance(physics, Physics) else None
-                    drawn = picture_of(model, Path(file), asked, seen, free_name(folder, Path(file), taken))
-                    entry = entry._replace(picture=drawn.read_bytes() if options.report is not None else None)
-                entries.append(entry)
-            except (UserError, OSError, MemoryError) as error:  # the other files may be well
-                console.show_traceback_on_request()
-                why = str(error) or "there is not enough memory for it"
-                # the line names the file already
-                why = f"it {rest}" if (rest := why.removeprefix(f"{file} ")) != why else why.removeprefix(f"{file}: ")
-                tell(options, {"file": file, "error": why}, visible(f"{file}: error: {why}"))
-                entries.append(Entry(file, error=why))
+    failed, entries, told, taken = 0, [], set(), set()
+    for folder in (options.report, options.plot):
+        if folder is not None:
+            writable(folder)
+    for file in options.files:
+        try:
+            rate = options.sampling_rate, options.overrule_rate
+            asked = ask(model, Path(file), channel=options.channel, sampling_rate=rate[0], overrule_rate=rate[1])
+            physics = None if bearing is None else look(options, asked, bearing)
+            if isinstance(physics, Physics):
+                asked = asked._replace(found=doubted(asked.found, physics.evidence))
+        except (UserError, OSError, MemoryError) as error:  # the other files may be well
+            console.show_traceback_on_request()
+            failed += 1
+            why = reason(file, error)
+            tell(options, {"file": file, "error": why}, visible(f"{file}: error: {why}"))
+            entries.append(Entry(file, error=why))
+            continue
+        tell(options, *file_answer(file, asked, told, physics, unasked=not (options.channel or model.channel)))
+        if options.plot is None and options.report is None:
+            continue
+        entry = entry_of(file, asked, physics)
+        try:
+            drawn = picture_of(model, Path(file), asked, physics if isinstance(physics, Physics) else None)
+            if options.plot is not None:
+                write_atomically(free_name(options.plot, Path(file), taken), drawn)
+            entries.append(entry._replace(picture=drawn))
+        except (UserError, OSError, MemoryError) as error:  # the answer stands, and the other pictures may be well
+            console.show_traceback_on_request()
+            why = reason(file, error)
+            print(visible(f"{file}: no picture: {why}"), file=sys.stderr)
+            entries.append(entry._replace(error=why))
     if options.report is not None:
-        console.say(f"the report is {write_report(options.report, model, entries, dry_run=options.dry_run)}")
-    return sum(entry.asked is None for entry in entries)
+        page = write_report(options.report, model, entries, dry_run=options.dry_run)
+        print(f"the report is {page}", file=sys.stderr)  # not among the lines of JSON
+    return failed
+
+
+def reason(file: str, error: Exception) -> str:
+    """Why a file has no answer, without its name, which the line has already."""
+    why = str(error) or "there is not enough memory for it"
+    return f"it {rest}" if (rest := why.removeprefix(f"{file} ")) != why else why.removeprefix(f"{file}: ")
 
 
 def ask_pictures(model: Bundle, options: Options) -> None:
@@ -229,7 +243,7 @@ def stream(model: Bundle, options: Options, source: BinaryIO) -> None:
         record = {
             "seconds": answer.seconds, "windows": answer.windows, "class": found.label, "sure": found.sure,
             "probability": found.probability, "doubts": list(found.doubts), "warnings": list(found.warnings),
-            "latency_ms": latency,
+            "novelty": found.novelty, "latency_ms": latency,
         }  # fmt: skip
         # people are told once of each kind, which its first words show
         new = {kind: warning for warning in found.warnings if (kind := " ".join(warning.split()[:3])) not in told}

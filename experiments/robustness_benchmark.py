@@ -24,7 +24,6 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import dataclasses
-import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +35,7 @@ from drsn_jax.core.distributed import choose_devices
 from drsn_jax.core.errors import UserError
 from drsn_jax.core.files import write_atomically
 from drsn_jax.data.recordings import class_names, fingerprint
+from drsn_jax.functional.random_filter import WIDEST
 from drsn_jax.studies import comparison_training, robustness
 from drsn_jax.studies.comparison import Comparison, tell_diverged
 from drsn_jax.studies.comparison_results import tables
@@ -113,8 +113,8 @@ def check(options: Options) -> None:
     checks.positive(options, "learning_rate")
     if options.train_snr_db is not None or options.fixed_noise or options.body_rate != 1:
         raise UserError("--train-snr-db, --fixed-noise and --body-rate are not for this benchmark: --way chooses the training")
-    if not 0 <= options.filter_db < math.inf:
-        raise UserError(f"--filter-db is a spread from 0 dB, got {options.filter_db:g}")
+    if not 0 <= options.filter_db <= WIDEST:
+        raise UserError(f"--filter-db is a spread from 0 to {WIDEST} dB, got {options.filter_db:g}")
     if options.filter_db and options.way == "matched":
         raise UserError("--filter-db goes with --way robust: matched trains in the noise of the test and nothing else")
     if options.test_network == "best" or options.patience is not None:

@@ -49,6 +49,12 @@ def class_ticks(axis: Any, classes: Sequence[str], *, at: float = 0.0, most: int
 
 def save_figure(figure: Any, file: Path) -> Path:
     """Write a figure into ``file`` and return ``file``."""
+    write_atomically(file, as_png(figure))
+    return file
+
+
+def as_png(figure: Any) -> bytes:
+    """Return a figure as the content of a PNG file."""
     from matplotlib.text import Text
 
     for text in figure.findobj(Text):  # a "$" in the name of a class or file would be read as a formula
@@ -56,5 +62,4 @@ def save_figure(figure: Any, file: Path) -> Path:
         text.set_text(visible_lines(text.get_text()))
     content = io.BytesIO()
     figure.savefig(content, dpi=130)
-    write_atomically(file, content.getvalue())
-    return file
+    return content.getvalue()

@@ -25,7 +25,7 @@ def file_answer(
       physics: what physics says, or why it says nothing; None where it was not asked for.
       unasked: whether the signal was chosen without being named.
     """
-    found, signal, times_real_time = asked
+    found, signal = asked.found, asked.signal
     lines = [f"{visible(file)}: {title(found)}, {numbers(found)}"]
     if unasked and signal.channel:
         lines.append(f"  taken: channel {visible(signal.channel)}, the only signal")
@@ -50,7 +50,7 @@ def file_answer(
         "sampling_rate": signal.sampling_rate,
         "rate_from": signal.rate_from,
         "warnings": list(found.warnings),
-        "times_real_time": times_real_time,
+        "times_real_time": asked.times_real_time,
     }
     if found.changed is not None:
         record["changed"] = found.changed

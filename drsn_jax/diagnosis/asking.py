@@ -82,11 +82,13 @@ class Asked(NamedTuple):
     Fields:
       found: the diagnosis.
       signal: the signal that was taken of the file, with its sampling rate, to be read as the network was given it.
+      length: the samples of the file, which the signal of a clip is filled up from.
       times_real_time: how many times faster than real time the diagnosis was made.
     """
 
     found: Diagnosis
     signal: Signal
+    length: int
     times_real_time: float
 
 
@@ -110,7 +112,7 @@ def ask(
     if not assumed:
         told = (signal.sampling_rate, sampling_rate, signal.rate_from)
         rate = agreed_rate(str(file), *told, within=signal.rate_within, overrule=overrule_rate)
-    read = functools.partial(read_precisely, signal)
+    read, length = functools.partial(read_precisely, signal), signal.length
     if is_of_clips(model) and signal.channels == model.channels:
         check_clip(model, signal.length, rate)
         window = clip_window(model, read(0, signal.length), rate)
@@ -123,7 +125,7 @@ def ask(
             f"it holds no sampling rate: {rate:.9g} Hz, that of the training data, is assumed, --sampling-rate says otherwise"
         )
         found = dataclasses.replace(found, warnings=(warning, *found.warnings))
-    return Asked(found, dataclasses.replace(signal, sampling_rate=rate, read=read), times_real_time)
+    return Asked(found, dataclasses.replace(signal, sampling_rate=rate, read=read), length, times_real_time)
 
 
 def open_asked(model: Bundle, channel: str | None, file: Path) -> Signal:

@@ -9,22 +9,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import jax
 import numpy as np
 
 from drsn_jax.core.arrays import check_finite, rounded
-from drsn_jax.core.distributed import Device, pmap_predict, replicate
+from drsn_jax.core.distributed import Device
 from drsn_jax.diagnosis.description import BundleError
 from drsn_jax.diagnosis.diagnosis import Diagnosis, diagnose
-from drsn_jax.evaluation.inspection import has_thresholds, zeros_by_window
+from drsn_jax.diagnosis.programs import Programs
+from drsn_jax.evaluation.inspection import has_thresholds
 from drsn_jax.evaluation.metrics import softmax
 from drsn_jax.evaluation.novelty import Novelty
-from drsn_jax.evaluation.prediction import predict, windows_at_a_time
-from drsn_jax.functional import signals
-from drsn_jax.nn.networks import Network, for_platform
+from drsn_jax.nn.networks import Network
 from drsn_jax.nn.presets import preset_name
-
-BATCH = 256  # windows that are computed at a time, at most
 
 
 def window_shape(length: int | Sequence[int], channels: int) -> tuple[int, ...]:
@@ -71,13 +67,12 @@ class Bundle:
     novelty: Novelty | None = None
 
     def __post_init__(self) -> None:
-        self._spread: Any = None
         if len(self.classes) != self.network.classes or len(set(self.classes)) < len(self.classes):
             raise BundleError(f"{self.network.classes} classes need as many different names, got {list(self.classes)}")
 
     def __getstate__(self) -> dict[str, Any]:
         """Return what is pickled: the fields, without compiled functions and devices."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)} | {"_spread": None}
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
 
     @property
     def window_shape(self) -> tuple[int, ...]:
@@ -96,7 +91,7 @@ class Bundle:
         computed at a time, by default 256 or as many as memory should be given to. Raises BundleError for windows of another
         shape, and ValueError for windows that are not finite.
         """
-        return self._outputs(windows, batch_size)[:, : len(self.classes)]
+        return self._outputs(windows, None, batch_size)
 
     def answer(self, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
         """Return the calibrated probabilities ``(n, classes)`` of windows and the novelty of each, ``(n,)``.
@@ -104,23 +99,17 @@ class Bundle:
         The novelty is None for a model that cannot tell it; of windows like those of the training one in a hundred has a novelty
         above 1 (``evaluation.novelty``). Arguments and errors as ``logits``.
         """
-        outputs, count = self._outputs(windows), len(self.classes)
-        return softmax(outputs[:, :count], self.temperature), None if self.novelty is None else outputs[:, count]
+        outputs, count = self._outputs(windows, self.novelty, None), len(self.classes)
+        own = type(self).predict_proba is Bundle.predict_proba  # and not that of a subclass
+        probabilities = softmax(outputs[:, :count], self.temperature) if own else self.predict_proba(windows)
+        return probabilities, None if self.novelty is None else outputs[:, count]
 
-    def _outputs(self, windows: np.ndarray, batch_size: int | None = None) -> np.ndarray:
-        """Return the logits of windows and, behind them, their novelty, where the model can tell it; see ``logits``."""
+    def _outputs(self, windows: np.ndarray, novelty: Novelty | None, batch_size: int | None) -> np.ndarray:
+        """Return the logits of windows and, behind them, their novelty where that is given; see ``logits``."""
         windows = self._checked(windows)
         if len(windows) == 0:
-            return np.empty((0, len(self.classes) + (self.novelty is not None)), np.float32)
-        # a stream asks for one window at a time and should not have to wait for a whole batch
-        if len(windows) == 1:
-            return np.asarray(self._one(windows))
-        step, variables, devices = self._spread or (self._step, self.variables, 1)
-        usual = max(1, self._batch // devices) * devices if batch_size is None else batch_size
-        if not self._spread:
-            # few windows are filled up to a power of two, so that they cost little and few programs are compiled
-            usual = min(usual, 1 << (len(windows) - 1).bit_length())
-        return predict(step, variables, windows, usual)
+            return np.empty((0, len(self.classes) + (novelty is not None)), np.float32)
+        return self._programs.outputs(self.variables, novelty, windows, batch_size)
 
     def _checked(self, windows: np.ndarray) -> np.ndarray:
         """Return windows as float32; raise the errors of ``logits``."""
@@ -136,9 +125,7 @@ class Bundle:
         Their number must divide the batch size of ``logits``. On a CPU whose cores are devices (``runtime.prepare``) this is
         faster than one device with all cores.
         """
-        apart = len(devices) > 1
-        mapped = pmap_predict(self._answer, devices) if apart else None
-        self._spread = (mapped, replicate(dict(self.variables), devices), len(devices)) if apart else None
+        self._programs.spread(devices)
 
     def __repr__(self) -> str:
         """Return a line: what it answers and for which windows; the arrays are left out."""
@@ -169,52 +156,15 @@ class Bundle:
         if not has_thresholds(self.network):
             return None
         windows = self._checked(windows)
-        return predict(self._zeros, self.variables, windows, self._batch) if len(windows) else np.empty(0, np.float32)
+        return self._programs.zeros(self.variables, windows) if len(windows) else np.empty(0, np.float32)
 
     def features(self, windows: np.ndarray) -> np.ndarray:
         """Return the features in front of the classifier, ``(n, features)``, of windows; arguments and errors as ``logits``."""
-        return predict(self._features, self.variables, self._checked(windows), self._batch)
-
-    @property
-    def _batch(self) -> int:
-        """How many windows are computed at a time so that memory suffices."""
-        return windows_at_a_time(self.network, self.window_shape, BATCH)
+        windows = self._checked(windows)
+        if len(windows) == 0:
+            return np.empty((0, len(self.variables["params"]["classifier"]["kernel"])), np.float32)
+        return self._programs.features(self.variables, windows)
 
     @functools.cached_property
-    def _zeros(self) -> Any:
-        zeros = zeros_by_window(self.network)
-        return jax.jit(lambda variables, windows: zeros(variables, self._prepared(windows)))
-
-    @functools.cached_property
-    def _features(self) -> Any:
-        network: Any = for_platform(self.network, jax.default_backend())
-        return jax.jit(lambda variables, x: network.apply(variables, self._prepared(x), train=False, method="features"))
-
-    def _prepared(self, windows: jax.Array) -> jax.Array:
-        return jax.vmap(signals.remove_mean)(windows)
-
-    @functools.cached_property
-    def _step(self) -> Any:
-        return jax.jit(self._answer)
-
-    @functools.cached_property
-    def _one(self) -> Any:
-        # the weights are constants of the program: it takes half the time, because what depends on them alone is computed once
-        return jax.jit(lambda windows: self._answer(self.variables, windows))
-
-    def _answer(self, variables: Any, windows: jax.Array) -> jax.Array:
-        return _outputs_of(self.network, self.novelty, variables, self._prepared(windows))
-
-
-def _outputs_of(network: Any, novelty: Novelty | None, variables: Any, windows: jax.Array) -> jax.Array:
-    """Return the logits of prepared windows and, behind them, their novelty, where it is known."""
-    network = for_platform(network, jax.default_backend())
-    if novelty is None:
-        return network.apply(variables, windows, train=False)
-    features, logits = network.apply(variables, windows, train=False, method=_features_and_logits)
-    return jax.numpy.concatenate([logits, novelty.of(features)[:, None].astype(logits.dtype)], 1)
-
-
-def _features_and_logits(network: Network, x: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
-    features = network.features(x, train)
-    return features, network.classifier(features)
+    def _programs(self) -> Programs:
+        return Programs(self.network, self.window_shape)

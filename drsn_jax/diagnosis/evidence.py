@@ -89,8 +89,12 @@ def bearing_evidence(
         >>> strongest.fault, strongest.sure
         ('inner race', True)
     """
-    found = _checked(signal, sampling_rate, speed, bearing, harmonics)
-    orders, power = line_powers(found, sampling_rate, speed)
+    orders, power = line_powers(signal, sampling_rate, speed, bearing, harmonics)
+    return evidence_in(orders, power, bearing, harmonics)
+
+
+def evidence_in(orders: np.ndarray, power: np.ndarray, bearing: BearingOrders, harmonics: int = HARMONICS) -> list[FaultEvidence]:
+    """Return the evidence in a spectrum that ``line_powers`` made, as ``bearing_evidence``."""
     bins = 1 / orders[1]  # of one order
     faults = (("inner race", "BPFI", bearing.bpfi), ("outer race", "BPFO", bearing.bpfo), ("ball", "2×BSF", 2 * bearing.bsf))
     evidence = [_of_fault(power, bins, *fault, harmonics) for fault in faults]
@@ -111,10 +115,12 @@ def bearing_of(geometry: Sequence[float]) -> BearingOrders:
     return bearing_orders(int(geometry[0]), *geometry[1:])
 
 
-def line_powers(signal: np.ndarray, sampling_rate: float, speed: float) -> tuple[np.ndarray, np.ndarray]:
+def line_powers(
+    signal: np.ndarray, sampling_rate: float, speed: float, bearing: BearingOrders, harmonics: int = HARMONICS
+) -> tuple[np.ndarray, np.ndarray]:
     """Return the spectrum in which ``bearing_evidence`` looks for lines: its bins as orders of the shaft, ``(bins,)``, and their
-    power, ``(bins,)``. Arguments as there, which also checks them."""
-    found = np.asarray(signal, np.float32).reshape(-1)
+    power, ``(bins,)``. Arguments and errors as there."""
+    found = _checked(signal, sampling_rate, speed, bearing, harmonics)
     found = found[: len(found) // 2 * 2]
     power = np.asarray(_envelope_power(found), np.float64)
     return np.arange(len(power)) * (sampling_rate / (len(found) * speed)), power

@@ -11,19 +11,23 @@ from typing import NamedTuple
 import numpy as np
 
 from drsn_jax.diagnosis.diagnosis import Diagnosis
-from drsn_jax.diagnosis.evidence import AROUND, HARMONICS, FaultEvidence, bearing_evidence, line_powers
+from drsn_jax.diagnosis.evidence import AROUND, HARMONICS, FaultEvidence, evidence_in, line_powers
 from drsn_jax.functional.orders import BearingOrders
 
 LONGEST = 2**21  # samples: more lines are no surer, and their spectrum takes memory
 SHOWN_FROM = 0.25  # orders: below it lies what is slower than the shaft
 COLUMNS = 1200  # of a spectrum that is drawn
-# words and abbreviations by which classes are named, of which the first letters count
+# words by which classes are named, and abbreviations, which are told from words by their capitals or a number behind them
 WORDS = {
-    "inner race": ("inner", "ir", "bpfi", "innenring"),
-    "outer race": ("outer", "or", "bpfo", "außenring", "aussenring"),
-    "ball": ("ball", "balls", "roller", "rollers", "bsf", "wälzkörper"),
+    "inner race": ("inner", "innerrace", "innenring"),
+    "outer race": ("outer", "outerrace", "außenring", "aussenring"),
+    "ball": ("ball", "balls", "roller", "rollers", "wälzkörper"),
+    "healthy": ("healthy", "normal", "good", "faultless", "undamaged", "baseline", "gesund"),
 }
-HEALTHY = ("healthy", "normal", "good", "faultless", "undamaged", "baseline", "gesund")
+SHORT = {"inner race": ("IR", "IRF", "BPFI"), "outer race": ("OR", "ORF", "BPFO"), "ball": ("BSF",)}
+NOT = ("no", "not", "non", "without", "un", "kein", "ohne")  # what is denied is another class
+# "ball bearing" and "ball screw" are no fault of a ball
+THINGS = re.compile(r"(ball|roller)s?[\W_]*(bearing|screw|joint|valve|mill)s?", re.IGNORECASE)
 
 
 class Physics(NamedTuple):
@@ -48,9 +52,9 @@ def recording_physics(
     At most the first ``LONGEST`` samples are looked at, of the first channel. Arguments and errors as ``bearing_evidence``.
     """
     samples = np.asarray(read(0, min(length, LONGEST)))[:, :1]
-    found = tuple(bearing_evidence(samples, sampling_rate, speed, bearing))
+    orders, power = line_powers(samples, sampling_rate, speed, bearing)
+    found = tuple(evidence_in(orders, power, bearing))
     highest = HARMONICS * max(one.order for one in found) + AROUND
-    orders, power = line_powers(samples, sampling_rate, speed)
     return Physics(found, *_drawn(orders, power, highest))
 
 
@@ -75,13 +79,17 @@ def fault_of(label: str) -> str | None:
 
     Example::
 
-        >>> fault_of("IR014"), fault_of("Outer race, 0.021 in"), fault_of("unbalance")
+        >>> fault_of("IR014"), fault_of("Outer race, 0.021 in"), fault_of("unbalance or looseness")
         ('inner race', 'outer race', None)
     """
-    # "IR014" and "OR007@6" are a word and a number
-    words = set(re.findall(r"[^\W\d_]+", label.lower()))
-    known = {**WORDS, "healthy": HEALTHY}
-    found = [fault for fault, names in known.items() if words & set(names)]
+    # "InnerRace_007" is two words and a number
+    text = re.sub(r"(?<=[a-zäöüß])(?=[A-Z])", " ", THINGS.sub(" ", label))
+    words = set(re.findall(r"[^\W\d_]+", text.lower()))
+    if words & set(NOT):
+        return None
+    short = set(re.findall(r"(?<![^\W\d_])[A-Z]+(?![^\W\d_])", text))
+    short |= {found.upper() for found in re.findall(r"(?<![^\W\d_])[A-Za-z]+(?=\d)", text)}
+    found = [fault for fault, names in WORDS.items() if words & set(names) or short & set(SHORT.get(fault, ()))]
     return found[0] if len(found) == 1 else None
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from drsn_jax.core.plotting import COLOURS, class_ticks, printable, save_figure, subplots
+from drsn_jax.core.plotting import COLOURS, as_png, class_ticks, printable, save_figure, subplots
 from drsn_jax.core.storage import blocks
 from drsn_jax.diagnosis.answer_lines import numbers, title
 from drsn_jax.diagnosis.asking import Asked
@@ -57,8 +57,8 @@ def envelope(read: Callable[[int, int], np.ndarray], length: int, channels: int)
     return Envelope(low, high, step, length, channels)
 
 
-def picture_of(model: Bundle, file: Path, asked: Asked, physics: Physics | None, target: Path) -> Path:
-    """Draw the diagnosis of a file into ``target``, as ``diagnosis_picture``, and return ``target``."""
+def picture_of(model: Bundle, file: Path, asked: Asked, physics: Physics | None) -> bytes:
+    """Return the figure of the diagnosis of a file as a PNG, see ``diagnosis_figure``."""
     found, signal = asked.found, asked.signal
     zeros = None
     if has_thresholds(model.network):
@@ -66,14 +66,12 @@ def picture_of(model: Bundle, file: Path, asked: Asked, physics: Physics | None,
         zeros = np.concatenate([np.asarray(model.zeros(windows)) for windows in parts])
     assert signal.sampling_rate is not None
     line = envelope(signal.read, signal.length, signal.channels)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    return diagnosis_picture(
-        target, model.classes, found, line, signal.sampling_rate, zeros, file.name, signal.channel, physics=physics
-    )
+    about = (line, signal.sampling_rate, zeros, file.name, signal.channel)
+    return as_png(diagnosis_figure(model.classes, found, *about, physics=physics))
 
 
 def free_name(folder: Path, file: Path, taken: set[Path]) -> Path:
-    """Return a name in the folder for the picture of a file, which none in ``taken`` has; it is added there."""
+    """Return a name in the folder for the picture of a file that none in ``taken`` has; it is added there."""
     name, number = printable(os.fsencode(file.name).decode(errors="replace")), 2
     target = folder / f"{name}.png"
     while target in taken:
@@ -82,8 +80,12 @@ def free_name(folder: Path, file: Path, taken: set[Path]) -> Path:
     return target
 
 
-def diagnosis_picture(
-    file: str | Path,
+def diagnosis_picture(file: str | Path, *described: Any, **options: Any) -> Path:
+    """Write ``diagnosis_figure`` into ``file`` and return its path; the other arguments are the same."""
+    return save_figure(diagnosis_figure(*described, **options), Path(file))
+
+
+def diagnosis_figure(
     classes: Sequence[str],
     found: Diagnosis,
     signal: Envelope,
@@ -92,8 +94,8 @@ def diagnosis_picture(
     title: str,
     channel: str = "",
     physics: Physics | None = None,
-) -> Path:
-    """Draw a recording over the probability of each class in time, write the figure into ``file`` and return its path.
+) -> Any:
+    """Draw a recording over the probability of each class in time, and return the figure.
 
     Above stand the answer, what speaks against it, and the warnings. ``signal`` is the envelope of the recording, sampled at
     ``sampling_rate`` Hz; each of its first four channels has a panel, in the unit of the recording. ``zeros`` is the share of
@@ -132,7 +134,7 @@ def diagnosis_picture(
     panels[-1].set_xlabel("time, s")
     panels[-1].set_xlim(0, signal.length / sampling_rate)
     figure.suptitle("\n".join([printable(title), *told]), fontsize=9, ha="left", x=0.02)
-    return save_figure(figure, Path(file))
+    return figure
 
 
 def _few_columns(seconds: np.ndarray, end: float, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

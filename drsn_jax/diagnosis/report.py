@@ -1,18 +1,20 @@
 """A report of a diagnosis that can be handed on: one page of HTML with the answers, their pictures, and what the model is."""
 
-import math
 import os
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from drsn_jax.core import page
+from drsn_jax.core.errors import UserError
 from drsn_jax.core.files import write_atomically
 from drsn_jax.core.runtime import versions
 from drsn_jax.diagnosis.answer_lines import numbers, percent, physics_lines, title
 from drsn_jax.diagnosis.asking import Asked
 from drsn_jax.diagnosis.bundle import Bundle
+from drsn_jax.diagnosis.diagnosis import Diagnosis
 from drsn_jax.diagnosis.doubts import SURE_AGREEMENT, SURE_PROBABILITY
 from drsn_jax.diagnosis.physics import Physics
 from drsn_jax.nn.networks import parameter_count
@@ -22,21 +24,49 @@ FILE = "report.html"
 
 
 class Entry(NamedTuple):
-    """What a report says of a file.
+    """What a report says of a file; nothing in it keeps the file open.
 
     Fields:
       file: its name as it was asked for.
-      asked: its diagnosis; None where there is none.
+      found: its diagnosis; None where there is none.
+      length: its samples.
+      sampling_rate: in Hz.
+      channel: which signal of it was taken.
       physics: what physics says, or why it says nothing; None where it was not asked for.
       picture: the figure of the diagnosis, a PNG; None for no figure.
-      error: why there is no diagnosis.
+      error: why there is no diagnosis, or no figure.
     """
 
     file: str
-    asked: Asked | None = None
+    found: Diagnosis | None = None
+    length: int = 0
+    sampling_rate: float = 1.0
+    channel: str = ""
     physics: Physics | str | None = None
     picture: bytes | None = None
     error: str = ""
+
+
+def entry_of(file: str, asked: Asked, physics: Physics | str | None) -> Entry:
+    """Return what a report says of a file that was asked about."""
+    signal = asked.signal
+    assert signal.sampling_rate is not None
+    return Entry(file, asked.found, asked.length, signal.sampling_rate, signal.channel, physics)
+
+
+def writable(folder: Path) -> Path:
+    """Make a folder where it is missing, and return it; raise UserError where nothing can be written into it.
+
+    To be called before anything is asked: a report is written at the end.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        reason = "it is a file" if folder.is_file() else error.strerror or str(error)
+        raise UserError(f"nothing can be written into {folder} ({reason}): choose another folder") from error
+    return folder
 
 
 def write_report(folder: Path, model: Bundle, entries: Sequence[Entry], *, dry_run: bool = False) -> Path:
@@ -51,7 +81,7 @@ def write_report(folder: Path, model: Bundle, entries: Sequence[Entry], *, dry_r
     for number, (entry, name) in enumerate(zip(entries, names, strict=True), 1):
         parts += _section(entry, name, _anchor(number))
     parts += [page.heading("How to read it"), *map(page.paragraph, _explained(entries)), *_model_card(model)]
-    folder.mkdir(parents=True, exist_ok=True)
+    writable(folder)
     write_atomically(folder / FILE, page.page("Diagnosis of recordings", parts))
     return folder / FILE
 
@@ -62,19 +92,22 @@ def _anchor(number: int) -> str:
 
 def _summary(entries: Sequence[Entry]) -> str:
     """Return a sentence that counts the answers."""
-    sure = sum(entry.asked is not None and entry.asked.found.sure for entry in entries)
-    failed = sum(entry.asked is None for entry in entries)
+    sure = sum(entry.found is not None and entry.found.sure for entry in entries)
+    failed = sum(entry.found is None for entry in entries)
     kinds = {"with a named class": sure, "not sure": len(entries) - sure - failed, "that could not be read": failed}
     counted = ", ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
     return f"{len(entries)} {'recording' if len(entries) == 1 else 'recordings'}: {counted}."
 
 
 def _names(entries: Sequence[Entry]) -> list[str]:
-    """Return the names of the files below the folder that holds them all: who reads the report need not know where it lies."""
-    files = [Path(entry.file).absolute() for entry in entries]
+    """Return the names of the files below the folder that holds them all, for who reads the report need not know where it lies;
+    where there is no such folder, as they were asked for."""
+    files = [Path(os.path.abspath(entry.file)) for entry in entries]
     try:
-        shared = os.path.commonpath([file.parent for file in files])
+        shared = Path(os.path.commonpath([file.parent for file in files]))
     except ValueError:  # no files, or files of several drives
+        shared = None
+    if shared is None or shared == Path(shared.anchor):
         return [entry.file for entry in entries]
     return [str(file.relative_to(shared)) for file in files]
 
@@ -85,10 +118,10 @@ def _table(entries: Sequence[Entry], names: Sequence[str]) -> str:
     with_physics = any(entry.physics is not None for entry in entries)
     rows = []
     for entry, name in zip(entries, names, strict=True):
-        if entry.asked is None:
+        if entry.found is None:
             rows.append([name, "error, see below", *[""] * (4 + with_physics)])
             continue
-        found = entry.asked.found
+        found = entry.found
         numbers = [percent(found.probability), f"{100 * found.agreement:.0f} %"] if found.changed is None else ["", ""]
         cells = [name, title(found), *numbers, "" if found.novelty is None else f"{found.novelty:.2f}", str(len(found.warnings))]
         rows.append(cells + [_sure_faults(entry.physics)] * with_physics)
@@ -105,10 +138,10 @@ def _sure_faults(physics: Physics | str | None) -> str:
 def _section(entry: Entry, name: str, anchor: str) -> Iterator[str]:
     """Yield the parts of a file's section."""
     yield page.heading(name, anchor)
-    if entry.asked is None:
+    if entry.found is None:
         yield page.paragraph(f"error: {entry.error}")
         return
-    found, signal = entry.asked.found, entry.asked.signal
+    found = entry.found
     yield page.paragraph(f"{title(found)}, {numbers(found)}", strong=True)
     if found.doubts:
         yield page.paragraph(f"Not sure because {', and '.join(found.doubts)}.")
@@ -118,22 +151,23 @@ def _section(entry: Entry, name: str, anchor: str) -> Iterator[str]:
         yield page.items(physics_lines(entry.physics))
     if entry.picture is not None:
         yield page.image(entry.picture, f"The answer, the waveform and the classes over time of {name}")
-    rate = signal.sampling_rate or math.nan
+    elif entry.error:
+        yield page.paragraph(f"There is no picture: {entry.error}")
     about = {
         "classes that come first": ", ".join(f"{one.label} {percent(one.probability)}" for one in found.best),
         "windows": f"{len(found.starts)}, of which {100 * found.agreement:.0f} % agree",
-        "recording": f"{signal.length:,} samples at {rate:g} Hz, {signal.length / rate:.3g} s",
+        "recording": f"{entry.length:,} samples at {entry.sampling_rate:,.9g} Hz, {entry.length / entry.sampling_rate:.3g} s",
     }
-    if signal.channel:
-        about["channel"] = signal.channel
+    if entry.channel:
+        about["channel"] = entry.channel
     yield page.facts(about)
 
 
 def _explained(entries: Sequence[Entry]) -> Iterator[str]:
     """Yield what a reader must know who was not there when the model was trained."""
     yield (
-        "Each recording is cut into windows. The network gives each window a probability for every class that it was trained "
-        "on, and the answer is the class with the highest mean. It is named where that mean is at least "
+        "Each recording is cut into windows; a clip is one. The network gives each window a probability for every class that it "
+        "was trained on, and the answer is the class with the highest mean. It is named where that mean is at least "
         f"{100 * SURE_PROBABILITY:.0f} %, at least {100 * SURE_AGREEMENT:.0f} % of the windows have this class first, and "
         "nothing speaks against it; else the answer is “not sure”, with the reasons."
     )
@@ -141,7 +175,7 @@ def _explained(entries: Sequence[Entry]) -> Iterator[str]:
         "A network can only answer with classes that it was trained on. Another machine, or a fault that it never saw, can be "
         "named with a high probability. The absence of a warning is no guarantee."
     )
-    if any(entry.asked is not None and entry.asked.found.novelty is not None for entry in entries):
+    if any(entry.found is not None and entry.found.novelty is not None for entry in entries):
         yield (
             "Novelty: how far a recording is, to the network, from those of the training. Of windows like those of the training "
             "one in a hundred is farther than 1. A recording above 2 is not named, and a model of healthy recordings alone calls "
@@ -159,7 +193,7 @@ def _explained(entries: Sequence[Entry]) -> Iterator[str]:
 def _model_card(model: Bundle) -> Iterator[str]:
     """Yield what the model is, what it was trained on, and how good it was on test data."""
     positions = model.window_length
-    length = f"{positions} samples, {positions / model.sampling_rate:.3g} s at {model.sampling_rate:g} Hz"
+    length = f"{positions} samples, {positions / model.sampling_rate:.3g} s at {model.sampling_rate:,.9g} Hz"
     about = {
         "network": f"{preset_name(model.network) or 'of its own'}, {parameter_count(model.variables['params']):,} parameters",
         "classes": ", ".join(model.classes),
@@ -201,11 +235,9 @@ def _taken(entry: Mapping[str, Any]) -> str:
 def _accuracy(entry: Mapping[str, Any]) -> list[str] | None:
     """Return a row of the table of accuracies; None for an entry that is none."""
     share, level = entry.get("accuracy"), entry.get("snr_db")
-    if not isinstance(share, int | float):
+    if not isinstance(share, int | float) or not 0 <= share <= 1:
         return None
-    clean = str(level) in ("inf", "None")
-    return [
-        "none" if clean else str(entry.get("noise", "")),
-        "clean" if clean else f"{level:g} dB" if isinstance(level, int | float) else str(level),
-        f"{100 * share:.1f} %",
-    ]
+    if str(level) in ("inf", "None"):
+        return ["none", "clean", f"{100 * share:.1f} %"]
+    shown = f"{level:g} dB" if isinstance(level, int | float) and abs(level) < 1e3 else str(level)
+    return [str(entry.get("noise", "")), shown, f"{100 * share:.1f} %"]

@@ -14,6 +14,8 @@ from drsn_jax.core import memory
 from drsn_jax.core.files import read_regular
 from drsn_jax.diagnosis.description import DESCRIPTION, OLD_WEIGHTS, WEIGHTS, BundleError
 from drsn_jax.evaluation.novelty import Novelty
+from drsn_jax.nn.band_energy import BandEnergyNetwork
+from drsn_jax.nn.presets import kind_of
 
 NOVELTY = "novelty/"  # begins the names of the arrays of ``Bundle.novelty``
 SHARE = 1 / 4  # of the free memory that a file of weights may take: it is held with the arrays made of it
@@ -52,7 +54,8 @@ def refuse_larger_network(fields: Mapping[str, Any], channels: int, arrays: Mapp
     """Raise BundleError if a description is of a network with other units than these weights are for, or with a number that no
     array has room for. To find the shapes of a network it is traced, which takes as long as the network is deep."""
     units = {parts[1] for name in arrays if len(parts := name.split("/")) > 2 and parts[1].startswith("stages_")}
-    deep = sum(fields["units"]) if fields.get("over_time", True) else 0
+    shallow = kind_of(fields) is BandEnergyNetwork and not fields.get("over_time", True)
+    deep = 0 if shallow else sum(fields["units"])
     if deep != len(units):
         raise BundleError(f"{where} describes a network of {deep} units, and its weights are for {len(units)}")
     largest = max((array.size for array in arrays.values()), default=0)
@@ -111,11 +114,13 @@ def read_novelty(
     """Return the novelty of these arrays, None for none; raise BundleError for arrays that do not fit the network."""
     if not arrays:
         return None
-    count, axes = len(variables["params/classifier/kernel"]), arrays.get(f"{NOVELTY}axes", np.zeros((0, 0))).shape[-1]
-    expected = {"centres": (classes, count), "axes": (count, axes), "spread": (axes + 1,), "limit": ()}
+    count, axes = len(variables["params/classifier/kernel"]), np.shape(arrays.get(f"{NOVELTY}axes", np.zeros(())))[1:]
+    # a class without training windows has no centre
+    centres = min(max(1, len(np.atleast_1d(arrays.get(f"{NOVELTY}centres", ())))), classes)
+    expected = {"centres": (centres, count), "axes": (count, *axes), "spread": (sum(axes) + 1,), "limit": ()}
     there = {name.removeprefix(NOVELTY): array.shape for name, array in arrays.items() if array.dtype == np.float32}
     known = {name.removeprefix(NOVELTY): array for name, array in arrays.items()}
-    if there != expected or not all(np.isfinite(array).all() for array in known.values()):
+    if there != expected or len(axes) != 1 or not all(np.isfinite(array).all() for array in known.values()):
         raise BundleError(f"{where}: its novelty does not fit the network (got {there}, expected {expected}, all finite)")
     if not (known["spread"].min() > 0 and known["limit"] > 0):
         raise BundleError(f"{where}: its novelty has a spread or a limit that is not positive")

@@ -28,7 +28,7 @@ class Novelty(NamedTuple):
       centres: the mean of the features of each class, ``(classes, features)``.
       axes: orthonormal directions in which the features spread most within their class, ``(features, axes)``.
       spread: the standard deviation along each axis, and that along each direction that is left, ``(axes + 1,)``.
-      limit: the distance (see ``of``) of which the novelty is 1, ``()``.
+      limit: the distance of which the novelty is 1, ``()``.
     """
 
     centres: Any
@@ -37,21 +37,29 @@ class Novelty(NamedTuple):
     limit: Any
 
     def of(self, features: Any) -> jax.Array:
-        """Return the novelty ``(n,)`` of features ``(n, features)``: the distance to the nearest class, divided by ``limit``.
+        """Return the novelty ``(n,)`` of features ``(n, features)``: ``distance`` divided by ``limit``, at most ``MOST``.
 
-        The distance is that of Mahalanobis. Of windows like those of the training one in a hundred has a novelty above 1. It is a
-        pure function, which can be compiled.
+        Of windows like those of the training one in a hundred has a novelty above 1. It is a pure function.
         """
-        features = jnp.asarray(features, jnp.float32)
+        return jnp.minimum(self.distance(features) / self.limit, MOST)
 
-        def squared(centre: jax.Array) -> jax.Array:
-            away = features - centre
-            along = jnp.matmul(away, self.axes, precision="highest")
-            rest = jnp.maximum(jnp.sum(jnp.square(away), 1) - jnp.sum(jnp.square(along), 1), 0)
-            return jnp.sum(jnp.square(along / self.spread[:-1]), 1) + rest / jnp.square(self.spread[-1])
+    def distance(self, features: Any) -> jax.Array:
+        """Return the distance of Mahalanobis ``(n,)`` from features ``(n, features)`` to the nearest class."""
+        features, centres = (jnp.asarray(each, jnp.float32) for each in (features, self.centres))
+        # squares of large numbers would be infinite
+        size = jnp.maximum(jnp.max(jnp.abs(features), 1, keepdims=True), jnp.max(jnp.abs(centres)))
+        size = jnp.where(size == 0, 1, size)
+        along, of_centres = (jnp.matmul(each, self.axes, precision="highest") for each in (features, centres))
+        rest = features - jnp.matmul(along, self.axes.T, precision="highest")
+        rest_of_centres = centres - jnp.matmul(of_centres, self.axes.T, precision="highest")
 
-        nearest = jnp.min(jax.lax.map(squared, jnp.asarray(self.centres)), 0)
-        return jnp.minimum(jnp.sqrt(nearest) / self.limit, MOST)
+        def squared(centre: tuple[jax.Array, jax.Array]) -> jax.Array:
+            own, other = centre
+            by_axis = (along - own) / size / self.spread[:-1]
+            left = (rest - other) / size / self.spread[-1]
+            return jnp.sum(jnp.square(by_axis), 1) + jnp.sum(jnp.square(left), 1)
+
+        return jnp.sqrt(jnp.min(jax.lax.map(squared, (of_centres, rest_of_centres)), 0)) * size[:, 0]
 
 
 def fit_novelty(features: np.ndarray, labels: np.ndarray, held_out: np.ndarray) -> Novelty | None:
@@ -81,6 +89,6 @@ def fit_novelty(features: np.ndarray, labels: np.ndarray, held_out: np.ndarray) 
     spread = np.maximum(spread, max(LEAST * float(spread.max()), SMALLEST))
     centres, axes, spread = (each.astype(np.float32) for each in (centres, directions[:, :count], spread))
     found = Novelty(centres, axes, spread, np.float32(1))
-    distances = np.sort(np.asarray(found.of(held_out)))
+    distances = np.sort(np.asarray(found.distance(held_out)))
     rank = min(len(distances), math.ceil(HELD_OUT * (len(distances) + 1)))
     return found._replace(limit=np.float32(max(float(distances[rank - 1]), SMALLEST)))

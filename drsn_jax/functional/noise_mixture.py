@@ -53,7 +53,10 @@ class NoiseMixture(AtLevel):
             raise UserError("a mixture of noises needs at least one kind")
         for kind in self.kinds:
             noise_maker(kind)
+        if isinstance(self.filter_db, Tracer):
+            raise UserError("the spread of a filter decides what is compiled: give filter_db as a number, not as a traced value")
         check_spread(self.filter_db)
+        object.__setattr__(self, "filter_db", float(self.filter_db))
         if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(self.snr_db)):
             return  # inside a compiled function there are no numbers to check
         snr_db = checked_snr(self.snr_db)

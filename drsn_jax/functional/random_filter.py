@@ -4,11 +4,11 @@ What lies between a fault and a sensor, such as housing and mounting, amplifies 
 one in another machine.
 """
 
-import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
@@ -16,6 +16,7 @@ from drsn_jax.core.arrays import as_window, wide_dtype
 from drsn_jax.core.errors import UserError
 
 POINTS = 8  # frequencies at which gains are drawn
+WIDEST = 100  # dB: numbers of float32 have room for gains of a few times as much
 
 
 def random_filter(key: jax.Array, window: ArrayLike, spread_db: ArrayLike, points: int = POINTS) -> jax.Array:
@@ -25,7 +26,7 @@ def random_filter(key: jax.Array, window: ArrayLike, spread_db: ArrayLike, point
     distribution of mean 0 and standard deviation ``spread_db``; between them they are interpolated. Each channel has gains of its
     own. A spread of 0 dB returns the window, to rounding.
 
-    Raises ValueError for a window that is not ``(length, channels)``, a spread that is negative or not finite, and fewer than two
+    Raises ValueError for a window that is not ``(length, channels)``, a spread that is not from 0 to 100 dB, and fewer than two
     points.
 
     Source: Nam, Kim and Park, ICASSP 2022 (FilterAugment, its linear type), with frequencies that are fixed.
@@ -52,6 +53,8 @@ def random_filter(key: jax.Array, window: ArrayLike, spread_db: ArrayLike, point
 
 
 def check_spread(spread_db: Any) -> None:
-    """Raise UserError for a spread of gains that is negative or not finite; one that is traced has no number to check."""
-    if not isinstance(spread_db, Tracer) and not 0 <= float(spread_db) < math.inf:
-        raise UserError(f"the spread of a random filter is a number of dB from 0, got {spread_db}")
+    """Raise UserError for a spread of gains that is no number from 0 to 100 dB; one that is traced has no number to check."""
+    if isinstance(spread_db, Tracer):
+        return
+    if not isinstance(spread_db, int | float | np.generic | np.ndarray | jax.Array) or not 0 <= float(spread_db) <= WIDEST:
+        raise UserError(f"the spread of a random filter is a number of dB from 0 to {WIDEST}, got {spread_db}")

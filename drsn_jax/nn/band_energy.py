@@ -65,7 +65,8 @@ class BandEnergyNetwork(Network):
         not matter: what is learned is linear in the two spectra, but for the shares of the bands.
 
     ``features`` returns all views ``(batch, bands · channels + views · lines + widths[-1])``, with as many lines as
-    ``modulation_power`` has. ``kernel`` has one axis, ``front_end`` is None, and ``implementation`` has no effect.
+    ``modulation_power`` has, and without the last where ``over_time`` is false. ``kernel`` has one axis, ``front_end`` is None,
+    and ``implementation`` has no effect.
 
     Raises ValueError for fields that do not fit together.
 

@@ -60,9 +60,11 @@ class BestModel:
             rms_range=(float(np.quantile(rms, USUAL[0])), float(np.quantile(rms, USUAL[1]))),
             **self.facts,
         )
-        # in the noise of the training, on both sides
-        features, held_out = (in_parts(bundle.features, side) for side in (data.train_noisy, data.validation.windows))
-        bundle = dataclasses.replace(bundle, novelty=fit_novelty(features, data.train.labels, held_out))
+        # how far pictures and clips of others may be was not measured, so that nothing is said of them
+        if bundle.stride is not None:
+            # in the noise of the training, on both sides
+            features, held_out = (in_parts(bundle.features, side) for side in (data.train_noisy, data.validation.windows))
+            bundle = dataclasses.replace(bundle, novelty=fit_novelty(features, data.train.labels, held_out))
         accuracy = [_tested(bundle, test) for test in tests()]
         # what decides the training; the noises of the tests are those of ``accuracy``
         columns = {name: value for name, value in trial.columns.items() if name not in ("noise", "snr_db")}

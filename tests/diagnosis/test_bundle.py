@@ -516,7 +516,9 @@ def test_with_64_bits_a_bundle_is_the_same(bundle, tmp_path, x64):
 
 def test_few_windows_are_filled_up_to_a_power_of_two(bundle, monkeypatch):
     sizes = []
-    monkeypatch.setattr(bundle, "_step", lambda variables, windows: sizes.append(len(windows)) or np.zeros((len(windows), 3)))
+    monkeypatch.setattr(
+        bundle._programs, "_step", lambda state, windows: sizes.append(len(windows)) or np.zeros((len(windows), 3))
+    )
     for count in (2, 3, 5, 8, 100, 200, 256, 257, 600):
         assert bundle.logits(np.zeros((count, tiny.LENGTH, 1), np.float32)).shape == (count, 3)
     assert sizes == [2, 4, 8, 8, 128, 256, 256, *[256] * 2, *[256] * 3]

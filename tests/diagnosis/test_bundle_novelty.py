@@ -64,6 +64,34 @@ def test_the_answer_is_that_of_a_model_without_and_the_novelty_that_of_its_featu
     np.testing.assert_allclose(spread.answer(windows)[1], bundle.answer(windows)[1], rtol=1e-5)
 
 
+def test_a_class_without_training_windows_has_no_centre(bundle, tmp_path):
+    some = dataclasses.replace(bundle, novelty=bundle.novelty._replace(centres=bundle.novelty.centres[:2]))
+    save(tmp_path / "model", some)
+    again = load(tmp_path / "model").novelty
+    assert again is not None
+    assert np.shape(again.centres) == np.shape(some.novelty.centres)
+
+
+def test_a_novelty_that_is_set_later_is_used(bundle):
+    late = dataclasses.replace(bundle, novelty=None)
+    windows = signal(1.0).reshape(-1, tiny.LENGTH, 1)
+    for count in (10, 1):
+        assert late.answer(windows[:count])[1] is None
+    late.novelty = bundle.novelty
+    for count in (10, 1):
+        np.testing.assert_allclose(late.answer(windows[:count])[1], bundle.answer(windows[:count])[1], rtol=1e-5)
+    assert late.features(windows[:0]).shape == (0, late.features(windows).shape[1])
+
+
+def test_the_probabilities_of_a_subclass_are_asked(bundle):
+    class Other(Bundle):
+        def predict_proba(self, windows):
+            return np.tile([0.0, 0.0, 1.0], (len(windows), 1))
+
+    other = Other(**{field.name: getattr(bundle, field.name) for field in dataclasses.fields(bundle)})
+    assert other.diagnose(signal(1.0), RATE).label == "c"
+
+
 def test_a_recording_that_is_unlike_the_training_is_not_named(bundle):
     usual, loud = (bundle.diagnose(signal(level), RATE) for level in (1.0, 30.0))
     assert usual.novelty < 1.5
@@ -101,6 +129,9 @@ def test_a_model_from_before_is_read(bundle, tmp_path):
         ({"centres": np.nan}, "its novelty does not fit the network"),
         ({"more": np.zeros(1, np.float32)}, "its novelty does not fit the network"),
         ({"limit": np.float64(1)}, "its novelty does not fit the network"),
+        ({"axes": np.float32(1)}, "its novelty does not fit the network"),
+        ({"centres": np.zeros((0, 4), np.float32)}, "its novelty does not fit the network"),
+        ({"centres": np.zeros((4, 4), np.float32)}, "its novelty does not fit the network"),
     ],
 )
 def test_what_does_not_fit_is_refused(bundle, tmp_path, change, words):
@@ -124,7 +155,7 @@ def test_what_does_not_fit_is_refused(bundle, tmp_path, change, words):
 
 
 def test_a_novelty_of_another_network_is_not_saved(bundle, tmp_path):
-    other = bundle.novelty._replace(centres=bundle.novelty.centres[:2])
+    other = bundle.novelty._replace(centres=bundle.novelty.centres[:, :2])
     with pytest.raises(BundleError, match="the model: its novelty does not fit the network"):
         save(tmp_path / "model", dataclasses.replace(bundle, novelty=other))
     assert not (tmp_path / "model").exists()

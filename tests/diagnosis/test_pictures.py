@@ -7,7 +7,7 @@ import numpy as np
 from drsn_jax.diagnosis.diagnosis import Diagnosis
 from drsn_jax.diagnosis.evidence import FaultEvidence
 from drsn_jax.diagnosis.physics import Physics
-from drsn_jax.diagnosis.pictures import POINTS, diagnosis_picture, envelope
+from drsn_jax.diagnosis.pictures import POINTS, diagnosis_figure, envelope
 
 
 def peak_of_envelope(length, channels):
@@ -27,7 +27,7 @@ def test_the_memory_of_an_envelope_does_not_grow_with_the_signal():
         assert long < 1.1 * short
 
 
-def test_many_windows_are_drawn_in_a_thousand_columns(tmp_path, drawn):
+def test_many_windows_are_drawn_in_a_thousand_columns():
     count = 2 * POINTS + 1
     probabilities = np.tile([[0.25, 0.75], [0.75, 0.25]], (count, 1))[:count]
     starts = 100 * np.arange(count)
@@ -35,8 +35,7 @@ def test_many_windows_are_drawn_in_a_thousand_columns(tmp_path, drawn):
     signal = np.zeros((100 * count, 1), np.float32)
     line = envelope(lambda start, stop: signal[start:stop], len(signal), 1)
     zeros = np.arange(count) / count
-    diagnosis_picture(tmp_path / "x.png", ("a", "b"), found, line, 100.0, zeros, "x")
-    _, mesh, share = drawn["x.png"].axes[:3]
+    _, mesh, share = diagnosis_figure(("a", "b"), found, line, 100.0, zeros, "x").axes[:3]
     colours = np.asarray(mesh.collections[0].get_array()).reshape(2, -1)
     assert colours.shape[1] == -(-count // 3)  # three windows a column
     np.testing.assert_allclose(colours[0, :2], [5 / 12, 7 / 12])
@@ -45,13 +44,13 @@ def test_many_windows_are_drawn_in_a_thousand_columns(tmp_path, drawn):
     np.testing.assert_allclose(heights[:2], [100 / count, 400 / count])
 
 
-def test_the_lines_of_each_fault_have_a_panel_of_their_own(tmp_path, drawn):
+def test_the_lines_of_each_fault_have_a_panel_of_their_own():
     found = Diagnosis("a", 0.5, 0.5, 1.0, (), (), False, np.full((4, 2), 0.5), 100 * np.arange(4))
     line = envelope(lambda start, stop: np.zeros((stop - start, 1)), 400, 1)
     faults = (FaultEvidence("ball", "2×BSF", 4.7, 0.01, (9.0, 8.0), 5.0), FaultEvidence("inner race", "BPFI", 5.4, 0, (1, 2), 0))
     physics = Physics(faults, np.linspace(0.5, 12, 50), np.linspace(-5, 20, 50))
-    diagnosis_picture(tmp_path / "x.png", ("a", "b"), found, line, 100.0, np.zeros(4), "x", physics=physics)
-    time, *others, orders = [axes for axes in drawn["x.png"].axes if axes.get_label() != "<colorbar>"]
+    figure = diagnosis_figure(("a", "b"), found, line, 100.0, np.zeros(4), "x", physics=physics)
+    time, *others, orders = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
     assert all(axes.get_xlim() == time.get_xlim() == (0, 4) for axes in others)
     assert orders.get_xlim() == (0, 12)
     curve, _, *marks = orders.lines

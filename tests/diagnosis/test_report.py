@@ -1,19 +1,18 @@
 """The page that is handed on: complete in itself, safe with any name, and it says what the model was trained on."""
 
 import base64
+import dataclasses
 import html.parser
 
 import numpy as np
 import pytest
 import tiny
 
-from drsn_jax.data.formats.common import Signal
-from drsn_jax.diagnosis.asking import Asked
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.diagnosis import Diagnosis, Ranked
 from drsn_jax.diagnosis.evidence import FaultEvidence
 from drsn_jax.diagnosis.physics import Physics
-from drsn_jax.diagnosis.report import Entry, write_report
+from drsn_jax.diagnosis.report import Entry, writable, write_report
 
 EVIL = '<script>alert("1")</script>'
 
@@ -47,10 +46,10 @@ def model():
     return Bundle(tiny.network, tiny.variables(), ("a", EVIL, "c"), tiny.LENGTH, 8000.0, tiny.LENGTH, **about)
 
 
-def asked(label="a", *, sure=True, channel="", warnings=(), doubts=()):
+def entry(file, physics=None, picture=None, *, label="a", sure=True, channel="", warnings=(), doubts=(), novelty=None, error=""):
     best = (Ranked(label, 0.9), Ranked("c", 0.1))
-    found = Diagnosis(label, 0.9, 1.0, 0.1, best, warnings, sure, np.ones((4, 3)) / 3, np.arange(4), doubts)
-    return Asked(found, Signal(4096, 1, 8000.0, lambda start, stop: np.zeros((stop - start, 1)), channel=channel), 900.0)
+    found = Diagnosis(label, 0.9, 1.0, 0.1, best, warnings, sure, np.ones((4, 3)) / 3, np.arange(4), doubts, novelty)
+    return Entry(file, found, 4096, 1_048_576.0, channel, physics, picture, error)
 
 
 def written(folder, model, *entries, **options):
@@ -61,7 +60,7 @@ def written(folder, model, *entries, **options):
 
 def test_what_names_hold_is_shown_and_not_interpreted(tmp_path, model):
     entries = (
-        Entry(f"/data/day 1/{EVIL}.wav", asked(EVIL, channel=EVIL, warnings=(EVIL,), doubts=(EVIL,)), EVIL, b"png"),
+        entry(f"/data/day 1/{EVIL}.wav", EVIL, b"png", label=EVIL, channel=EVIL, warnings=(EVIL,), doubts=(EVIL,)),
         Entry("/data/day 2/x\x1b[2J.wav", error=EVIL),
     )
     page = written(tmp_path, model, *entries)
@@ -73,7 +72,7 @@ def test_what_names_hold_is_shown_and_not_interpreted(tmp_path, model):
 
 
 def test_the_page_loads_nothing_and_its_links_lead_somewhere(tmp_path, model):
-    page = written(tmp_path, model, *(Entry(f"/data/{n}.wav", asked(), None, b"png") for n in range(3)))
+    page = written(tmp_path, model, *(entry(f"/data/{n}.wav", None, b"png") for n in range(3)))
     assert all(address.startswith("data:") for address in page.all("img", "src"))
     assert not {"link", "iframe", "object"} & {tag for tag, _ in page.tags}
     targets = page.all("h2", "id")
@@ -88,14 +87,16 @@ def test_what_it_says(tmp_path, model):
     physics = Physics((lines,), np.arange(3.0), np.zeros(3))
     doubts = ("its probability is below 80 %", "it is silent")
     page = written(
-        tmp_path, model, Entry("/data/a/1.wav", asked(channel="DE"), physics),
-        Entry("/data/b/1.wav", asked(sure=False, doubts=doubts, warnings=("too loud",))), Entry("/data/b/2.wav", error="empty"),
+        tmp_path, model, entry("/data/a/1.wav", physics, channel="DE", novelty=0.87),
+        entry("/data/b/1.wav", sure=False, doubts=doubts, warnings=("too loud",), error="disk full"),
+        Entry("/data/b/2.wav", error="empty"),
     )  # fmt: skip
     assert "3 recordings: 1 with a named class, 1 not sure, 1 that could not be read." in page.text
     for told in (
         "a/1.wav", "b/1.wav", "lines stand out of", "inner race: lines at 1×, 2×, 3× BPFI stand 20, 19, 18 dB",
         "not sure (perhaps a), probability 90.0 %", "Not sure because its probability is below 80 %, and it is silent.",
-        "Warning: too loud", "error: empty", "4,096 samples at 8000 Hz, 0.512 s", "-5..30", "by condition",
+        "Warning: too loud", "error: empty", "4,096 samples at 1,048,576 Hz, 0.00391 s", "There is no picture: disk full", "0.87",
+        "-5..30", "by condition",
         "channel X_DE of 2 files", "87.5 %", "clean", "-5 dB",
     ):  # fmt: skip
         assert told in page.text, told
@@ -104,8 +105,32 @@ def test_what_it_says(tmp_path, model):
 
 
 def test_a_dry_run_says_so_and_a_report_is_replaced(tmp_path, model):
-    assert "its numbers and figures mean nothing" in written(tmp_path, model, Entry("x.wav", asked()), dry_run=True).text
-    page = written(tmp_path, model, Entry("y.wav", asked()))
+    assert "its numbers and figures mean nothing" in written(tmp_path, model, entry("x.wav"), dry_run=True).text
+    page = written(tmp_path, model, entry("y.wav"))
     assert "1 recording: 1 with a named class." in page.text
     assert "mean nothing" not in page.text
     assert "Physics" not in page.text
+    assert "Novelty" not in page.text
+
+
+def test_names_are_those_below_a_shared_folder(tmp_path, model):
+    page = written(tmp_path, model, entry("/data/a/../b/x.wav"), entry("/data/b/x.wav"), entry("/data/c.wav"))
+    assert page.text.count("b/x.wav") == 4  # each in the table and over its section
+    assert "/data" not in page.text
+    page = written(tmp_path, model, entry("/home/x.wav"), entry("/srv/y.wav"))
+    assert "/home/x.wav" in page.text
+
+
+def test_what_a_description_holds_may_be_anything(tmp_path, model):
+    odd = [{"accuracy": 10**400, "snr_db": 1}, {"accuracy": float("nan")}, {"accuracy": 0.5, "snr_db": 1e308}, {"accuracy": "x"}]
+    page = written(tmp_path, dataclasses.replace(model, accuracy=odd, training={"recordings": "x", "seed": None}), entry("x.wav"))
+    assert "50.0 %" in page.text
+    assert "nan" not in page.text
+
+
+def test_a_folder_that_cannot_hold_a_report_is_told_at_once(tmp_path):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        with pytest.raises(ValueError, match=r"nothing can be written into .*: choose another folder"):
+            writable(folder)
+    assert list(writable(tmp_path / "new" / "deep").iterdir()) == []

@@ -77,6 +77,31 @@ def test_features_that_never_change():
     assert fitted(np.arange(20.0)[:, None], np.zeros(20, int), np.arange(20.0)[:, None]).axes.shape == (1, 0)
 
 
+def test_a_direction_that_is_new_in_held_out_windows_keeps_the_promise():
+    features, labels = clouds(300)
+    features[:, 2] = 0
+    held_out = clouds(200, seed=5)[0]
+    held_out[:, 2] = np.where(np.arange(200) % 10 == 0, 5 + np.arange(200) / 40, 0)
+    found = fitted(features, labels, held_out)
+    assert np.mean(np.asarray(found.of(held_out)) > 1) <= 0.01
+
+
+@pytest.mark.parametrize("scale", [1e10, 1e20, 1e30, 1e-30])
+def test_features_of_any_size_have_a_novelty(scale):
+    features, labels = clouds(300)
+    assert np.all(np.asarray(fitted(features, labels, features).of(np.float32(scale) * features)) > 0)
+    known = fitted(np.float32(scale) * features, labels, np.float32(scale) * features)
+    assert np.isfinite(known.of(features)).all()
+    if scale < 1e20:
+        assert np.median(known.of(np.float32(scale) * features)) < 1.1
+
+
+def test_a_class_without_windows_has_no_centre():
+    features, labels = clouds(300)
+    some = labels != 1
+    assert fitted(features[some], labels[some], features).centres.shape == (2, 6)
+
+
 def test_nothing_is_said_of_few_windows():
     features, labels = clouds(30)
     assert fit_novelty(features[:9], labels[:9], features) is None

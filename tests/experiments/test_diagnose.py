@@ -2,12 +2,14 @@
 
 import contextlib
 import dataclasses
+import gc
 import io
 import json
 import os
 import shutil
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +139,41 @@ def test_lines_that_speak_against_the_class_make_it_not_sure_in_the_report_too(c
     assert "the lines of the inner race stand out" in page
     assert page.count("data:image/png;base64,") == 1
     assert not list((tmp_path / "report").glob("*.png"))
+
+
+def test_no_file_stays_open(call, script, model, tmp_path, monkeypatch):
+    """Neither without a report nor with one: an answer keeps nothing that reads."""
+    kept, usual = [], asking.ask
+
+    def ask(*given, **options):
+        asked = usual(*given, **options)
+        kept.append(weakref.ref(asked.signal))
+        return asked
+
+    monkeypatch.setattr(script, "ask", ask)
+    for name in "abc":
+        np.save(tmp_path / f"{name}.npy", tone())
+    files = [tmp_path / f"{name}.npy" for name in "abc"]
+    for options in ((), ("--report", tmp_path / "report")):
+        kept.clear()
+        assert call(model, *files, "--sampling-rate", RATE, *options)[0] is None
+        gc.collect()
+        assert len(kept) == 3
+        assert not any(reference() for reference in kept)
+
+
+def test_a_picture_that_fails_leaves_the_answer(call, script, model, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(script, "picture_of", full)
+    np.save(tmp_path / "a.npy", tone())
+    code, lines = call(model, tmp_path / "a.npy", "--sampling-rate", RATE, "--json", "--report", tmp_path / "report")
+    assert code is None
+    assert [json.loads(line)["file"] for line in lines] == [str(tmp_path / "a.npy")]
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "There is no picture: [Errno 28] No space left on device" in page
+    assert "could not be read" not in page
 
 
 def test_what_was_taken_unasked_is_told(call, model, tmp_path, monkeypatch):

@@ -53,15 +53,18 @@ def test_the_same_key_draws_the_same_filter_and_it_has_a_derivative():
 
 
 def test_bad_input():
-    for spread in (-1.0, np.inf, np.nan):
-        with pytest.raises(ValueError, match="spread of a random filter is a number of dB from 0"):
-            random_filter(jax.random.key(0), NOISE, spread)
+    for spread in (-1.0, np.inf, np.nan, 101, "6", None):
+        with pytest.raises(ValueError, match="spread of a random filter is a number of dB from 0 to 100"):
+            random_filter(jax.random.key(0), NOISE, spread)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match=r"signals \(length, channels\), got the shape \(4096, 2, 1\)"):
         random_filter(jax.random.key(0), NOISE[:, :, None], 1.0)
     with pytest.raises(ValueError, match="2 frequencies at least, got 1"):
         random_filter(jax.random.key(0), NOISE, 1.0, points=1)
-    with pytest.raises(ValueError, match="spread of a random filter"):
-        NoiseMixture(("gaussian",), (0, 1), filter_db=-1)
+    for spread in (-1, None):
+        with pytest.raises(ValueError, match="spread of a random filter"):
+            NoiseMixture(("gaussian",), (0, 1), filter_db=spread)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="give filter_db as a number, not as a traced value"):
+        jax.jit(lambda spread: NoiseMixture(("gaussian",), (0, 1), spread)(jax.random.key(0), NOISE))(6.0)
 
 
 def test_a_mixture_filters_before_it_adds_noise():

@@ -1,0 +1,119 @@
+"""The compiled functions of a model, for one window, for many, and on several devices."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+from drsn_jax.core.distributed import Device, pmap_predict, replicate
+from drsn_jax.evaluation.inspection import zeros_by_window
+from drsn_jax.evaluation.novelty import Novelty
+from drsn_jax.evaluation.prediction import predict, windows_at_a_time
+from drsn_jax.functional.signals import remove_mean
+from drsn_jax.nn.networks import Network, for_platform
+
+BATCH = 256  # windows that are computed at a time, at most
+
+
+class Programs:
+    """The compiled functions of one network, made when they are first needed. Windows are given as they were recorded.
+
+    Args:
+      network: what is computed.
+      window: the shape of a window.
+    """
+
+    def __init__(self, network: Network, window: tuple[int, ...]) -> None:
+        self._network, self._window = network, window
+        self._devices: list[Device] = []
+        self._replicated: tuple[Any, Any] | None = None
+        self._single: dict[bool, tuple[Any, Any, Callable[..., jax.Array]]] = {}
+
+    def spread(self, devices: Sequence[Device]) -> None:
+        """Spread batches of windows over these devices from now on, or over none if it is one."""
+        self._devices, self._replicated = (list(devices) if len(devices) > 1 else []), None
+        self.__dict__.pop("_mapped", None)
+
+    def outputs(self, variables: Any, novelty: Novelty | None, windows: np.ndarray, batch_size: int | None) -> np.ndarray:
+        """Return the logits of at least one window and, behind them, its novelty where that is given, ``(n, classes (+ 1))``."""
+        state = (variables, novelty)
+        # a stream asks for one window at a time and should not have to wait for a whole batch
+        if len(windows) == 1:
+            return np.asarray(self._one(state)(windows))
+        count = max(1, len(self._devices))
+        usual = max(1, self.batch // count) * count if batch_size is None else batch_size
+        if self._devices:
+            return predict(self._mapped, self._everywhere(state), windows, usual)
+        # few windows are filled up to a power of two, so that they cost little and few programs are compiled
+        return predict(self._step, state, windows, min(usual, 1 << (len(windows) - 1).bit_length()))
+
+    def features(self, variables: Any, windows: np.ndarray) -> np.ndarray:
+        """Return the features in front of the classifier of at least one window, ``(n, features)``."""
+        return predict(self._features, variables, windows, self.batch)
+
+    def zeros(self, variables: Any, windows: np.ndarray) -> np.ndarray:
+        """Return the share of features that the thresholds set to zero in each of at least one window, ``(n,)``."""
+        return predict(self._zeros, variables, windows, self.batch)
+
+    @property
+    def batch(self) -> int:
+        """How many windows are computed at a time so that memory suffices."""
+        return windows_at_a_time(self._network, self._window, BATCH)
+
+    @functools.cached_property
+    def _step(self) -> Any:
+        return jax.jit(self._answer)
+
+    @functools.cached_property
+    def _mapped(self) -> Any:
+        return pmap_predict(self._answer, self._devices)
+
+    @functools.cached_property
+    def _features(self) -> Any:
+        network: Any = self._network_here()
+        return jax.jit(lambda variables, x: network.apply(variables, _prepared(x), train=False, method="features"))
+
+    @functools.cached_property
+    def _zeros(self) -> Any:
+        zeros = zeros_by_window(self._network)
+        return jax.jit(lambda variables, windows: zeros(variables, _prepared(windows)))
+
+    def _one(self, state: Any) -> Callable[..., jax.Array]:
+        """Return the program for one window with these weights. They are its constants, so that it takes half the time: what
+        depends on them alone is computed once."""
+        kind = state[1] is None
+        if kind not in self._single or not _same(self._single[kind][:2], state):
+            self._single[kind] = (*state, jax.jit(lambda windows: self._answer(state, windows)))
+        return self._single[kind][2]
+
+    def _everywhere(self, state: Any) -> Any:
+        """Return weights as they lie on all devices; they are copied there once."""
+        if self._replicated is None or not _same(self._replicated[0], state):
+            self._replicated = (state, replicate((dict(state[0]), state[1]), self._devices))
+        return self._replicated[1]
+
+    def _network_here(self) -> Network:
+        return for_platform(self._network, jax.default_backend())
+
+    def _answer(self, state: Any, windows: jax.Array) -> jax.Array:
+        network: Any = self._network_here()
+        (variables, novelty), x = state, _prepared(windows)
+        if novelty is None:
+            return network.apply(variables, x, train=False)
+        features, logits = network.apply(variables, x, train=False, method=_features_and_logits)
+        return jax.numpy.concatenate([logits, novelty.of(features)[:, None].astype(logits.dtype)], 1)
+
+
+def _same(one: Sequence[Any], other: Sequence[Any]) -> bool:
+    return all(a is b for a, b in zip(one, other, strict=True))
+
+
+def _prepared(windows: jax.Array) -> jax.Array:
+    return jax.vmap(remove_mean)(windows)
+
+
+def _features_and_logits(network: Network, x: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:
+    features = network.features(x, train)
+    return features, network.classifier(features)
