@@ -9,7 +9,7 @@ STYLE = (
     ":root{color-scheme:light dark}body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
     "img{max-width:100%;height:auto;background:#fff}.wide{overflow-x:auto}table{border-collapse:collapse;font-size:14px}"
     "td,th{border-bottom:1px solid #8886;padding:.2rem .8rem;text-align:left;vertical-align:top}"
-    "td{min-width:4.5rem}h2{margin-top:2.5rem}h2,td{overflow-wrap:anywhere}small{opacity:.75}"
+    "td{min-width:4.5rem}td:nth-child(2):last-child{min-width:12rem}h2{margin-top:2.5rem}h2,td{overflow-wrap:anywhere}small{opacity:.75}"
 )
 # nothing is loaded and nothing is run, whatever a name in the page holds
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"

@@ -21,6 +21,7 @@ from drsn_jax.nn.networks import parameter_count
 from drsn_jax.nn.presets import preset_name
 
 FILE = "report.html"
+SHOWN = 12  # files of the training that are named
 
 
 class Entry(NamedTuple):
@@ -214,22 +215,18 @@ def _training(training: Mapping[str, Any]) -> dict[str, str]:
     """Return the facts about a training that are texts and numbers; what others wrote into the file may hold anything."""
     named = {
         "train_noise": "trained in noise", "train_snr_db": "at an SNR (dB) of", "protocol": "split of its data",
-        "fold": "held out", "seed": "seed", "epoch": "epoch that was kept",
+        "fold": "fold", "seed": "seed", "epoch": "epoch that was kept",
     }  # fmt: skip
     found = {
         named[name]: str(value) for name, value in training.items() if name in named and isinstance(value, str | int | float)
     }
-    recordings = training.get("recordings")
-    if isinstance(recordings, Sequence) and not isinstance(recordings, str) and recordings:
-        found["trained on"] = "; ".join(_taken(entry) for entry in recordings if isinstance(entry, Mapping))
+    entries = training.get("recordings")
+    entries = [entry for entry in entries if isinstance(entry, Mapping)] if isinstance(entries, list | tuple) else []
+    files = [str(file) for entry in entries if isinstance(named := entry.get("files"), list | tuple) for file in named]
+    if files:
+        more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
+        found["trained on"] = f"{len(files)} {'file' if len(files) == 1 else 'files'}: {', '.join(files[:SHOWN])}{more}"
     return found
-
-
-def _taken(entry: Mapping[str, Any]) -> str:
-    files = entry.get("files")
-    count = len(files) if isinstance(files, Sequence) and not isinstance(files, str) else 0
-    channel = f"channel {entry['channel']} of " if entry.get("channel") else ""
-    return f"{channel}{count} {'file' if count == 1 else 'files'}"
 
 
 def _accuracy(entry: Mapping[str, Any]) -> list[str] | None:

@@ -97,7 +97,7 @@ def test_what_it_says(tmp_path, model):
         "not sure (perhaps a), probability 90.0 %", "Not sure because its probability is below 80 %, and it is silent.",
         "Warning: too loud", "error: empty", "4,096 samples at 1,048,576 Hz, 0.00391 s", "There is no picture: disk full", "0.87",
         "-5..30", "by condition",
-        "channel X_DE of 2 files", "87.5 %", "clean", "-5 dB",
+        "2 files: 1.mat, 2.mat", "87.5 %", "clean", "-5 dB",
     ):  # fmt: skip
         assert told in page.text, told
     assert "/data/" not in page.text
