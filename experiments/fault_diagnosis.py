@@ -219,6 +219,8 @@ def learn(options: Options, recordings: list[Recording]) -> None:
     """Make a model of healthy recordings and keep it."""
     if options.start is not None:
         raise UserError("--healthy-only trains nothing, so there is nothing to start --from")
+    if data_options.simulated(options):
+        recordings = [recording for recording in recordings if recording.label == "healthy"]
     data_options.tell_window(options, recordings)
     model = learn_healthy(recordings, window_length=options.window_length, standardise=options.standardise, seed=options.seed)
     out = options.out or console.default_out("fault_diagnosis")
