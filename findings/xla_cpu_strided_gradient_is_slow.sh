@@ -2,7 +2,7 @@
 # On a CPU the gradient of a strided convolution with respect to its input takes several times as long as the convolution.
 #
 # Expected: about the time of the convolution, which needs as many products; for stride 1 that is so. Seen with jax 0.10.2: with stride
-# 2, 16 channels and images of 32 × 32, four times the processor time of the convolution, as if it multiplied by the zeros that a
+# 2, 16 channels and images of 32 × 32, three to four times the processor time of the convolution, as if it multiplied by the zeros that a
 # dilated input has between its rows and columns. The same gradient written as four convolutions, of every second row and column
 # each, has none of them and takes half of it. The convolution itself is slower in that form, so that it must be chosen for the
 # gradient alone.
@@ -64,6 +64,6 @@ for stride, (forward, backward) in times.items():
     print(f"stride {stride}: convolution {forward:.1f} ms of processor time, gradient to the input {backward:.1f}")
 print(f"stride 2, the gradient by four phases: {phased:.1f} ms")
 assert times[1][1] < 2 * times[1][0]
-assert times[2][1] > 2.5 * times[2][0]
-assert times[2][1] > 1.5 * phased
+assert times[2][1] > 2 * times[2][0]
+assert times[2][1] > 1.3 * phased
 PY
