@@ -20,7 +20,11 @@ READ = 2**25  # bytes of samples that are read at a time, unless one window has 
 
 
 class Model(Protocol):
-    """What a diagnosis needs of a model; ``bundle.Bundle`` has it."""
+    """What a diagnosis needs of a model; ``bundle.Bundle`` has it.
+
+    A model that can tell the novelty of windows has ``answer(windows)`` too, which returns their probabilities and novelty and is
+    asked in place of ``predict_proba``.
+    """
 
     classes: Sequence[str]
     window_length: int
