@@ -66,9 +66,9 @@ def test_nobody_comes(port):
 
 
 def test_one_of_three_does_not_come(port):
-    first, third = ends(port, (0, 3), (2, 3), seconds=3 * SHORT)  # a busy machine starts the second one late
-    assert first.startswith(f"2 of 3 processes came to {HERE}:{port} within 1.2 s, missing: 1; ")
-    assert third == first or third.startswith(f"not all of 3 processes came to {HERE}:{port} within 1.2 s")
+    first, third = ends(port, (0, 3), (2, 3), seconds=10 * SHORT)  # a busy machine may start the second one seconds late
+    assert first.startswith(f"2 of 3 processes came to {HERE}:{port} within 4 s, missing: 1; ")
+    assert third == first or third.startswith(f"not all of 3 processes came to {HERE}:{port} within 4 s")
 
 
 def test_an_unknown_host_is_told_at_once(port):
