@@ -139,8 +139,13 @@ def ask_files(model: Bundle, options: Options, bearing: BearingOrders | None) ->
             writable(folder)
     for file in options.files:
         try:
-            rate = options.sampling_rate, options.overrule_rate
-            asked = ask(model, Path(file), channel=options.channel, sampling_rate=rate[0], overrule_rate=rate[1])
+            asked = ask(
+                model,
+                Path(file),
+                channel=options.channel,
+                sampling_rate=options.sampling_rate,
+                overrule_rate=options.overrule_rate,
+            )
             physics = None if bearing is None else look(options, asked, bearing)
             if isinstance(physics, Physics):
                 asked = asked._replace(found=doubted(asked.found, physics.evidence))
@@ -154,17 +159,17 @@ def ask_files(model: Bundle, options: Options, bearing: BearingOrders | None) ->
         tell(options, *file_answer(file, asked, told, physics, unasked=not (options.channel or model.channel)))
         if options.plot is None and options.report is None:
             continue
-        entry = entry_of(file, asked, physics)
+        drawn, why = None, ""
         try:
             drawn = picture_of(model, Path(file), asked, physics if isinstance(physics, Physics) else None)
             if options.plot is not None:
                 write_atomically(free_name(options.plot, Path(file), taken), drawn)
-            entries.append(entry._replace(picture=drawn))
         except (UserError, OSError, MemoryError) as error:  # the answer stands, and the other pictures may be well
             console.show_traceback_on_request()
-            why = reason(file, error)
+            drawn, why = None, reason(file, error)
             print(visible(f"{file}: no picture: {why}"), file=sys.stderr)
-            entries.append(entry._replace(error=why))
+        if options.report is not None:  # without one, nothing of a file is kept in memory
+            entries.append(entry_of(file, asked, physics)._replace(picture=drawn, error=why))
     if options.report is not None:
         page = write_report(options.report, model, entries, dry_run=options.dry_run)
         print(f"the report is {page}", file=sys.stderr)  # not among the lines of JSON

@@ -14,11 +14,10 @@ from drsn_jax.data.splits import Segment
 from drsn_jax.data.summary import common_channel, taken
 from drsn_jax.data.windows import cut_windows, remove_means
 from drsn_jax.diagnosis.bundle import Bundle
-from drsn_jax.diagnosis.diagnosis import root_mean_squares
 from drsn_jax.evaluation.novelty import FEWEST, fit_novelty
 from drsn_jax.nn.band_energy import band_energy_linear
-from drsn_jax.studies.model_selection import USUAL
-from drsn_jax.studies.trial_data import training_scale
+from drsn_jax.studies.model_selection import usual_rms
+from drsn_jax.studies.trial_data import by_the_network, training_scale
 
 HELD_OUT = 0.3  # of each recording: the limit needs a hundred windows to be that of one in a hundred
 
@@ -56,11 +55,10 @@ def learn_healthy(
         )
     network = band_energy_linear(
         classes=1,
-        standardise={"window": True, "together": "together"}.get(standardise, False),
+        standardise=by_the_network(standardise),
         scale=training_scale(known) if standardise == "training" else 1.0,
     )
     variables = jax.jit(network.init, static_argnames="train")(jax.random.key(seed), known[:1], train=False)
-    rms = root_mean_squares(known)
     bundle = Bundle(
         network,
         variables,
@@ -70,7 +68,7 @@ def learn_healthy(
         window_length,
         channel=common_channel([r.channel for r in recordings]),
         channels=recordings[0].signal.shape[1],
-        rms_range=(float(np.quantile(rms, USUAL[0])), float(np.quantile(rms, USUAL[1]))),
+        rms_range=usual_rms(known),
         training={"protocol": "healthy recordings alone", "seed": seed, "recordings": taken(recordings)},
     )
     # each feature in units of its own spread, as a norm after training has it

@@ -50,14 +50,11 @@ class BestModel:
         if not loss < self._kept_loss():
             return False
         temperature = fit_temperature(result.validation_logits, data.validation.labels)
-        # the positions of a picture one after another
-        windows = fold.train.windows.reshape(len(fold.train.windows), -1, fold.train.windows.shape[-1])
-        rms = in_parts(root_mean_squares, windows)
         bundle = Bundle(
             network=result.network.clone(axis_name=None),
             variables=result.variables,
             temperature=temperature,
-            rms_range=(float(np.quantile(rms, USUAL[0])), float(np.quantile(rms, USUAL[1]))),
+            rms_range=usual_rms(fold.train.windows),
             **self.facts,
         )
         # how far pictures and clips of others may be was not measured, so that nothing is said of them
@@ -83,6 +80,13 @@ class BestModel:
         if not (self.folder / DESCRIPTION).exists():
             return math.inf
         return float(read_description(self.folder)["training"]["validation_loss"])
+
+
+def usual_rms(windows: np.ndarray) -> tuple[float, float]:
+    """Return between which root mean squares nearly all windows ``(n, *positions, channels)`` lie."""
+    # the positions of a picture one after another
+    rms = in_parts(root_mean_squares, windows.reshape(len(windows), -1, windows.shape[-1]))
+    return float(np.quantile(rms, USUAL[0])), float(np.quantile(rms, USUAL[1]))
 
 
 def _tested(bundle: Bundle, test: TrialData) -> dict[str, Any]:

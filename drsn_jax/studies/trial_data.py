@@ -72,6 +72,11 @@ def standardised(windows: np.ndarray, how: str = "window") -> np.ndarray:
     return in_parts(lambda part: np.asarray(_STANDARDISED[how](part)), windows)
 
 
+def by_the_network(how: str) -> bool | str:
+    """Return the ``Network.standardise`` of a ``TrainingConfig.standardise``."""
+    return {"window": True, "together": "together"}.get(how, False)
+
+
 def training_scale(windows: np.ndarray) -> float:
     """Return the root mean square of all training windows ``(n, length, channels)``, to three digits."""
     total = sum(float(np.sum(np.square(windows[i : i + 256], dtype=np.float64))) for i in range(0, len(windows), 256))

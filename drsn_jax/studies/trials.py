@@ -33,7 +33,7 @@ from drsn_jax.functional.noise import Noise
 from drsn_jax.nn.networks import Network, for_platform, parameter_count
 from drsn_jax.studies.disturbance import Disturbance
 from drsn_jax.studies.training_config import TrainingConfig
-from drsn_jax.studies.trial_data import TrialData
+from drsn_jax.studies.trial_data import TrialData, by_the_network
 from drsn_jax.training.batches import Batches, steps_per_epoch
 from drsn_jax.training.checkpoints import Checkpoints
 from drsn_jax.training.loop import fit
@@ -155,8 +155,7 @@ class Trainer:
         init_from: Mapping[str, Any] | None = None,
         scale: float = 1.0,
     ) -> None:
-        how: bool | str = {"window": True, "together": "together"}.get(config.standardise, False)
-        self.network = network.clone(standardise=how, scale=scale, dtype=jnp.dtype(config.dtype))
+        self.network = network.clone(standardise=by_the_network(config.standardise), scale=scale, dtype=jnp.dtype(config.dtype))
         self.config = config
         self.steps = config.epochs * steps_per_epoch(examples, config.batch_size)
         self._init_from = init_from
