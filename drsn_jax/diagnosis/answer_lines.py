@@ -9,6 +9,8 @@ from drsn_jax.diagnosis.diagnosis import Diagnosis
 from drsn_jax.diagnosis.doubts import SURE_PROBABILITY
 from drsn_jax.diagnosis.physics import Physics
 
+SHOWN = 3  # classes that an answer names
+
 
 def file_answer(
     file: str, asked: Asked, told: set[str], physics: Physics | str | None = None, *, unasked: bool
@@ -45,6 +47,7 @@ def file_answer(
         "entropy": found.entropy,
         "best": [{"class": r.label, "probability": r.probability} for r in found.best],
         "novelty": found.novelty,
+        "possible": None if found.possible is None else list(found.possible),
         "windows": len(found.starts),
         "channel": signal.channel,
         "sampling_rate": signal.sampling_rate,
@@ -92,4 +95,8 @@ def title(found: Diagnosis) -> str:
     label = visible(found.label)
     if found.changed:
         return f"changed (unlike {label})"
-    return label if found.sure else f"not sure (perhaps {label})"
+    if found.sure:
+        return label
+    if found.possible is not None and len(found.possible) > 1:
+        label = " or ".join(map(visible, found.possible[:SHOWN])) + (" or others" if len(found.possible) > SHOWN else "")
+    return f"not sure (perhaps {label})"

@@ -16,6 +16,7 @@ from drsn_jax.core.distributed import Device
 from drsn_jax.diagnosis.description import BundleError
 from drsn_jax.diagnosis.diagnosis import Diagnosis, diagnose
 from drsn_jax.diagnosis.programs import Programs
+from drsn_jax.evaluation.conformal import prediction_sets
 from drsn_jax.evaluation.inspection import has_thresholds
 from drsn_jax.evaluation.metrics import softmax
 from drsn_jax.evaluation.novelty import Novelty
@@ -48,6 +49,8 @@ class Bundle:
       accuracy: the accuracy on test data, one entry for each kind and level of noise.
       novelty: what is known of the features of the training windows, by which a recording of something else is told; None for a
         model without.
+      surprises: how surprising the true classes of held-out windows were, ``(m,)``, by which the sets of ``prediction_sets`` are
+        made (``evaluation.conformal``); None for a model without.
 
     Raises BundleError unless the names of the classes are different and as many as the network's classes.
     """
@@ -65,6 +68,7 @@ class Bundle:
     training: Mapping[str, Any] = field(default_factory=dict)
     accuracy: Sequence[Mapping[str, Any]] = ()
     novelty: Novelty | None = None
+    surprises: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if len(self.classes) != self.network.classes or len(set(self.classes)) < len(self.classes):
@@ -144,6 +148,18 @@ class Bundle:
     def predict_proba(self, windows: np.ndarray) -> np.ndarray:
         """Return calibrated probabilities ``(n, classes)`` of windows; arguments and errors as ``logits``."""
         return softmax(self.logits(windows), self.temperature)
+
+    def prediction_sets(self, windows: np.ndarray, coverage: float = 0.95) -> list[tuple[str, ...]]:
+        """Return for each window the classes that it may be of, a set that holds the true one as often as ``coverage`` says.
+
+        This holds on average for windows like those that were held out in the training, and not for another machine, load or
+        noise (``evaluation.conformal``). Raises BundleError for a model without held-out windows, ValueError for a coverage that
+        is not above 0 and below 1, and as ``logits``.
+        """
+        if self.surprises is None:
+            raise BundleError("the model has no held-out windows to compare with: train it with --validation 0.2")
+        inside = prediction_sets(self.predict_proba(windows), self.surprises, coverage)
+        return [tuple(label for label, there in zip(self.classes, row, strict=True) if there) for row in inside]
 
     def diagnose(self, signal: np.ndarray, sampling_rate: float) -> Diagnosis:
         """Diagnose a signal ``(length,)`` or ``(length, channels)``, recorded at ``sampling_rate`` Hz; errors as

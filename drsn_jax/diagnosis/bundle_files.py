@@ -33,7 +33,7 @@ REPLACED = 100  # times that ``load`` begins again because the model was replace
 NOT_SAVED = ("conv", "norm", "axis_name", "implementation", "platform", "parent", "name")
 
 
-NOT_FACTS = ("network", "variables", "novelty")  # fields of a bundle that ``model.json`` has in another form, or not
+NOT_FACTS = ("network", "variables", "novelty", "surprises")  # fields of a bundle that ``model.json`` has in another form, or not
 
 
 def fields_of(kind: type[Network]) -> tuple[str, ...]:
@@ -60,6 +60,7 @@ def save(path: str | os.PathLike[str], bundle: Bundle, *, overwrite: bool = Fals
     arrays = {name: _in_float32(leaf) for name, leaf in named_leaves(bundle.variables)}
     weight_files.check_variables(arrays, _wanted(bundle))
     known = weight_files.novelty_arrays(bundle.novelty, arrays, len(bundle.classes))
+    known |= weight_files.surprise_arrays(bundle.surprises)
     weights = safetensors.numpy.save(arrays | known)
     name = weight_files.name_of(weights)
     facts = {f.name: getattr(bundle, f.name) for f in dataclasses.fields(bundle) if f.name not in NOT_FACTS}
@@ -133,15 +134,16 @@ def load(path: str | os.PathLike[str]) -> Bundle:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise BundleError(f"{where} does not describe a model of this version: {reason[:200]}") from error
     named, file = dict(named_leaves(wanted)), folder / description["weights"]
-    arrays, known = weight_files.apart(arrays)
+    arrays, known, surprises = weight_files.apart(arrays)
     if different := weight_files.difference(arrays, named):
         raise BundleError(f"{file} does not fit {DESCRIPTION} ({different})")
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise BundleError(f"{file} holds numbers that are not finite: train again")
     facts = {f.name: description[f.name] for f in dataclasses.fields(Bundle) if f.name not in NOT_FACTS}
     rms_range = None if facts["rms_range"] is None else tuple(map(float, facts["rms_range"]))
-    novelty = weight_files.read_novelty(known, arrays, len(facts["classes"]), str(file))
-    facts |= {"classes": tuple(facts["classes"]), "rms_range": rms_range, "novelty": novelty}
+    facts["novelty"] = weight_files.read_novelty(known, arrays, len(facts["classes"]), str(file))
+    facts["surprises"] = weight_files.read_surprises(surprises, str(file))
+    facts |= {"classes": tuple(facts["classes"]), "rms_range": rms_range}
     if isinstance(facts["window_length"], list):
         facts["window_length"] = tuple(facts["window_length"])
     variables = jax.tree.unflatten(jax.tree.structure(wanted), [jnp.asarray(arrays[name]) for name in named])

@@ -17,9 +17,9 @@ from drsn_jax.core.errors import UserError
 from drsn_jax.core.files import read_regular
 from drsn_jax.functional.mel import LogMel
 
-# in format 1 the field rms_range was called levels; up to format 2 all weights had the name OLD_WEIGHTS, and up to 3 there was no
-# novelty among them
-FORMAT = 4
+# in format 1 the field rms_range was called levels; up to format 2 all weights had the name OLD_WEIGHTS; up to 3 there was no
+# novelty among them, and up to 4 no surprises
+FORMAT = 5
 DESCRIPTION = "model.json"
 OLD_WEIGHTS = "weights.safetensors"
 WEIGHTS = r"weights-[0-9a-f]{16}\.safetensors"

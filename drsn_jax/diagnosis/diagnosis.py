@@ -1,7 +1,7 @@
 """The diagnosis of a recording: the classes of its windows, one answer for all of them, and whether to believe it."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
@@ -9,21 +9,22 @@ import numpy as np
 
 from drsn_jax.core.arrays import rounded
 from drsn_jax.core.errors import UserError
-from drsn_jax.core.storage import blocks, prefetch
+from drsn_jax.core.storage import prefetch
 from drsn_jax.data.clips import fitted
-from drsn_jax.diagnosis.doubts import CHANGED, SURE_AGREEMENT, SURE_PROBABILITY, warnings_of
+from drsn_jax.diagnosis.doubts import CHANGED, doubts_of_classes, warnings_of
+from drsn_jax.diagnosis.parts import ahead_of, constant_channels, read_parts, root_mean_squares
+from drsn_jax.evaluation.conformal import majority_set, prediction_sets
 
 FEW = 5  # fewer windows than this are worth a warning
-PART = 512  # windows that are read and computed at a time, at most
+COVERAGE = 0.95  # of the recordings that are like those held out, so many have their true class among the possible ones
 LONGEST_CLIP = 10  # times the length of a window: what a model of clips takes for a clip
-READ = 2**25  # bytes of samples that are read at a time, unless one window has more
 
 
 class Model(Protocol):
     """What a diagnosis needs of a model; ``bundle.Bundle`` has it.
 
     A model that can tell the novelty of windows has ``answer(windows)`` too, which returns their probabilities and novelty and is
-    asked in place of ``predict_proba``.
+    asked in place of ``predict_proba``. One with ``surprises`` names the classes that are possible (``evaluation.conformal``).
     """
 
     classes: Sequence[str]
@@ -89,10 +90,13 @@ class Diagnosis:
       entropy: the entropy of the mean probabilities, as a share of the highest possible entropy, 0 to 1.
       best: the three classes with the highest mean probabilities.
       warnings: sentences that say in what the recording is unlike the training data. No warning is no guarantee.
-      sure: whether the class is named: probability and agreement are high enough, and nothing in ``doubts`` speaks against it.
+      sure: whether the class is named, which is where nothing in ``doubts`` speaks against it.
       novelty: how far its windows are from those of the training, the median: 1 is the distance that one in a hundred held-out
         windows of the training exceeded. None for a model that cannot tell it.
-      doubts: why it is not sure, each a short clause, such as "its probability is below 80 %"; empty where it is sure.
+      doubts: why it is not sure, each a short clause, such as "its windows fit ball as well"; empty where it is sure.
+      possible: the classes in the prediction sets of more than half of the windows. Of recordings like those held out in the
+        training, at least 95 in a hundred have their true class among them; with none, no class fits. None for a model without
+        held-out windows, of which nothing is promised.
       probabilities: the probabilities of each window, ``(n, classes)``.
       starts: the number of the first sample of each window, ``(n,)``.
     """
@@ -108,6 +112,7 @@ class Diagnosis:
     starts: np.ndarray
     doubts: tuple[str, ...] = ()
     novelty: float | None = None
+    possible: tuple[str, ...] | None = None
 
     @property
     def changed(self) -> bool | None:
@@ -150,8 +155,8 @@ def diagnose_parts(
 ) -> Diagnosis:
     """Diagnose a signal ``(length, channels)`` that is read in parts by ``read(start, stop) -> (stop - start, channels)``.
 
-    A part has at most ``PART`` windows and ``READ`` bytes, or one window; one part is computed while the next is read, so that a
-    long signal need not fit into memory. ``on_part`` and errors as ``diagnose``.
+    One part, as ``parts.read_parts`` cuts them, is computed while the next is read, so that a long signal need not fit into
+    memory. ``on_part`` and errors as ``diagnose``.
     """
     require_signals(model)
     if channels != model.channels:
@@ -165,9 +170,7 @@ def diagnose_parts(
     if count == 0:
         raise UserError(f"the signal has {length} samples, less than a window of the model, {window}: record for longer")
     probabilities, novelty, rms, constant = [], [], [], []
-    # the next part is read while this one is computed, unless a single window is already larger than a part should be
-    ahead = 1 if window_bytes(window, channels) <= READ else 0
-    for windows in prefetch(read_parts(read, count, window, channels), ahead):
+    for windows in prefetch(read_parts(read, count, window, channels), ahead_of(window, channels)):
         found, new = answered(model, windows)
         probabilities.append(found)
         novelty.append(new)
@@ -212,8 +215,8 @@ def summarise(
     entropy = -float(np.sum(mean * np.log(np.maximum(mean, 1e-300)))) / np.log(max(len(mean), 2))
     new = None if novelty is None else float(np.median(novelty))
     told = list(warnings_of(model, rms, constant, sampling_rate, new, few))
-    doubts = [] if mean[top] >= SURE_PROBABILITY else [f"its probability is below {100 * SURE_PROBABILITY:.0f} %"]
-    doubts += [] if agreement >= SURE_AGREEMENT else [f"less than {100 * SURE_AGREEMENT:.0f} % of its windows agree"]
+    possible = possible_classes(model, probabilities)
+    doubts = list(doubts_of_classes(model.classes[top], float(mean[top]), agreement, possible))
     # the scores say nothing of a signal that is unlike all that the network was trained on
     doubts += [doubt for doubt, _ in told if doubt]
     return Diagnosis(
@@ -228,27 +231,18 @@ def summarise(
         starts=starts,
         doubts=tuple(doubts),
         novelty=new,
+        possible=possible,
     )
 
 
-def root_mean_squares(windows: np.ndarray) -> np.ndarray:
-    """Return the RMS ``(n,)`` of windows ``(n, length, channels)``: the root mean square over time and channels, after each
-    channel's mean is removed."""
-    if len(windows) == 0:
-        return np.zeros(0)
-    # in float64, which takes twice the memory of the windows: a few of them at a time, and of a long one a stretch at a time
-    means = windows.mean(1, keepdims=True, dtype=np.float64)
-    squares = np.zeros(len(windows))
-    row = 8 * windows.shape[2]
-    for first, last in blocks(len(windows), row * windows.shape[1]):
-        for start, stop in blocks(windows.shape[1], row * (last - first)):
-            squares[first:last] += np.square(windows[first:last, start:stop] - means[first:last]).sum((1, 2))
-    return np.sqrt(squares / (windows.shape[1] * windows.shape[2]))
-
-
-def constant_channels(windows: np.ndarray) -> np.ndarray:
-    """Return which channels of windows ``(n, length, channels)`` are constant, ``(n, channels)``."""
-    return windows.min(1) == windows.max(1)
+def possible_classes(model: Model, probabilities: np.ndarray) -> tuple[str, ...] | None:
+    """Return the classes that a recording may be of, by the probabilities of its windows ``(n, classes)``; see ``Diagnosis``."""
+    held_out = getattr(model, "surprises", None)
+    if held_out is None:
+        return None
+    # half of the risk for each window, so that the majority has all of it
+    inside = majority_set(prediction_sets(probabilities, held_out, 1 - (1 - COVERAGE) / 2))
+    return tuple(label for label, there in zip(model.classes, inside, strict=True) if there)
 
 
 def _advice(channels: int, wanted: int) -> str:
@@ -256,24 +250,3 @@ def _advice(channels: int, wanted: int) -> str:
     if channels > wanted:
         return "choose the channel, by --channel NAME"
     return "name all of them, by --channel NAME+NAME, in the order of the training"
-
-
-def window_bytes(window: int, channels: int) -> int:
-    """Return how many bytes a window of so many samples takes as float32."""
-    return 4 * window * channels
-
-
-def read_parts(read: Callable[[int, int], np.ndarray], count: int, window: int, channels: int) -> Iterator[np.ndarray]:
-    """Read the first ``count`` windows of a signal in parts, each ``(windows, window, channels)``; see ``diagnose_parts``.
-
-    Raises UserError for samples that are not finite.
-    """
-    part = max(1, min(PART, READ // window_bytes(window, channels)))
-    for first in range(0, count, part):
-        last = min(first + part, count)
-        windows = rounded(np.asarray(read(first * window, last * window)).reshape(-1, window, channels))
-        finite = np.isfinite(windows)
-        if not finite.all():
-            sample = first * window + int(np.argmin(finite.all(-1).ravel()))
-            raise UserError(f"sample {sample} is not a finite number: cut the recording")
-        yield windows

@@ -7,7 +7,8 @@ import numpy as np
 
 from drsn_jax.data.formats import rates
 
-SURE_PROBABILITY, SURE_AGREEMENT = 0.8, 0.8  # below one of them a diagnosis is "not sure"
+SURE_PROBABILITY = 0.8  # below it a model that has no held-out windows to compare with is "not sure"
+SURE_AGREEMENT = 0.8  # below it a recording holds more than one thing, or the model wavers
 NOVEL = 2.0  # a median novelty above it is unlike all that the network was trained on; above 1 another load of the machine can be
 CHANGED = 1.0  # and above it unlike the only class of a model, which is to be watched as it was recorded
 RMS_FACTOR = 2.0  # an RMS this many times outside the usual range is unlike the training data
@@ -20,6 +21,26 @@ class Trained(Protocol):
     classes: Sequence[str]
     sampling_rate: float
     rms_range: tuple[float, float] | None
+
+
+def doubts_of_classes(label: str, probability: float, agreement: float, possible: tuple[str, ...] | None) -> Iterator[str]:
+    """Yield what speaks against a class in the probabilities of the windows.
+
+    Args:
+      label: the class.
+      probability: its mean probability.
+      agreement: the share of windows in which it is the most probable one.
+      possible: the classes that the recording may be of; None for a model that cannot tell them, where the probability decides.
+    """
+    if possible is None and not probability >= SURE_PROBABILITY:
+        yield f"its probability is below {100 * SURE_PROBABILITY:.0f} %"
+    if possible == ():
+        yield "its windows fit none of the classes as well as held-out windows of the training fitted theirs"
+    elif possible is not None and possible != (label,):
+        others = [other for other in possible if other != label]
+        yield f"its windows fit {' and '.join(others)}{' as well' if label in possible else ' and not this class'}"
+    if not agreement >= SURE_AGREEMENT:
+        yield f"less than {100 * SURE_AGREEMENT:.0f} % of its windows agree"
 
 
 def warnings_of(

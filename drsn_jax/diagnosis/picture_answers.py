@@ -6,8 +6,9 @@ import numpy as np
 
 from drsn_jax.core.errors import UserError
 from drsn_jax.diagnosis.bundle import Bundle
-from drsn_jax.diagnosis.diagnosis import Ranked
+from drsn_jax.diagnosis.diagnosis import COVERAGE, Ranked
 from drsn_jax.diagnosis.doubts import SURE_PROBABILITY
+from drsn_jax.evaluation.conformal import prediction_sets
 
 SHOWN = 3  # classes that an answer names
 
@@ -17,7 +18,8 @@ class PictureAnswer(NamedTuple):
 
     Fields:
       best: the most probable classes, the first of them the answer.
-      sure: whether its probability reaches ``SURE_PROBABILITY``.
+      sure: whether it is the only class in the prediction set of the picture, or, of a model that can make none, whether its
+        probability reaches ``SURE_PROBABILITY``.
     """
 
     best: tuple[Ranked, ...]
@@ -29,7 +31,10 @@ def answer_picture(model: Bundle, picture: np.ndarray) -> PictureAnswer:
     probabilities = model.predict_proba(on_canvas(model, picture)[None])[0]
     order = np.argsort(-probabilities, kind="stable")[:SHOWN]
     best = tuple(Ranked(model.classes[int(number)], float(probabilities[number])) for number in order)
-    return PictureAnswer(best, best[0].probability >= SURE_PROBABILITY)
+    if model.surprises is None:
+        return PictureAnswer(best, best[0].probability >= SURE_PROBABILITY)
+    inside = prediction_sets(probabilities[None], model.surprises, COVERAGE)[0]
+    return PictureAnswer(best, bool(inside[order[0]]) and int(inside.sum()) == 1)
 
 
 def on_canvas(model: Bundle, picture: np.ndarray) -> np.ndarray:

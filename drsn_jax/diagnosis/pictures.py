@@ -13,7 +13,8 @@ from drsn_jax.core.storage import blocks
 from drsn_jax.diagnosis.answer_lines import numbers, title
 from drsn_jax.diagnosis.asking import Asked
 from drsn_jax.diagnosis.bundle import Bundle
-from drsn_jax.diagnosis.diagnosis import Diagnosis, read_parts
+from drsn_jax.diagnosis.diagnosis import Diagnosis
+from drsn_jax.diagnosis.parts import read_parts
 from drsn_jax.diagnosis.physics import Physics
 from drsn_jax.evaluation.inspection import has_thresholds
 

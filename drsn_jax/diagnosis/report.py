@@ -2,26 +2,22 @@
 
 import os
 import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from drsn_jax.core import page
 from drsn_jax.core.errors import UserError
 from drsn_jax.core.files import write_atomically
-from drsn_jax.core.runtime import versions
 from drsn_jax.diagnosis.answer_lines import numbers, percent, physics_lines, title
 from drsn_jax.diagnosis.asking import Asked
 from drsn_jax.diagnosis.bundle import Bundle
-from drsn_jax.diagnosis.diagnosis import Diagnosis
+from drsn_jax.diagnosis.diagnosis import COVERAGE, Diagnosis
 from drsn_jax.diagnosis.doubts import SURE_AGREEMENT, SURE_PROBABILITY
+from drsn_jax.diagnosis.model_card import model_card
 from drsn_jax.diagnosis.physics import Physics
-from drsn_jax.nn.networks import parameter_count
-from drsn_jax.nn.presets import preset_name
 
 FILE = "report.html"
-SHOWN = 12  # files of the training that are named
 
 
 class Entry(NamedTuple):
@@ -81,7 +77,7 @@ def write_report(folder: Path, model: Bundle, entries: Sequence[Entry], *, dry_r
     parts += [page.paragraph(_summary(entries)), _table(entries, names)]
     for number, (entry, name) in enumerate(zip(entries, names, strict=True), 1):
         parts += _section(entry, name, _anchor(number))
-    parts += [page.heading("How to read it"), *map(page.paragraph, _explained(entries)), *_model_card(model)]
+    parts += [page.heading("How to read it"), *map(page.paragraph, _explained(entries)), *model_card(model)]
     writable(folder)
     write_atomically(folder / FILE, page.page("Diagnosis of recordings", parts))
     return folder / FILE
@@ -159,6 +155,8 @@ def _section(entry: Entry, name: str, anchor: str) -> Iterator[str]:
         "windows": f"{len(found.starts)}, of which {100 * found.agreement:.0f} % agree",
         "recording": f"{entry.length:,} samples at {entry.sampling_rate:,.9g} Hz, {entry.length / entry.sampling_rate:.3g} s",
     }
+    if found.possible is not None:
+        about["possible classes"] = ", ".join(found.possible) or "none"
     if entry.channel:
         about["channel"] = entry.channel
     yield page.facts(about)
@@ -168,14 +166,20 @@ def _explained(entries: Sequence[Entry]) -> Iterator[str]:
     """Yield what a reader must know who was not there when the model was trained."""
     yield (
         "Each recording is cut into windows; a clip is one. The network gives each window a probability for every class that it "
-        "was trained on, and the answer is the class with the highest mean. It is named where that mean is at least "
-        f"{100 * SURE_PROBABILITY:.0f} %, at least {100 * SURE_AGREEMENT:.0f} % of the windows have this class first, and "
-        "nothing speaks against it; else the answer is “not sure”, with the reasons."
+        f"was trained on, and the answer is the class with the highest mean. It is named where {_named(entries)}, at least "
+        f"{100 * SURE_AGREEMENT:.0f} % of the windows have this class first, and nothing speaks against it; else the answer is "
+        "“not sure”, with the reasons."
     )
     yield (
         "A network can only answer with classes that it was trained on. Another machine, or a fault that it never saw, can be "
         "named with a high probability. The absence of a warning is no guarantee."
     )
+    if _with_sets(entries):
+        yield (
+            "Possible classes: those that are as likely, in more than half of the windows, as true classes were on windows that "
+            f"were held out in the training. Of recordings like those at least {100 * COVERAGE:.0f} in 100 have their true class "
+            "among them. Of another machine, load or noise nothing is promised."
+        )
     if any(entry.found is not None and entry.found.novelty is not None for entry in entries):
         yield (
             "Novelty: how far a recording is, to the network, from those of the training. Of windows like those of the training "
@@ -191,50 +195,12 @@ def _explained(entries: Sequence[Entry]) -> Iterator[str]:
         )
 
 
-def _model_card(model: Bundle) -> Iterator[str]:
-    """Yield what the model is, what it was trained on, and how good it was on test data."""
-    positions = model.window_length
-    length = f"{positions} samples, {positions / model.sampling_rate:.3g} s at {model.sampling_rate:,.9g} Hz"
-    about = {
-        "network": f"{preset_name(model.network) or 'of its own'}, {parameter_count(model.variables['params']):,} parameters",
-        "classes": ", ".join(model.classes),
-        "window": f"{length}, {model.channels} {'channel' if model.channels == 1 else 'channels'}",
-        **_training(model.training),
-        "this report": f"{time.strftime('%Y-%m-%d %H:%M UTC', time.gmtime())}, "
-        + ", ".join(f"{name} {version}" for name, version in versions().items()),
-    }
-    yield page.heading("The model")
-    yield page.facts(about)
-    rows = [row for entry in model.accuracy if (row := _accuracy(entry)) is not None]
-    if rows:
-        yield page.paragraph("Its accuracy on the test recordings of its training, by noise that was added to them:")
-        yield page.table(["noise", "SNR", "accuracy"], rows)
+def _with_sets(entries: Sequence[Entry]) -> bool:
+    return any(entry.found is not None and entry.found.possible is not None for entry in entries)
 
 
-def _training(training: Mapping[str, Any]) -> dict[str, str]:
-    """Return the facts about a training that are texts and numbers; what others wrote into the file may hold anything."""
-    named = {
-        "train_noise": "trained in noise", "train_snr_db": "at an SNR (dB) of", "protocol": "split of its data",
-        "fold": "fold", "seed": "seed", "epoch": "epoch that was kept",
-    }  # fmt: skip
-    found = {
-        named[name]: str(value) for name, value in training.items() if name in named and isinstance(value, str | int | float)
-    }
-    entries = training.get("recordings")
-    entries = [entry for entry in entries if isinstance(entry, Mapping)] if isinstance(entries, list | tuple) else []
-    files = [str(file) for entry in entries if isinstance(named := entry.get("files"), list | tuple) for file in named]
-    if files:
-        more = f" and {len(files) - SHOWN} more" if len(files) > SHOWN else ""
-        found["trained on"] = f"{len(files)} {'file' if len(files) == 1 else 'files'}: {', '.join(files[:SHOWN])}{more}"
-    return found
-
-
-def _accuracy(entry: Mapping[str, Any]) -> list[str] | None:
-    """Return a row of the table of accuracies; None for an entry that is none."""
-    share, level = entry.get("accuracy"), entry.get("snr_db")
-    if not isinstance(share, int | float) or not 0 <= share <= 1:
-        return None
-    if str(level) in ("inf", "None"):
-        return ["none", "clean", f"{100 * share:.1f} %"]
-    shown = f"{level:g} dB" if isinstance(level, int | float) and abs(level) < 1e3 else str(level)
-    return [str(entry.get("noise", "")), shown, f"{100 * share:.1f} %"]
+def _named(entries: Sequence[Entry]) -> str:
+    """Return what the probabilities of a class must be like for it to be named."""
+    if _with_sets(entries):
+        return "it is the only possible class"
+    return f"that mean is at least {100 * SURE_PROBABILITY:.0f} %"

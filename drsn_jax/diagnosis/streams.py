@@ -12,11 +12,10 @@ from drsn_jax.diagnosis.diagnosis import (
     Diagnosis,
     Model,
     answered,
-    constant_channels,
     require_signals,
-    root_mean_squares,
     summarise,
 )
+from drsn_jax.diagnosis.parts import constant_channels, root_mean_squares
 
 TINY, HUGE = 1e-30, 1e30  # magnitudes between which sensible samples lie, in any unit
 RANGE = 1e12  # the magnitudes of a signal differ by less; those of numbers that are read as another type by more

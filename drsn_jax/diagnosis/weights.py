@@ -18,6 +18,7 @@ from drsn_jax.nn.band_energy import BandEnergyNetwork
 from drsn_jax.nn.presets import kind_of
 
 NOVELTY = "novelty/"  # begins the names of the arrays of ``Bundle.novelty``
+SURPRISES = "conformal/surprises"  # the name of the array ``Bundle.surprises``
 SHARE = 1 / 4  # of the free memory that a file of weights may take: it is held with the arrays made of it
 # the shapes by name, as ``float32[3, 4]``
 Shapes = Mapping[str, str]
@@ -93,10 +94,29 @@ def check_variables(arrays: Mapping[str, np.ndarray], wanted: Mapping[str, Any])
         raise BundleError(f"the variables hold numbers that are not finite (in {bad[0]}): train again, nothing was saved")
 
 
-def apart(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Return the variables of a network among arrays, and those of its novelty."""
-    variables = {name: array for name, array in arrays.items() if not name.startswith(NOVELTY)}
-    return variables, {name: array for name, array in arrays.items() if name.startswith(NOVELTY)}
+def apart(arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray], np.ndarray | None]:
+    """Return the variables of a network among arrays, those of its novelty, and the surprises of held-out windows."""
+    novelty = {name: array for name, array in arrays.items() if name.startswith(NOVELTY)}
+    variables = {name: array for name, array in arrays.items() if name not in novelty and name != SURPRISES}
+    return variables, novelty, arrays.get(SURPRISES)
+
+
+def surprise_arrays(surprises: np.ndarray | None) -> dict[str, np.ndarray]:
+    """Return the array of surprises by name, nothing for None; raise BundleError for one that ``load`` would refuse."""
+    if surprises is None:
+        return {}
+    array = np.array(surprises, np.float32, order="C")
+    read_surprises(array, "the model")
+    return {SURPRISES: array}
+
+
+def read_surprises(array: np.ndarray | None, where: str) -> np.ndarray | None:
+    """Return the surprises of held-out windows; raise BundleError for what is none."""
+    if array is None:
+        return None
+    if array.ndim != 1 or array.dtype != np.float32 or not len(array) or not (np.isfinite(array).all() and array.min() >= 0):
+        raise BundleError(f"{where}: its surprises are no list of numbers from 0 ({array.dtype}{list(array.shape)})")
+    return array
 
 
 def novelty_arrays(novelty: Novelty | None, variables: Mapping[str, np.ndarray], classes: int) -> dict[str, np.ndarray]:

@@ -3,10 +3,14 @@
 - ``metrics``: numbers from labels, predictions and probabilities, in NumPy, and their intervals. A new metric goes here.
 - ``prediction``: metrics or logits of a network for an array of windows, batch by batch, and the prediction of an ensemble.
 - ``noise_grids``: a network under many kinds and levels of noise in one compiled call.
+- ``conformal``: sets of classes that hold the true one as often as was asked for.
 - ``novelty``: how far a window is from all that a network was trained on.
 - ``inspection``: thresholds, features before and after the shrinkage, and pooled features. Another look inside goes here.
 """
 
+from drsn_jax.evaluation.conformal import fit_surprises as fit_surprises
+from drsn_jax.evaluation.conformal import majority_set as majority_set
+from drsn_jax.evaluation.conformal import prediction_sets as prediction_sets
 from drsn_jax.evaluation.inspection import pooled_features as pooled_features
 from drsn_jax.evaluation.inspection import shrinkages as shrinkages
 from drsn_jax.evaluation.inspection import thresholds as thresholds

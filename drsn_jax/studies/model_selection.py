@@ -13,7 +13,8 @@ from drsn_jax.data.windows import Fold
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import save
 from drsn_jax.diagnosis.description import DESCRIPTION, read_description
-from drsn_jax.diagnosis.diagnosis import root_mean_squares
+from drsn_jax.diagnosis.parts import root_mean_squares
+from drsn_jax.evaluation.conformal import fit_surprises
 from drsn_jax.evaluation.metrics import cross_entropy, expected_calibration_error, fit_temperature, softmax
 from drsn_jax.evaluation.novelty import fit_novelty
 from drsn_jax.studies.comparison_results import Trial
@@ -55,6 +56,7 @@ class BestModel:
             variables=result.variables,
             temperature=temperature,
             rms_range=usual_rms(fold.train.windows),
+            surprises=fit_surprises(softmax(result.validation_logits, temperature), data.validation.labels),
             **self.facts,
         )
         # how far pictures and clips of others may be was not measured, so that nothing is said of them

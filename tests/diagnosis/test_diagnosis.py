@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from drsn_jax.core.errors import UserError
-from drsn_jax.diagnosis import diagnosis, pictures
-from drsn_jax.diagnosis.diagnosis import diagnose, diagnose_parts, root_mean_squares, summarise
+from drsn_jax.diagnosis import parts, pictures
+from drsn_jax.diagnosis.diagnosis import diagnose, diagnose_parts, summarise
+from drsn_jax.diagnosis.parts import root_mean_squares
 from drsn_jax.diagnosis.pictures import diagnosis_picture, envelope
 
 WINDOW = 8
@@ -134,7 +135,7 @@ def test_in_parts_it_is_the_same(windows, part, rest, seed):
         return whole[start:stop]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(diagnosis, "PART", part)
+        patch.setattr(parts, "PART", part)
         found = diagnose_parts(model, len(whole), 2, 100.0, reader, on_part=lambda done, total: told.append((done, total)))
     expected = model.predict_proba(whole[: windows * WINDOW].reshape(windows, WINDOW, 2))
     np.testing.assert_allclose(found.probabilities, expected)
@@ -193,7 +194,7 @@ def test_the_picture_holds_the_answer_and_all_of_the_data(tmp_path, monkeypatch,
 @pytest.mark.parametrize("read", [1, 100, 10_000])
 def test_parts_are_counted_by_bytes(monkeypatch, read):
     """Long windows, or windows of many channels, are read one by one."""
-    monkeypatch.setattr(diagnosis, "READ", read)
+    monkeypatch.setattr(parts, "READ", read)
     whole = np.random.default_rng(0).normal(size=(10 * WINDOW, 2)).astype(np.float32)
     sizes = []
 
