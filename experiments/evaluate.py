@@ -31,6 +31,7 @@ from drsn_jax.data.recordings import title
 from drsn_jax.diagnosis.asking import model_in, trained_sources
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import load, save
+from drsn_jax.diagnosis.diagnosis import COVERAGE
 from drsn_jax.diagnosis.labelled import NoiseTest, evaluate_labelled, labelled_windows
 from drsn_jax.functional.noise import Noise
 from drsn_jax.nn.networks import drsn_cw
@@ -134,6 +135,11 @@ def as_text(model: Bundle, test: NoiseTest) -> str:
         f"{test.noise}: accuracy {100 * found.accuracy:.1f} %, balanced {100 * found.balanced_accuracy:.1f} %, calibration error "
         f"{test.calibration_error:.3f}, {test.confusion.sum()} windows"
     )
+    if test.covered is not None:
+        head += (
+            f"; sets that promise {100 * COVERAGE:.0f} % hold the true class of {100 * test.covered:.1f} %, "
+            f"{test.set_size:.2f} classes each"
+        )
     cells = [["true \\ predicted", *model.classes]]
     cells += [[name, *map(str, row)] for name, row in zip(model.classes, test.confusion.tolist(), strict=True)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -149,6 +155,8 @@ def as_json(model: Bundle, test: NoiseTest) -> str:
         "snr_db": level,
         **test.scores._asdict(),
         "calibration_error": test.calibration_error,
+        "covered": test.covered,
+        "set_size": test.set_size,
         "classes": list(model.classes),
         "confusion": test.confusion.tolist(),
     }

@@ -14,7 +14,8 @@ from drsn_jax.data.recording import Recording, title
 from drsn_jax.data.splits import Segment
 from drsn_jax.data.windows import Side, cut_windows, remove_means
 from drsn_jax.diagnosis.bundle import Bundle
-from drsn_jax.diagnosis.diagnosis import require_signals
+from drsn_jax.diagnosis.diagnosis import COVERAGE, require_signals
+from drsn_jax.evaluation.conformal import prediction_sets
 from drsn_jax.evaluation.metrics import Scores, confusion_matrix, expected_calibration_error, scores, softmax
 from drsn_jax.functional.noise import Noise, add_noise_once
 
@@ -27,12 +28,16 @@ class NoiseTest(NamedTuple):
       confusion: counts of true × predicted class, ``(classes, classes)``.
       scores: accuracy, balanced accuracy and macro F1.
       calibration_error: expected calibration error of its probabilities.
+      covered: the share of windows whose prediction set at 95 % holds their true class; None for a model without such sets.
+      set_size: the mean number of classes in a set; None likewise.
     """
 
     noise: Noise
     confusion: np.ndarray
     scores: Scores
     calibration_error: float
+    covered: float | None = None
+    set_size: float | None = None
 
 
 def labelled_windows(model: Bundle, recordings: Sequence[Recording]) -> Side:
@@ -78,5 +83,10 @@ def evaluate_labelled(model: Bundle, side: Side, noises: Sequence[Noise], seed: 
         windows = side.windows if noise.is_none else in_parts(add, side.windows, numbers)
         logits = model.logits(windows)
         confusion = confusion_matrix(side.labels, logits.argmax(1), len(model.classes))
-        error = expected_calibration_error(softmax(logits, model.temperature), side.labels)
-        yield NoiseTest(noise, confusion, scores(confusion), error)
+        probabilities = softmax(logits, model.temperature)
+        error = expected_calibration_error(probabilities, side.labels)
+        covered, size = None, None
+        if model.surprises is not None:
+            inside = prediction_sets(probabilities, model.surprises, COVERAGE)
+            covered, size = float(inside[np.arange(len(inside)), side.labels].mean()), float(inside.sum(1).mean())
+        yield NoiseTest(noise, confusion, scores(confusion), error, covered, size)

@@ -38,7 +38,7 @@ def window_bytes(window: int, channels: int) -> int:
 
 
 def ahead_of(window: int, channels: int) -> int:
-    """Return how many parts are read while another one is computed: none where a single window is larger than a part should be."""
+    """Return how many parts are read while another is computed: none where one window is larger than a part should be."""
     return 1 if window_bytes(window, channels) <= READ else 0
 
 

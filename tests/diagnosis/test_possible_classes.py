@@ -105,7 +105,7 @@ def test_sets_of_windows(bundle):
     assert bundle.prediction_sets(windows[:0]) == []
     with pytest.raises(UserError, match="a coverage is a share above 0 and below 1, got 95"):
         bundle.prediction_sets(windows, 95)
-    with pytest.raises(BundleError, match="no held-out windows to compare with: train it with validation=0.2"):
+    with pytest.raises(BundleError, match="no held-out windows to compare with: train it with validation"):
         dataclasses.replace(bundle, surprises=None).prediction_sets(windows)
 
 

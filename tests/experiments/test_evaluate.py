@@ -25,7 +25,8 @@ def script():
 
 @pytest.fixture(scope="module")
 def bundle():
-    return Bundle(tiny.network, tiny.variables(), CLASSES, tiny.LENGTH, 8000.0, tiny.LENGTH)
+    held_out = np.linspace(0, 1.2, 100, dtype=np.float32)
+    return Bundle(tiny.network, tiny.variables(), CLASSES, tiny.LENGTH, 8000.0, tiny.LENGTH, surprises=held_out)
 
 
 @pytest.fixture(scope="module")
@@ -64,19 +65,24 @@ def test_the_numbers_are_those_of_the_model(call, run, bundle):
     assert code is None
     clean, noisy = map(json.loads, lines)
     assert (clean["noise"], clean["snr_db"], noisy["noise"], noisy["snr_db"]) == ("none", "inf", "gaussian", -20.0)
-    right, by_class = 0, []
+    right, by_class, sets = 0, [], []
     for number, label in enumerate("ab"):
         windows = signal(number)[: 10 * tiny.LENGTH].reshape(10, tiny.LENGTH, 1)
         hits = int(np.sum(bundle.predict(remove_means(windows)) == label))
         assert sum(clean["confusion"][number]) == 10
         assert clean["confusion"][number][number] == hits
+        sets += [(label in own, len(own)) for own in bundle.prediction_sets(remove_means(windows))]
         right, by_class = right + hits, [*by_class, hits / 10]
     assert clean["confusion"][2] == [0, 0, 0]
     assert clean["accuracy"] == pytest.approx(right / 20)
     assert clean["balanced_accuracy"] == pytest.approx(np.mean(by_class))
+    assert (clean["covered"], clean["set_size"]) == pytest.approx(tuple(np.mean(sets, 0)))
+    assert 0 < clean["covered"] < 1
     assert call(*asked, "--json")[1] == lines  # the same draw of noise
     _, text = call(*asked)
     assert text[0].startswith(f"no noise: accuracy {100 * clean['accuracy']:.1f} %, balanced ")
+    told = f"95 % hold the true class of {100 * clean['covered']:.1f} %, {clean['set_size']:.2f} classes each"
+    assert text[0].endswith(f"; sets that promise {told}")
     assert text[1].split() == ["true", "\\", "predicted", *CLASSES]
     assert text[2].split() == ["a", *map(str, clean["confusion"][0])]
 
