@@ -16,6 +16,7 @@ from drsn_jax.core.distributed import Device
 from drsn_jax.diagnosis.description import BundleError
 from drsn_jax.diagnosis.diagnosis import Diagnosis, diagnose
 from drsn_jax.diagnosis.programs import Programs
+from drsn_jax.evaluation.attribution import BANDS
 from drsn_jax.evaluation.conformal import prediction_sets
 from drsn_jax.evaluation.inspection import has_thresholds
 from drsn_jax.evaluation.metrics import softmax
@@ -173,6 +174,17 @@ class Bundle:
             return None
         windows = self._checked(windows)
         return self._programs.zeros(self.variables, windows) if len(windows) else np.empty(0, np.float32)
+
+    def attributions(self, windows: np.ndarray, label: str) -> np.ndarray:
+        """Return how much each band of frequencies of windows speaks for a class, ``(n, bands)``: ``BANDS`` bands of equal width
+        up to half the sampling rate (``evaluation.attribution``). Raises BundleError for a class that the model does not have or
+        that is its only one, and as ``logits``."""
+        if label not in self.classes or len(self.classes) < 2:
+            raise BundleError(f"one of several classes is asked for, the model has {', '.join(self.classes)}, got {label!r}")
+        windows = self._checked(windows)
+        if len(windows) == 0:
+            return np.empty((0, BANDS), np.float32)
+        return self._programs.attributions(self.variables, windows, list(self.classes).index(label))
 
     def features(self, windows: np.ndarray) -> np.ndarray:
         """Return the features in front of the classifier, ``(n, features)``, of windows; arguments and errors as ``logits``."""

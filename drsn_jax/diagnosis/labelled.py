@@ -15,7 +15,7 @@ from drsn_jax.data.splits import Segment
 from drsn_jax.data.windows import Side, cut_windows, remove_means
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.diagnosis import COVERAGE, require_signals
-from drsn_jax.evaluation.conformal import prediction_sets
+from drsn_jax.evaluation.conformal import covered_share
 from drsn_jax.evaluation.metrics import Scores, confusion_matrix, expected_calibration_error, scores, softmax
 from drsn_jax.functional.noise import Noise, add_noise_once
 
@@ -87,6 +87,5 @@ def evaluate_labelled(model: Bundle, side: Side, noises: Sequence[Noise], seed: 
         error = expected_calibration_error(probabilities, side.labels)
         covered, size = None, None
         if model.surprises is not None:
-            inside = prediction_sets(probabilities, model.surprises, COVERAGE)
-            covered, size = float(inside[np.arange(len(inside)), side.labels].mean()), float(inside.sum(1).mean())
+            covered, size = covered_share(probabilities, side.labels, model.surprises, COVERAGE)
         yield NoiseTest(noise, confusion, scores(confusion), error, covered, size)

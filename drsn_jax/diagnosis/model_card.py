@@ -30,7 +30,7 @@ def model_card(model: Bundle) -> Iterator[str]:
     rows = [row for entry in model.accuracy if (row := _accuracy(entry)) is not None]
     if rows:
         yield page.paragraph("Its accuracy on the test recordings of its training, by noise that was added to them:")
-        yield page.table(["noise", "SNR", "accuracy"], rows)
+        yield page.table(["noise", "SNR", "accuracy", "true class in its set"], rows)
 
 
 def _training(training: Mapping[str, Any]) -> dict[str, str]:
@@ -56,7 +56,9 @@ def _accuracy(entry: Mapping[str, Any]) -> list[str] | None:
     share, level = entry.get("accuracy"), entry.get("snr_db")
     if not isinstance(share, int | float) or not 0 <= share <= 1:
         return None
+    covered = entry.get("covered")
+    shares = [f"{100 * share:.1f} %", f"{100 * covered:.1f} %" if isinstance(covered, int | float) and 0 <= covered <= 1 else ""]
     if str(level) in ("inf", "None"):
-        return ["none", "clean", f"{100 * share:.1f} %"]
+        return ["none", "clean", *shares]
     shown = f"{level:g} dB" if isinstance(level, int | float) and abs(level) < 1e3 else str(level)
-    return [str(entry.get("noise", "")), shown, f"{100 * share:.1f} %"]
+    return [str(entry.get("noise", "")), shown, *shares]

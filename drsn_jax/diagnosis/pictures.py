@@ -20,6 +20,7 @@ from drsn_jax.evaluation.inspection import has_thresholds
 
 SHOWN = 4  # channels at most that have a panel
 POINTS = 4000  # of an envelope
+LOOKED = 64  # windows at most whose frequencies are drawn
 LETTERS = 110  # of a line below the title
 FAULT_COLOURS = {"inner race": "#D55E00", "outer race": "#0072B2", "ball": "#009E73"}
 
@@ -38,6 +39,18 @@ class Envelope(NamedTuple):
     step: int
     length: int
     channels: int
+
+
+class Looked(NamedTuple):
+    """What the network looked at in some windows.
+
+    Fields:
+      starts: the number of the first sample of each window, ``(windows,)``.
+      speaks: how much each band of frequencies up to half the sampling rate speaks for the class, ``(windows, bands)``.
+    """
+
+    starts: np.ndarray
+    speaks: np.ndarray
 
 
 def envelope(read: Callable[[int, int], np.ndarray], length: int, channels: int) -> Envelope:
@@ -61,14 +74,18 @@ def envelope(read: Callable[[int, int], np.ndarray], length: int, channels: int)
 def picture_of(model: Bundle, file: Path, asked: Asked, physics: Physics | None) -> bytes:
     """Return the figure of the diagnosis of a file as a PNG, see ``diagnosis_figure``."""
     found, signal = asked.found, asked.signal
-    zeros = None
+    zeros, looked = None, None
+    if len(model.classes) > 1:
+        chosen = np.unique(np.linspace(0, len(found.starts) - 1, LOOKED).astype(int))
+        windows = [signal.read(start, start + model.window_length) for start in found.starts[chosen]]
+        looked = Looked(found.starts[chosen], model.attributions(np.stack(windows), found.label))
     if has_thresholds(model.network):
         parts = read_parts(signal.read, len(found.starts), model.window_length, model.channels)
         zeros = np.concatenate([np.asarray(model.zeros(windows)) for windows in parts])
     assert signal.sampling_rate is not None
     line = envelope(signal.read, signal.length, signal.channels)
     about = (line, signal.sampling_rate, zeros, file.name, signal.channel)
-    return as_png(diagnosis_figure(model.classes, found, *about, physics=physics))
+    return as_png(diagnosis_figure(model.classes, found, *about, physics=physics, looked=looked))
 
 
 def free_name(folder: Path, file: Path, taken: set[Path]) -> Path:
@@ -95,6 +112,7 @@ def diagnosis_figure(
     title: str,
     channel: str = "",
     physics: Physics | None = None,
+    looked: Looked | None = None,
 ) -> Any:
     """Draw a recording over the probability of each class in time, and return the figure.
 
@@ -102,11 +120,11 @@ def diagnosis_figure(
     ``sampling_rate`` Hz; each of its first four channels has a panel, in the unit of the recording. ``zeros`` is the share of
     features set to zero in each window, ``(windows,)``, for a last panel; None for a network without thresholds. ``channel``
     names the channels, joined by " + " where there are several. ``physics`` adds a panel below, the spectrum of the envelope with
-    the lines of each fault.
+    the lines of each fault. ``looked`` adds one below the classes, which frequencies speak for the class.
     """
     count = signal.low.shape[1]
     heights = [1.6 if count > 1 else 2.0] * count + [0.7 + 0.22 * min(max(len(classes), 4), 20)]
-    heights += [1.6] * (zeros is not None) + [2.4] * (physics is not None)
+    heights += [1.8] * (looked is not None) + [1.6] * (zeros is not None) + [2.4] * (physics is not None)
     told = _told(found)
     size = 9, sum(heights) + 0.6 + 0.18 * len(told)
     figure, panels = subplots(len(heights), 1, figsize=size, gridspec_kw={"height_ratios": heights})
@@ -127,6 +145,8 @@ def diagnosis_figure(
     mesh = panel.pcolormesh(edges, np.arange(len(classes) + 1), probabilities.T, vmin=0, vmax=1, cmap="cividis")
     class_ticks(panel.yaxis, classes, at=0.5, most=20, fontsize=9)
     figure.colorbar(mesh, ax=panel, label="probability")
+    if looked is not None:
+        _looked(figure, panels[count + 1], looked, found.label, sampling_rate, signal.length)
     if zeros is not None:
         edges, shares = _few_columns(found.starts / sampling_rate, signal.length / sampling_rate, np.asarray(zeros))
         panels[-1].step(edges, 100 * np.append(shares, shares[-1]), where="post", color=COLOURS["drsn_cw"])
@@ -172,6 +192,17 @@ def _waveform(panel: Any, signal: Envelope, number: int, sampling_rate: float) -
     # a stretch reaches to the beginning of the next one, and the last to the end of the signal
     time = np.append(edges, signal.length) / sampling_rate
     panel.fill_between(time, np.append(low, low[-1]), np.append(high, high[-1]), step="post", color="0.4", linewidth=0.3)
+
+
+def _looked(figure: Any, panel: Any, looked: Looked, label: str, sampling_rate: float, length: int) -> None:
+    """Draw which frequencies speak for the class, over time: a window that was looked at stands for those up to the next."""
+    edges = np.append(looked.starts, length) / sampling_rate
+    bands = np.linspace(0, sampling_rate / 2000, looked.speaks.shape[1] + 1)
+    # a few loud cells must not make all others pale
+    most = float(np.quantile(np.abs(looked.speaks), 0.99)) or 1.0
+    mesh = panel.pcolormesh(edges, bands, looked.speaks.T, vmin=-most, vmax=most, cmap="RdBu_r")
+    panel.set_ylabel("frequency, kHz", fontsize=9)
+    figure.colorbar(mesh, ax=panel, label=f"against    for\n{printable(label)[:16]}", ticks=[])
 
 
 def _orders(panel: Any, physics: Physics) -> None:

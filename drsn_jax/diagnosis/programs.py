@@ -8,6 +8,7 @@ import jax
 import numpy as np
 
 from drsn_jax.core.distributed import Device, pmap_predict, replicate
+from drsn_jax.evaluation.attribution import band_attributions
 from drsn_jax.evaluation.inspection import zeros_by_window
 from drsn_jax.evaluation.novelty import Novelty
 from drsn_jax.evaluation.prediction import predict, windows_at_a_time
@@ -57,6 +58,11 @@ class Programs:
         """Return the share of features that the thresholds set to zero in each of at least one window, ``(n,)``."""
         return predict(self._zeros, variables, windows, self.batch)
 
+    def attributions(self, variables: Any, windows: np.ndarray, label: int) -> np.ndarray:
+        """Return what each band of frequencies of at least one window speaks for a class, ``(n, bands)``."""
+        few = 1 << (len(windows) - 1).bit_length()  # as in ``outputs``
+        return predict(self._attributions, (variables, np.int32(label)), windows, min(self.batch, few))
+
     @property
     def batch(self) -> int:
         """How many windows are computed at a time so that memory suffices."""
@@ -74,6 +80,16 @@ class Programs:
     def _features(self) -> Any:
         network: Any = self._network_here()
         return jax.jit(lambda variables, x: network.apply(variables, _prepared(x), train=False, method="features"))
+
+    @functools.cached_property
+    def _attributions(self) -> Any:
+        attributions = band_attributions(self._network_here())
+
+        def run(state: Any, windows: jax.Array) -> jax.Array:
+            variables, label = state
+            return attributions(variables, _prepared(windows), jax.numpy.full(len(windows), label))
+
+        return jax.jit(run)
 
     @functools.cached_property
     def _zeros(self) -> Any:

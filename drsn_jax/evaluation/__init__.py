@@ -5,9 +5,11 @@
 - ``noise_grids``: a network under many kinds and levels of noise in one compiled call.
 - ``conformal``: sets of classes that hold the true one as often as was asked for.
 - ``novelty``: how far a window is from all that a network was trained on.
+- ``attribution``: how much each frequency of a window speaks for a class.
 - ``inspection``: thresholds, features before and after the shrinkage, and pooled features. Another look inside goes here.
 """
 
+from drsn_jax.evaluation.attribution import band_attributions as band_attributions
 from drsn_jax.evaluation.conformal import fit_surprises as fit_surprises
 from drsn_jax.evaluation.conformal import majority_set as majority_set
 from drsn_jax.evaluation.conformal import prediction_sets as prediction_sets

@@ -75,6 +75,15 @@ def prediction_sets(probabilities: Any, held_out: Any, coverage: float = 0.95) -
     return found <= highest_surprise(held_out, coverage)
 
 
+def covered_share(probabilities: Any, labels: Any, held_out: Any, coverage: float) -> tuple[float, float]:
+    """Return the share of windows whose set holds their true class, and the mean number of classes in a set.
+
+    ``labels`` are the numbers of the true classes, ``(n,)``, of at least one window; the others as ``prediction_sets``.
+    """
+    inside = prediction_sets(probabilities, held_out, coverage)
+    return float(inside[np.arange(len(inside)), labels].mean()), float(inside.sum(1).mean())
+
+
 def highest_surprise(held_out: Any, coverage: float) -> float:
     """Return the highest surprise that a class in a set may have; arguments and errors as ``prediction_sets``."""
     if not 0 < coverage < 1:

@@ -13,8 +13,9 @@ from drsn_jax.data.windows import Fold
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import save
 from drsn_jax.diagnosis.description import DESCRIPTION, read_description
+from drsn_jax.diagnosis.diagnosis import COVERAGE
 from drsn_jax.diagnosis.parts import root_mean_squares
-from drsn_jax.evaluation.conformal import fit_surprises
+from drsn_jax.evaluation.conformal import covered_share, fit_surprises
 from drsn_jax.evaluation.metrics import cross_entropy, expected_calibration_error, fit_temperature, softmax
 from drsn_jax.evaluation.novelty import fit_novelty
 from drsn_jax.studies.comparison_results import Trial
@@ -93,12 +94,18 @@ def usual_rms(windows: np.ndarray) -> tuple[float, float]:
 
 def _tested(bundle: Bundle, test: TrialData) -> dict[str, Any]:
     """Return the accuracy of a network on the test windows in one noise, and its calibration errors with its temperature and
-    with the temperature 1."""
+    with the temperature 1; where held-out windows allow it, also how often its prediction sets hold the true class, and how many
+    classes they have."""
     logits, labels = bundle.logits(test.test.windows), test.test.labels
+    probabilities = softmax(logits, bundle.temperature)
+    sets: dict[str, float] = {}
+    if bundle.surprises is not None:
+        sets["covered"], sets["set_size"] = covered_share(probabilities, labels, bundle.surprises, COVERAGE)
     return {
         "noise": test.noise.kind,
         "snr_db": "inf" if test.noise.snr_db == math.inf else test.noise.snr_db,
         "accuracy": float(np.mean(logits.argmax(1) == labels)),
-        "calibration_error": expected_calibration_error(softmax(logits, bundle.temperature), labels),
+        "calibration_error": expected_calibration_error(probabilities, labels),
         "calibration_error_uncalibrated": expected_calibration_error(softmax(logits), labels),
+        **sets,
     }

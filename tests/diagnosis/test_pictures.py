@@ -7,7 +7,7 @@ import numpy as np
 from drsn_jax.diagnosis.diagnosis import Diagnosis
 from drsn_jax.diagnosis.evidence import FaultEvidence
 from drsn_jax.diagnosis.physics import Physics
-from drsn_jax.diagnosis.pictures import POINTS, diagnosis_figure, envelope
+from drsn_jax.diagnosis.pictures import POINTS, Looked, diagnosis_figure, envelope
 
 
 def peak_of_envelope(length, channels):
@@ -60,3 +60,21 @@ def test_the_lines_of_each_fault_have_a_panel_of_their_own():
         "ball (1 to 2× 2×BSF), stands out",
         "inner race (1 to 2× BPFI)",
     ]
+
+
+def test_what_the_network_looked_at_has_a_panel_of_its_own():
+    """Over the same time as the classes; a window stands for those up to the next one that was looked at."""
+    found = Diagnosis("a", 0.5, 0.5, 1.0, (), (), False, np.full((8, 2), 0.5), 100 * np.arange(8))
+    line = envelope(lambda start, stop: np.zeros((stop - start, 1)), 800, 1)
+    looked = Looked(np.array([0, 300, 700]), np.arange(-6, 6.0).reshape(3, 4))
+    figure = diagnosis_figure(("a", "b"), found, line, 100.0, np.zeros(8), "x", looked=looked)
+    time, classes, panel, zeros = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
+    assert time.get_xlim() == classes.get_xlim() == panel.get_xlim() == zeros.get_xlim() == (0, 8)
+    (mesh,) = panel.collections
+    edges = np.asarray(mesh.get_coordinates())
+    np.testing.assert_allclose(edges[0, :, 0], [0, 3, 7, 8])  # seconds
+    np.testing.assert_allclose(edges[:, 0, 1], np.array([0, 12.5, 25, 37.5, 50]) / 1000)  # kHz
+    np.testing.assert_array_equal(mesh.get_array().reshape(4, 3), looked.speaks.T)
+    low, high = mesh.get_clim()
+    assert low == -high
+    assert 4.5 < high <= 6

@@ -18,6 +18,7 @@ from drsn_jax.diagnosis.bundle_files import load, save
 from drsn_jax.diagnosis.description import DESCRIPTION, BundleError, encode_description, read_description
 from drsn_jax.diagnosis.diagnosis import summarise
 from drsn_jax.diagnosis.picture_answers import answer_picture
+from drsn_jax.evaluation.attribution import BANDS
 from drsn_jax.evaluation.conformal import surprises
 
 RATE = 8000.0
@@ -154,3 +155,16 @@ def test_a_picture_is_named_where_its_set_has_one_class():
     picture = np.zeros((4, 4, 1), np.float32)
     assert answer_picture(Pictures(0.9, 0.04, 0.06), picture).sure is False  # pyright: ignore[reportArgumentType]
     assert answer_picture(Pictures(0.92, 0.04, 0.04), picture).sure is True  # pyright: ignore[reportArgumentType]
+
+
+def test_which_frequencies_speak_for_a_class(bundle):
+    windows = np.random.default_rng(0).normal(size=(5, tiny.LENGTH, 1)).astype(np.float32)
+    found = bundle.attributions(windows, "b")
+    assert found.shape == (5, BANDS)
+    alone = np.concatenate([bundle.attributions(one[None], "b") for one in windows])
+    np.testing.assert_allclose(found, alone, rtol=1e-3, atol=1e-4 * np.abs(found).max())
+    of_mean = bundle.attributions(windows + 7, "b")  # the mean of a window is removed, as for its answer
+    np.testing.assert_allclose(of_mean, found, atol=1e-3 * np.abs(found).max())
+    assert bundle.attributions(windows[:0], "b").shape == (0, BANDS)
+    with pytest.raises(BundleError, match="one of several classes is asked for, the model has a, b, c, got 'd'"):
+        bundle.attributions(windows, "d")

@@ -11,6 +11,7 @@ from drsn_jax.core.errors import UserError
 from drsn_jax.evaluation.conformal import (
     FEWEST,
     MOST,
+    covered_share,
     fit_surprises,
     highest_surprise,
     majority_set,
@@ -70,6 +71,12 @@ def test_sure_networks_give_empty_sets_for_what_they_do_not_know():
     held_out = fitted(np.tile([0.99, 0.01], (100, 1)), np.zeros(100, int))
     sets = prediction_sets([[0.995, 0.005], [0.6, 0.4]], held_out, 0.95)
     assert sets.tolist() == [[True, False], [False, False]]
+
+
+def test_how_often_sets_hold_the_true_class_and_how_large_they_are():
+    held_out = fitted(np.tile([0.8, 0.1, 0.1], (100, 1)), np.zeros(100, int))
+    probabilities = [[0.9, 0.05, 0.05], [0.05, 0.9, 0.05], [0.6, 0.3, 0.1]]
+    assert covered_share(probabilities, [0, 0, 0], held_out, 0.95) == pytest.approx((1 / 3, 2 / 3))
 
 
 def test_numbers_at_the_ends_stay_finite():

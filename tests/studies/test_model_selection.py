@@ -17,7 +17,6 @@ from drsn_jax.studies.trial_data import with_noise
 from drsn_jax.studies.trials import Result
 
 FOLD = tiny.fold()._replace(validation=tiny.side(12, 4))
-LABELS = FOLD.validation.labels
 FACTS = {
     "classes": ("a", "b", "c"),
     "window_length": tiny.LENGTH,
@@ -36,14 +35,14 @@ def best_model(tmp_path):
     return BestModel(tmp_path / "model", FACTS)
 
 
-def offer(best_model, sharpness, seed=0, validation=True):
+def offer(best_model, sharpness, seed=0, validation=True, fold=FOLD):
     """A network whose validation logits are right, the more clearly the higher ``sharpness``."""
-    data = with_noise(FOLD, seed=0, noise=GAUSSIAN)
+    data = with_noise(fold, seed=0, noise=GAUSSIAN)
     variables = tiny.variables(seed=seed)
-    logits = sharpness * np.eye(3)[LABELS] if validation else np.empty((0, 3))
+    logits = sharpness * np.eye(3)[fold.validation.labels] if validation else np.empty((0, 3))
     result = Result(9, np.eye(3), np.eye(3), np.zeros(12, int), 1.0, 7, NETWORK, variables, logits)
-    tests = [data, with_noise(FOLD, seed=0, noise=Noise())]
-    return best_model.offer(TRIAL, data, FOLD, result, lambda: tests), variables
+    tests = [data, with_noise(fold, seed=0, noise=Noise())]
+    return best_model.offer(TRIAL, data, fold, result, lambda: tests), variables
 
 
 def test_the_lowest_validation_loss_is_kept(best_model):
@@ -83,6 +82,26 @@ def test_the_kept_network_is_measured_on_the_test_windows_under_every_noise(best
     assert kept.rms_range is not None
     low, high = kept.rms_range
     assert 0.6 < low < high < 0.8  # tones of amplitude 1
+
+
+def test_the_kept_network_knows_how_surprising_true_classes_were(best_model):
+    """From so many held-out windows as a promise needs; how often it is kept on the test stands beside the accuracy."""
+    offer(best_model, 1.0)
+    few = load(best_model.folder)
+    assert few.surprises is None
+    assert "covered" not in few.accuracy[0]
+    offer(best_model, 1.5, fold=FOLD._replace(validation=tiny.side(48, 4)))
+    kept = load(best_model.folder)
+    assert kept.surprises is not None
+    share = np.exp(1.5 / kept.temperature) / (np.exp(1.5 / kept.temperature) + 2)
+    np.testing.assert_allclose(kept.surprises, np.full(48, -np.log(share)), rtol=1e-4)
+    for entry, windows in zip(
+        kept.accuracy, (with_noise(FOLD, seed=0, noise=GAUSSIAN).test.windows, FOLD.test.windows), strict=True
+    ):
+        sets = kept.prediction_sets(windows)
+        assert entry["set_size"] == pytest.approx(np.mean([len(own) for own in sets]))
+        held = [kept.classes[label] in own for label, own in zip(FOLD.test.labels, sets, strict=True)]
+        assert entry["covered"] == pytest.approx(np.mean(held))
 
 
 def test_without_validation_windows_nothing_is_kept(best_model):
