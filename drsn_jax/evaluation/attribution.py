@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from drsn_jax.core.arrays import wide_dtype
 from drsn_jax.core.errors import UserError
@@ -12,7 +13,7 @@ from drsn_jax.core.errors import UserError
 BANDS = 24  # of equal width, up to half the sampling rate
 
 
-def band_attributions(network: Any, bands: int = BANDS) -> Callable[[Any, jax.Array, jax.Array], jax.Array]:
+def band_attributions(network: Any, bands: int = BANDS) -> Callable[[Any, ArrayLike, ArrayLike], jax.Array]:
     """Make a pure function ``(variables, windows, labels) -> (n, bands)``.
 
     It takes windows ``(n, length, channels)``, as the network is given them, and the number of a class for each, ``(n,)``. The
@@ -33,7 +34,8 @@ def band_attributions(network: Any, bands: int = BANDS) -> Callable[[Any, jax.Ar
     if network.classes < 2:
         raise UserError("a model of one class has no other that a frequency could speak for")
 
-    def attributions(variables: Any, windows: jax.Array, labels: jax.Array) -> jax.Array:
+    def attributions(variables: Any, windows: ArrayLike, labels: ArrayLike) -> jax.Array:
+        windows, labels = jnp.asarray(windows), jnp.asarray(labels)
         length = windows.shape[1]
         if not 1 <= bands <= length // 2:
             raise UserError(f"windows of {length} samples have from 1 to {length // 2} bands, got {bands}")

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,9 +40,10 @@ class Sets:
         raise AssertionError("the probabilities are given")
 
 
-def found(*probabilities, held_out=HELD_OUT):
+def found(*probabilities, held_out: Any = HELD_OUT):
     rows, count = np.array(probabilities), len(probabilities)
-    return summarise(Sets(held_out), rows, np.ones(count), np.zeros((count, 1), bool), 100.0, np.arange(count) * 8)
+    model: Any = Sets(held_out)
+    return summarise(model, rows, np.ones(count), np.zeros((count, 1), bool), 100.0, np.arange(count) * 8)
 
 
 @pytest.mark.parametrize(
@@ -93,7 +95,7 @@ def test_it_is_kept_read_and_told(bundle, tmp_path):
     np.save(tmp_path / "x.npy", np.random.default_rng(0).normal(size=10 * tiny.LENGTH).astype(np.float32))
     asked = ask(again, tmp_path / "x.npy", sampling_rate=RATE)
     record, _ = file_answer("x.npy", asked, set(), unasked=False)
-    assert json.loads(json.dumps(record))["possible"] == list(asked.found.possible)
+    assert json.loads(json.dumps(record))["possible"] == list(asked.found.possible or ())
 
 
 def test_sets_of_windows(bundle):
