@@ -40,16 +40,16 @@ from drsn_jax.core.files import write_atomically
 from drsn_jax.core.text import visible, visible_lines
 from drsn_jax.data.image_folders import read_picture
 from drsn_jax.diagnosis.answer_lines import file_answer, percent, title
-from drsn_jax.diagnosis.asking import Asked, ask, understood
+from drsn_jax.diagnosis.asking import Asked, ask, trained_bearing, understood
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import load, save
 from drsn_jax.diagnosis.diagnosis import is_of_pictures
-from drsn_jax.diagnosis.evidence import bearing_of
 from drsn_jax.diagnosis.physics import Physics, doubted, recording_physics
 from drsn_jax.diagnosis.picture_answers import answer_picture
 from drsn_jax.diagnosis.pictures import free_name, picture_of
 from drsn_jax.diagnosis.report import Entry, entry_of, writable, write_report
 from drsn_jax.diagnosis.streams import diagnose_stream, expected
+from drsn_jax.functional.bearings import named_bearing
 from drsn_jax.functional.orders import BearingOrders
 from drsn_jax.nn.networks import drsn_cw
 
@@ -73,9 +73,11 @@ class Options:
     every: float | None = None
     """For a stream: a line for all windows of so many seconds together, instead of one for every window."""
     speed_rpm: float | None = None
-    """The speed of the shaft in revolutions a minute: with --bearing, what physics says is told beside the class."""
-    bearing: tuple[float, ...] | None = None
-    """The bearing on it: number of balls, ball diameter, pitch diameter in the same unit, contact angle in degrees if not 0."""
+    """The speed of the shaft in revolutions a minute, which a network with windows of --revolutions needs. With the bearing, what
+    physics says is told beside the class."""
+    bearing: tuple[str, ...] | None = None
+    """The bearing on it, by default that of the training where all of its recordings told the same: a name such as 6205, or number
+    of balls, ball diameter, pitch diameter in the same unit, contact angle in degrees if not 0."""
     report: Path | None = None
     """A folder for report.html, a page with all answers and their pictures that can be handed on; it opens without a network."""
     plot: Path | None = None
@@ -106,14 +108,13 @@ def main() -> None:
     checks.positive(options, "sampling_rate", unit="Hz")
     checks.positive(options, "every", unit="seconds")
     checks.positive(options, "speed_rpm", unit="revolutions a minute")
-    if (options.speed_rpm is None) != (options.bearing is None):
-        raise UserError("--speed-rpm and --bearing go together: lines are looked for at multiples of the shaft's speed")
-    bearing = None if options.bearing is None else bearing_of(options.bearing)
+    named = None if options.bearing is None else named_bearing(" ".join(options.bearing))
     folder, files = understood(options.model, options.files)
     options = dataclasses.replace(options, files=tuple(files))
     model = load(folder)
     if is_of_pictures(model):
         return ask_pictures(model, options)
+    bearing = shaft(model, options, named)
     if not options.plain_runtime:
         model.spread(jax.local_devices())
     if options.files == ("-",):
@@ -121,14 +122,29 @@ def main() -> None:
             raise UserError("--plot, --report and --channel go with files, not with a stream")
         if bearing is not None:
             raise UserError("--bearing and --speed-rpm go with files, not with a stream")
+        if model.per_revolution:
+            raise UserError("the model's windows are revolutions of the shaft, for files of a constant speed: it takes no stream")
         if sys.stdin is None:
             raise UserError("standard input is closed")
         return stream(model, options, sys.stdin.buffer)
     if options.every is not None:
         raise UserError("--every goes with a stream, and these are files")
+    if model.per_revolution and options.speed_rpm is None:
+        raise UserError("the model's windows are revolutions of the shaft: give its speed in the files by --speed-rpm")
     failed = ask_files(model, options, bearing)
     if failed:
         raise UserError(f"{failed} of {len(options.files)} files could not be diagnosed")
+
+
+def shaft(model: Bundle, options: Options, named: BearingOrders | None) -> BearingOrders | None:
+    """The bearing that lines are looked for of: the one that is named, or that of the training; None where none are looked for."""
+    bearing = named or (None if options.speed_rpm is None else trained_bearing(model))
+    # windows of revolutions need the speed too
+    if (options.speed_rpm is None and bearing is not None) or (
+        bearing is None and options.speed_rpm and not model.per_revolution
+    ):
+        raise UserError("--speed-rpm and --bearing go together: lines are looked for at multiples of the shaft's speed")
+    return bearing
 
 
 def ask_files(model: Bundle, options: Options, bearing: BearingOrders | None) -> int:
@@ -145,6 +161,7 @@ def ask_files(model: Bundle, options: Options, bearing: BearingOrders | None) ->
                 channel=options.channel,
                 sampling_rate=options.sampling_rate,
                 overrule_rate=options.overrule_rate,
+                speed=None if options.speed_rpm is None else options.speed_rpm / 60,
             )
             physics = None if bearing is None else look(options, asked, bearing)
             if isinstance(physics, Physics):
@@ -184,7 +201,11 @@ def reason(file: str, error: Exception) -> str:
 
 def ask_pictures(model: Bundle, options: Options) -> None:
     """A line for every picture: the class, its probability, and the next classes."""
-    given = [n for n in ("channel", "sampling_rate", "every", "speed_rpm", "plot", "report") if getattr(options, n) is not None]
+    given = [
+        n
+        for n in ("channel", "sampling_rate", "every", "speed_rpm", "bearing", "plot", "report")
+        if getattr(options, n) is not None
+    ]
     if given or options.files == ("-",):
         raise UserError(f"{checks.typed(given[0]) if given else '-'} goes with signals, and this model is for pictures")
     failed = 0

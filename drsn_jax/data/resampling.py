@@ -65,6 +65,17 @@ def resample_to_revolutions(recordings: Sequence[Recording], samples_per_revolut
     return changed
 
 
+def in_revolutions(signal: np.ndarray, sampling_rate: float, speed: float, samples_per_revolution: int) -> np.ndarray:
+    """Return a signal ``(length,)`` or ``(length, channels)`` at equal angles of a shaft with a constant ``speed`` in revolutions a
+    second, ``(length, channels)`` float32. Raises as ``resample_to_revolutions``, and for samples that are not finite."""
+    signal = np.asarray(signal)
+    recording = Recording(signal[:, None] if signal.ndim == 1 else signal, "", sampling_rate, name="the signal", speed=speed)
+    finite = np.isfinite(recording.signal).all(1)
+    if not finite.all():  # the filter would spread them over their neighbours
+        raise RecordingError(f"sample {int(np.argmin(finite))} is not a finite number: cut the recording")
+    return resample_to_revolutions([recording], samples_per_revolution)[0].signal
+
+
 def empty_orders(recordings: Sequence[Recording], samples_per_revolution: int) -> list[str]:
     """Return a sentence if some recordings, in Hz, have fewer samples in a revolution than they are to be resampled to."""
     held = {i: r.sampling_rate / r.speed for i, r in enumerate(recordings) if r.speed is not None}

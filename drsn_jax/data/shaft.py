@@ -8,6 +8,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -104,11 +105,19 @@ def with_speeds(recordings: Sequence[Recording], speed_rpm: float | None = None)
     return [r if r.speed is not None else replace(r, speed=told(r)) for r in recordings]
 
 
-def common_bearing(recordings: Sequence[Recording]) -> BearingOrders | None:
-    """Return the bearing of all recordings; None where they have different ones or some have none."""
+def shaft_facts(recordings: Sequence[Recording]) -> dict[str, Any]:
+    """Return what is known of the shaft in all recordings, as facts by name for the description of a model.
+
+    They are ``speed_rpm``, the lowest and the highest speed, and ``bearing``, its orders by name, where all have the same.
+    """
+    facts: dict[str, Any] = {}
+    rpm = [60 * r.speed for r in recordings if r.speed is not None]
+    if len(rpm) == len(recordings):
+        facts["speed_rpm"] = [min(rpm), max(rpm)]
     first = recordings[0].bearing
-    same = first is not None and all(r.bearing is not None and np.allclose(r.bearing, first, 1e-3) for r in recordings)
-    return first if same else None
+    if first is not None and all(r.bearing is not None and np.allclose(r.bearing, first, 1e-3) for r in recordings):
+        facts["bearing"] = first._asdict()
+    return facts
 
 
 def window_facts(length: int, recordings: Sequence[Recording]) -> list[str]:

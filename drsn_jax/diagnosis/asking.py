@@ -6,6 +6,7 @@ A run may be named in place of its model, a folder in place of its files, and in
 import contextlib
 import dataclasses
 import functools
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from drsn_jax.data.recording_files import agreed_rate, read_precisely
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.description import DESCRIPTION
 from drsn_jax.diagnosis.diagnosis import Diagnosis, check_clip, clip_window, diagnose_parts, is_of_clips
+from drsn_jax.functional.orders import BearingOrders
 
 
 def model_in(path: Path) -> Path | None:
@@ -76,6 +78,15 @@ def trained_sources(model: Bundle) -> list[TrainedSource]:
     ]
 
 
+def trained_bearing(model: Bundle) -> BearingOrders | None:
+    """Return the bearing of the recordings that a model was trained on; None where its facts do not tell one."""
+    orders = model.training.get("bearing")
+    if not isinstance(orders, Mapping) or set(orders) != set(BearingOrders._fields):
+        return None
+    known = all(isinstance(order, int | float) and 0 < order < math.inf for order in orders.values())
+    return BearingOrders(**orders) if known else None
+
+
 class Asked(NamedTuple):
     """The diagnosis of a file.
 
@@ -93,7 +104,13 @@ class Asked(NamedTuple):
 
 
 def ask(
-    model: Bundle, file: Path, *, channel: str | None = None, sampling_rate: float | None = None, overrule_rate: bool = False
+    model: Bundle,
+    file: Path,
+    *,
+    channel: str | None = None,
+    sampling_rate: float | None = None,
+    overrule_rate: bool = False,
+    speed: float | None = None,
 ) -> Asked:
     """Diagnose a file.
 
@@ -103,11 +120,15 @@ def ask(
       channel: which signal of it; by default the one that the model was trained on, or the only one.
       sampling_rate: in Hz, for a file that does not hold it; by default that of the training data, with a warning.
       overrule_rate: whether that rate holds where the file says another one.
+      speed: of the shaft in revolutions a second, for a model whose windows are revolutions of it.
+
+    Such a model is given the file at equal angles of the shaft; ``Asked.signal`` is that, with its samples a second.
 
     Raises UserError and OSError for a file that cannot be read, and as ``diagnosis.diagnose``.
     """
     signal = open_asked(model, channel, file)
-    assumed = signal.sampling_rate is None and sampling_rate is None
+    # of a model in revolutions no rate can be assumed: it has none in Hz
+    assumed = signal.sampling_rate is None and sampling_rate is None and not model.per_revolution
     rate = model.sampling_rate
     if not assumed:
         told = (signal.sampling_rate, sampling_rate, signal.rate_from)
@@ -118,7 +139,14 @@ def ask(
         window = clip_window(model, read(0, signal.length), rate)
         read, signal = lambda start, stop: window[start:stop], dataclasses.replace(signal, length=len(window))
     start = time.perf_counter()
-    found = diagnose_parts(model, signal.length, signal.channels, rate, read)
+    own = rate
+    if model.per_revolution:
+        turned, own = model.brought(read(0, signal.length), rate, speed)
+        assert speed is not None
+        origin = f"{signal.rate_from or 'the rate that was given'}, resampled from {rate:.9g} Hz by the speed"
+        signal = dataclasses.replace(signal, length=len(turned), rate_from=origin)
+        read, length, rate = lambda start, stop: turned[start:stop], len(turned), own * speed
+    found = diagnose_parts(model, signal.length, signal.channels, own, read)
     times_real_time = signal.length / rate / (time.perf_counter() - start)
     if assumed:
         warning = (

@@ -18,8 +18,10 @@ from drsn_jax.core.files import read_regular
 from drsn_jax.functional.mel import LogMel
 
 # in format 1 the field rms_range was called levels; up to format 2 all weights had the name OLD_WEIGHTS, and up to 3 there was no
-# novelty among them
-FORMAT = 4
+# novelty among them; a model of windows in revolutions is of format 5, because earlier versions would take them for Hz, and any
+# other of format 4
+FORMAT = 5
+SECONDS = 4  # the format of a model whose windows are in seconds
 DESCRIPTION = "model.json"
 OLD_WEIGHTS = "weights.safetensors"
 WEIGHTS = r"weights-[0-9a-f]{16}\.safetensors"
@@ -38,7 +40,7 @@ def encode_description(facts: Mapping[str, Any]) -> str:
     Raises BundleError for a fact that is missing or not a value of its kind (``FACTS``), and for numbers that are not finite.
     """
     try:
-        facts = {"format": FORMAT, **plain(facts)}
+        facts = {"format": FORMAT if facts.get("per_revolution") else SECONDS, **plain(facts)}
     except RecursionError as error:
         raise BundleError("the model's training or accuracy holds itself, or nests too deep: leave it out") from error
     check_facts(facts, "the model")
@@ -180,6 +182,7 @@ FACTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "rms_range": ("a lowest and a highest RMS, or null", _range),
     "training": ("facts by name", lambda v: isinstance(v, dict)),
     "accuracy": ("a list of facts by name", lambda v: isinstance(v, list) and all(isinstance(entry, dict) for entry in v)),
+    "per_revolution": ("true or false", lambda v: isinstance(v, bool)),
     "weights": (
         "the name of a file of weights",
         lambda v: isinstance(v, str) and bool(re.fullmatch(f"{WEIGHTS}|{re.escape(OLD_WEIGHTS)}", v)),
@@ -187,12 +190,15 @@ FACTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
 }
 
 
+LATER = ("per_revolution",)  # facts that earlier versions did not write, and that are written only where they say something
+
+
 def check_facts(facts: Mapping[str, Any], where: str) -> None:
     """Raise BundleError if a fact is missing or not a value of its kind; ``where`` begins the message.
 
-    Of the fields of the network those are checked that are there: earlier versions had fewer.
+    Facts in ``LATER`` may be missing. Of the fields of the network those are checked that are there: earlier versions had fewer.
     """
-    _check_kinds(facts, FACTS, where)
+    _check_kinds(facts, {name: kind for name, kind in FACTS.items() if name in facts or name not in LATER}, where)
     network = facts["network"]
     _check_kinds(network, {name: kind for name, kind in NETWORK_FACTS.items() if name in network}, where, " of its network")
 

@@ -10,6 +10,7 @@ from drsn_jax.core.errors import UserError
 from drsn_jax.data.held_out import hold_out
 from drsn_jax.data.recording import Recording
 from drsn_jax.data.recordings import class_names
+from drsn_jax.data.shaft import shaft_facts
 from drsn_jax.data.splits import Segment
 from drsn_jax.data.summary import common_channel, taken
 from drsn_jax.data.windows import cut_windows, remove_means
@@ -69,7 +70,13 @@ def learn_healthy(
         channel=common_channel([r.channel for r in recordings]),
         channels=recordings[0].signal.shape[1],
         rms_range=usual_rms(known),
-        training={"protocol": "healthy recordings alone", "seed": seed, "recordings": taken(recordings)},
+        training={
+            "protocol": "healthy recordings alone",
+            "seed": seed,
+            **shaft_facts(recordings),
+            "recordings": taken(recordings),
+        },
+        per_revolution=recordings[0].per_revolution,
     )
     # each feature in units of its own spread, as a norm after training has it
     features = bundle.features(known)
