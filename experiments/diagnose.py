@@ -76,8 +76,8 @@ class Options:
     """The speed of the shaft in revolutions a minute, which a network with windows of --revolutions needs. With the bearing, what
     physics says is told beside the class."""
     bearing: tuple[str, ...] | None = None
-    """The bearing on it, by default that of the training where all of its recordings told the same: a name such as 6205, or number
-    of balls, ball diameter, pitch diameter in the same unit, contact angle in degrees if not 0."""
+    """The bearing on it, by default that of the training where all of its recordings told the same: a name such as 6205, or its
+    number of balls, ball diameter, pitch diameter in the same unit, contact angle in degrees if not 0."""
     report: Path | None = None
     """A folder for report.html, a page with all answers and their pictures that can be handed on; it opens without a network."""
     plot: Path | None = None
@@ -137,7 +137,7 @@ def main() -> None:
 
 
 def shaft(model: Bundle, options: Options, named: BearingOrders | None) -> BearingOrders | None:
-    """The bearing that lines are looked for of: the one that is named, or that of the training; None where none are looked for."""
+    """The bearing whose lines are looked for: the one that is named, or that of the training; None where none are."""
     bearing = named or (None if options.speed_rpm is None else trained_bearing(model))
     # windows of revolutions need the speed too
     if (options.speed_rpm is None and bearing is not None) or (
@@ -201,11 +201,8 @@ def reason(file: str, error: Exception) -> str:
 
 def ask_pictures(model: Bundle, options: Options) -> None:
     """A line for every picture: the class, its probability, and the next classes."""
-    given = [
-        n
-        for n in ("channel", "sampling_rate", "every", "speed_rpm", "bearing", "plot", "report")
-        if getattr(options, n) is not None
-    ]
+    asked = ("channel", "sampling_rate", "every", "speed_rpm", "bearing", "plot", "report")
+    given = [name for name in asked if getattr(options, name) is not None]
     if given or options.files == ("-",):
         raise UserError(f"{checks.typed(given[0]) if given else '-'} goes with signals, and this model is for pictures")
     failed = 0

@@ -34,11 +34,11 @@ def resample(recordings: Sequence[Recording], sampling_rate: float) -> list[Reco
 
 
 def resample_to_revolutions(recordings: Sequence[Recording], samples_per_revolution: int) -> list[Recording]:
-    """Return the recordings at equal angles of the shaft, by their speeds: the fault of a bearing looks the same at every speed.
+    """Return the recordings at equal angles of the shaft, where a fault has the same orders at every speed.
 
-    ``sampling_rate`` of what is returned is the number of samples in a revolution, and ``per_revolution`` is true. Each passes the
-    filter of ``resample``, so that no frequency folds back. Where a recording has fewer samples in a revolution than that, its
-    highest orders stay empty, see ``empty_orders``. What resonates at a fixed frequency moves with the speed. Needs scipy.
+    ``sampling_rate`` of what is returned is the number of samples in a revolution, and ``per_revolution`` is true. Each passes
+    the filter of ``resample``, so that no frequency folds back. Where a recording has fewer samples in a revolution, its highest
+    orders stay empty, see ``empty_orders``. What resonates at a fixed frequency moves with the speed. Needs scipy.
 
     Raises RecordingError for fewer than two samples in a revolution, a recording without a speed or already at equal angles, and
     windows that were cut before.
@@ -66,8 +66,9 @@ def resample_to_revolutions(recordings: Sequence[Recording], samples_per_revolut
 
 
 def in_revolutions(signal: np.ndarray, sampling_rate: float, speed: float, samples_per_revolution: int) -> np.ndarray:
-    """Return a signal ``(length,)`` or ``(length, channels)`` at equal angles of a shaft with a constant ``speed`` in revolutions a
-    second, ``(length, channels)`` float32. Raises as ``resample_to_revolutions``, and for samples that are not finite."""
+    """Return a signal ``(length,)`` or ``(length, channels)`` at equal angles of a shaft, ``(length, channels)`` float32.
+
+    ``speed`` is constant, in revolutions a second. Raises as ``resample_to_revolutions``, and for samples that are not finite."""
     signal = np.asarray(signal)
     recording = Recording(signal[:, None] if signal.ndim == 1 else signal, "", sampling_rate, name="the signal", speed=speed)
     finite = np.isfinite(recording.signal).all(1)
@@ -85,8 +86,8 @@ def empty_orders(recordings: Sequence[Recording], samples_per_revolution: int) -
     least = min(few, key=few.__getitem__)
     several = f" (so have {len(few)} of {len(recordings)} recordings)" if len(few) > 1 else ""
     return [
-        f"{title(recordings, least)} has {few[least]:.4g} samples in a revolution, so that of {samples_per_revolution} the orders "
-        f"above {few[least] / 2:.4g} are empty, by which a class with a speed or rate of its own gives itself away{several}: "
+        f"{title(recordings, least)} has {few[least]:.4g} samples in a revolution{several}, so that of {samples_per_revolution} "
+        f"the orders above {few[least] / 2:.4g} are empty, by which a class with a speed or rate of its own gives itself away: "
         f"--samples-per-revolution {math.floor(few[least] * (1 + rates.SAME))} leaves none empty"
     ]
 

@@ -154,4 +154,4 @@ def window_facts(length: int, recordings: Sequence[Recording]) -> list[str]:
 
 def _short(advice: str) -> str:
     """Return the warning of a window of less than one revolution."""
-    return f"warning: a window holds less than one revolution, so that the frequencies of faults cannot be told apart in it: {advice}"
+    return f"warning: a window holds less than one revolution, so that frequencies of faults cannot be told apart in it: {advice}"

@@ -40,8 +40,8 @@ class Bundle:
       classes: the names of the classes.
       window_length: the length of the training windows in samples; for pictures ``(height, width)``.
       stride: the step from one window to the next, in samples; None for what was not cut from longer signals.
-      sampling_rate: the sampling rate of the training data, in Hz, or ``per_revolution`` the samples in a revolution of the shaft;
-        None for pictures.
+      sampling_rate: the sampling rate of the training data, in Hz, or ``per_revolution`` the samples in a revolution of the
+        shaft; None for pictures.
       channel: the names of the signals of a file that it was trained on (see ``data.formats.channels``), for readers.
       channels: the number of these signals.
       temperature: divides the logits, so that probabilities are calibrated.

@@ -93,7 +93,7 @@ def _known(name: str) -> Geometry:
     found = [geometry for designation, geometry in BEARINGS.items() if stands(designation)]
     if len(found) != 1:
         raise UserError(
-            f"{name!r} is no bearing whose geometry is known here ({', '.join(BEARINGS)}): give its number of balls, ball diameter, "
-            "pitch diameter and, if it is not 0, contact angle in degrees"
+            f"{name!r} is no bearing whose geometry is known here ({', '.join(BEARINGS)}): give its number of balls, ball "
+            "diameter, pitch diameter and, if it is not 0, contact angle in degrees"
         )
     return found[0]
