@@ -262,8 +262,8 @@ def test_no_folder_and_no_model(tmp_path):
 
 
 def test_a_later_version(folder):
-    describe(folder, format=5)
-    refused(folder, "is of format 5, and this version of drsn_jax reads up to 4: install a newer one")
+    describe(folder, format=6)
+    refused(folder, "is of format 6, and this version of drsn_jax reads up to 5: install a newer one")
 
 
 @pytest.mark.parametrize(
