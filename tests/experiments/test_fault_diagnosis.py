@@ -20,6 +20,7 @@ import scipy.io
 import tiny
 
 from drsn_jax.cli import data_options, run_options
+from drsn_jax.data.recordings import Recording
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import load, save
 from drsn_jax.nn.networks import drsn_cs
@@ -433,9 +434,9 @@ def test_the_network_that_is_kept_is_named_and_can_be_asked(whole):
     assert kept.diagnose(signal, 12000.0).label in kept.classes
 
 
-def test_windows_in_revolutions_are_kept_in_the_model(call, tmp_path, capsys):
+def test_windows_in_revolutions_are_kept_in_the_model(call, script, tmp_path, capsys):
     """Trained at one speed, asked at another; another machine starts from it only with windows of the same kind."""
-    table = write_machine(tmp_path)
+    table = write_machine(tmp_path, length=40_000)
     turns = ("--recordings", table, *TINY, "--revolutions", 4)
     assert "the speed of 0.mat is not known, and windows in revolutions need it" in str(call(*turns, "--out", tmp_path / "no"))
     assert call(*turns, "--speed-rpm", 1800, "--out", tmp_path / "a") is None
@@ -448,8 +449,10 @@ def test_windows_in_revolutions_are_kept_in_the_model(call, tmp_path, capsys):
     signal = scipy.io.loadmat(tmp_path / "0.mat")["vibration"]
     answer, same = kept.diagnose(signal, 12_000.0, 30.0), kept.diagnose(signal, 6000.0, 15.0)  # as many samples a revolution
     np.testing.assert_allclose(answer.probabilities, same.probabilities, atol=1e-6)
+    options = script.Options(start=tmp_path / "a" / "model", window_length=256)
+    other = Recording(signal, "new", 64, speed=25.0, per_revolution=True)
+    assert script.read_start(options, [other]).classes == kept.classes
     start = ("--from", tmp_path / "a" / "model", "--speed-rpm", 1500)
-    assert call(*turns, *start, "--out", tmp_path / "b") is None
     code = str(call("--recordings", table, *TINY, *start, "--out", tmp_path / "c"))
     assert "was trained otherwise (windows in: revolutions there, seconds here; " in code
     assert code.endswith("choose the same, such as --revolutions 4 --samples-per-revolution 64")
