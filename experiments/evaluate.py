@@ -17,7 +17,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -98,7 +98,7 @@ def read(options: Options, model: Bundle) -> list[Recording]:
     """The recordings, read as for a training."""
     assert options.recordings is not None
     folder = options.recordings.is_dir()
-    turns = {}
+    turns: dict[str, Any] = {}
     if model.per_revolution:
         samples = round(model.sampling_rate)
         turns = {"revolutions": model.window_length / samples, "samples_per_revolution": samples}

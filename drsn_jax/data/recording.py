@@ -71,7 +71,7 @@ class Recording:
 
 
 def _positive(number: object) -> bool:
-    return isinstance(number, int | float | np.integer | np.floating) and 0 < number < math.inf
+    return isinstance(number, int | float | np.integer | np.floating) and bool(0 < number < math.inf)
 
 
 def fingerprint(recordings: Sequence[Recording]) -> str:

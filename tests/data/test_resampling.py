@@ -1,5 +1,7 @@
 """Resampling keeps what both rates can show and removes the rest."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from signal_files import PAIR
@@ -123,7 +125,8 @@ def test_what_cannot_be_brought_to_revolutions():
     refused("the speed of x is not known, and windows in revolutions need it: give it in the column speed_rpm")
     refused("x holds windows already cut", speed=20.0, unit=64)
     refused("x is at equal angles of the shaft already", speed=20.0, per_revolution=True)
-    for samples in (0, 1, 2.5):
+    odd: Any = 2.5
+    for samples in (0, 1, odd):
         refused("a revolution has a whole number of samples from 2", samples, speed=20.0)
     refused("cannot be resampled to 100 samples in a revolution at 6e-08 rpm", speed=1e-9)
 
