@@ -6,12 +6,14 @@ The functions take the dataclass of options, as those of ``checks`` do, whose fi
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from drsn_jax.cli import checks, console
+from drsn_jax.cli import checks
 from drsn_jax.core.errors import UserError
 from drsn_jax.data.drivetrain import SAMPLING_RATE, SPEEDS
+from drsn_jax.data.formats.common import RecordingWarning
 from drsn_jax.data.recordings import Recording
 from drsn_jax.data.resampling import empty_orders, resample_to_revolutions
 from drsn_jax.data.shaft import with_speeds
@@ -77,14 +79,14 @@ def bring(options: Any, recordings: Sequence[Recording], most: int | None) -> li
     """Return recordings with their speeds and, with ``--revolutions``, at equal angles of the shaft; see
     ``resampling.resample_to_revolutions``.
 
-    Of each at most ``most`` windows are kept, from its beginning. A line warns of orders that stay empty.
+    Of each at most ``most`` windows are kept, from its beginning. A RecordingWarning tells of orders that stay empty.
     """
     found = with_speeds(recordings, options.speed_rpm)
     if options.revolutions is None:
         return found
     samples = options.samples_per_revolution
     for sentence in empty_orders(found, samples):
-        console.say(f"warning: {sentence}")
+        warnings.warn(sentence, RecordingWarning, stacklevel=2)
     if most is not None:  # one window more than is kept, because the end of a signal is cut by the filter
         found = [_beginning(r, (most + 1) * options.window_length / samples) for r in found]
     turned = resample_to_revolutions(found, samples)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from drsn_jax.core.errors import UserError
-from drsn_jax.data.formats.common import Signal
+from drsn_jax.data.formats import rates
+from drsn_jax.data.formats.common import Signal, in_memory
 from drsn_jax.data.formats.content import holds_no_signal
 from drsn_jax.data.formats.open_signal import open_signal
 from drsn_jax.data.recording_files import agreed_rate, read_precisely
@@ -139,21 +140,35 @@ def ask(
         window = clip_window(model, read(0, signal.length), rate)
         read, signal = lambda start, stop: window[start:stop], dataclasses.replace(signal, length=len(window))
     start = time.perf_counter()
-    own = rate
+    own, warnings = rate, []
     if model.per_revolution:
-        turned, own = model.brought(read(0, signal.length), rate, speed)
-        assert speed is not None
-        origin = f"{signal.rate_from or 'the rate that was given'}, resampled from {rate:.9g} Hz by the speed"
-        signal = dataclasses.replace(signal, length=len(turned), rate_from=origin)
-        read, length, rate = lambda start, stop: turned[start:stop], len(turned), own * speed
+        signal, warnings = _turned(model, signal, rate, speed)
+        read, length, own = signal.read, signal.length, model.sampling_rate
+        rate = signal.sampling_rate or rate
     found = diagnose_parts(model, signal.length, signal.channels, own, read)
     times_real_time = signal.length / rate / (time.perf_counter() - start)
     if assumed:
-        warning = (
+        warnings.append(
             f"it holds no sampling rate: {rate:.9g} Hz, that of the training data, is assumed, --sampling-rate says otherwise"
         )
-        found = dataclasses.replace(found, warnings=(warning, *found.warnings))
+    found = dataclasses.replace(found, warnings=(*warnings, *found.warnings))
     return Asked(found, dataclasses.replace(signal, sampling_rate=rate, read=read), length, times_real_time)
+
+
+def _turned(model: Bundle, signal: Signal, rate: float, speed: float | None) -> tuple[Signal, list[str]]:
+    """Return the signal of a file at equal angles of the shaft, in memory and with its samples a second, and what is to be warned
+    of."""
+    values, samples = model.brought(read_precisely(signal, 0, signal.length), rate, speed)
+    assert speed is not None
+    warnings = []
+    if rate / speed < samples and not rates.same(rate / speed, samples):
+        warnings.append(
+            f"it has {rate / speed:.4g} samples in a revolution, fewer than the {samples:g} of the training: its highest orders are "
+            "empty, which the network may take for something else"
+        )
+    origin = f"{signal.rate_from or 'the rate that was given'}, resampled from {rate:.9g} Hz by the speed"
+    facts = {"channel": signal.channel, "rate_from": origin}
+    return dataclasses.replace(in_memory(values, samples * speed), **facts), warnings
 
 
 def open_asked(model: Bundle, channel: str | None, file: Path) -> Signal:

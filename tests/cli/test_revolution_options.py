@@ -10,6 +10,7 @@ from drsn_jax.cli import data_options, revolutions
 from drsn_jax.cli.data_options import DRY_WINDOWS, DataOptions
 from drsn_jax.core.errors import UserError, options_named
 from drsn_jax.data.drivetrain import drivetrain_recordings
+from drsn_jax.data.formats.common import RecordingWarning
 
 
 @pytest.fixture
@@ -80,9 +81,12 @@ def test_the_speed_of_all_that_do_not_tell_theirs(table):
 
 def test_empty_orders_and_short_windows_are_warned_of(table, capsys):
     options = revolutions.settle(DataOptions(recordings=table, revolutions=0.5))
-    data_options.tell_window(options, data_options.read(options))
-    warning, window, short = capsys.readouterr().out.splitlines()
-    assert warning.startswith("warning: a1800.mat has 266.7 samples in a revolution (so have 2 of 4 recordings), so that of 400")
+    with pytest.warns(
+        RecordingWarning, match=r"a1800\.mat has 266\.7 samples in a revolution \(so have 2 of 4 recordings\), so that of"
+    ):
+        found = data_options.read(options)
+    data_options.tell_window(options, found)
+    window, short = capsys.readouterr().out.splitlines()
     assert window == "windows of 200 samples: 0.5 revolutions of the shaft, 400 samples in each"
     assert "less than one revolution" in short
     data_options.tell_window(DataOptions(window_length=256), data_options.read(DataOptions(recordings=table)))
