@@ -163,8 +163,8 @@ def _turned(model: Bundle, signal: Signal, rate: float, speed: float | None) -> 
     warnings = []
     if rate / speed < samples and not rates.same(rate / speed, samples):
         warnings.append(
-            f"it has {rate / speed:.4g} samples in a revolution, fewer than the {samples:g} of the training: its highest orders are "
-            "empty, which the network may take for something else"
+            f"it has {rate / speed:.4g} samples in a revolution, fewer than the {samples:g} of the training: its highest orders "
+            "are empty, which the network may take for something else"
         )
     origin = f"{signal.rate_from or 'the rate that was given'}, resampled from {rate:.9g} Hz by the speed"
     facts = {"channel": signal.channel, "rate_from": origin}

@@ -73,7 +73,7 @@ def test_windows_of_one_order_are_the_same_at_two_speeds(table, capsys):
 
 def test_the_speed_of_all_that_do_not_tell_theirs(table):
     table.write_text(table.read_text().replace(",1200\n", ",\n"))
-    options = revolutions.settle(DataOptions(recordings=table, revolutions=4.0, speed_rpm=600.0))
+    options = revolutions.settle(DataOptions(recordings=table, revolutions=4.0, speed_rpm=600.0, samples_per_revolution=64))
     assert [r.speed for r in data_options.read(options)] == pytest.approx([10, 30, 10, 30])
     with pytest.raises(UserError, match=r"the speed of a1200\.mat is not known, and windows in revolutions need it"):
         data_options.read(dataclasses.replace(options, speed_rpm=None))
