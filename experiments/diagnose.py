@@ -24,6 +24,7 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
 
 import dataclasses
 import json
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,16 +41,16 @@ from drsn_jax.core.files import write_atomically
 from drsn_jax.core.text import visible, visible_lines
 from drsn_jax.data.image_folders import read_picture
 from drsn_jax.diagnosis.answer_lines import file_answer, percent, title
-from drsn_jax.diagnosis.asking import Asked, ask, understood
+from drsn_jax.diagnosis.asking import Asked, ask, trained_bearing, understood
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import load, save
 from drsn_jax.diagnosis.diagnosis import is_of_pictures
-from drsn_jax.diagnosis.evidence import bearing_of
 from drsn_jax.diagnosis.physics import Physics, doubted, recording_physics
 from drsn_jax.diagnosis.picture_answers import answer_picture
 from drsn_jax.diagnosis.pictures import free_name, picture_of
 from drsn_jax.diagnosis.report import Entry, entry_of, writable, write_report
 from drsn_jax.diagnosis.streams import diagnose_stream, expected
+from drsn_jax.functional.bearings import named_bearing
 from drsn_jax.functional.orders import BearingOrders
 from drsn_jax.nn.networks import drsn_cw
 
@@ -73,9 +74,13 @@ class Options:
     every: float | None = None
     """For a stream: a line for all windows of so many seconds together, instead of one for every window."""
     speed_rpm: float | None = None
-    """The speed of the shaft in revolutions a minute: with --bearing, what physics says is told beside the class."""
-    bearing: tuple[float, ...] | None = None
-    """The bearing on it: number of balls, ball diameter, pitch diameter in the same unit, contact angle in degrees if not 0."""
+    """The speed of the shaft in revolutions a minute, which a network with windows of --revolutions needs. With the bearing, what
+    physics says is told beside the class."""
+    speed_range_rpm: tuple[float, float] | None = None
+    """In place of it, the lowest and the highest that it can be: it is then found in the vibration, if it stands out there."""
+    bearing: tuple[str, ...] | None = None
+    """The bearing on it, by default that of the training where all of its recordings told the same: a name such as 6205, or its
+    number of balls, ball diameter, pitch diameter in the same unit, contact angle in degrees if not 0."""
     report: Path | None = None
     """A folder for report.html, a page with all answers and their pictures that can be handed on; it opens without a network."""
     plot: Path | None = None
@@ -106,14 +111,18 @@ def main() -> None:
     checks.positive(options, "sampling_rate", unit="Hz")
     checks.positive(options, "every", unit="seconds")
     checks.positive(options, "speed_rpm", unit="revolutions a minute")
-    if (options.speed_rpm is None) != (options.bearing is None):
-        raise UserError("--speed-rpm and --bearing go together: lines are looked for at multiples of the shaft's speed")
-    bearing = None if options.bearing is None else bearing_of(options.bearing)
+    if options.speed_range_rpm is not None and options.speed_rpm is not None:
+        raise UserError("--speed-rpm gives the speed and --speed-range-rpm searches it: take one of them")
+    if options.speed_range_rpm is not None and not 0 < options.speed_range_rpm[0] < options.speed_range_rpm[1] < math.inf:
+        low, high = options.speed_range_rpm
+        raise UserError(f"--speed-range-rpm is the lowest and the highest speed in rpm, got {low:g} and {high:g}")
+    named = None if options.bearing is None else named_bearing(" ".join(options.bearing))
     folder, files = understood(options.model, options.files)
     options = dataclasses.replace(options, files=tuple(files))
     model = load(folder)
     if is_of_pictures(model):
         return ask_pictures(model, options)
+    bearing = shaft(model, options, named)
     if not options.plain_runtime:
         model.spread(jax.local_devices())
     if options.files == ("-",):
@@ -121,14 +130,31 @@ def main() -> None:
             raise UserError("--plot, --report and --channel go with files, not with a stream")
         if bearing is not None:
             raise UserError("--bearing and --speed-rpm go with files, not with a stream")
+        if model.per_revolution:
+            raise UserError("the model's windows are revolutions of the shaft, for files of a constant speed: it takes no stream")
         if sys.stdin is None:
             raise UserError("standard input is closed")
         return stream(model, options, sys.stdin.buffer)
     if options.every is not None:
         raise UserError("--every goes with a stream, and these are files")
+    if model.per_revolution and options.speed_rpm is None:
+        raise UserError("the model's windows are revolutions of the shaft: give its speed in the files by --speed-rpm")
     failed = ask_files(model, options, bearing)
     if failed:
         raise UserError(f"{failed} of {len(options.files)} files could not be diagnosed")
+
+
+def shaft(model: Bundle, options: Options, named: BearingOrders | None) -> BearingOrders | None:
+    """The bearing whose lines are looked for: the one that is named, or that of the training; None where none are."""
+    told = options.speed_rpm is not None or options.speed_range_rpm is not None
+    bearing = named or (trained_bearing(model) if told else None)
+    # windows of revolutions need the speed too
+    if (bearing is not None and not told) or (bearing is None and told and not model.per_revolution):
+        raise UserError(
+            "--bearing goes together with --speed-rpm or --speed-range-rpm: lines are looked for at multiples of the shaft's "
+            "speed"
+        )
+    return bearing
 
 
 def ask_files(model: Bundle, options: Options, bearing: BearingOrders | None) -> int:
@@ -145,6 +171,7 @@ def ask_files(model: Bundle, options: Options, bearing: BearingOrders | None) ->
                 channel=options.channel,
                 sampling_rate=options.sampling_rate,
                 overrule_rate=options.overrule_rate,
+                speed=None if options.speed_rpm is None else options.speed_rpm / 60,
             )
             physics = None if bearing is None else look(options, asked, bearing)
             if isinstance(physics, Physics):
@@ -184,7 +211,8 @@ def reason(file: str, error: Exception) -> str:
 
 def ask_pictures(model: Bundle, options: Options) -> None:
     """A line for every picture: the class, its probability, and the next classes."""
-    given = [n for n in ("channel", "sampling_rate", "every", "speed_rpm", "plot", "report") if getattr(options, n) is not None]
+    asked = ("channel", "sampling_rate", "every", "speed_rpm", "speed_range_rpm", "bearing", "plot", "report")
+    given = [name for name in asked if getattr(options, name) is not None]
     if given or options.files == ("-",):
         raise UserError(f"{checks.typed(given[0]) if given else '-'} goes with signals, and this model is for pictures")
     failed = 0
@@ -223,13 +251,20 @@ def rehearse(options: Options) -> Options:
     return dataclasses.replace(options, model=out / "model", files=files, plot=out, report=out, sampling_rate=12_800.0)
 
 
+def speed(options: Options) -> float | tuple[float, float]:
+    """The speed of the shaft in revolutions a second, or the range in which it is searched."""
+    if options.speed_rpm is not None:
+        return options.speed_rpm / 60
+    assert options.speed_range_rpm is not None, "a bearing goes with one of them"
+    return options.speed_range_rpm[0] / 60, options.speed_range_rpm[1] / 60
+
+
 def look(options: Options, asked: Asked, bearing: BearingOrders) -> Physics | str:
     """What physics says of a file, or why it says nothing."""
-    assert options.speed_rpm is not None
     signal = asked.signal
     assert signal.sampling_rate is not None
     try:
-        return recording_physics(signal.read, signal.length, signal.sampling_rate, options.speed_rpm / 60, bearing)
+        return recording_physics(signal.read, signal.length, signal.sampling_rate, speed(options), bearing)
     except UserError as error:
         return str(error)
 

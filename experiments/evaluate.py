@@ -17,7 +17,7 @@ import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import numpy as np
@@ -53,6 +53,8 @@ class Options:
     """In Hz: for a folder whose files hold none."""
     resample: float | None = None
     """Bring all recordings to this sampling rate in Hz first."""
+    speed_rpm: float | None = None
+    """For a network with windows of --revolutions: the speed of the shaft in recordings that do not tell theirs."""
     noise: Literal["gaussian", "laplacian", "pink", "salt_and_pepper", "impulsive"] = "gaussian"
     """The kind of added noise."""
     snr_db: tuple[float, ...] = (float("inf"),)
@@ -97,6 +99,10 @@ def read(options: Options, model: Bundle) -> list[Recording]:
     """The recordings, read as for a training."""
     assert options.recordings is not None
     folder = options.recordings.is_dir()
+    turns: dict[str, Any] = {}
+    if model.per_revolution:
+        samples = round(model.sampling_rate)
+        turns = {"revolutions": model.window_length / samples, "samples_per_revolution": samples}
     channel = (options.channel or model.channel or None) if folder else options.channel
     asked = data_options.DataOptions(
         recordings=options.recordings,
@@ -104,6 +110,8 @@ def read(options: Options, model: Bundle) -> list[Recording]:
         channel=channel,
         sampling_rate=options.sampling_rate,
         resample=options.resample,
+        speed_rpm=options.speed_rpm,
+        **turns,
     )
     data_options.check(asked)
     return data_options.read(asked)

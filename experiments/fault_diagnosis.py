@@ -32,12 +32,13 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from drsn_jax.cli import checks, commands, console, data_options, run_options
+from drsn_jax.cli import checks, commands, console, data_options, revolutions, run_options
 from drsn_jax.core import distributed
 from drsn_jax.core.distributed import choose_devices
 from drsn_jax.core.errors import UserError
 from drsn_jax.data.formats import rates
 from drsn_jax.data.recordings import Recording, class_names, fingerprint
+from drsn_jax.data.shaft import shaft_facts
 from drsn_jax.data.summary import taken
 from drsn_jax.data.windows import Fold
 from drsn_jax.diagnosis import bundle_files
@@ -78,7 +79,7 @@ class Options(data_options.DataOptions, TrainingConfig):
     AdamW with a learning rate that rises for 30 % of the steps and then falls, which needs fewer epochs."""
     healthy_only: bool = False
     """Make a model of recordings of one class, a machine in good order, which tells what has changed. Nothing is trained, and
-    --window-length, --standardise and --seed are what can be chosen."""
+    --window-length, --revolutions, --standardise and --seed are what can be chosen."""
     seeds: int = 1
     """How many seeds: --seed, --seed + 1, …"""
     start: Annotated[Path | None, tyro.conf.arg(name="from")] = None
@@ -124,12 +125,21 @@ def check(options: Options) -> None:
     checks.spread(options)
 
 
+def windows_of(start: Path | None) -> dict[str, int]:
+    """The options that say which windows the network in a folder takes; none without one."""
+    if start is None:
+        return {}
+    facts = read_description(start)
+    rate = {"samples_per_revolution": round(facts["sampling_rate"])} if facts.get("per_revolution") else {}
+    return {"window_length": facts["window_length"], **rate}
+
+
 def shorten(options: Options) -> Options:
     """The options of a dry run."""
     return dataclasses.replace(
         data_options.shorten(options),
         # a network to start from has windows of its own
-        window_length=256 if options.start is None else read_description(options.start)["window_length"],
+        **windows_of(options.start),
         noise=options.noise[:1],
         # one training serves all levels where it has a range of its own
         snr_db=options.snr_db[: 1 if options.train_snr_db is None else 2],
@@ -160,8 +170,10 @@ def compare(options: Options, recordings: list[Recording], origin: Bundle | None
             "sampling_rate": recordings[0].sampling_rate,
             "channel": data_options.channel(options, recordings),
             "channels": recordings[0].signal.shape[1],
+            "per_revolution": recordings[0].per_revolution,
         },
         () if data_options.simulated(options) else taken(recordings),
+        shaft_facts(recordings),
     )
     return Comparison(
         networks=options.networks if origin is None else (preset_name(origin.network) or "network",),
@@ -183,6 +195,7 @@ def compare(options: Options, recordings: list[Recording], origin: Bundle | None
 def main() -> None:
     options = run_options.parse(Options, __doc__, PRESETS)
     check(options)
+    options = revolutions.settle(options)
     run_options.prepare(options)
     if options.dry_run:
         options = shorten(options)
@@ -233,10 +246,12 @@ def read_start(options: Options, recordings: list[Recording]) -> Bundle:
     """Return the network to fine-tune; UserError if it was trained on something of another kind."""
     assert options.start is not None
     start = bundle_files.load(options.start)
+    unit = {True: "revolutions", False: "seconds"}
     found = (options.window_length, recordings[0].sampling_rate, recordings[0].signal.shape[1], options.standardise)
+    found = (unit[recordings[0].per_revolution], *found)
     there = {True: "window", "together": "together"}.get(start.standardise, "none" if start.network.scale == 1 else "training")
-    wanted = (start.window_length, start.sampling_rate, start.channels, there)
-    names = ("window length", "sampling rate", "number of channels", "standardisation")
+    wanted = (unit[start.per_revolution], start.window_length, start.sampling_rate, start.channels, there)
+    names = ("windows in", "window length", "sampling rate", "number of channels", "standardisation")
     different = [
         f"{name}: {w} there, {f} here"
         for name, f, w in zip(names, found, wanted, strict=True)
@@ -246,7 +261,11 @@ def read_start(options: Options, recordings: list[Recording]) -> Bundle:
     if options.networks not in (Options().networks, (kind,)):
         raise UserError(f"--from {options.start} is of the kind {kind}: leave out --networks")
     if different:
-        raise UserError(f"--from {options.start} was trained otherwise ({'; '.join(different)}): choose the same, or --resample")
+        same = f"--resample {start.sampling_rate:g}"
+        if start.per_revolution:
+            turns = start.window_length / start.sampling_rate
+            same = f"--revolutions {turns:g} --samples-per-revolution {start.sampling_rate:g}"
+        raise UserError(f"--from {options.start} was trained otherwise ({'; '.join(different)}): choose the same, such as {same}")
     return start
 
 

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from drsn_jax.cli import checks, console, data_options, run_options
+from drsn_jax.cli import checks, console, data_options, revolutions, run_options
 from drsn_jax.core import runtime
 from drsn_jax.core.distributed import choose_devices
 from drsn_jax.core.errors import UserError
@@ -107,6 +107,7 @@ def config(options: Options, recordings: list[Recording]) -> dict[str, Any]:
 def main() -> None:
     options = run_options.parse(Options, __doc__)
     check(options)
+    options = revolutions.settle(options)
     # members and cells of a grid go over all devices, on a CPU over its cores
     run_options.prepare(options if options.devices is not None else dataclasses.replace(options, devices=runtime.cores()))
     devices = choose_devices(options.devices)
@@ -140,7 +141,7 @@ def main() -> None:
         test_best=options.test_network == "best",
         checkpoint_seconds=options.checkpoint_seconds,
         devices=devices if len(devices) > 1 else None,
-        sampling_rate=options.resample or recordings[0].sampling_rate,
+        sampling_rate=None if recordings[0].per_revolution else recordings[0].sampling_rate,
     )
     out = options.out or console.default_out("noise_ablation")
     folder = RunFolder(out, config(options, recordings), tables=TABLES, places=data_options.PLACES)
@@ -197,9 +198,10 @@ def report(out: Path, options: Options, recordings: list[Recording]) -> None:
         for sentence in told:
             console.say(f"- {sentence}")
     data = "simulated drivetrain" if data_options.simulated(options) else str(options.recordings or options.dataset)
-    seconds = sum(len(r.signal) / r.sampling_rate for r in recordings)
+    length = sum(len(r.signal) / r.sampling_rate for r in recordings)
+    unit, rate = ("revolutions", "samples in each") if recordings[0].per_revolution else ("s", "Hz")
     facts = {
-        "data": f"{data}: {len(recordings)} recordings, {seconds:.4g} s at {recordings[0].sampling_rate:.9g} Hz",
+        "data": f"{data}: {len(recordings)} recordings, {length:.4g} {unit} at {recordings[0].sampling_rate:.9g} {rate}",
         "classes": ", ".join(class_names(recordings)),
         "split": data_options.protocol(options)[1],
     }

@@ -8,15 +8,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
-from drsn_jax.cli import checks, console, run_options
+from drsn_jax.cli import checks, console, revolutions, run_options
 from drsn_jax.core.errors import UserError
 from drsn_jax.data.drivetrain import SAMPLING_RATE, drivetrain_recordings
 from drsn_jax.data.labelled_windows import read_windows_file
 from drsn_jax.data.public import read_public
 from drsn_jax.data.recordings import Recording, read_folder, read_recordings, title
 from drsn_jax.data.resampling import resample
+from drsn_jax.data.shaft import window_facts
 from drsn_jax.data.split_choice import strictest_split
-from drsn_jax.data.summary import common_channel, summary, window_facts
+from drsn_jax.data.summary import common_channel, summary
 from drsn_jax.data.windows import Fold, few_windows, make_folds
 
 SplitKind = Literal["condition", "group", "recording", "time", "random-windows"]
@@ -61,6 +62,14 @@ class DataOptions(run_options.RunOptions):
     """With --dataset: only recordings with COLUMN=VALUE, for example sampling_rate=12000, or without it, COLUMN!=VALUE."""
     resample: float | None = None
     """Bring all recordings to this sampling rate in Hz first."""
+    speed_rpm: float | None = None
+    """The speed of the shaft, in revolutions a minute, in recordings that do not tell theirs: in the table's column speed_rpm, by
+    a condition such as 1500 rpm, or in the set's table."""
+    revolutions: float | None = None
+    """Windows of so many revolutions of the shaft instead of --window-length, at equal angles: each recording is resampled by its
+    speed, so that the orders of a fault are the same at every speed and on every machine."""
+    samples_per_revolution: int = 400
+    """With --revolutions: samples in each."""
     windows: int = 8
     """Windows of each simulated recording (72 cells × 5 recordings)."""
     split: SplitKind | None = None
@@ -93,6 +102,7 @@ def check(options: DataOptions) -> None:
     checks.at_least(options, 1, "folds", "windows", "windows_per_class", "train_stride")
     checks.at_least(options, 16, "window_length", unit="samples")
     checks.positive(options, "resample", unit="Hz")
+    revolutions.check(options, DataOptions())
     if not 0 <= options.validation < 1:
         raise UserError(f"--validation must be from 0 to below 1, got {options.validation}")
     if options.validation == 0 and options.validation_by != "time":
@@ -138,10 +148,9 @@ def check_windows_given(options: DataOptions, directory: bool) -> None:
 def shorten(options: Options) -> Options:
     """Return the options of a dry run, with short windows and few of them."""
     return dataclasses.replace(
-        options,
+        revolutions.shorten(options),
         folds=2 if options.split != "condition" else options.folds,
         all_folds=False,
-        window_length=256,
         # a fold, a gap and the rest, and again for the validation
         windows=(6 if options.split == "time" else 1) + (0 if options.validation == 0 else 4),
     )
@@ -155,14 +164,16 @@ def simulated(options: DataOptions) -> bool:
 def read(options: DataOptions) -> list[Recording]:
     """Return the recordings to work on: the user's, those of a public set, or simulated ones."""
     channel = options.channel or ""
-    most = functools.partial(_samples_of_a_dry_run, options) if options.dry_run else None
+    # how many samples make up revolutions is known when the speed is
+    most = functools.partial(_samples_of_a_dry_run, options) if options.dry_run and options.revolutions is None else None
     if options.dataset is not None:
         chosen: dict[str, Any] = {"labels": options.labels, "conditions": options.conditions, "where": options.where}
         found = read_public(options.dataset, channel=channel, download=options.download, say=console.say, **chosen)
     elif options.recordings is None:
         # as many windows of the rate that is asked for
         longer = 1.0 if options.resample is None else SAMPLING_RATE / options.resample
-        found = drivetrain_recordings(windows=math.ceil(options.windows * longer), window_length=options.window_length)
+        count = math.ceil(options.windows * longer) if options.revolutions is None else revolutions.simulated_windows(options)
+        found = drivetrain_recordings(windows=count, window_length=options.window_length)
     elif options.recordings.is_dir():
         found = read_folder(
             options.recordings,
@@ -182,6 +193,10 @@ def read(options: DataOptions) -> list[Recording]:
     else:
         how: dict[str, Any] = {"windows": options.windows_given, "overrule_rate": options.overrule_rate}
         found = read_recordings(options.recordings, options.folder, outside=options.outside, most=most, **how)
+    kept = options.windows if simulated(options) else DRY_WINDOWS
+    found = revolutions.bring(options, found, kept if simulated(options) or options.dry_run else None)
+    if options.revolutions is not None:
+        return found
     if options.dry_run:  # of files the beginning was read alone
         found = [dataclasses.replace(r, signal=r.signal[: _few_windows(options, r)]) for r in found]
     return found if options.resample is None else resample(found, options.resample)
@@ -208,9 +223,8 @@ def tell(options: DataOptions, recordings: list[Recording]) -> None:
 
 
 def tell_window(options: DataOptions, recordings: list[Recording]) -> None:
-    """Print how long a window is, in seconds and, where the conditions name a speed, in revolutions of the shaft."""
-    rate = options.resample or recordings[0].sampling_rate
-    facts = window_facts(options.window_length, rate, [r.condition for r in recordings])
+    """Print how long a window is, in seconds and, where speeds are known, in revolutions of the shaft."""
+    facts = window_facts(options.window_length, recordings)
     console.say("\n".join(facts[:1] if options.dry_run else facts))  # the short windows of a dry run are none to mend
 
 

@@ -34,6 +34,9 @@ ARGUMENTS = {
     "windows-given": "windows=True",
     "overrule-rate": "overrule_rate=True",
     "download": "download=True",
+    "speed-rpm": "speed",
+    "speed-range-rpm": "speed=(lowest, highest)",
+    "samples-per-revolution": "samples_per_revolution",
 }
 _ANY_VALUE = ("validation-by", "split", "labels")  # what follows them is always their value
 _OPTION = re.compile(rf"(?<![\w-])--({'|'.join(sorted(ARGUMENTS, key=len, reverse=True))})(?![\w-])(?: ([\w.]+\+?[\w.]*))?")

@@ -16,6 +16,7 @@ from drsn_jax.data.recordings import read_file as read_file
 from drsn_jax.data.recordings import read_folder as read_folder
 from drsn_jax.data.recordings import read_recordings as read_recordings
 from drsn_jax.data.resampling import resample as resample
+from drsn_jax.data.resampling import resample_to_revolutions as resample_to_revolutions
 from drsn_jax.data.split_choice import strictest_split as strictest_split
 from drsn_jax.data.splits import Segment as Segment
 from drsn_jax.data.splits import Split as Split

@@ -177,7 +177,7 @@ def drivetrain_recordings(seed: int = 0, *, recordings: int = 5, windows: int = 
 
     Returns:
       ``72 · recordings`` recordings of ``(windows · window_length, 1)``, by state, speed, load and number;
-      the label is the state, the condition for example ``"20 Hz, 6 lb·ft"``.
+      the label is the state, the condition for example ``"20 Hz, 6 lb·ft"``, the speed the set one.
 
     Raises:
       ValueError: for a count below 1.
@@ -197,7 +197,7 @@ def drivetrain_recordings(seed: int = 0, *, recordings: int = 5, windows: int = 
         condition = f"{speed:g} Hz, {load:g} lb·ft"
         for number, signal in enumerate(of_cell):
             name = f"{STATES[state]}, {condition}, recording {number}"
-            simulated.append(Recording(signal, STATES[state], SAMPLING_RATE, condition, name=name))
+            simulated.append(Recording(signal, STATES[state], SAMPLING_RATE, condition, name=name, speed=speed))
     return simulated
 
 

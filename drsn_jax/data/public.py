@@ -17,7 +17,7 @@ import numpy as np
 from drsn_jax.core.errors import optional
 from drsn_jax.data.formats.channels import pick
 from drsn_jax.data.formats.common import RecordingError, as_float32
-from drsn_jax.data.public_table import Row, cell_text, check_column, keep_rows
+from drsn_jax.data.public_table import Row, bearing_orders_of, cell_text, check_column, keep_rows, shaft_speed
 from drsn_jax.data.recordings import Recording, StrPath, check_samples
 
 # the columns that make up the class, as far as a set has them; the last is left out where it tells no two classes apart
@@ -42,7 +42,8 @@ def read_public(
 ) -> list[Recording]:
     """Read the recordings of a public set that is built, in the order of its table.
 
-    Their groups are the physical bearings where the set knows them, else its runs to failure, else empty. Only the signals that
+    Their groups are the physical bearings where the set knows them, else its runs to failure, else empty. They have the speed of
+    the shaft and the orders of the bearing of their first channel where the set tells them. Only the signals that
     are asked for are read, one after another. Samples are as stored, in the unit of the set.
 
     Args:
@@ -99,6 +100,8 @@ def read_public(
             recording,
             " + ".join(str(row["channel"]) for row in rows),
             "the set's table",
+            speed=shaft_speed(rows[0]),
+            bearing=bearing_orders_of(rows[0]),
         )
         for recording, rows in rows_read.items()
     ]

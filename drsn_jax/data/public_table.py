@@ -1,14 +1,17 @@
 """Select rows of the table of a public set by the user's conditions, and write its cells as text."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from drsn_jax.data.formats.common import RecordingError
+from drsn_jax.functional.orders import BearingOrders
 
 Row = dict[str, Any]
 ALIASES = {"sampling_rate": "fs"}
+STEADY = ("constant", "none", "unknown")  # profiles of a speed that may be constant; a set without the column says nothing else
 
 
 def keep_rows(table: Sequence[Row], where: Sequence[str], columns: Sequence[str], name: str) -> list[Row]:
@@ -76,3 +79,22 @@ def cell_text(cell: Any) -> str:
     if isinstance(cell, bool | np.bool_):
         return str(bool(cell)).lower()
     return np.format_float_positional(cell, trim="-") if isinstance(cell, float | np.floating) else str(cell)
+
+
+def shaft_speed(row: Row) -> float | None:
+    """Return the speed of the shaft of a row in revolutions a second; None where it is not known or not constant."""
+    speed = _positive(row.get("speed_rpm"))
+    return None if speed is None or str(row.get("speed_profile", "unknown")) not in STEADY else speed / 60
+
+
+def bearing_orders_of(row: Row) -> BearingOrders | None:
+    """Return the orders of the bearing of a row; None where the set does not tell all of them."""
+    orders = [_positive(row.get(name)) for name in BearingOrders._fields]
+    known = [order for order in orders if order is not None]
+    return BearingOrders(*known) if len(known) == len(orders) else None
+
+
+def _positive(cell: Any) -> float | None:
+    """Return the positive number of a cell; None for anything else."""
+    number = isinstance(cell, int | float | np.integer | np.floating) and not isinstance(cell, bool)
+    return float(cell) if number and 0 < cell < math.inf else None

@@ -11,6 +11,7 @@ from drsn_jax.core.arrays import rounded
 from drsn_jax.core.storage import blocks, in_file
 from drsn_jax.data.formats import rates
 from drsn_jax.data.formats.common import RecordingError
+from drsn_jax.functional.orders import BearingOrders
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +22,7 @@ class Recording:
       signal: ``(length, channels)``, float32. Numbers of another type in memory are converted, without an offset that float32
         could not hold.
       label: the class.
-      sampling_rate: in Hz.
+      sampling_rate: in Hz; of a recording ``per_revolution`` the samples in a revolution of the shaft.
       condition: under which it was recorded (speed, load, …).
       group: the physical part, so that one part can be kept on one side of a split.
       name: for messages and results, usually the path of the file.
@@ -30,6 +31,11 @@ class Recording:
       rate_within: how sure the sampling rate is, relative to it; a time axis that was rounded leaves more open than a number.
       asked: the channel as the user asked for it, perhaps a pattern; empty where the only signal was taken unasked.
       unit: so many samples belong together, and a split cuts between them only: the length of windows that were cut before.
+      speed: of the shaft, in revolutions a second, constant over the recording; None where it is not known.
+      bearing: the orders of the bearing on that shaft; None where they are not known.
+      per_revolution: whether its samples lie at equal angles of the shaft, see ``resampling.resample_to_revolutions``.
+
+    Raises RecordingError for a signal of another shape, and for a sampling rate or speed that is not a positive number.
     """
 
     signal: np.ndarray
@@ -43,6 +49,9 @@ class Recording:
     rate_within: float = rates.SAME
     asked: str = ""
     unit: int = 1
+    speed: float | None = None
+    bearing: BearingOrders | None = None
+    per_revolution: bool = False
 
     def __post_init__(self) -> None:
         if self.signal.ndim != 2:
@@ -51,14 +60,25 @@ class Recording:
                 "expected (length, channels): give one channel as signal[:, None]"
             )
         rate = self.sampling_rate
-        if not (isinstance(rate, int | float | np.integer | np.floating) and 0 < rate < math.inf):
+        if not _positive(rate):
             raise RecordingError(f"the sampling rate of {self.name or 'a recording'} is a positive number of Hz, got {rate}")
+        if self.speed is not None and not _positive(self.speed):
+            raise RecordingError(
+                f"the speed of {self.name or 'a recording'} is a positive number of revolutions a second, got {self.speed}"
+            )
         if self.signal.dtype != np.float32 and not in_file(self.signal):
             object.__setattr__(self, "signal", rounded(self.signal[None])[0])
 
 
+def _positive(number: object) -> bool:
+    return isinstance(number, int | float | np.integer | np.floating) and bool(0 < number < math.inf)
+
+
 def fingerprint(recordings: Sequence[Recording]) -> str:
-    """Return the SHA-256 of all that the recordings hold, in hexadecimal digits."""
+    """Return the SHA-256 of all of the recordings that decides a result, in hexadecimal digits.
+
+    Their speeds and bearings decide none by themselves: a signal at equal angles of the shaft is another signal.
+    """
     digest = hashlib.sha256()
     for r in recordings:
         digest.update(repr((r.signal.shape, r.label, r.sampling_rate, r.condition, r.group, r.name)).encode())

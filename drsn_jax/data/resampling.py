@@ -1,4 +1,4 @@
-"""Resample recordings to one sampling rate."""
+"""Resample recordings to one sampling rate, or to equal angles of a shaft that turns at a constant speed."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -30,21 +30,83 @@ def resample(recordings: Sequence[Recording], sampling_rate: float) -> list[Reco
     """
     if not 0 < sampling_rate < math.inf:
         raise RecordingError(f"the sampling rate to resample to is a positive number of Hz, got {sampling_rate}")
+    return [_at_rate(recordings, i, sampling_rate, f"to {sampling_rate:.9g} Hz") for i in range(len(recordings))]
+
+
+def resample_to_revolutions(recordings: Sequence[Recording], samples_per_revolution: int) -> list[Recording]:
+    """Return the recordings at equal angles of the shaft, where a fault has the same orders at every speed.
+
+    ``sampling_rate`` of what is returned is the number of samples in a revolution, and ``per_revolution`` is true. Each passes
+    the filter of ``resample``, so that no frequency folds back. Where a recording has fewer samples in a revolution, its highest
+    orders stay empty, see ``empty_orders``. What resonates at a fixed frequency moves with the speed. Needs scipy.
+
+    Raises RecordingError for fewer than two samples in a revolution, a recording without a speed or already at equal angles, and
+    windows that were cut before.
+    """
+    if samples_per_revolution < 2 or samples_per_revolution != int(samples_per_revolution):
+        raise RecordingError(f"a revolution has a whole number of samples from 2, got {samples_per_revolution}")
     changed = []
     for i, r in enumerate(recordings):
-        ratio = _ratio(sampling_rate, r.sampling_rate)
-        if ratio is None:
+        if r.speed is None:
             raise RecordingError(
-                f"{title(recordings, i)} at {r.sampling_rate:.9g} Hz cannot be resampled to {sampling_rate:.9g} Hz: choose a "
-                f"rate with a ratio of whole numbers up to {LARGEST} to it"
+                f"the speed of {title(recordings, i)} is not known, and windows in revolutions need it: give it in the column "
+                "speed_rpm of a table, in its condition (1500 rpm), or for all recordings by --speed-rpm"
             )
-        if ratio != 1:
-            shape = (-(-len(r.signal) * ratio.numerator // ratio.denominator), r.signal.shape[1])
-            signal = store(_stretches(r.signal, ratio), shape, np.float32, to_file=in_file(r.signal))
-            origin = f"resampled from {r.sampling_rate:.9g} Hz"
-            r = replace(r, signal=signal, rate_from=f"{r.rate_from}, {origin}" if r.rate_from else origin)
-        changed.append(replace(r, sampling_rate=sampling_rate))
+        if r.per_revolution or r.unit > 1:
+            held = "is at equal angles of the shaft already" if r.per_revolution else "holds windows already cut"
+            raise RecordingError(f"{title(recordings, i)} {held}: it cannot be brought to revolutions")
+        rate = samples_per_revolution * r.speed
+        turned = _at_rate(recordings, i, rate, f"to {samples_per_revolution} samples in a revolution at {60 * r.speed:.5g} rpm")
+        # one text for all speeds, which the recordings tell themselves
+        origin = ", ".join(filter(None, (r.rate_from, f"resampled from {r.sampling_rate:.9g} Hz by the speed")))
+        changed.append(
+            replace(turned, sampling_rate=samples_per_revolution, rate_from=origin, rate_within=rates.SAME, per_revolution=True)
+        )
     return changed
+
+
+def in_revolutions(signal: np.ndarray, sampling_rate: float, speed: float, samples_per_revolution: int) -> np.ndarray:
+    """Return a signal ``(length,)`` or ``(length, channels)`` at equal angles of a shaft, ``(length, channels)`` float32.
+
+    ``speed`` is constant, in revolutions a second. Raises as ``resample_to_revolutions``, and for samples that are not finite."""
+    signal = np.asarray(signal)
+    recording = Recording(signal[:, None] if signal.ndim == 1 else signal, "", sampling_rate, name="the signal", speed=speed)
+    finite = np.isfinite(recording.signal).all(1)
+    if not finite.all():  # the filter would spread them over their neighbours
+        raise RecordingError(f"sample {int(np.argmin(finite))} is not a finite number: cut the recording")
+    return resample_to_revolutions([recording], samples_per_revolution)[0].signal
+
+
+def empty_orders(recordings: Sequence[Recording], samples_per_revolution: int) -> list[str]:
+    """Return a sentence if some recordings, in Hz, have fewer samples in a revolution than they are to be resampled to."""
+    held = {i: r.sampling_rate / r.speed for i, r in enumerate(recordings) if r.speed is not None}
+    few = {i: samples for i, samples in held.items() if samples < samples_per_revolution * (1 - rates.SAME)}
+    if not few:
+        return []
+    least = min(few, key=few.__getitem__)
+    several = f" (so have {len(few)} of {len(recordings)} recordings)" if len(few) > 1 else ""
+    return [
+        f"{title(recordings, least)} has {few[least]:.4g} samples in a revolution{several}, so that of {samples_per_revolution} "
+        f"the orders above {few[least] / 2:.4g} are empty, by which a class with a speed or rate of its own gives itself away: "
+        f"--samples-per-revolution {math.floor(few[least] * (1 + rates.SAME))} leaves none empty"
+    ]
+
+
+def _at_rate(recordings: Sequence[Recording], i: int, sampling_rate: float, aim: str) -> Recording:
+    """Return a recording at another rate in Hz; ``aim`` says which in the message where that is not possible."""
+    r = recordings[i]
+    ratio = _ratio(sampling_rate, r.sampling_rate)
+    if ratio is None:
+        raise RecordingError(
+            f"{title(recordings, i)} at {r.sampling_rate:.9g} Hz cannot be resampled {aim}: choose a rate with a ratio of whole "
+            f"numbers up to {LARGEST} to it"
+        )
+    if ratio != 1:
+        shape = (-(-len(r.signal) * ratio.numerator // ratio.denominator), r.signal.shape[1])
+        signal = store(_stretches(r.signal, ratio), shape, np.float32, to_file=in_file(r.signal))
+        origin = f"resampled from {r.sampling_rate:.9g} Hz"
+        r = replace(r, signal=signal, rate_from=f"{r.rate_from}, {origin}" if r.rate_from else origin)
+    return replace(r, sampling_rate=sampling_rate)
 
 
 def _ratio(new: float, old: float) -> Fraction | None:

@@ -12,8 +12,6 @@ import numpy as np
 from drsn_jax.core.storage import blocks
 from drsn_jax.data.recordings import Recording, class_names, title
 
-SPEED = re.compile(r"(\d[\d,]*\.?\d*)[ _]*(?:rpm|r/min|rev/min|1/min|min-1|min\^-1|U/min)(?![a-z])", re.IGNORECASE)
-FEW_TURNS = 2  # a window with fewer revolutions of the shaft may miss what happens once in each
 ROWS = 40  # a longer table is one row for each class
 SOURCES = 5  # different channels and rates that are listed
 SLOW = 200.0  # Hz: a rate below it may be another number
@@ -27,7 +25,7 @@ class Source(NamedTuple):
 
     Fields:
       channel: which signal of the files was taken; empty where they hold one without a name.
-      sampling_rate: in Hz.
+      sampling_rate: in Hz, or of recordings at equal angles of the shaft the samples in a revolution.
       rate_from: where the rate is from.
       files: the names of the recordings.
     """
@@ -150,10 +148,14 @@ def odd(recordings: Sequence[Recording], level: Sequence[float]) -> list[str]:
 
 
 def summary(recordings: Sequence[Recording]) -> list[str]:
-    """Return the lines of a summary: what was taken, a table of files, seconds, rate and level (RMS) of each class and condition,
-    and warnings, such as one for a class that gives itself away by its level."""
+    """Return the lines of a summary: what was taken, a table of files, seconds, rate, speed and level (RMS) of each class and
+    condition, and warnings, such as one for a class that gives itself away by its level.
+
+    Of recordings at equal angles of the shaft revolutions stand in place of the seconds, and their samples in place of the rate.
+    """
+    turned = recordings[0].per_revolution
     found = sources(recordings)
-    lines = [_source(source) for source in found[:SOURCES]]
+    lines = [_source(source, "samples a revolution" if turned else "Hz") for source in found[:SOURCES]]
     if len(found) > SOURCES:
         rest = sum(len(source.files) for source in found[SOURCES:])
         channel = common_channel([r.channel for r in recordings])
@@ -170,53 +172,26 @@ def summary(recordings: Sequence[Recording]) -> list[str]:
             groups.setdefault((r.label, ""), []).append(number)
     # the classes in their own order, and their conditions in that of the recordings
     order = class_names(recordings)
-    rows = [["class", "condition", "files", "seconds", "Hz", "level (RMS)"]]
+    rows = [["class", "condition", "files", *(("revolutions", "samples in each") if turned else ("seconds", "Hz")), "rpm"]]
+    rows[0].append("level (RMS)")
     for (label, condition), numbers in sorted(groups.items(), key=lambda group: order.index(group[0][0])):
         own = [recordings[number] for number in numbers]
         seconds = sum(len(r.signal) / r.sampling_rate for r in own)
         heights = [level[number] for number in numbers]
+        rpm = [60 * r.speed for r in own if r.speed is not None]
         row = [label, condition, str(len(own)), f"{seconds:.4g}", _range([r.sampling_rate for r in own], ".9g")]
-        rows.append([*row, _range(heights, ".3g")])
-    if not any(row[1] for row in rows[1:]):
-        rows = [[row[0], *row[2:]] for row in rows]
+        rows.append([*row, _range(rpm, ".5g") if rpm else "", _range(heights, ".3g")])
+    told_of = [column for column in range(len(rows[0])) if any(row[column] for row in rows[1:])]  # no condition, no speed
+    rows = [[row[column] for column in told_of] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines += ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    told = [*slow(found), *clipped(recordings), *loud([r.label for r in recordings], level), *odd(recordings, level)]
-    return [*lines, *(f"warning: {sentence}" for sentence in told)]
-
-
-def speeds(conditions: Sequence[str]) -> list[float]:
-    """Return the speeds in revolutions per minute that conditions name, each once and in ascending order.
-
-    For example ``speeds(["1500 rpm", "900rpm 0.7 Nm", "3 hp"])`` is ``[900.0, 1500.0]``.
-    """
-    found = (SPEED.search(condition) for condition in conditions)
-    return sorted({float(match[1].replace(",", "")) for match in found if match})
-
-
-def window_facts(length: int, sampling_rate: float, conditions: Sequence[str] = ()) -> list[str]:
-    """Return lines that say how long a window of ``length`` samples is: in seconds, and in revolutions where ``conditions`` name
-    speeds; with a warning where it holds few revolutions."""
-    seconds = length / sampling_rate
-    line = (
-        f"windows of {length:,} samples: {seconds:.3f} s"
-        if seconds >= 0.001
-        else f"windows of {length:,} samples: {seconds:.3g} s"
-    )
-    found = [speed for speed in speeds(conditions) if speed > 0]
-    if not found:
-        return [line]
-    turns = [seconds * speed / 60 for speed in found]
-    several = f"{turns[0]:.2g} to {turns[-1]:.2g} revolutions at {found[0]:g} to {found[-1]:g} rpm"
-    line += f", {several}" if len(found) > 1 else f", {turns[0]:.2g} revolutions at {found[0]:g} rpm"
-    if turns[0] >= FEW_TURNS:
-        return [line]
-    wanted = 2 ** math.ceil(math.log2(FEW_TURNS * 60 / found[0] * sampling_rate))
-    return [
-        line,
-        f"warning: a window holds less than {FEW_TURNS} revolutions, so that a fault may not be in it: --window-length {wanted} "
-        "holds more",
+    told = [
+        *([] if turned else slow(found)),
+        *clipped(recordings),
+        *loud([r.label for r in recordings], level),
+        *odd(recordings, level),
     ]
+    return [*lines, *(f"warning: {sentence}" for sentence in told)]
 
 
 def clipped(recordings: Sequence[Recording]) -> list[str]:
@@ -248,12 +223,12 @@ def slow(found: Sequence[Source]) -> list[str]:
     ]
 
 
-def _source(source: Source) -> str:
+def _source(source: Source, unit: str) -> str:
     names = ", ".join(source.files[:3]) + (", …" if len(source.files) > 3 else "")
     what = f"channel {source.channel}" if source.channel else "the only signal"
     count = f"{len(source.files)} files" if len(source.files) > 1 else "1 file"
     origin = f", by {source.rate_from}" if source.rate_from else ""
-    return f"taken: {what} of {count} ({names}), {source.sampling_rate:.9g} Hz{origin}"
+    return f"taken: {what} of {count} ({names}), {source.sampling_rate:.9g} {unit}{origin}"
 
 
 def _range(values: Sequence[float], form: str) -> str:

@@ -60,6 +60,7 @@ def file_answer(
     if physics is not None:
         seen = None if isinstance(physics, str) else physics.evidence
         record["physics"] = seen and [{**one._asdict(), "sure": one.sure} for one in seen]
+        record["speed_rpm"] = None if isinstance(physics, str) else 60 * physics.speed
     return record, "\n".join([*lines, *(f"  warning: {warning}" for warning in new)])
 
 
@@ -81,7 +82,8 @@ def physics_lines(physics: Physics | str) -> list[str]:
     if isinstance(physics, str):
         return [f"nothing, because {physics}"]
     sure = [f"{one.fault}: {one}" for one in physics.evidence if one.sure]
-    return sure or ["no fault of this bearing has lines above the noise"]
+    told = sure or ["no fault of this bearing has lines above the noise"]
+    return [*told, f"speed found: {60 * physics.speed:.0f} revolutions a minute"] if physics.searched else told
 
 
 def percent(share: float) -> str:

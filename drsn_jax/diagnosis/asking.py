@@ -6,19 +6,22 @@ A run may be named in place of its model, a folder in place of its files, and in
 import contextlib
 import dataclasses
 import functools
+import math
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from drsn_jax.core.errors import UserError
-from drsn_jax.data.formats.common import Signal
+from drsn_jax.data.formats import rates
+from drsn_jax.data.formats.common import Signal, in_memory
 from drsn_jax.data.formats.content import holds_no_signal
 from drsn_jax.data.formats.open_signal import open_signal
 from drsn_jax.data.recording_files import agreed_rate, read_precisely
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.description import DESCRIPTION
 from drsn_jax.diagnosis.diagnosis import Diagnosis, check_clip, clip_window, diagnose_parts, is_of_clips
+from drsn_jax.functional.orders import BearingOrders
 
 
 def model_in(path: Path) -> Path | None:
@@ -76,6 +79,15 @@ def trained_sources(model: Bundle) -> list[TrainedSource]:
     ]
 
 
+def trained_bearing(model: Bundle) -> BearingOrders | None:
+    """Return the bearing of the recordings that a model was trained on; None where its facts do not tell one."""
+    orders = model.training.get("bearing")
+    if not isinstance(orders, Mapping) or set(orders) != set(BearingOrders._fields):
+        return None
+    known = all(isinstance(order, int | float) and 0 < order < math.inf for order in orders.values())
+    return BearingOrders(**orders) if known else None
+
+
 class Asked(NamedTuple):
     """The diagnosis of a file.
 
@@ -93,7 +105,13 @@ class Asked(NamedTuple):
 
 
 def ask(
-    model: Bundle, file: Path, *, channel: str | None = None, sampling_rate: float | None = None, overrule_rate: bool = False
+    model: Bundle,
+    file: Path,
+    *,
+    channel: str | None = None,
+    sampling_rate: float | None = None,
+    overrule_rate: bool = False,
+    speed: float | None = None,
 ) -> Asked:
     """Diagnose a file.
 
@@ -103,11 +121,15 @@ def ask(
       channel: which signal of it; by default the one that the model was trained on, or the only one.
       sampling_rate: in Hz, for a file that does not hold it; by default that of the training data, with a warning.
       overrule_rate: whether that rate holds where the file says another one.
+      speed: of the shaft in revolutions a second, for a model whose windows are revolutions of it.
+
+    Such a model is given the file at equal angles of the shaft; ``Asked.signal`` is that, with its samples a second.
 
     Raises UserError and OSError for a file that cannot be read, and as ``diagnosis.diagnose``.
     """
     signal = open_asked(model, channel, file)
-    assumed = signal.sampling_rate is None and sampling_rate is None
+    # of a model in revolutions no rate can be assumed: it has none in Hz
+    assumed = signal.sampling_rate is None and sampling_rate is None and not model.per_revolution
     rate = model.sampling_rate
     if not assumed:
         told = (signal.sampling_rate, sampling_rate, signal.rate_from)
@@ -118,14 +140,35 @@ def ask(
         window = clip_window(model, read(0, signal.length), rate)
         read, signal = lambda start, stop: window[start:stop], dataclasses.replace(signal, length=len(window))
     start = time.perf_counter()
-    found = diagnose_parts(model, signal.length, signal.channels, rate, read)
+    own, warnings = rate, []
+    if model.per_revolution:
+        signal, warnings = _turned(model, signal, rate, speed)
+        read, length, own = signal.read, signal.length, model.sampling_rate
+        rate = signal.sampling_rate or rate
+    found = diagnose_parts(model, signal.length, signal.channels, own, read)
     times_real_time = signal.length / rate / (time.perf_counter() - start)
     if assumed:
-        warning = (
+        warnings.append(
             f"it holds no sampling rate: {rate:.9g} Hz, that of the training data, is assumed, --sampling-rate says otherwise"
         )
-        found = dataclasses.replace(found, warnings=(warning, *found.warnings))
+    found = dataclasses.replace(found, warnings=(*warnings, *found.warnings))
     return Asked(found, dataclasses.replace(signal, sampling_rate=rate, read=read), length, times_real_time)
+
+
+def _turned(model: Bundle, signal: Signal, rate: float, speed: float | None) -> tuple[Signal, list[str]]:
+    """Return the signal of a file at equal angles of the shaft, in memory and with its samples a second, and what is to be warned
+    of."""
+    values, samples = model.brought(read_precisely(signal, 0, signal.length), rate, speed)
+    assert speed is not None
+    warnings = []
+    if rate / speed < samples and not rates.same(rate / speed, samples):
+        warnings.append(
+            f"it has {rate / speed:.4g} samples in a revolution, fewer than the {samples:g} of the training: its highest orders "
+            "are empty, which the network may take for something else"
+        )
+    origin = f"{signal.rate_from or 'the rate that was given'}, resampled from {rate:.9g} Hz by the speed"
+    facts = {"channel": signal.channel, "rate_from": origin}
+    return dataclasses.replace(in_memory(values, samples * speed), **facts), warnings
 
 
 def open_asked(model: Bundle, channel: str | None, file: Path) -> Signal:

@@ -13,6 +13,7 @@ import numpy as np
 
 from drsn_jax.core.arrays import check_finite, rounded
 from drsn_jax.core.distributed import Device
+from drsn_jax.data.resampling import in_revolutions
 from drsn_jax.diagnosis.description import BundleError
 from drsn_jax.diagnosis.diagnosis import Diagnosis, diagnose
 from drsn_jax.diagnosis.programs import Programs
@@ -41,7 +42,8 @@ class Bundle:
       classes: the names of the classes.
       window_length: the length of the training windows in samples; for pictures ``(height, width)``.
       stride: the step from one window to the next, in samples; None for what was not cut from longer signals.
-      sampling_rate: the sampling rate of the training data, in Hz; None for pictures.
+      sampling_rate: the sampling rate of the training data, in Hz, or ``per_revolution`` the samples in a revolution of the
+        shaft; None for pictures.
       channel: the names of the signals of a file that it was trained on (see ``data.formats.channels``), for readers.
       channels: the number of these signals.
       temperature: divides the logits, so that probabilities are calibrated.
@@ -52,6 +54,8 @@ class Bundle:
         model without.
       surprises: how surprising the true classes of held-out windows were, ``(m,)``, by which the sets of ``prediction_sets`` are
         made (``evaluation.conformal``); None for a model without.
+      per_revolution: whether its windows lie at equal angles of the shaft, so that a recording must be brought to them by its
+        speed, as ``diagnose`` does (``data.resample_to_revolutions``).
 
     Raises BundleError unless the names of the classes are different and as many as the network's classes.
     """
@@ -70,6 +74,7 @@ class Bundle:
     accuracy: Sequence[Mapping[str, Any]] = ()
     novelty: Novelty | None = None
     surprises: np.ndarray | None = None
+    per_revolution: bool = False
 
     def __post_init__(self) -> None:
         if len(self.classes) != self.network.classes or len(set(self.classes)) < len(self.classes):
@@ -135,7 +140,8 @@ class Bundle:
     def __repr__(self) -> str:
         """Return a line: what it answers and for which windows; the arrays are left out."""
         positions = " × ".join(map(str, self.window_shape[:-1]))
-        rate = "" if self.sampling_rate is None else f" at {self.sampling_rate:g} Hz"
+        per = "samples a revolution" if self.per_revolution else "Hz"
+        rate = "" if self.sampling_rate is None else f" at {self.sampling_rate:g} {per}"
         unit, plural = "samples" if rate else "pixels", "s" * (self.channels > 1)
         return (
             f"Bundle({preset_name(self.network) or 'network'}, {len(self.classes)} classes ({', '.join(self.classes)[:80]}), "
@@ -162,10 +168,26 @@ class Bundle:
         inside = prediction_sets(self.predict_proba(windows), self.surprises, coverage)
         return [tuple(label for label, there in zip(self.classes, row, strict=True) if there) for row in inside]
 
-    def diagnose(self, signal: np.ndarray, sampling_rate: float) -> Diagnosis:
-        """Diagnose a signal ``(length,)`` or ``(length, channels)``, recorded at ``sampling_rate`` Hz; errors as
-        ``diagnosis.diagnose``."""
-        return diagnose(self, signal, sampling_rate)
+    def diagnose(self, signal: np.ndarray, sampling_rate: float, speed: float | None = None) -> Diagnosis:
+        """Diagnose a signal ``(length,)`` or ``(length, channels)``, recorded at ``sampling_rate`` Hz.
+
+        A model whose windows are ``per_revolution`` needs the ``speed`` of the shaft in revolutions a second, constant over the
+        signal; ``starts`` of the answer are samples of the signal at equal angles. Errors as ``diagnosis.diagnose``, and
+        BundleError for such a model without a speed.
+        """
+        return diagnose(self, *self.brought(signal, sampling_rate, speed))
+
+    def brought(self, signal: np.ndarray, sampling_rate: float, speed: float | None) -> tuple[np.ndarray, float]:
+        """Return a signal and its sampling rate as the model takes them, by ``speed`` at equal angles of the shaft where its
+        windows are; errors as ``diagnose``."""
+        if not self.per_revolution:
+            return signal, sampling_rate
+        if speed is None:
+            raise BundleError(
+                "the windows of this model are revolutions of the shaft, so that it needs the speed of every recording: give it "
+                "by --speed-rpm"
+            )
+        return in_revolutions(signal, sampling_rate, speed, self.sampling_rate), self.sampling_rate
 
     def zeros(self, windows: np.ndarray) -> np.ndarray | None:
         """Return for each window the share of features that the thresholds set to zero, the mean over all channels and units

@@ -64,6 +64,8 @@ def save(path: str | os.PathLike[str], bundle: Bundle, *, overwrite: bool = Fals
     weights = safetensors.numpy.save(arrays | known)
     name = weight_files.name_of(weights)
     facts = {f.name: getattr(bundle, f.name) for f in dataclasses.fields(bundle) if f.name not in NOT_FACTS}
+    if not facts["per_revolution"]:  # so that the description of other models stays as it was
+        del facts["per_revolution"]
     facts["network"] = {name: getattr(bundle.network, name) for name in fields_of(type(bundle.network))}
     facts["standardise"] = bundle.standardise
     facts |= {"versions": versions(), "weights": name, "weights_sha256": hashlib.sha256(weights).hexdigest()}
@@ -139,6 +141,7 @@ def load(path: str | os.PathLike[str]) -> Bundle:
         raise BundleError(f"{file} does not fit {DESCRIPTION} ({different})")
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise BundleError(f"{file} holds numbers that are not finite: train again")
+    description = {"per_revolution": False, **description}
     facts = {f.name: description[f.name] for f in dataclasses.fields(Bundle) if f.name not in NOT_FACTS}
     rms_range = None if facts["rms_range"] is None else tuple(map(float, facts["rms_range"]))
     facts["novelty"] = weight_files.read_novelty(known, arrays, len(facts["classes"]), str(file))

@@ -18,7 +18,7 @@ from drsn_jax.core.files import read_regular
 from drsn_jax.functional.mel import LogMel
 
 # in format 1 the field rms_range was called levels; up to format 2 all weights had the name OLD_WEIGHTS; up to 3 there was no
-# novelty among them, and up to 4 no surprises
+# novelty among them; up to 4 there were no surprises, and no windows in revolutions
 FORMAT = 5
 DESCRIPTION = "model.json"
 OLD_WEIGHTS = "weights.safetensors"
@@ -180,6 +180,7 @@ FACTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "rms_range": ("a lowest and a highest RMS, or null", _range),
     "training": ("facts by name", lambda v: isinstance(v, dict)),
     "accuracy": ("a list of facts by name", lambda v: isinstance(v, list) and all(isinstance(entry, dict) for entry in v)),
+    "per_revolution": ("true or false", lambda v: isinstance(v, bool)),
     "weights": (
         "the name of a file of weights",
         lambda v: isinstance(v, str) and bool(re.fullmatch(f"{WEIGHTS}|{re.escape(OLD_WEIGHTS)}", v)),
@@ -187,12 +188,15 @@ FACTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
 }
 
 
+LATER = ("per_revolution",)  # facts that earlier versions did not write, and that are written only where they say something
+
+
 def check_facts(facts: Mapping[str, Any], where: str) -> None:
     """Raise BundleError if a fact is missing or not a value of its kind; ``where`` begins the message.
 
-    Of the fields of the network those are checked that are there: earlier versions had fewer.
+    Facts in ``LATER`` may be missing. Of the fields of the network those are checked that are there: earlier versions had fewer.
     """
-    _check_kinds(facts, FACTS, where)
+    _check_kinds(facts, {name: kind for name, kind in FACTS.items() if name in facts or name not in LATER}, where)
     network = facts["network"]
     _check_kinds(network, {name: kind for name, kind in NETWORK_FACTS.items() if name in network}, where, " of its network")
 

@@ -6,7 +6,6 @@ compares the two.
 """
 
 import math
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import jax
@@ -15,7 +14,7 @@ import numpy as np
 from drsn_jax.core.arrays import as_window
 from drsn_jax.core.errors import UserError
 from drsn_jax.functional.envelopes import prewhiten, squared_envelope
-from drsn_jax.functional.orders import BearingOrders, bearing_orders
+from drsn_jax.functional.orders import BearingOrders
 
 SLIP = 0.012  # rolling elements slip: lines are looked for so far from the order of the geometry, relative
 LEAST_REVOLUTIONS = 20.0  # bins are narrow enough then to have neighbours
@@ -99,20 +98,6 @@ def evidence_in(orders: np.ndarray, power: np.ndarray, bearing: BearingOrders, h
     faults = (("inner race", "BPFI", bearing.bpfi), ("outer race", "BPFO", bearing.bpfo), ("ball", "2×BSF", 2 * bearing.bsf))
     evidence = [_of_fault(power, bins, *fault, harmonics) for fault in faults]
     return sorted(evidence, key=lambda one: one.decades, reverse=True)
-
-
-def bearing_of(geometry: Sequence[float]) -> BearingOrders:
-    """Return the orders of a bearing from what a user types: number of balls, ball diameter, pitch diameter and, if wanted, the
-    contact angle in degrees.
-
-    Raises UserError for another number of values, and as ``bearing_orders``.
-    """
-    if len(geometry) not in (3, 4) or geometry[0] != int(geometry[0]):
-        raise UserError(
-            "a bearing is its number of balls, ball diameter, pitch diameter and, if it is not 0, contact angle in degrees, got "
-            + " ".join(f"{value:g}" for value in geometry)
-        )
-    return bearing_orders(int(geometry[0]), *geometry[1:])
 
 
 def line_powers(

@@ -53,6 +53,12 @@ def labelled_windows(model: Bundle, recordings: Sequence[Recording]) -> Side:
                 f"{title(recordings, number)} is of the class {r.label!r}, which the model does not know, expected one of "
                 f"{', '.join(model.classes)}: leave it out, or correct its label"
             )
+        if r.per_revolution != model.per_revolution:
+            kinds = {True: "at equal angles of the shaft", False: "in Hz"}
+            raise UserError(
+                f"{title(recordings, number)} is sampled {kinds[r.per_revolution]} and the training data "
+                f"{kinds[model.per_revolution]}: read it as for the training, see data.resample_to_revolutions"
+            )
         if not rates.same(r.sampling_rate, model.sampling_rate):
             raise UserError(
                 f"{title(recordings, number)} is sampled at {r.sampling_rate:.9g} Hz and the training data at "

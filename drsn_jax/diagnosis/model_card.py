@@ -16,7 +16,8 @@ SHOWN = 12  # files of the training that are named
 def model_card(model: Bundle) -> Iterator[str]:
     """Yield what the model is, what it was trained on, and how good it was on test data."""
     positions = model.window_length
-    length = f"{positions} samples, {positions / model.sampling_rate:.3g} s at {model.sampling_rate:,.9g} Hz"
+    units = ("revolutions of the shaft", "samples in each") if model.per_revolution else ("s", "Hz")
+    length = f"{positions} samples, {positions / model.sampling_rate:.3g} {units[0]} at {model.sampling_rate:,.9g} {units[1]}"
     about = {
         "network": f"{preset_name(model.network) or 'of its own'}, {parameter_count(model.variables['params']):,} parameters",
         "classes": ", ".join(model.classes),

@@ -10,8 +10,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from drsn_jax.core.errors import UserError
 from drsn_jax.diagnosis.diagnosis import Diagnosis
 from drsn_jax.diagnosis.evidence import AROUND, HARMONICS, FaultEvidence, evidence_in, line_powers
+from drsn_jax.diagnosis.shaft_speed import shaft_speed
 from drsn_jax.functional.orders import BearingOrders
 
 LONGEST = 2**21  # samples: more lines are no surer, and their spectrum takes memory
@@ -37,25 +39,49 @@ class Physics(NamedTuple):
       evidence: one entry for each fault, the strongest first.
       orders: places in the spectrum of the envelope, in multiples of the speed, ``(columns,)``.
       above_db: how far the highest line at each place stands above the noise around it, in dB, ``(columns,)``.
+      speed: of the shaft, in revolutions a second.
+      searched: whether that speed was found in the vibration, and not given.
     """
 
     evidence: tuple[FaultEvidence, ...]
     orders: np.ndarray
     above_db: np.ndarray
+    speed: float = 0.0
+    searched: bool = False
 
 
 def recording_physics(
-    read: Callable[[int, int], np.ndarray], length: int, sampling_rate: float, speed: float, bearing: BearingOrders
+    read: Callable[[int, int], np.ndarray],
+    length: int,
+    sampling_rate: float,
+    speed: float | tuple[float, float],
+    bearing: BearingOrders,
 ) -> Physics:
     """Return what physics says of a recording that is read in parts, by ``read(start, stop) -> (stop - start, channels)``.
 
-    At most the first ``LONGEST`` samples are looked at, of the first channel. Arguments and errors as ``bearing_evidence``.
+    At most the first ``LONGEST`` samples are looked at, of the first channel. A speed that is a range, ``(lowest, highest)``, is
+    searched in the vibration. Arguments and errors as ``bearing_evidence`` and ``shaft_speed``, and UserError where the speed is
+    not known then.
     """
     samples = np.asarray(read(0, min(length, LONGEST)))[:, :1]
+    searched = isinstance(speed, tuple)
+    if isinstance(speed, tuple):
+        speed = _found(samples, sampling_rate, *speed)
     orders, power = line_powers(samples, sampling_rate, speed, bearing)
     found = tuple(evidence_in(orders, power, bearing))
     highest = HARMONICS * max(one.order for one in found) + AROUND
-    return Physics(found, *_drawn(orders, power, highest))
+    return Physics(found, *_drawn(orders, power, highest), speed, searched)
+
+
+def _found(samples: np.ndarray, sampling_rate: float, lowest: float, highest: float) -> float:
+    """Return the speed of a shaft in a range; raise UserError where it is not known."""
+    found = shaft_speed(samples, sampling_rate, lowest, highest)
+    if not found.known:
+        raise UserError(
+            f"its speed does not stand out between {60 * lowest:.0f} and {60 * highest:.0f} revolutions a minute: another one is "
+            f"nearly as good as {60 * found.hz:.0f}; give --speed-rpm, or a narrower --speed-range-rpm"
+        )
+    return found.hz
 
 
 def _drawn(orders: np.ndarray, power: np.ndarray, highest: float) -> tuple[np.ndarray, np.ndarray]:

@@ -9,12 +9,13 @@
 - ``band_energies``: the energy of a signal in frequency bands over time, and its rhythm.
 - ``mel``: the log-mel spectrogram of a waveform.
 - ``envelopes``, ``orders``: the physics of a machine: how strong a vibration is at each time and how regularly that comes,
-  frequencies as multiples of the speed of a shaft, those of bearings and gears.
+  frequencies as multiples of the speed of a shaft, those of bearings and gears. ``bearings``: the geometry of some by name.
 - ``signals``: the preparation of a window before a network sees it. Another preparation: a function ``window -> window``.
 """
 
 from drsn_jax.functional.band_energies import log_band_energies as log_band_energies
 from drsn_jax.functional.band_energies import modulation_power as modulation_power
+from drsn_jax.functional.bearings import named_bearing as named_bearing
 from drsn_jax.functional.clutter import Clutter as Clutter
 from drsn_jax.functional.envelopes import analytic_signal as analytic_signal
 from drsn_jax.functional.envelopes import envelope as envelope

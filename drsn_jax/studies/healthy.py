@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -10,6 +11,7 @@ from drsn_jax.core.errors import UserError
 from drsn_jax.data.held_out import hold_out
 from drsn_jax.data.recording import Recording
 from drsn_jax.data.recordings import class_names
+from drsn_jax.data.shaft import shaft_facts
 from drsn_jax.data.splits import Segment
 from drsn_jax.data.summary import common_channel, taken
 from drsn_jax.data.windows import cut_windows, remove_means
@@ -69,7 +71,8 @@ def learn_healthy(
         channel=common_channel([r.channel for r in recordings]),
         channels=recordings[0].signal.shape[1],
         rms_range=usual_rms(known),
-        training={"protocol": "healthy recordings alone", "seed": seed, "recordings": taken(recordings)},
+        training={"protocol": "healthy recordings alone", "seed": seed, **_known(recordings)},
+        per_revolution=recordings[0].per_revolution,
     )
     # each feature in units of its own spread, as a norm after training has it
     features = bundle.features(known)
@@ -78,6 +81,11 @@ def learn_healthy(
     bundle = dataclasses.replace(bundle, variables={**variables, "batch_stats": statistics})
     features = bundle.features(known)
     return dataclasses.replace(bundle, novelty=fit_novelty(features, np.zeros(len(known), int), bundle.features(held_out)))
+
+
+def _known(recordings: Sequence[Recording]) -> dict[str, Any]:
+    """Return what is known of the recordings, as facts by name for the description of a model."""
+    return {**shaft_facts(recordings), "recordings": taken(recordings)}
 
 
 def _windows(recordings: Sequence[Recording], segments: Sequence[Segment], length: int) -> np.ndarray:

@@ -32,13 +32,15 @@ class BestModel:
     Fields:
       folder: the folder of the bundle.
       facts: the fields of ``Bundle`` that are the same for all networks: ``classes``, ``window_length``, ``stride``,
-        ``sampling_rate``, ``channel``, ``channels``.
+        ``sampling_rate``, ``channel``, ``channels``, ``per_revolution``.
       recordings: what was taken from which files (``data.summary.taken``), kept among the facts about the training.
+      shaft: what is known of it (``data.shaft.shaft_facts``), kept there too.
     """
 
     folder: Path
     facts: Mapping[str, Any]
     recordings: Sequence[Mapping[str, Any]] = ()
+    shaft: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def offer(self, trial: Trial, data: TrialData, fold: Fold, result: Result, tests: Callable[[], Iterable[TrialData]]) -> bool:
         """Keep a trained network if its validation loss is lower than that of the network kept so far; return whether it is.
@@ -75,7 +77,14 @@ class BestModel:
             for name in ("calibration_error", "calibration_error_uncalibrated")
             if accuracy
         }
-        training = {**columns, "epoch": result.epoch, "validation_loss": loss, **errors, "recordings": list(self.recordings)}
+        training = {
+            **columns,
+            "epoch": result.epoch,
+            "validation_loss": loss,
+            **errors,
+            **self.shaft,
+            "recordings": list(self.recordings),
+        }
         save(self.folder, dataclasses.replace(bundle, training=training, accuracy=accuracy), overwrite=True)
         return True
 

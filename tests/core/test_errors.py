@@ -40,8 +40,10 @@ def test_the_arguments_are_those_of_public_functions():
     from drsn_jax.core.distributed import initialize
     from drsn_jax.data.labelled_windows import read_windows_file
     from drsn_jax.data.public import read_public
+    from drsn_jax.diagnosis import Bundle
 
     functions = (data.read_folder, data.make_folds, read_windows_file, read_public, initialize)
+    functions += (data.resample_to_revolutions, Bundle.diagnose)
     taken = {name for function in functions for name in inspect.signature(function).parameters}
     assert {name.partition("=")[0] for name in ARGUMENTS.values()} - taken == {"resample"}
     assert callable(data.resample)

@@ -14,9 +14,11 @@ import pytest
 from drsn_jax.cli import data_options
 from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.public import read_public
+from drsn_jax.data.public_table import bearing_orders_of, shaft_speed
 from drsn_jax.data.recordings import check_recordings, read_recordings
 from drsn_jax.data.split_choice import strictest_split
 from drsn_jax.data.windows import make_folds
+from drsn_jax.functional.orders import BearingOrders
 
 package = importlib.import_module("bearing_datasets")
 build_set = package.build
@@ -110,6 +112,19 @@ def test_signals_and_facts(root):
     stored = package.open("rig", root).signal("O2_2.5_1000/DE")
     np.testing.assert_array_equal(last.signal, stored[:, None].astype(np.float32))
     assert last.signal.dtype == np.float32
+
+
+def test_speed_and_bearing_are_those_of_the_set(tmp_path):
+    """A bearing that the set does not tell whole, and a speed that is not constant, are not known."""
+    told = '"load": load, "speed_rpm": 900.0 + 60 * load, "bpfo": 3.5, "bpfi": 5.5, "bsf": 2.3, "ftf": 0.4'
+    found = read(build(tmp_path / "told", tmp_path / "built", BUILDER.replace('"load": load', told)))
+    assert [r.speed for r in found[:2]] == pytest.approx([15.0, 17.5])
+    assert {r.bearing for r in found} == {BearingOrders(ftf=0.4, bpfo=3.5, bpfi=5.5, bsf=2.3)}
+    row = {"speed_rpm": 900, "speed_profile": "increasing", "bpfo": 3.5, "bpfi": "unknown", "bsf": 2.3, "ftf": 0.4}
+    assert (shaft_speed(row), bearing_orders_of(row)) == (None, None)
+    assert shaft_speed(row | {"speed_profile": "constant"}) == 15.0
+    for speed in ("unknown", 0.0, float("nan"), True, None):
+        assert shaft_speed({"speed_rpm": speed}) is None
 
 
 def test_only_the_blocks_that_are_asked_for_are_read(root, monkeypatch):

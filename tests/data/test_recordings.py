@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from drsn_jax.data import recording_files
 from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.recordings import Recording, check_recordings, fingerprint, read_folder, read_recordings
+from drsn_jax.data.shaft import read_speed
 
 HEADER = "path,label,sampling_rate,condition,channel,group"
 NOISE = (np.random.default_rng((7, number)) for number in itertools.count())
@@ -439,7 +440,13 @@ def test_cwru_tables_say_what_the_data_says(data_folder, name):
         theirs = list(csv.DictReader(file))
     with (TABLES / f"cwru_{name}.csv").open() as file:
         ours = list(csv.DictReader(file))
-    assert [{k: v for k, v in row.items() if k != "group"} for row in ours] == theirs
+    added = {"group", "speed_rpm", "bearing"}
+    assert [{k: v for k, v in row.items() if k not in added} for row in ours] == theirs
+    # each file holds the speed that was measured, as a number of its own
+    for row in ours:
+        number = row["channel"].partition("_")[0]
+        assert read_speed(data_folder / "cwru" / name / row["path"], f"{number}RPM") == pytest.approx(int(row["speed_rpm"]) / 60)
+    assert {row["bearing"] for row in ours} == {"6205"}
     # one bearing a fault
     assert len({row["group"] for row in ours}) == len({row["label"] for row in ours})
 

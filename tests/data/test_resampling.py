@@ -1,12 +1,14 @@
 """Resampling keeps what both rates can show and removes the rest."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from signal_files import PAIR
 
 from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.recordings import Recording
-from drsn_jax.data.resampling import resample
+from drsn_jax.data.resampling import empty_orders, in_revolutions, resample, resample_to_revolutions
 
 
 def tone(frequency, rate, length, offset=0.0):
@@ -89,3 +91,61 @@ def test_a_rate_written_with_other_digits_is_no_other_rate(old, new):
     (same,) = resample([Recording(PAIR, "a", old)], new)
     assert same.signal is PAIR
     assert same.sampling_rate == new
+
+
+@pytest.mark.parametrize("speed", [20.0, 29.95, 45.0, 1796.8432 / 60])
+def test_an_order_is_the_same_tone_at_every_speed(speed):
+    signal = tone(3 * speed, 12_000, 24_000)[:, None]
+    (turned,) = resample_to_revolutions([Recording(signal, "a", 12_000, speed=speed, rate_from="the table")], 100)
+    assert (turned.sampling_rate, turned.per_revolution, turned.speed) == (100, True, speed)
+    assert turned.rate_from == "the table, resampled from 12000 Hz by the speed"
+    assert len(turned.signal) == pytest.approx(2 * speed * 100, abs=1)
+    np.testing.assert_allclose(turned.signal[100:-100, 0], tone(3, 100, len(turned.signal))[100:-100], atol=0.01)
+
+
+def test_nothing_aliases_into_revolutions():
+    signal = tone(20 * 80, 12_000, 36_000)[:, None]  # the order 80 of 20 Hz, and 100 samples show less than 50
+    (turned,) = resample_to_revolutions([Recording(signal, "a", 12_000, speed=20.0)], 100)
+    assert np.abs(turned.signal[100:-100]).max() < 0.01
+
+
+def test_windows_of_one_length_are_as_many_revolutions():
+    """Two speeds and rates: after the resampling the recordings have one rate, and can be one data set."""
+    given = [Recording(PAIR, label, rate, speed=speed) for label, rate, speed in (("a", 12_000, 20.0), ("b", 64_000, 25.0))]
+    turned = resample_to_revolutions(given, 128)
+    assert [r.sampling_rate for r in turned] == [128, 128]
+    assert [len(r.signal) for r in turned] == [-(-len(PAIR) * 16 // 75), -(-len(PAIR) // 20)]
+
+
+def test_what_cannot_be_brought_to_revolutions():
+    def refused(message, samples=100, **facts):
+        with pytest.raises(RecordingError, match=message):
+            resample_to_revolutions([Recording(PAIR, "a", 8000.0, name="x", **facts)], samples)
+
+    refused("the speed of x is not known, and windows in revolutions need it: give it in the column speed_rpm")
+    refused("x holds windows already cut", speed=20.0, unit=64)
+    refused("x is at equal angles of the shaft already", speed=20.0, per_revolution=True)
+    odd: Any = 2.5
+    for samples in (0, 1, odd):
+        refused("a revolution has a whole number of samples from 2", samples, speed=20.0)
+    refused("cannot be resampled to 100 samples in a revolution at 6e-08 rpm", speed=1e-9)
+
+
+def test_empty_orders_are_told():
+    given = [Recording(PAIR, "a", 12_000.0, name=f"at {speed}", speed=speed) for speed in (20.0, 29.95, 40.0, 50.0)]
+    assert empty_orders(given, 240) == []
+    (told,) = empty_orders(given, 400)
+    assert told == (
+        "at 50.0 has 240 samples in a revolution (so have 2 of 4 recordings), so that of 400 the orders above 120 are empty, by "
+        "which a class with a speed or rate of its own gives itself away: --samples-per-revolution 240 leaves none empty"
+    )
+
+
+def test_an_array_is_brought_to_revolutions():
+    signal = tone(3 * 20, 12_000, 24_000)
+    turned = in_revolutions(signal, 12_000, 20.0, 100)
+    assert turned.shape == (4000, 1)
+    np.testing.assert_array_equal(turned, in_revolutions(signal[:, None], 12_000, 20.0, 100))
+    signal[7] = np.nan
+    with pytest.raises(RecordingError, match="sample 7 is not a finite number"):
+        in_revolutions(signal, 12_000, 20.0, 100)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from drsn_jax.data.recording_files import agreed_rate
 from drsn_jax.data.recordings import Recording, read_folder, read_recordings
-from drsn_jax.data.summary import common_channel, levels, speeds, summary, taken, window_facts
+from drsn_jax.data.resampling import resample_to_revolutions
+from drsn_jax.data.summary import common_channel, levels, summary, taken
 
 
 def recording(label, level=1.0, condition="", length=2000, seed=0, **facts):
@@ -121,16 +122,14 @@ def test_the_channels_of_a_table_and_where_a_rate_is_from(tmp_path):
     assert all(r.channel for r in found)
 
 
-def test_a_window_is_told_in_seconds_and_revolutions():
-    assert window_facts(2048, 51_200.0) == ["windows of 2,048 samples: 0.040 s"]
-    told, warning = window_facts(2048, 51_200.0, ["900 rpm", "0.7 Nm, 1,500rpm"])
-    assert told == "windows of 2,048 samples: 0.040 s, 0.6 to 1 revolutions at 900 to 1500 rpm"
-    # two revolutions at 900 rpm are 6,827 samples
-    assert warning.endswith("--window-length 8192 holds more")
-    assert window_facts(8192, 51_200.0, ["900 rpm"]) == ["windows of 8,192 samples: 0.160 s, 2.4 revolutions at 900 rpm"]
-    assert window_facts(64, 1e6) == ["windows of 64 samples: 6.4e-05 s"]
-
-
-def test_speeds_are_found_in_conditions():
-    names = ["1500 rpm", "900rpm_0.7Nm", "3 hp", "1797 r/min", "25 Hz", "0 rpmx", "N15_M07"]
-    assert speeds(names) == [900.0, 1500.0, 1797.0]
+def test_speeds_stand_in_the_summary_and_revolutions_in_place_of_seconds():
+    given = [recording("a", length=4000, speed=20.0, name="x"), recording("b", length=4000, speed=25.0, seed=1, name="y")]
+    assert summary(given)[1:3] == [
+        "class  files  seconds  Hz    rpm   level (RMS)",
+        f"a      1      4        1000  1200  {levels(given)[0]:.3g}",
+    ]
+    turned = resample_to_revolutions(given, 40)
+    lines = summary(turned)
+    assert lines[0] == "taken: the only signal of 2 files (x, y), 40 samples a revolution, by resampled from 1000 Hz by the speed"
+    # a low number of samples in a revolution is no low rate
+    assert [line.split()[:5] for line in lines[2:]] == [["a", "1", "80", "40", "1200"], ["b", "1", "100", "40", "1500"]]

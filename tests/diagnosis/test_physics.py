@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from drsn_jax.core.errors import UserError
 from drsn_jax.diagnosis import physics
+from drsn_jax.diagnosis.answer_lines import physics_lines
 from drsn_jax.diagnosis.diagnosis import Diagnosis
 from drsn_jax.diagnosis.evidence import FaultEvidence
 from drsn_jax.diagnosis.physics import disagreement, doubted, fault_of, recording_physics
@@ -33,6 +35,28 @@ def test_the_spectrum_shows_the_lines_of_the_fault_and_the_level_of_the_noise():
         assert found.above_db[near].max() == pytest.approx(found.evidence[0].above_db[number - 1], abs=1.5)
     # a column shows the highest of some bins, so its noise lies a little above the level
     assert 0 < np.median(found.above_db) < 6
+
+
+def test_a_speed_that_was_not_given_is_found_where_it_stands_out():
+    length, rng = 120_000, np.random.default_rng(0)
+    time = np.arange(length) / RATE
+    strokes = 9 * ((time * SPEED * BEARING.bpfi) % 1 < 0.01)
+    turning = 0.1 * sum(np.cos(2 * np.pi * SPEED * number * time) for number in (1, 2, 3, 4, 5))
+    noise = rng.normal(size=length)
+
+    def look(signal, speed):
+        return recording_physics(lambda start, stop: signal[start:stop, None], length, RATE, speed, BEARING)
+
+    found = look(noise + strokes + turning, (20.0, 40.0))
+    assert found.searched
+    assert found.speed == pytest.approx(SPEED, rel=0.002)
+    assert [one.fault for one in found.evidence if one.sure] == ["inner race"]
+    assert physics_lines(found)[-1] == "speed found: 1770 revolutions a minute"
+    given = look(noise + strokes + turning, SPEED)
+    assert (given.speed, given.searched) == (SPEED, False)
+    assert "speed found" not in " ".join(physics_lines(given))
+    with pytest.raises(UserError, match=r"does not stand out between 1200 and 2400 revolutions a minute: another one is nearly"):
+        look(noise, (20.0, 40.0))
 
 
 def test_a_long_recording_is_looked_at_from_its_beginning(monkeypatch):

@@ -22,6 +22,7 @@ from drsn_jax.cli import console
 from drsn_jax.diagnosis import asking
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import save
+from drsn_jax.functional.bearings import named_bearing
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "diagnose.py"
 RATE = 8000
@@ -124,6 +125,46 @@ def test_physics_is_told_beside_the_class(call, model, tmp_path):
     assert "physics" not in json.loads(call(model, files[1], "--sampling-rate", RATE, "--json")[1][0])
 
 
+def test_a_bearing_has_a_name_or_is_that_of_the_training(call, model, bundle, tmp_path):
+    rng, time = np.random.default_rng(0), np.arange(4 * RATE) / RATE
+    np.save(tmp_path / "inner.npy", 0.1 * rng.normal(size=len(time)) + ((time * 29.5 * 5.415) % 1 < 0.01))
+    asked = tmp_path / "inner.npy", "--sampling-rate", RATE, "--speed-rpm", 1770
+    code, named = call(model, *asked, "--bearing", "6205-2RS")
+    assert code is None
+    assert any(line.startswith("  physics: inner race: lines at") for line in named)
+    assert call(model, *asked, "--bearing", "SKF", "6205")[1] == named
+    knowing = dataclasses.replace(bundle, training={"bearing": named_bearing("6205")._asdict()})
+    save(tmp_path / "knowing", knowing)
+    assert call(tmp_path / "knowing", *asked) == (None, named)
+
+
+def test_a_model_in_revolutions_needs_the_speed_of_a_file(call, bundle, tmp_path):
+    turning = dataclasses.replace(bundle, sampling_rate=64, per_revolution=True)
+    save(tmp_path / "model", turning)
+    np.save(tmp_path / "x.npy", tone())
+    asked = tmp_path / "model", tmp_path / "x.npy", "--sampling-rate", RATE
+    code, lines = call(*asked, "--speed-rpm", 1800, "--json", "--report", tmp_path / "report")
+    assert code is None
+    found, expected = json.loads(lines[0]), turning.diagnose(tone(), RATE, 30.0)
+    assert (found["class"], found["windows"], found["sampling_rate"]) == (expected.label, 2, 1920.0)
+    assert found["probability"] == pytest.approx(expected.probability, rel=1e-5)
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "64 samples, 1 revolutions of the shaft at 64 samples in each" in page
+    assert call(*asked, "--speed-rpm", 1800, "--bearing", "6205")[0] is None
+    for arguments, message in (
+        (asked, "the model's windows are revolutions of the shaft: give its speed in the files by --speed-rpm"),
+        (
+            (tmp_path / "model", "-", "--speed-rpm", 1800),
+            "the model's windows are revolutions of the shaft, for files of a",
+        ),
+        ((tmp_path / "model", "-"), "it takes no stream"),
+        ((*asked, "--bearing", "6205"), "--bearing goes together with --speed-rpm or --speed-range-rpm"),
+        ((*asked, "--speed-rpm", 0), "--speed-rpm must be a positive number of revolutions a minute"),
+        ((*asked, "--speed-rpm", "nan"), "--speed-rpm must be a positive number of revolutions a minute"),
+    ):
+        assert message in str(call(*arguments, stdin=b"")[0])
+
+
 def test_lines_that_speak_against_the_class_make_it_not_sure_in_the_report_too(call, bundle, tmp_path):
     named = dataclasses.replace(bundle, classes=("outer race", "healthy", "OR 2"), rms_range=None, temperature=1e-3)
     save(tmp_path / "model", named)
@@ -217,9 +258,14 @@ def test_files_that_are_broken_do_not_stop_the_others(call, model, tmp_path):
         (("x.wav", "--sampling-rate", "0"), "--sampling-rate must be a positive number of Hz, got 0.0"),
         (("x.wav", "--sampling-rate", "nan"), "--sampling-rate"),
         (("-", "--plot", "pictures"), "--plot, --report and --channel go with files"),
-        (("x.wav", "--bearing", "9", "7.94", "39.04"), "--speed-rpm and --bearing go together"),
+        (("x.wav", "--bearing", "9", "7.94", "39.04"), "--bearing goes together with --speed-rpm or --speed-range-rpm"),
         (("x.wav", "--speed-rpm", "0", "--bearing", "9", "8", "39"), "--speed-rpm must be a positive number of revolutions"),
-        (("x.wav", "--speed-rpm", "1770", "--bearing", "9", "8"), "a bearing is its number of balls, ball diameter, pitch"),
+        (("x.wav", "--speed-rpm", "1770", "--bearing", "9", "8"), "a bearing is its name, or its number of balls, ball diam"),
+        (("x.wav", "--speed-rpm", "1770", "--bearing", "6206"), "'6206' is no bearing whose geometry is known here (6203, "),
+        (("x.wav", "--speed-rpm", "1770", "--speed-range-rpm", "600", "3600", "--bearing", "6205"), "take one of them"),
+        (("x.wav", "--speed-range-rpm", "3600", "600", "--bearing", "6205"), "the lowest and the highest speed in rpm, got 3600"),
+        (("x.wav", "--speed-range-rpm", "600", "3600"), "--bearing goes together with --speed-rpm or --speed-range-rpm"),
+        (("x.wav", "--speed-rpm", "1770"), "--bearing goes together with --speed-rpm or --speed-range-rpm"),
         (("x.wav", "--speed-rpm", "1770", "--bearing", "9", "40", "39"), "smaller than that of the pitch circle"),
         (("-", "--speed-rpm", "1770", "--bearing", "9", "8", "39"), "--bearing and --speed-rpm go with files"),
         (("x.wav", "--dry-run"), "--dry-run makes a model and files of its own"),

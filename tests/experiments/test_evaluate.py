@@ -10,6 +10,7 @@ import pytest
 import tiny
 
 from drsn_jax.cli import console
+from drsn_jax.data.resampling import in_revolutions
 from drsn_jax.data.windows import remove_means
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import save
@@ -85,6 +86,19 @@ def test_the_numbers_are_those_of_the_model(call, run, bundle):
     assert text[0].endswith(f"; sets that promise {told}")
     assert text[1].split() == ["true", "\\", "predicted", *CLASSES]
     assert text[2].split() == ["a", *map(str, clean["confusion"][0])]
+
+
+def test_a_model_in_revolutions_is_tested_by_the_speed(call, run, bundle, tmp_path):
+    turning = dataclasses.replace(bundle, sampling_rate=32, per_revolution=True)
+    save(tmp_path / "model", turning)
+    asked = (tmp_path / "model", "--recordings", run / "data", "--sampling-rate", 8000, "--json")
+    code, lines = call(*asked, "--speed-rpm", 6000)
+    assert code is None
+    windows = in_revolutions(signal(0), 8000, 100.0, 32)[: 4 * tiny.LENGTH].reshape(4, tiny.LENGTH, 1)
+    found = json.loads(lines[0])["confusion"][0]
+    assert sum(found) == 4
+    assert found[0] == np.sum(bundle.predict(remove_means(windows)) == "a")
+    assert "the speed of a/1.npy is not known, and windows in revolutions need it" in str(call(*asked)[0])
 
 
 def test_what_cannot_be_tested(call, run, tmp_path):

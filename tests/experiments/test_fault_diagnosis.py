@@ -20,6 +20,7 @@ import scipy.io
 import tiny
 
 from drsn_jax.cli import data_options, run_options
+from drsn_jax.data.recordings import Recording
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import load, save
 from drsn_jax.nn.networks import drsn_cs
@@ -431,6 +432,30 @@ def test_the_network_that_is_kept_is_named_and_can_be_asked(whole):
     assert kept.training["validation_loss"] == pytest.approx(min(losses.values()), rel=1e-4)
     signal = scipy.io.loadmat(whole.table.parent / "0.mat")["vibration"]
     assert kept.diagnose(signal, 12000.0).label in kept.classes
+
+
+def test_windows_in_revolutions_are_kept_in_the_model(call, script, tmp_path, capsys):
+    """Trained at one speed, asked at another; another machine starts from it only with windows of the same kind."""
+    table = write_machine(tmp_path, length=40_000)
+    turns = ("--recordings", table, *TINY, "--revolutions", 4)
+    assert "the speed of 0.mat is not known, and windows in revolutions need it" in str(call(*turns, "--out", tmp_path / "no"))
+    assert call(*turns, "--speed-rpm", 1800, "--out", tmp_path / "a") is None
+    printed = capsys.readouterr().out
+    assert "windows of 256 samples: 4 revolutions of the shaft, 64 samples in each" in printed
+    assert "revolutions  samples in each  rpm" in printed
+    kept = load(tmp_path / "a" / "model")
+    assert (kept.per_revolution, kept.sampling_rate, kept.window_length) == (True, 64, 256)
+    assert kept.training["speed_rpm"] == [1800.0, 1800.0]
+    signal = scipy.io.loadmat(tmp_path / "0.mat")["vibration"]
+    answer, same = kept.diagnose(signal, 12_000.0, 30.0), kept.diagnose(signal, 6000.0, 15.0)  # as many samples a revolution
+    np.testing.assert_allclose(answer.probabilities, same.probabilities, atol=1e-6)
+    options = script.Options(start=tmp_path / "a" / "model", window_length=256)
+    other = Recording(signal, "new", 64, speed=25.0, per_revolution=True)
+    assert script.read_start(options, [other]).classes == kept.classes
+    start = ("--from", tmp_path / "a" / "model", "--speed-rpm", 1500)
+    code = str(call("--recordings", table, *TINY, *start, "--out", tmp_path / "c"))
+    assert "was trained otherwise (windows in: revolutions there, seconds here; " in code
+    assert code.endswith("choose the same, such as --revolutions 4 --samples-per-revolution 64")
 
 
 def test_fine_tuning_starts_from_a_network_of_another_machine(call, script, tmp_path):
