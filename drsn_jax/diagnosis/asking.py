@@ -18,7 +18,7 @@ from drsn_jax.data.formats.common import Signal, in_memory
 from drsn_jax.data.formats.content import holds_no_signal
 from drsn_jax.data.formats.open_signal import open_signal
 from drsn_jax.data.recording_files import agreed_rate, read_precisely
-from drsn_jax.diagnosis.bundle import Bundle
+from drsn_jax.diagnosis.bundle import Bundle, brought
 from drsn_jax.diagnosis.description import DESCRIPTION
 from drsn_jax.diagnosis.diagnosis import Diagnosis, check_clip, clip_window, diagnose_parts, is_of_clips
 from drsn_jax.functional.orders import BearingOrders
@@ -158,7 +158,7 @@ def ask(
 def _turned(model: Bundle, signal: Signal, rate: float, speed: float | None) -> tuple[Signal, list[str]]:
     """Return the signal of a file at equal angles of the shaft, in memory and with its samples a second, and what is to be warned
     of."""
-    values, samples = model.brought(read_precisely(signal, 0, signal.length), rate, speed)
+    values, samples = brought(model, read_precisely(signal, 0, signal.length), rate, speed)
     assert speed is not None
     warnings = []
     if rate / speed < samples and not rates.same(rate / speed, samples):

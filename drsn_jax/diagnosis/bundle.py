@@ -175,19 +175,7 @@ class Bundle:
         signal; ``starts`` of the answer are samples of the signal at equal angles. Errors as ``diagnosis.diagnose``, and
         BundleError for such a model without a speed.
         """
-        return diagnose(self, *self.brought(signal, sampling_rate, speed))
-
-    def brought(self, signal: np.ndarray, sampling_rate: float, speed: float | None) -> tuple[np.ndarray, float]:
-        """Return a signal and its sampling rate as the model takes them, by ``speed`` at equal angles of the shaft where its
-        windows are; errors as ``diagnose``."""
-        if not self.per_revolution:
-            return signal, sampling_rate
-        if speed is None:
-            raise BundleError(
-                "the windows of this model are revolutions of the shaft, so that it needs the speed of every recording: give it "
-                "by --speed-rpm"
-            )
-        return in_revolutions(signal, sampling_rate, speed, self.sampling_rate), self.sampling_rate
+        return diagnose(self, *brought(self, signal, sampling_rate, speed))
 
     def zeros(self, windows: np.ndarray) -> np.ndarray | None:
         """Return for each window the share of features that the thresholds set to zero, the mean over all channels and units
@@ -218,3 +206,16 @@ class Bundle:
     @functools.cached_property
     def _programs(self) -> Programs:
         return Programs(self.network, self.window_shape)
+
+
+def brought(model: Bundle, signal: np.ndarray, sampling_rate: float, speed: float | None) -> tuple[np.ndarray, float]:
+    """Return a signal and its sampling rate as a model takes them, by ``speed`` at equal angles of the shaft where its
+    windows are; errors as ``Bundle.diagnose``."""
+    if not model.per_revolution:
+        return signal, sampling_rate
+    if speed is None:
+        raise BundleError(
+            "the windows of this model are revolutions of the shaft, so that it needs the speed of every recording: give it "
+            "by --speed-rpm"
+        )
+    return in_revolutions(signal, sampling_rate, speed, model.sampling_rate), model.sampling_rate
