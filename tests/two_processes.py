@@ -8,6 +8,7 @@ FOLDER is where a process tells the test what it found. What the library writes 
 others name one that must not appear.
 """
 
+import dataclasses
 import functools
 import json
 import os
@@ -19,7 +20,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,16 +54,20 @@ VARIANTS = {
 }
 
 
+# one unit: three processes compile each program here, and none finds what another has
+network = tiny.network.clone(widths=(3,), units=(1,))
+
+
 def new_state(optimizer: Any) -> Any:
     """The state that every training here begins with."""
-    return create_state(tiny.network, optimizer, jax.random.key(0), np.zeros((1, tiny.LENGTH, 1)))
+    return create_state(network, optimizer, jax.random.key(0), np.zeros((1, tiny.LENGTH, 1)))
 
 
 def trainings(devices: Sequence[Device]) -> dict[str, Any]:
     """What short trainings end with, each in another way, as a tree of arrays on the host."""
     optimizer = paper_optimizer(EPOCHS * STEPS, 0.1)
     step = make_train_step(
-        tiny.network,
+        network,
         optimizer,
         noise=functools.partial(add_noise, snr_db=0.0),
         prepare=signals.standardise,
@@ -70,7 +75,7 @@ def trainings(devices: Sequence[Device]) -> dict[str, Any]:
         axis_name=AXIS_NAME,
     )
     mapped = {1: pmap_step(step, devices), 2: pmap_step(repeat_step(step), devices)}
-    look = pmap_evaluate(make_eval_step(tiny.network, axis_name=AXIS_NAME), devices)
+    look = pmap_evaluate(make_eval_step(network, axis_name=AXIS_NAME), devices)
     windows, labels = tiny.tones(EXAMPLES, 1)
     unseen = tiny.tones(13, 2)
     begin = new_state(optimizer)
@@ -125,7 +130,7 @@ def long_training(devices: Sequence[Device], folder: Path, epochs: int, seconds:
     """A training with checkpoints, which can be made longer than any test."""
     optimizer = paper_optimizer(1000, 0.01)
     step = make_train_step(
-        tiny.network, optimizer, noise=functools.partial(add_noise, snr_db=0.0), prepare=signals.standardise, axis_name=AXIS_NAME
+        network, optimizer, noise=functools.partial(add_noise, snr_db=0.0), prepare=signals.standardise, axis_name=AXIS_NAME
     )
     batches = Batches(*tiny.tones(EXAMPLES, 1), BATCH_SIZE, seed=3, devices=devices)
     return fit(
@@ -182,8 +187,23 @@ def _ready(folder: Path) -> None:
     (folder / f"ready-{jax.process_index()}").touch()
 
 
+def quicken(script: Any, patch: Callable[[Any, str, Any], None] = setattr) -> Any:
+    """Let the experiment script train networks of one unit by the modules, which compile quickly, and draw no t-SNE."""
+    usual = script.compare
+    size = {"widths": (4,), "units": (1,), "implementation": "modules"}
+    patch(script, "compare", lambda *given: dataclasses.replace(usual(*given), size=size))
+    patch(script.feature_figure, "tsne_figure", lambda *given: [])
+    return script
+
+
+def quick_script() -> None:
+    """The experiment script with the arguments that follow, quickened."""
+    sys.argv = [str(SCRIPT), *sys.argv[2:]]
+    console.run(quicken(tiny.load_script(SCRIPT)).main)
+
+
 def paused_script() -> None:
-    """The experiment script with the arguments that follow; process 0 stands still after its fourth checkpoint."""
+    """The quickened script with the arguments that follow; process 0 stands still after its fourth checkpoint."""
     ready, *arguments = sys.argv[2:]
     save, calls = Checkpoints.save, []
 
@@ -196,8 +216,8 @@ def paused_script() -> None:
                 time.sleep(0.1)
 
     Checkpoints.save = pause  # pyright: ignore[reportAttributeAccessIssue]
-    sys.argv = [str(SCRIPT), *arguments]
-    console.run(tiny.load_script(SCRIPT).main)
+    sys.argv = [sys.argv[0], "", *arguments]
+    quick_script()
 
 
 def own(folder: Path) -> Path:
@@ -284,6 +304,7 @@ def _refused(call: Any, message: str) -> None:
 
 
 TASKS = {task.__name__: task for task in (together, train, ask, apart)}
+SCRIPTS = {script.__name__: script for script in (quick_script, paused_script)}
 
 
 def main() -> None:
@@ -392,7 +413,7 @@ if __name__ == "__main__":
     if forked():
         if sys.argv[0] == str(SCRIPT):
             runpy.run_path(str(SCRIPT), run_name="__main__")
-        elif sys.argv[1] == paused_script.__name__:
-            paused_script()
+        elif sys.argv[1] in SCRIPTS:
+            SCRIPTS[sys.argv[1]]()
         else:
             console.run(main)

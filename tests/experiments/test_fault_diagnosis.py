@@ -46,6 +46,13 @@ def call(script, monkeypatch):
     return functools.partial(tiny.run_script, script)
 
 
+@pytest.fixture
+def quick(script, monkeypatch):
+    """Networks of one unit by their modules, which compile in a third of the time: for tests that any network serves."""
+    usual, size = script.compare, {"widths": (4,), "units": (1,), "implementation": "modules"}
+    monkeypatch.setattr(script, "compare", lambda *given: dataclasses.replace(usual(*given), size=size))
+
+
 def write_machine(folder, *, labels=("good", "worn"), conditions=("1 hp", "2 hp"), length=4096, change=None):
     """A table of recordings and its files; ``change(number, signal)`` spoils them."""
     rng = np.random.default_rng(0)
@@ -151,7 +158,7 @@ def test_equal_runs_give_equal_results(call, whole, tmp_path):
         assert (whole.out / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
-def test_validation_and_options_for_accelerators(call, tmp_path):
+def test_validation_and_options_for_accelerators(call, quick, tmp_path):
     """The best of two networks is tested; two devices, steps two at a time in bfloat16, on noise of levels from a range."""
     table, out = write_machine(tmp_path), tmp_path / "run"
     options = (
@@ -329,7 +336,7 @@ def test_the_process_leaves_with_code_1_and_one_line(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_real_recordings(call, tmp_path, data_folder):
+def test_real_recordings(call, quick, tmp_path, data_folder):
     """The bearings of Case Western Reserve University, by the project's own table."""
     table = SCRIPT.parent / "recordings" / "cwru_drive_end_12k.csv"
     out = tmp_path / "run"
@@ -401,7 +408,7 @@ def test_a_flat_folder_gives_what_a_table_gives(call, whole, tmp_path):
     assert (whole.out / "results.csv").read_bytes() == (tmp_path / "run" / "results.csv").read_bytes()
 
 
-def test_windows_already_cut_are_taken_as_they_are(call, tmp_path, capsys):
+def test_windows_already_cut_are_taken_as_they_are(call, quick, tmp_path, capsys):
     """With their labels beside them; a network is kept for windows of their length."""
     labels = np.arange(60) % 2
     windows = np.sin(np.outer(0.2 * (1 + labels), np.arange(256))) + 0.1 * np.random.default_rng(0).normal(size=(60, 256))
@@ -433,7 +440,7 @@ def test_the_network_that_is_kept_is_named_and_can_be_asked(whole):
     assert kept.diagnose(signal, 12000.0).label in kept.classes
 
 
-def test_fine_tuning_starts_from_a_network_of_another_machine(call, script, tmp_path):
+def test_fine_tuning_starts_from_a_network_of_another_machine(call, quick, script, tmp_path):
     """Other classes; a frozen body stays as it was; a network of another kind of windows is refused."""
     first, second = tmp_path / "first", tmp_path / "second"
     first.mkdir()
