@@ -16,8 +16,8 @@ import pytest
 # the suite compiles hundreds of small programs and runs each for a moment: quickly compiled is soon enough run
 QUICKLY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 # the emitters of fused operations take most of the time of a compilation; a flag that XLA does not know ends the process, so this
-# one is set for versions that were seen to know it, and so is that which keeps a program in one piece: cut into pieces for several
-# cores, it takes a fifth more work, and the cores are busy with other tests
+# one is set for versions that were seen to know it, and so is that which keeps a program in one piece: cut into pieces for
+# several cores it takes a fifth more work, and the cores are busy with other tests
 if jax.__version_info__[:2] == (0, 10):
     QUICKLY += " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICKLY}".strip()

@@ -8,7 +8,6 @@ FOLDER is where a process tells the test what it found. What the library writes 
 others name one that must not appear.
 """
 
-import dataclasses
 import functools
 import json
 import os
@@ -20,13 +19,15 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
+import quick_script
 import tiny
+from quick_script import SCRIPT
 
 from drsn_jax.cli import console
 from drsn_jax.core import distributed, runtime
@@ -44,7 +45,6 @@ from drsn_jax.training.progress import Epoch
 from drsn_jax.training.state import create_state
 from drsn_jax.training.steps import make_eval_step, make_train_step, repeat_step
 
-SCRIPT = Path(__file__).parent.parent / "experiments" / "fault_diagnosis.py"
 LENGTHS = (0, 1, 7, 1000, 5_000_000)
 EXAMPLES, BATCH_SIZE, EPOCHS, STEPS = 27, 8, 2, 4  # the last step of an epoch is filled up
 VARIANTS = {
@@ -187,21 +187,6 @@ def _ready(folder: Path) -> None:
     (folder / f"ready-{jax.process_index()}").touch()
 
 
-def quicken(script: Any, patch: Callable[[Any, str, Any], None] = setattr) -> Any:
-    """Let the experiment script train networks of one unit by the modules, which compile quickly, and draw no t-SNE."""
-    usual = script.compare
-    size = {"widths": (4,), "units": (1,), "implementation": "modules"}
-    patch(script, "compare", lambda *given: dataclasses.replace(usual(*given), size=size))
-    patch(script.feature_figure, "tsne_figure", lambda *given: [])
-    return script
-
-
-def quick_script() -> None:
-    """The experiment script with the arguments that follow, quickened."""
-    sys.argv = [str(SCRIPT), *sys.argv[2:]]
-    console.run(quicken(tiny.load_script(SCRIPT)).main)
-
-
 def paused_script() -> None:
     """The quickened script with the arguments that follow; process 0 stands still after its fourth checkpoint."""
     ready, *arguments = sys.argv[2:]
@@ -216,8 +201,8 @@ def paused_script() -> None:
                 time.sleep(0.1)
 
     Checkpoints.save = pause  # pyright: ignore[reportAttributeAccessIssue]
-    sys.argv = [sys.argv[0], "", *arguments]
-    quick_script()
+    sys.argv[1:] = arguments
+    quick_script.main()
 
 
 def own(folder: Path) -> Path:
@@ -304,7 +289,6 @@ def _refused(call: Any, message: str) -> None:
 
 
 TASKS = {task.__name__: task for task in (together, train, ask, apart)}
-SCRIPTS = {script.__name__: script for script in (quick_script, paused_script)}
 
 
 def main() -> None:
@@ -413,7 +397,9 @@ if __name__ == "__main__":
     if forked():
         if sys.argv[0] == str(SCRIPT):
             runpy.run_path(str(SCRIPT), run_name="__main__")
-        elif sys.argv[1] in SCRIPTS:
-            SCRIPTS[sys.argv[1]]()
+        elif sys.argv[0] == quick_script.__file__:
+            quick_script.main()
+        elif sys.argv[1] == paused_script.__name__:
+            paused_script()
         else:
             console.run(main)

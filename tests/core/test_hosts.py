@@ -17,9 +17,11 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+import quick_script
 import tiny
 import two_processes
-from two_processes import BATCH_SIZE, SCRIPT, STEPS, Server
+from quick_script import SCRIPT
+from two_processes import BATCH_SIZE, STEPS, Server
 
 from drsn_jax.cli import console
 from drsn_jax.core import distributed
@@ -35,7 +37,7 @@ DEADLINE_SECONDS = 600  # of everything: only a process that hangs for ever need
 HEARTBEAT_SECONDS = 10  # where the heartbeat is to tell of an end
 NO_HEARTBEAT_SECONDS = 10 * DEADLINE_SECONDS  # where it must not: another cause ends a process, or none
 PROGRAM = Path(two_processes.__file__)
-QUICK = (PROGRAM, "quick_script")
+QUICK = (quick_script.__file__,)
 pytestmark = pytest.mark.process
 CLUSTERS = ("JAX_", "XLA_", "SLURM_", "OMPI_", "PMI", "TPU_", "KUBERNETES_", "JOB_COMPLETION_INDEX")
 # sgd, because AdamW divides by the size of a gradient, and so makes the rounding of a sum over two processes count in small ones
@@ -168,7 +170,7 @@ def script() -> Any:
 def call(script, table, monkeypatch):
     """Run the quickened script in this process, on four devices, without figures; returns what it leaves with (None after
     success)."""
-    two_processes.quicken(script, monkeypatch.setattr)
+    quick_script.quicken(script, monkeypatch.setattr)
     monkeypatch.setattr(script, "report", lambda out, tsne_iterations: None)
 
     def call(*arguments: object) -> Any:

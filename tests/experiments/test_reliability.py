@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import pytest
+import quick_script
 import short_training
 import tiny
 from short_training import EPOCHS, SAVES, Ended, Processes
@@ -29,7 +30,6 @@ from drsn_jax.functional.noise import add_noise
 from drsn_jax.training.checkpoints import Checkpoints
 from drsn_jax.training.steps import make_train_step
 
-SCRIPT = Path(__file__).parents[2] / "experiments" / "fault_diagnosis.py"
 POINTS = ("before", "half", "synced", "renamed")  # of the writing of a checkpoint
 TABLES = ("results", "confusion", "by_recording")
 pytestmark = pytest.mark.process
@@ -232,12 +232,12 @@ def test_replicas_do_not_drift(tell, steps):
 
 
 class Run:
-    """The main experiment's dry run into one folder, in processes of its own."""
+    """The main experiment's dry run into one folder, in processes of its own, with a quick network."""
 
     def __init__(self, out: Path, cache: Path, table: Path) -> None:
         self.out = out
         options = ["--recordings", str(table), "--networks", "resnet", "--out", str(out)]
-        self._command = [sys.executable, str(SCRIPT), "--dry-run", *options]
+        self._command = [sys.executable, quick_script.__file__, "--dry-run", *options]
         self._command += ["--checkpoint-seconds", "0"]
         self._environment = short_training.environment() | {"XDG_CACHE_HOME": str(cache)}
         del self._environment["JAX_COMPILATION_CACHE_DIR"]
