@@ -84,7 +84,7 @@ def test_double_precision_equals_the_modules(x64, name, shape, options):
 
 
 def test_single_precision_equals_the_modules():
-    compare(drsn_cw(**SMALL), windows(1, 40, 1))
+    compare(drsn_cw(**{**SMALL, **SINGLE_UNIT}), windows(1, 40, 1))
 
 
 def test_statistics_of_a_large_mean_do_not_cancel():

@@ -29,6 +29,7 @@ def values(*shape, seed=0) -> Any:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
+@functools.cache
 def shapes_of(network, shape):
     return jax.eval_shape(lambda key: network.init(key, jnp.zeros(shape, jnp.float32), train=False), jax.random.key(0))
 
