@@ -54,20 +54,16 @@ VARIANTS = {
 }
 
 
-# one unit: three processes compile each program here, and none finds what another has
-network = tiny.network.clone(widths=(3,), units=(1,))
-
-
 def new_state(optimizer: Any) -> Any:
     """The state that every training here begins with."""
-    return create_state(network, optimizer, jax.random.key(0), np.zeros((1, tiny.LENGTH, 1)))
+    return create_state(tiny.network, optimizer, jax.random.key(0), np.zeros((1, tiny.LENGTH, 1)))
 
 
 def trainings(devices: Sequence[Device]) -> dict[str, Any]:
     """What short trainings end with, each in another way, as a tree of arrays on the host."""
     optimizer = paper_optimizer(EPOCHS * STEPS, 0.1)
     step = make_train_step(
-        network,
+        tiny.network,
         optimizer,
         noise=functools.partial(add_noise, snr_db=0.0),
         prepare=signals.standardise,
@@ -75,7 +71,7 @@ def trainings(devices: Sequence[Device]) -> dict[str, Any]:
         axis_name=AXIS_NAME,
     )
     mapped = {1: pmap_step(step, devices), 2: pmap_step(repeat_step(step), devices)}
-    look = pmap_evaluate(make_eval_step(network, axis_name=AXIS_NAME), devices)
+    look = pmap_evaluate(make_eval_step(tiny.network, axis_name=AXIS_NAME), devices)
     windows, labels = tiny.tones(EXAMPLES, 1)
     unseen = tiny.tones(13, 2)
     begin = new_state(optimizer)
@@ -130,7 +126,7 @@ def long_training(devices: Sequence[Device], folder: Path, epochs: int, seconds:
     """A training with checkpoints, which can be made longer than any test."""
     optimizer = paper_optimizer(1000, 0.01)
     step = make_train_step(
-        network, optimizer, noise=functools.partial(add_noise, snr_db=0.0), prepare=signals.standardise, axis_name=AXIS_NAME
+        tiny.network, optimizer, noise=functools.partial(add_noise, snr_db=0.0), prepare=signals.standardise, axis_name=AXIS_NAME
     )
     batches = Batches(*tiny.tones(EXAMPLES, 1), BATCH_SIZE, seed=3, devices=devices)
     return fit(
