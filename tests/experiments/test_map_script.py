@@ -18,11 +18,7 @@ def script():
     return tiny.load_script(EXPERIMENTS / "shrinkage_map.py")
 
 
-def test_a_run_and_its_continuation(script, tmp_path, capsys, monkeypatch):
-    """By the modules, which compile more quickly than blocks."""
-    usual = script.ShrinkageMap
-    modules = lambda **given: usual(**given | {"size": {**given["size"], "implementation": "modules"}})  # noqa: E731
-    monkeypatch.setattr(script, "ShrinkageMap", modules)
+def test_a_run_and_its_continuation(script, tmp_path, capsys):
     out = tmp_path / "run"
     assert tiny.run_script(script, "--dry-run", "--out", out) is None
     tables = (out / "tables.md").read_text()
