@@ -4,6 +4,7 @@
 ``DRSN_JAX_TEST_CACHE``: the folder of compiled functions, ``.jax_cache`` in the repository by default.
 """
 
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,9 +16,10 @@ import pytest
 # the suite compiles hundreds of small programs and runs each for a moment: quickly compiled is soon enough run
 QUICKLY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 # the emitters of fused operations take most of the time of a compilation; a flag that XLA does not know ends the process, so this
-# one is set for versions that were seen to know it
+# one is set for versions that were seen to know it, and so is that which keeps a program in one piece: cut into pieces for
+# several cores it takes a fifth more work, and the cores are busy with other tests
 if jax.__version_info__[:2] == (0, 10):
-    QUICKLY += " --xla_cpu_use_fusion_emitters=false"
+    QUICKLY += " --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICKLY}".strip()
 # before anything asks for a device: afterwards it is too late
 jax.config.update("jax_num_cpu_devices", 8)
@@ -40,24 +42,43 @@ def pytest_configure(config: pytest.Config) -> None:
 
 # the files that take longest, longest first: begun at the end, one of them would keep a single worker busy after the others
 LONG = (
-    "test_reliability.py",
-    "test_hosts.py",
     "test_fault_diagnosis.py",
-    "test_speech_recognition.py",
+    "test_hosts.py",
+    "test_reliability.py",
+    "test_blocked_network.py",
+    "test_docs.py",
+    "test_networks.py",
     "test_ensembles.py",
     "test_ablation.py",
-    "test_blocked_network.py",
-    "test_networks.py",
-    "test_docs.py",
-    "test_loop.py",
-    "test_trials.py",
-    "test_drivetrain.py",
-    "test_throughput.py",
     "test_diagnose.py",
+    "test_drivetrain.py",
+    "test_trials.py",
+    "test_blocked.py",
+    "test_steps.py",
+    "test_throughput.py",
     "test_image_classification.py",
-    "test_noise_grids.py",
     "test_runtime.py",
+    "test_map_script.py",
+    "test_bundle.py",
+    "test_checkpoints.py",
+    "test_image_networks.py",
+    "test_speech_recognition.py",
+    "test_band_energy.py",
+    "test_shrinkage.py",
+    "test_noise_grids.py",
+    "test_shrinkage_map.py",
+    "test_tsne.py",
+    "test_comparison.py",
+    "test_healthy.py",
+    "test_loop.py",
 )
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage seldom, and not among what was imported: tracing makes many objects, and few in circles."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -27,7 +27,8 @@ from drsn_jax.training.state import QUICK_COMPILATION
 from drsn_jax.training.steps import make_eval_step, make_train_step
 
 CLASSES, LENGTH = 3, 64
-network = drsn_cw(classes=CLASSES, widths=(3, 4), units=(1, 1), implementation="modules")
+# one unit: tracing and compiling take as long as there are units; what lies between units has the tests of the networks
+network = drsn_cw(classes=CLASSES, widths=(4,), units=(1,), implementation="modules")
 STEPS = 36  # of the schedule
 optimizer = paper_optimizer(STEPS, 0.1)
 train_step = make_train_step(network, optimizer, noise=Noise("gaussian", 0.0))

@@ -25,7 +25,9 @@ from typing import Any
 
 import jax
 import numpy as np
+import quick_script
 import tiny
+from quick_script import SCRIPT
 
 from drsn_jax.cli import console
 from drsn_jax.core import distributed, runtime
@@ -43,7 +45,6 @@ from drsn_jax.training.progress import Epoch
 from drsn_jax.training.state import create_state
 from drsn_jax.training.steps import make_eval_step, make_train_step, repeat_step
 
-SCRIPT = Path(__file__).parent.parent / "experiments" / "fault_diagnosis.py"
 LENGTHS = (0, 1, 7, 1000, 5_000_000)
 EXAMPLES, BATCH_SIZE, EPOCHS, STEPS = 27, 8, 2, 4  # the last step of an epoch is filled up
 VARIANTS = {
@@ -183,7 +184,7 @@ def _ready(folder: Path) -> None:
 
 
 def paused_script() -> None:
-    """The experiment script with the arguments that follow; process 0 stands still after its fourth checkpoint."""
+    """The quickened script with the arguments that follow; process 0 stands still after its fourth checkpoint."""
     ready, *arguments = sys.argv[2:]
     save, calls = Checkpoints.save, []
 
@@ -196,8 +197,8 @@ def paused_script() -> None:
                 time.sleep(0.1)
 
     Checkpoints.save = pause  # pyright: ignore[reportAttributeAccessIssue]
-    sys.argv = [str(SCRIPT), *arguments]
-    console.run(tiny.load_script(SCRIPT).main)
+    sys.argv[1:] = arguments
+    quick_script.main()
 
 
 def own(folder: Path) -> Path:
@@ -392,6 +393,8 @@ if __name__ == "__main__":
     if forked():
         if sys.argv[0] == str(SCRIPT):
             runpy.run_path(str(SCRIPT), run_name="__main__")
+        elif sys.argv[0] == quick_script.__file__:
+            quick_script.main()
         elif sys.argv[1] == paused_script.__name__:
             paused_script()
         else:

@@ -17,9 +17,11 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+import quick_script
 import tiny
 import two_processes
-from two_processes import BATCH_SIZE, SCRIPT, STEPS, Server
+from quick_script import SCRIPT
+from two_processes import BATCH_SIZE, STEPS, Server
 
 from drsn_jax.cli import console
 from drsn_jax.core import distributed
@@ -35,6 +37,7 @@ DEADLINE_SECONDS = 600  # of everything: only a process that hangs for ever need
 HEARTBEAT_SECONDS = 10  # where the heartbeat is to tell of an end
 NO_HEARTBEAT_SECONDS = 10 * DEADLINE_SECONDS  # where it must not: another cause ends a process, or none
 PROGRAM = Path(two_processes.__file__)
+QUICK = (quick_script.__file__,)
 pytestmark = pytest.mark.process
 CLUSTERS = ("JAX_", "XLA_", "SLURM_", "OMPI_", "PMI", "TPU_", "KUBERNETES_", "JOB_COMPLETION_INDEX")
 # sgd, because AdamW divides by the size of a gradient, and so makes the rounding of a sum over two processes count in small ones
@@ -165,7 +168,9 @@ def script() -> Any:
 
 @pytest.fixture
 def call(script, table, monkeypatch):
-    """Run the script in this process, on four devices, without figures; returns what it leaves with (None after success)."""
+    """Run the quickened script in this process, on four devices, without figures; returns what it leaves with (None after
+    success)."""
+    quick_script.quicken(script, monkeypatch.setattr)
     monkeypatch.setattr(script, "report", lambda out, tsne_iterations: None)
 
     def call(*arguments: object) -> Any:
@@ -383,7 +388,7 @@ def run(server, table, tmp_path_factory):
     """A run of the script in two processes: the job and its folder; process 1 was given another."""
     folder = tmp_path_factory.mktemp("run")
     outs = (folder / "out", folder / "not" / "there")
-    with job_of_the_script(server, folder, "--recordings", table, outs=outs) as job:
+    with job_of_the_script(server, folder, "--recordings", table, outs=outs, program=QUICK) as job:
         assert_success(job)
     return job, folder / "out"
 
@@ -455,7 +460,7 @@ def test_a_killed_run_goes_on_to_the_same_results(server, run, call, table, tmp_
     assert [row["network"] for row in rows(out, "results")] == ["spectrum_logistic"]
     assert len(checkpoint_files(out)) == 2
     shutil.copytree(out, tmp_path / "for one")
-    with job_of_the_script(server, tmp_path / "second", "--recordings", table, outs=outs) as job:
+    with job_of_the_script(server, tmp_path / "second", "--recordings", table, outs=outs, program=QUICK) as job:
         assert_success(job)
     for name in ("results", "confusion", "by_recording"):
         assert (out / f"{name}.csv").read_bytes() == (run[1] / f"{name}.csv").read_bytes()
@@ -463,7 +468,7 @@ def test_a_killed_run_goes_on_to_the_same_results(server, run, call, table, tmp_
     assert not (tmp_path / "not").exists()
     # and one process goes on from where two were; its windows must be theirs to the last bit, so it compiles as they do
     alone = Process(
-        server, tmp_path / "alone", SCRIPT, *SHORT, "--recordings", table, "--devices", 4, "--out", tmp_path / "for one"
+        server, tmp_path / "alone", *QUICK, *SHORT, "--recordings", table, "--devices", 4, "--out", tmp_path / "for one"
     )
     try:
         assert alone.code() == 0, alone.err

@@ -217,8 +217,8 @@ def nan(leaf):
         (lambda whole: {"params": whole["params"]}, "do not fit the network"),
         (lambda whole: {}, "do not fit the network"),
         (lambda whole: whole | {"thresholds": {"a": np.ones(1)}}, r"thresholds/a: float32\[1\], expected nothing"),
-        (lambda whole: tiny.variables(tiny.network.clone(widths=(3, 5))), "do not fit the network"),
-        (lambda whole: tiny.variables(tiny.network.clone(units=(2, 1))), "do not fit the network"),
+        (lambda whole: tiny.variables(tiny.network.clone(widths=(5,))), "do not fit the network"),
+        (lambda whole: tiny.variables(tiny.network.clone(units=(2,))), "do not fit the network"),
         (lambda whole: jax.tree.map(lambda a: np.stack([a, a]), whole), "save the members of an ensemble one by one"),
     ],
 )
@@ -366,9 +366,9 @@ def test_a_field_of_a_network_that_is_no_value_of_its_kind(folder, name, value):
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"units": [1, 10**9]}, "describes a network of 1000000001 units, and its weights are for 2"),
+        ({"units": [10**9]}, "describes a network of 1000000000 units, and its weights are for 1"),
         ({"units": [1] * 1000, "widths": [4] * 1000}, "describes a network of 1000 units"),
-        ({"widths": [3, 2**30]}, "describes a network with 1073741824 numbers in an array"),
+        ({"widths": [2**30]}, "describes a network with 1073741824 numbers in an array"),
         ({"kernel": [2**31 - 1]}, "numbers in an array"),
         ({"shrinkage": "magic"}, "does not describe a model of this version: "),
         ({"dtype": "magic"}, "does not describe a model of this version: "),
@@ -466,7 +466,7 @@ def test_weights_that_are_missing_or_damaged(folder):
         (lambda w: w | {"evil": np.ones(2, np.float32)}, "evil: float32[2], expected nothing"),
         (lambda w: w | {"params/classifier/bias": np.ones(4, np.float32)}, "float32[4], expected float32[3]"),
         (lambda w: w | {"params/classifier/bias": np.ones(3, np.float64)}, "float64[3], expected float32[3]"),
-        (lambda w: {}, "describes a network of 2 units, and its weights are for 0"),
+        (lambda w: {}, "describes a network of 1 units, and its weights are for 0"),
         (lambda w: w | {"params/classifier/bias": np.full(3, np.nan, np.float32)}, "not finite"),
     ],
 )

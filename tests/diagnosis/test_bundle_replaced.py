@@ -161,7 +161,7 @@ print(most)
 def test_a_hundred_kills_leave_a_model(bundles, tmp_path):
     """SIGKILL at random moments of a process that replaces a model again and again."""
     # weights of some size, so that kills meet files that are half written
-    network = tiny.network.clone(implementation=None, widths=(64, 128))
+    network = tiny.network.clone(implementation=None, widths=(64, 128), units=(1, 1))
     save(tmp_path / "start", dataclasses.replace(bundles[0], network=network, variables=tiny.variables(network)))
     command = [sys.executable, "-c", KILL, str(tmp_path / "start"), str(tmp_path / "model"), "100"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -14,12 +14,13 @@ from drsn_jax.functional.thresholding import soft_threshold
 from drsn_jax.nn.networks import drsn_cs, resnet
 
 WINDOWS, _ = tiny.tones(5)
+WISE = tiny.network.clone(widths=(3, 4), units=(1, 1))
 SHARED = drsn_cs(classes=3, widths=(3, 4), units=(1, 2))
 
 
 @pytest.fixture(scope="module", params=["channel_wise", "channel_shared"])
 def network(request):
-    network = tiny.network if request.param == "channel_wise" else SHARED
+    network = WISE if request.param == "channel_wise" else SHARED
     return network, tiny.variables(network)
 
 

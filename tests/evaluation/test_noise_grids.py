@@ -28,7 +28,7 @@ def trained():
     features = np.asarray(features_of(windows))
     kernel, *_ = np.linalg.lstsq(features - features.mean(0), np.eye(tiny.CLASSES)[labels] - 1 / 3, rcond=None)
     bias = -features.mean(0) @ kernel
-    classifier = {"kernel": jnp.asarray(20 * kernel, jnp.float32), "bias": jnp.asarray(20 * bias, jnp.float32)}
+    classifier = {"kernel": jnp.asarray(5 * kernel, jnp.float32), "bias": jnp.asarray(5 * bias, jnp.float32)}
     return {**variables, "params": {**variables["params"], "classifier": classifier}}
 
 
@@ -88,7 +88,7 @@ def test_a_grid_is_compiled_once():
 
 
 def test_a_network_with_a_list_among_its_fields():
-    listed = tiny.network.clone(widths=[3, 4])
+    listed = tiny.network.clone(widths=[4])
     grid = noise_grid(
         listed, trained(), WINDOWS, LABELS, kinds=("gaussian",), snr_db=LEVELS, repeats=REPEATS, key=KEY, prepare=standardise
     )

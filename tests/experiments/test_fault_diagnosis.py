@@ -16,6 +16,7 @@ from typing import NamedTuple
 import jax
 import numpy as np
 import pytest
+import quick_script
 import scipy.io
 import tiny
 
@@ -45,6 +46,12 @@ def call(script, monkeypatch):
     monkeypatch.setattr(script, "draw_all", lambda folder: [])
     monkeypatch.setattr(feature_figure, "tsne_figure", lambda *arguments: [])
     return functools.partial(tiny.run_script, script)
+
+
+@pytest.fixture
+def quick(script, monkeypatch):
+    """Networks that compile in a third of the time: for tests that any network serves."""
+    quick_script.quicken(script, monkeypatch.setattr)
 
 
 def write_machine(folder, *, labels=("good", "worn"), conditions=("1 hp", "2 hp"), length=4096, change=None):
@@ -152,7 +159,7 @@ def test_equal_runs_give_equal_results(call, whole, tmp_path):
         assert (whole.out / file).read_bytes() == (tmp_path / "two" / file).read_bytes()
 
 
-def test_validation_and_options_for_accelerators(call, tmp_path):
+def test_validation_and_options_for_accelerators(call, quick, tmp_path):
     """The best of two networks is tested; two devices, steps two at a time in bfloat16, on noise of levels from a range."""
     table, out = write_machine(tmp_path), tmp_path / "run"
     options = (
@@ -330,7 +337,7 @@ def test_the_process_leaves_with_code_1_and_one_line(tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_real_recordings(call, tmp_path, data_folder):
+def test_real_recordings(call, quick, tmp_path, data_folder):
     """The bearings of Case Western Reserve University, by the project's own table."""
     table = SCRIPT.parent / "recordings" / "cwru_drive_end_12k.csv"
     out = tmp_path / "run"
@@ -402,7 +409,7 @@ def test_a_flat_folder_gives_what_a_table_gives(call, whole, tmp_path):
     assert (whole.out / "results.csv").read_bytes() == (tmp_path / "run" / "results.csv").read_bytes()
 
 
-def test_windows_already_cut_are_taken_as_they_are(call, tmp_path, capsys):
+def test_windows_already_cut_are_taken_as_they_are(call, quick, tmp_path, capsys):
     """With their labels beside them; a network is kept for windows of their length."""
     labels = np.arange(60) % 2
     windows = np.sin(np.outer(0.2 * (1 + labels), np.arange(256))) + 0.1 * np.random.default_rng(0).normal(size=(60, 256))
@@ -434,7 +441,7 @@ def test_the_network_that_is_kept_is_named_and_can_be_asked(whole):
     assert kept.diagnose(signal, 12000.0).label in kept.classes
 
 
-def test_windows_in_revolutions_are_kept_in_the_model(call, script, tmp_path, capsys):
+def test_windows_in_revolutions_are_kept_in_the_model(call, quick, script, tmp_path, capsys):
     """Trained at one speed, asked at another; another machine starts from it only with windows of the same kind."""
     table = write_machine(tmp_path, length=40_000)
     turns = ("--recordings", table, *TINY, "--revolutions", 4)
@@ -458,7 +465,7 @@ def test_windows_in_revolutions_are_kept_in_the_model(call, script, tmp_path, ca
     assert code.endswith("choose the same, such as --revolutions 4 --samples-per-revolution 64")
 
 
-def test_fine_tuning_starts_from_a_network_of_another_machine(call, script, tmp_path):
+def test_fine_tuning_starts_from_a_network_of_another_machine(call, quick, script, tmp_path):
     """Other classes; a frozen body stays as it was; a network of another kind of windows is refused."""
     first, second = tmp_path / "first", tmp_path / "second"
     first.mkdir()

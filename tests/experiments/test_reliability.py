@@ -10,8 +10,6 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -20,16 +18,17 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 import pytest
+import quick_script
 import short_training
 import tiny
 from short_training import EPOCHS, SAVES, Ended, Processes
+from two_processes import Server
 
 from drsn_jax.core.distributed import AXIS_NAME, choose_devices, pmap_step, replicate, shard
 from drsn_jax.functional.noise import add_noise
 from drsn_jax.training.checkpoints import Checkpoints
 from drsn_jax.training.steps import make_train_step
 
-SCRIPT = Path(__file__).parents[2] / "experiments" / "fault_diagnosis.py"
 POINTS = ("before", "half", "synced", "renamed")  # of the writing of a checkpoint
 TABLES = ("results", "confusion", "by_recording")
 pytestmark = pytest.mark.process
@@ -232,53 +231,52 @@ def test_replicas_do_not_drift(tell, steps):
 
 
 class Run:
-    """The main experiment's dry run into one folder, in processes of its own."""
+    """The main experiment's dry run into one folder, in processes of its own, with a quick network."""
 
-    def __init__(self, out: Path, cache: Path, table: Path) -> None:
-        self.out = out
-        options = ["--recordings", str(table), "--networks", "resnet", "--out", str(out)]
-        self._command = [sys.executable, str(SCRIPT), "--dry-run", *options]
-        self._command += ["--checkpoint-seconds", "0"]
-        self._environment = short_training.environment() | {"XDG_CACHE_HOME": str(cache)}
-        del self._environment["JAX_COMPILATION_CACHE_DIR"]
+    def __init__(self, out: Path, server: Server, table: Path) -> None:
+        self.out, self._server = out, server
+        options = ("--recordings", table, "--networks", "resnet", "--out", out, "--checkpoint-seconds", 0)
+        self._arguments = (quick_script.__file__, "--dry-run", *options)
+        self._texts = Path(f"{out}.out"), Path(f"{out}.err")
 
     @contextlib.contextmanager
-    def started(self) -> Iterator[subprocess.Popen]:
-        with (
-            open(f"{self.out}.log", "a") as log,
-            subprocess.Popen(self._command, stdout=log, stderr=log, env=self._environment) as process,
-        ):
-            try:
-                yield process
-            finally:
-                process.kill()
+    def started(self) -> Iterator[int]:
+        """The number of a process, which is gone afterwards."""
+        number = self._server.start(*self._texts, self._arguments, short_training.DEADLINE)
+        try:
+            yield number
+        finally:
+            self._kill(number)
+
+    def _kill(self, number: int) -> bool:
+        """Let a process be gone, if it did not end as it should; returns whether it was still at work."""
+        if self._server.code(number, 0) is None:
+            os.kill(number, signal.SIGKILL)
+        code = self._server.code(number, short_training.DEADLINE)
+        assert code in (0, -signal.SIGKILL), [file.read_text() for file in self._texts]
+        return code != 0
 
     def to_the_end(self) -> float:
         """Run to the end; returns the seconds."""
         began = time.monotonic()
-        with self.started() as process:
-            assert process.wait(short_training.DEADLINE) == 0, Path(f"{self.out}.log").read_text()
+        with self.started() as number:
+            assert self._server.code(number, short_training.DEADLINE) == 0, [file.read_text() for file in self._texts]
         return time.monotonic() - began
 
     def killed_after(self, seconds: float) -> bool:
         """Run and kill it so many seconds later; returns whether it was still at work."""
-        with self.started() as process:
-            try:
-                assert process.wait(seconds) == 0, Path(f"{self.out}.log").read_text()
-            except subprocess.TimeoutExpired:
-                process.kill()
-        return process.returncode == -signal.SIGKILL
+        with self.started() as number:
+            self._server.code(number, seconds)
+            return self._kill(number)
 
     def killed_when(self, happened: Callable[[], bool]) -> bool:
         """Run and kill it when something has happened; returns whether it was still at work."""
-        with self.started() as process:
+        with self.started() as number:
             deadline = time.monotonic() + short_training.DEADLINE
-            while not happened() and process.poll() is None:
+            while not happened() and self._server.code(number, 0) is None:
                 assert time.monotonic() < deadline
                 time.sleep(0.001)
-            process.kill()
-        assert process.returncode in (0, -signal.SIGKILL), Path(f"{self.out}.log").read_text()
-        return process.returncode == -signal.SIGKILL
+            return self._kill(number)
 
     def checkpoints(self) -> set[Path]:
         return set(self.out.glob("checkpoints/*/step-*"))
@@ -310,15 +308,18 @@ def assert_alike(run: Run, other: Run) -> None:
 
 
 @pytest.fixture(scope="module")
-def dry_run(tmp_path_factory) -> tuple[Run, float, Callable[[Path], Run]]:
+def dry_run(tmp_path_factory) -> Iterator[tuple[Run, float, Callable[[Path], Run]]]:
     """A whole dry run, its seconds, and another run like it, by its folder, which compiles nothing again."""
     folder = tmp_path_factory.mktemp("runs")
     table = tiny.write_recordings(folder)
-    new = functools.partial(Run, cache=folder / "cache", table=table)
-    run = new(folder / "whole")
-    seconds = run.to_the_end()
-    assert [record["epoch"] for record in run.records()] == [1, 2]
-    return run, seconds, new
+    environment = short_training.environment() | {"XDG_CACHE_HOME": str(folder / "cache")}
+    del environment["JAX_COMPILATION_CACHE_DIR"]
+    with Server(environment) as server:
+        new = functools.partial(Run, server=server, table=table)
+        run = new(folder / "whole")
+        seconds = run.to_the_end()
+        assert [record["epoch"] for record in run.records()] == [1, 2]
+        yield run, seconds, new
 
 
 @short_and_long("kills", 1, 10)

@@ -17,7 +17,7 @@ from drsn_jax.studies import comparison_figures, feature_figure
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 RATE = 4000
-OWN = ("--dry-run", "--networks", "drsn_cw", "--seconds", "0.2", "--mels", "20", "--snr-db", "0", "inf")
+OWN = ("--dry-run", "--networks", "resnet", "--seconds", "0.2", "--mels", "20", "--snr-db", "0", "inf")
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +59,7 @@ def rows(folder, name="results"):
 
 def test_a_run_tests_each_level_and_keeps_everything(out, script):
     found = [(row["network"], row["noise"], row["snr_db"]) for row in rows(out)]
-    methods = ("mel_logistic", "mfcc_svm", "drsn_cw")
+    methods = ("mel_logistic", "mfcc_svm", "resnet")
     assert found == [(network, *test) for network in methods for test in (("roadside", "0.0"), ("none", "inf"))]
     assert {(row["train_noise"], row["train_snr_db"]) for row in rows(out)} == {("roadside", "-10..20")}
     assert {row["recording"] for row in rows(out, "by_recording")} == {f"{s} {n}" for s in ("ann", "bob") for n in range(5)}

@@ -267,7 +267,7 @@ def test_what_is_asked_for_beside_the_logits_the_modules_give(small):
 
 def test_variables_of_another_network_are_refused_as_by_the_modules(mixing, small):
     network, variables, x = small
-    other = variables_of(network.clone(widths=(4, 4)), x.shape)
+    other = variables_of(network.clone(widths=(5,)), x.shape)
     with pytest.raises(ScopeParamShapeError):
         network.apply(other, x, train=False)
     apply = functools.partial(network.apply, train=False)

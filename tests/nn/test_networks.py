@@ -29,8 +29,14 @@ def values(*shape, seed=0) -> Any:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
-def shapes_of(network, shape):
+@functools.cache
+def _shapes(network: Any, shape: tuple[int, ...]) -> Any:
     return jax.eval_shape(lambda key: network.init(key, jnp.zeros(shape, jnp.float32), train=False), jax.random.key(0))
+
+
+def shapes_of(network: Any, shape: tuple[int, ...]) -> Any:
+    """The shapes of the variables; a network is traced once for all tests."""
+    return _shapes(network, shape)
 
 
 def variables_of(network, shape, seed=1):

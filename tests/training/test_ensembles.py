@@ -15,7 +15,7 @@ from drsn_jax.evaluation.metrics import softmax
 from drsn_jax.evaluation.prediction import ensemble_predict
 from drsn_jax.functional.noise import Noise
 from drsn_jax.functional.noise_mixture import NoiseMixture
-from drsn_jax.nn.networks import drsn_cw
+from drsn_jax.nn.networks import resnet
 from drsn_jax.training import ensembles
 from drsn_jax.training.batches import Batches
 from drsn_jax.training.checkpoints import CheckpointError, Checkpoints
@@ -30,7 +30,7 @@ WINDOWS, LABELS = tiny.tones(20, 1)
 UNSEEN = tiny.tones(11, 2)
 EPOCHS, BATCH = 3, 8
 MEMBERS = (Member(0, Noise("gaussian", 0.0)), Member(1, Noise("gaussian", (-5.0, 5.0)), 0.05), Member(5, Noise()))
-network = drsn_cw(classes=tiny.CLASSES, widths=(3,), units=(1,), implementation="modules", standardise=True)
+network = resnet(classes=tiny.CLASSES, widths=(3,), units=(1,), implementation="modules", standardise=True)
 
 
 @functools.cache
