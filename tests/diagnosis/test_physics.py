@@ -51,7 +51,7 @@ def test_a_speed_that_was_not_given_is_found_where_it_stands_out():
     assert found.searched
     assert found.speed == pytest.approx(SPEED, rel=0.002)
     assert [one.fault for one in found.evidence if one.sure] == ["inner race"]
-    assert physics_lines(found)[-1] == "speed found: 1770 revolutions a minute"
+    assert physics_lines(found)[-1] == f"speed found: {60 * found.speed:.0f} revolutions a minute"
     given = look(noise + strokes + turning, SPEED)
     assert (given.speed, given.searched) == (SPEED, False)
     assert "speed found" not in " ".join(physics_lines(given))
