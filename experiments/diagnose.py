@@ -261,7 +261,7 @@ def speed(options: Options) -> float | tuple[float, float]:
 
 def look(options: Options, asked: Asked, bearing: BearingOrders) -> Physics | str:
     """What physics says of a file, or why it says nothing."""
-    signal = asked.signal
+    signal = asked.recorded
     assert signal.sampling_rate is not None
     try:
         return recording_physics(signal.read, signal.length, signal.sampling_rate, speed(options), bearing)

@@ -83,6 +83,8 @@ def main() -> None:
         if options.model is None or options.recordings is None:
             raise UserError("name the folder of a model, and --recordings with a folder for each class or a table")
         model = load(model_in(options.model) or options.model)
+        if options.speed_rpm is not None and not model.per_revolution:
+            raise UserError("--speed-rpm goes with a network whose windows are revolutions, and this one's are in seconds")
         recordings = read(options, model)
     if not options.plain_runtime:
         model.spread(jax.local_devices())

@@ -14,6 +14,7 @@ from drsn_jax.data.recordings import Recording, title
 
 TAPS = 10  # of scipy's filter, on either side, in samples of the lower of the two rates
 LARGEST = 20_000  # in the ratio of two rates; the filter has 20 coefficients for each unit of it
+SPEED_WITHIN = 1e-4  # relative: no speed of a shaft is constant to less, and its ratio to a rate is seldom one of whole numbers
 EXACT = 1e-9  # relative: a ratio that is nearer to the quotient of two rates is that quotient
 
 
@@ -56,7 +57,8 @@ def resample_to_revolutions(recordings: Sequence[Recording], samples_per_revolut
             held = "is at equal angles of the shaft already" if r.per_revolution else "holds windows already cut"
             raise RecordingError(f"{title(recordings, i)} {held}: it cannot be brought to revolutions")
         rate = samples_per_revolution * r.speed
-        turned = _at_rate(recordings, i, rate, f"to {samples_per_revolution} samples in a revolution at {60 * r.speed:.5g} rpm")
+        aim = f"to {samples_per_revolution} samples in a revolution at {60 * r.speed:.9g} rpm"
+        turned = _at_rate(recordings, i, rate, aim, within=SPEED_WITHIN)
         # one text for all speeds, which the recordings tell themselves
         origin = ", ".join(filter(None, (r.rate_from, f"resampled from {r.sampling_rate:.9g} Hz by the speed")))
         changed.append(
@@ -92,10 +94,11 @@ def empty_orders(recordings: Sequence[Recording], samples_per_revolution: int) -
     ]
 
 
-def _at_rate(recordings: Sequence[Recording], i: int, sampling_rate: float, aim: str) -> Recording:
-    """Return a recording at another rate in Hz; ``aim`` says which in the message where that is not possible."""
+def _at_rate(recordings: Sequence[Recording], i: int, sampling_rate: float, aim: str, *, within: float = rates.SAME) -> Recording:
+    """Return a recording at another rate in Hz, up to ``within`` of it; ``aim`` says which in the message where that is not
+    possible."""
     r = recordings[i]
-    ratio = _ratio(sampling_rate, r.sampling_rate)
+    ratio = _ratio(sampling_rate, r.sampling_rate, within)
     if ratio is None:
         raise RecordingError(
             f"{title(recordings, i)} at {r.sampling_rate:.9g} Hz cannot be resampled {aim}: choose a rate with a ratio of whole "
@@ -109,11 +112,11 @@ def _at_rate(recordings: Sequence[Recording], i: int, sampling_rate: float, aim:
     return replace(r, sampling_rate=sampling_rate)
 
 
-def _ratio(new: float, old: float) -> Fraction | None:
+def _ratio(new: float, old: float, within: float = rates.SAME) -> Fraction | None:
     """Return the quotient of two rates as a ratio of whole numbers; None where these would be larger than ``LARGEST``.
 
     An exact ratio is preferred: 12,800 to 97,656 Hz is 1600/12207. Where there is none, as for a rate that was measured, a ratio
-    of small numbers within ``rates.SAME`` is returned: 8,000 to 12,000.0048 Hz is 2/3.
+    of small numbers ``within`` it is returned: 8,000 to 12,000.0048 Hz is 2/3.
     """
     if rates.same(new, old):
         return Fraction(1)
@@ -122,8 +125,8 @@ def _ratio(new: float, old: float) -> Fraction | None:
     if not math.isclose(ratio, quotient, rel_tol=EXACT):
         limits = (10**digits for digits in range(5))
         candidates = (Fraction(quotient).limit_denominator(min(limit, LARGEST)) for limit in limits)
-        ratio = next((ratio for ratio in candidates if math.isclose(ratio, quotient, rel_tol=rates.SAME)), ratio)
-    fits = 0 < ratio.numerator <= LARGEST and math.isclose(ratio, quotient, rel_tol=rates.SAME)
+        ratio = next((ratio for ratio in candidates if math.isclose(ratio, quotient, rel_tol=within)), ratio)
+    fits = 0 < ratio.numerator <= LARGEST and math.isclose(ratio, quotient, rel_tol=within)
     return ratio if fits else None
 
 

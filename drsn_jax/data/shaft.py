@@ -21,6 +21,8 @@ from drsn_jax.functional.bearings import named_bearing
 from drsn_jax.functional.orders import BearingOrders
 
 SPEED = re.compile(r"(\d[\d,]*\.?\d*)[ _]*(?:rpm|r/min|rev/min|1/min|min-1|min\^-1|U/min)(?![a-z])", re.IGNORECASE)
+RANGE = re.compile(r"(\d|rpm)\s*(-|–|—|…|\.\.+|to|bis|until|/)\s*$|\bramp", re.IGNORECASE)  # in front of a number
+THOUSANDS = re.compile(r"\d\.\d{3}")
 STEADY = 0.02  # a speed that nine tenths of the time is within this share of its mean counts as constant
 LOOKED_AT = 2**20  # values of a speed whose spread is looked at, evenly over the recording
 FEW_TURNS = 2  # a window with fewer revolutions of the shaft may miss what happens once in each
@@ -93,13 +95,22 @@ def speeds(conditions: Sequence[str]) -> list[float]:
     return sorted({float(match[1].replace(",", "")) for match in found if match})
 
 
+def named_speed(condition: str) -> float | None:
+    """Return the speed in revolutions a minute that a condition names beyond doubt; None for none, for several, for a range or a
+    ramp (``"900-1500 rpm"``, ``"0 to 3000 rpm"``) and for a number that may be written with a point for thousands."""
+    found = list(SPEED.finditer(condition))
+    if len(found) != 1 or RANGE.search(condition[: found[0].start()]) or THOUSANDS.fullmatch(found[0][1]):
+        return None
+    return float(found[0][1].replace(",", "")) or None
+
+
 def with_speeds(recordings: Sequence[Recording], speed_rpm: float | None = None) -> list[Recording]:
     """Return the recordings with a speed: their own, else that which their condition names (``"1500 rpm"``), else ``speed_rpm``
     revolutions a minute; those of which none is known stay without."""
 
     def told(recording: Recording) -> float | None:
-        named = [rpm for rpm in speeds([recording.condition]) if rpm > 0]
-        rpm = named[0] if named else speed_rpm
+        named = named_speed(recording.condition)
+        rpm = speed_rpm if named is None else named
         return None if rpm is None else rpm / 60
 
     return [r if r.speed is not None else replace(r, speed=told(r)) for r in recordings]

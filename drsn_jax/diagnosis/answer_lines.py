@@ -61,6 +61,7 @@ def file_answer(
         seen = None if isinstance(physics, str) else physics.evidence
         record["physics"] = seen and [{**one._asdict(), "sure": one.sure} for one in seen]
         record["speed_rpm"] = None if isinstance(physics, str) else 60 * physics.speed
+        record["speed_searched"] = None if isinstance(physics, str) else physics.searched
     return record, "\n".join([*lines, *(f"  warning: {warning}" for warning in new)])
 
 

@@ -96,12 +96,15 @@ class Asked(NamedTuple):
       signal: the signal that was taken of the file, with its sampling rate, to be read as the network was given it.
       length: the samples of the file, which the signal of a clip is filled up from.
       times_real_time: how many times faster than real time the diagnosis was made.
+      recorded: the signal of the file as it was recorded, for physics: brought to equal angles of the shaft, or filled up as a
+        clip, it may have lost the lines and resonances of the machine.
     """
 
     found: Diagnosis
     signal: Signal
     length: int
     times_real_time: float
+    recorded: Signal
 
 
 def ask(
@@ -135,6 +138,7 @@ def ask(
         told = (signal.sampling_rate, sampling_rate, signal.rate_from)
         rate = agreed_rate(str(file), *told, within=signal.rate_within, overrule=overrule_rate)
     read, length = functools.partial(read_precisely, signal), signal.length
+    recorded = dataclasses.replace(signal, sampling_rate=rate, read=read)
     if is_of_clips(model) and signal.channels == model.channels:
         check_clip(model, signal.length, rate)
         window = clip_window(model, read(0, signal.length), rate)
@@ -152,7 +156,7 @@ def ask(
             f"it holds no sampling rate: {rate:.9g} Hz, that of the training data, is assumed, --sampling-rate says otherwise"
         )
     found = dataclasses.replace(found, warnings=(*warnings, *found.warnings))
-    return Asked(found, dataclasses.replace(signal, sampling_rate=rate, read=read), length, times_real_time)
+    return Asked(found, dataclasses.replace(signal, sampling_rate=rate, read=read), length, times_real_time, recorded)
 
 
 def _turned(model: Bundle, signal: Signal, rate: float, speed: float | None) -> tuple[Signal, list[str]]:

@@ -15,7 +15,7 @@ from drsn_jax.core.arrays import check_finite, rounded
 from drsn_jax.core.distributed import Device
 from drsn_jax.data.resampling import in_revolutions
 from drsn_jax.diagnosis.description import BundleError
-from drsn_jax.diagnosis.diagnosis import Diagnosis, diagnose
+from drsn_jax.diagnosis.diagnosis import Diagnosis, diagnose, require_signals
 from drsn_jax.diagnosis.programs import Programs
 from drsn_jax.evaluation.attribution import BANDS
 from drsn_jax.evaluation.conformal import prediction_sets
@@ -187,13 +187,14 @@ class Bundle:
 
     def attributions(self, windows: np.ndarray, label: str) -> np.ndarray:
         """Return how much each band of frequencies of windows speaks for a class, ``(n, bands)``: ``BANDS`` bands of equal width
-        up to half the sampling rate (``evaluation.attribution``). Raises BundleError for a class that the model does not have or
-        that is its only one, and as ``logits``."""
+        up to half the sampling rate, or as many as a short window has (``evaluation.attribution``). Raises BundleError for a
+        class that the model does not have or that is its only one, UserError for a model of pictures, and as ``logits``."""
+        require_signals(self)
         if label not in self.classes or len(self.classes) < 2:
             raise BundleError(f"one of several classes is asked for, the model has {', '.join(self.classes)}, got {label!r}")
         windows = self._checked(windows)
         if len(windows) == 0:
-            return np.empty((0, BANDS), np.float32)
+            return np.empty((0, min(BANDS, self.window_length // 2)), np.float32)
         return self._programs.attributions(self.variables, windows, list(self.classes).index(label))
 
     def features(self, windows: np.ndarray) -> np.ndarray:
@@ -212,6 +213,8 @@ def brought(model: Bundle, signal: np.ndarray, sampling_rate: float, speed: floa
     """Return a signal and its sampling rate as a model takes them, by ``speed`` at equal angles of the shaft where its
     windows are; errors as ``Bundle.diagnose``."""
     if not model.per_revolution:
+        if speed is not None:
+            raise BundleError("the windows of this model are in seconds, so that it has no use for a speed: leave it out")
         return signal, sampling_rate
     if speed is None:
         raise BundleError(

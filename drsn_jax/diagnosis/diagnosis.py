@@ -11,12 +11,13 @@ from drsn_jax.core.arrays import rounded
 from drsn_jax.core.errors import UserError
 from drsn_jax.core.storage import prefetch
 from drsn_jax.data.clips import fitted
+from drsn_jax.data.formats import rates
 from drsn_jax.diagnosis.doubts import CHANGED, doubts_of_classes, warnings_of
 from drsn_jax.diagnosis.parts import ahead_of, constant_channels, read_parts, root_mean_squares
 from drsn_jax.evaluation.conformal import majority_set, prediction_sets
 
 FEW = 5  # fewer windows than this are worth a warning
-COVERAGE = 0.95  # of the recordings that are like those held out, so many have their true class among the possible ones
+COVERAGE = 0.95  # of stretches like those held out, so many have their true class among the possible ones
 LONGEST_CLIP = 10  # times the length of a window: what a model of clips takes for a clip
 
 
@@ -94,9 +95,9 @@ class Diagnosis:
       novelty: how far its windows are from those of the training, the median: 1 is the distance that one in a hundred held-out
         windows of the training exceeded. None for a model that cannot tell it.
       doubts: why it is not sure, each a short clause, such as "its windows fit ball as well"; empty where it is sure.
-      possible: the classes in the prediction sets of more than half of the windows. Of recordings like those held out in the
-        training, at least 95 in a hundred have their true class among them; with none, no class fits. None for a model without
-        held-out windows, of which nothing is promised.
+      possible: the classes in the prediction sets of more than half of the windows. Of further stretches of the recordings that
+        were trained on, of which windows were held out, at least 95 in a hundred have their true class among them; of other
+        recordings nothing is promised. With none, no class fits. None for a model without held-out windows.
       probabilities: the probabilities of each window, ``(n, classes)``.
       starts: the number of the first sample of each window, ``(n,)``.
     """
@@ -165,6 +166,11 @@ def diagnose_parts(
         )
     if not (isinstance(sampling_rate, int | float | np.integer | np.floating) and 0 < sampling_rate < math.inf):
         raise UserError(f"a diagnosis needs the sampling rate of the signal, a positive number of Hz, got {sampling_rate}")
+    if getattr(model, "per_revolution", False) and not rates.same(sampling_rate, model.sampling_rate):
+        raise UserError(
+            "the windows of this model are revolutions of the shaft: ask it by Bundle.diagnose(signal, rate, speed), which "
+            "brings a signal to them"
+        )
     window = model.window_length
     count = length // window
     if count == 0:

@@ -35,7 +35,7 @@ def doubts_of_classes(label: str, probability: float, agreement: float, possible
     if possible is None and not probability >= SURE_PROBABILITY:
         yield f"its probability is below {100 * SURE_PROBABILITY:.0f} %"
     if possible == ():
-        yield "its windows fit none of the classes as well as held-out windows of the training fitted theirs"
+        yield "no class fits more than half of its windows as well as held-out windows of the training fitted theirs"
     elif possible is not None and possible != (label,):
         others = [other for other in possible if other != label]
         yield f"its windows fit {' and '.join(others)}{' as well' if label in possible else ' and not this class'}"

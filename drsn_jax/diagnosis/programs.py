@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from drsn_jax.core.distributed import Device, pmap_predict, replicate
-from drsn_jax.evaluation.attribution import band_attributions
+from drsn_jax.evaluation.attribution import BANDS, band_attributions
 from drsn_jax.evaluation.inspection import zeros_by_window
 from drsn_jax.evaluation.novelty import Novelty
 from drsn_jax.evaluation.prediction import predict, windows_at_a_time
@@ -61,7 +61,8 @@ class Programs:
     def attributions(self, variables: Any, windows: np.ndarray, label: int) -> np.ndarray:
         """Return what each band of frequencies of at least one window speaks for a class, ``(n, bands)``."""
         few = 1 << (len(windows) - 1).bit_length()  # as in ``outputs``
-        return predict(self._attributions, (variables, np.int32(label)), windows, min(self.batch, few))
+        # gradients keep what the way forward has computed
+        return predict(self._attributions, (variables, np.int32(label)), windows, min(max(1, self.batch // 4), few))
 
     @property
     def batch(self) -> int:
@@ -83,7 +84,7 @@ class Programs:
 
     @functools.cached_property
     def _attributions(self) -> Any:
-        attributions = band_attributions(self._network_here())
+        attributions = band_attributions(self._network_here(), min(BANDS, self._window[0] // 2))
 
         def run(state: Any, windows: jax.Array) -> jax.Array:
             variables, label = state

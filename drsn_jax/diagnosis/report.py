@@ -177,8 +177,9 @@ def _explained(entries: Sequence[Entry]) -> Iterator[str]:
     if _with_sets(entries):
         yield (
             "Possible classes: those that are as likely, in more than half of the windows, as true classes were on windows that "
-            f"were held out in the training. Of recordings like those at least {100 * COVERAGE:.0f} in 100 have their true class "
-            "among them. Of another machine, load or noise nothing is promised."
+            "were held out in the training. Of further stretches of the recordings of the training at least "
+            f"{100 * COVERAGE:.0f} in 100 have their true class among them. Of other recordings, loads or noise nothing is "
+            "promised."
         )
     if any(entry.found is not None and entry.found.novelty is not None for entry in entries):
         yield (

@@ -13,6 +13,7 @@ import safetensors.numpy
 from drsn_jax.core import memory
 from drsn_jax.core.files import read_regular
 from drsn_jax.diagnosis.description import DESCRIPTION, OLD_WEIGHTS, WEIGHTS, BundleError
+from drsn_jax.evaluation.conformal import MOST
 from drsn_jax.evaluation.novelty import Novelty
 from drsn_jax.nn.band_energy import BandEnergyNetwork
 from drsn_jax.nn.presets import kind_of
@@ -114,7 +115,8 @@ def read_surprises(array: np.ndarray | None, where: str) -> np.ndarray | None:
     """Return the surprises of held-out windows; raise BundleError for what is none."""
     if array is None:
         return None
-    if array.ndim != 1 or array.dtype != np.float32 or not len(array) or not (np.isfinite(array).all() and array.min() >= 0):
+    fits = array.ndim == 1 and array.dtype == np.float32 and 0 < len(array) <= MOST
+    if not fits or not (np.isfinite(array).all() and array.min() >= 0):
         raise BundleError(f"{where}: its surprises are no list of numbers from 0 ({array.dtype}{list(array.shape)})")
     return array
 

@@ -36,6 +36,8 @@ def band_attributions(network: Any, bands: int = BANDS) -> Callable[[Any, ArrayL
 
     def attributions(variables: Any, windows: ArrayLike, labels: ArrayLike) -> jax.Array:
         windows, labels = jnp.asarray(windows), jnp.asarray(labels)
+        if windows.ndim != 3:
+            raise UserError(f"windows of signals are (n, length, channels), got the shape {windows.shape}")
         length = windows.shape[1]
         if not 1 <= bands <= length // 2:
             raise UserError(f"windows of {length} samples have from 1 to {length // 2} bands, got {bands}")

@@ -1,8 +1,9 @@
 """Sets of classes that hold the true one as often as was asked for: split conformal prediction.
 
 A probability is what a network says of itself. A set is checked against held-out windows: it takes in every class that is no more
-surprising than the true class of all but a few of them was. Of windows like the held-out ones it then holds the true class as
-often as was asked for, however good or bad the network is; a bad one only gives larger sets.
+surprising than the true class of all but a few of them was. Of windows that come from where the held-out ones came from it then
+holds the true class as often as was asked for, however good or bad the network is; a bad one only gives larger sets. Windows of
+the same recordings do; those of another recording differ from them by more than they do among each other.
 """
 
 import math
@@ -61,7 +62,7 @@ def prediction_sets(probabilities: Any, held_out: Any, coverage: float = 0.95) -
       held_out: the surprises by ``fit_surprises``, ``(m,)``.
       coverage: the share that is asked for, above 0 and below 1. Where m is too small for it, all classes are in every set.
 
-    Raises ValueError for a coverage that is out of range.
+    Raises ValueError for a coverage that is out of range, and for probabilities that are not finite.
 
     Source: Papadopoulos et al., ECML 2002; the score is that of Sadinle, Lei and Wasserman, J. Am. Stat. Assoc. 114(525), 2019.
 
@@ -72,6 +73,8 @@ def prediction_sets(probabilities: Any, held_out: Any, coverage: float = 0.95) -
         [[True, False], [False, False]]
     """
     found = surprises(probabilities)
+    if not np.isfinite(found).all():
+        raise UserError("the probabilities hold numbers that are not finite")
     return found <= highest_surprise(held_out, coverage)
 
 

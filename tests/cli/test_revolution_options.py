@@ -2,11 +2,12 @@
 
 import dataclasses
 
+import fault_diagnosis
 import numpy as np
 import pytest
 import scipy.io
 
-from drsn_jax.cli import data_options, revolutions
+from drsn_jax.cli import data_options, revolutions, run_options
 from drsn_jax.cli.data_options import DRY_WINDOWS, DataOptions
 from drsn_jax.core.errors import UserError, options_named
 from drsn_jax.data.drivetrain import drivetrain_recordings
@@ -107,3 +108,11 @@ def test_the_simulation_makes_as_many_windows_as_were_asked_for():
     found = data_options.read(options)
     assert {len(r.signal) for r in found} == {3 * 128}
     assert {r.sampling_rate for r in found} == {64}
+
+
+def test_runs_without_revolutions_are_those_of_earlier_versions():
+    """Which did not know these options: a run of theirs goes on."""
+    plain = run_options.config(fault_diagnosis.Options(speed_rpm=1500.0))
+    assert not {"revolutions", "samples_per_revolution", "speed_rpm"} & set(plain)
+    turned = run_options.config(fault_diagnosis.Options(revolutions=5.0, speed_rpm=1500.0))
+    assert (turned["revolutions"], turned["samples_per_revolution"], turned["speed_rpm"]) == (5.0, 400, 1500.0)

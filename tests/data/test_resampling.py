@@ -131,6 +131,15 @@ def test_what_cannot_be_brought_to_revolutions():
     refused("cannot be resampled to 100 samples in a revolution at 6e-08 rpm", speed=1e-9)
 
 
+@pytest.mark.parametrize("rpm", [1800.05, 1799.97, 900.03, 1797.01, 12.345, 0.7])
+@pytest.mark.parametrize("rate", [12_000.0, 25_600.0, 51_200.0])
+def test_a_speed_as_it_was_measured_is_brought_to_revolutions(rate, rpm):
+    """Its ratio to the rate is seldom one of whole numbers; within a ten-thousandth there is one."""
+    given = Recording(np.ones((2000, 1)), "a", rate, name="x", speed=rpm / 60)
+    (found,) = resample_to_revolutions([given], 400)
+    assert abs(len(found.signal) - 2000 * 400 * rpm / 60 / rate) < 2
+
+
 def test_empty_orders_are_told():
     given = [Recording(PAIR, "a", 12_000.0, name=f"at {speed}", speed=speed) for speed in (20.0, 29.95, 40.0, 50.0)]
     assert empty_orders(given, 240) == []

@@ -6,7 +6,7 @@ import scipy.io
 
 from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.recordings import Recording, fingerprint, read_recordings
-from drsn_jax.data.shaft import read_speed, shaft_facts, speeds, window_facts, with_speeds
+from drsn_jax.data.shaft import named_speed, read_speed, shaft_facts, speeds, window_facts, with_speeds
 from drsn_jax.functional.bearings import named_bearing
 
 
@@ -137,3 +137,27 @@ def test_less_than_one_revolution_is_warned_of():
 def test_speeds_are_found_in_conditions():
     names = ["1500 rpm", "900rpm_0.7Nm", "3 hp", "1797 r/min", "25 Hz", "0 rpmx", "N15_M07"]
     assert speeds(names) == [900.0, 1500.0, 1797.0]
+
+
+@pytest.mark.parametrize(
+    ("condition", "rpm"),
+    [
+        ("1500 rpm", 1500.0),
+        ("900rpm 0.7 Nm", 900.0),
+        ("1,797 rpm", 1797.0),
+        ("load 3, 1797.4 r/min", 1797.4),
+        ("3 hp", None),
+        ("900-1500 rpm", None),
+        ("1500 rpm to 1800 rpm", None),
+        ("ramp 0 to 3000 rpm", None),
+        ("ramp up, 3000 rpm", None),
+        ("300 rpm output of a motor at 1500 rpm", None),
+        ("1.500 rpm", None),  # one and a half thousand, as some write it
+        ("0 rpm", None),
+    ],
+)
+def test_a_condition_tells_a_speed_beyond_doubt_or_none(condition, rpm):
+    """By it recordings are brought to equal angles: a wrong one would spoil every window without a word."""
+    assert named_speed(condition) == rpm
+    (found,) = with_speeds([recording(condition)])
+    assert found.speed == (None if rpm is None else rpm / 60)

@@ -20,7 +20,7 @@ from drsn_jax.diagnosis.description import DESCRIPTION, BundleError, encode_desc
 from drsn_jax.diagnosis.diagnosis import summarise
 from drsn_jax.diagnosis.picture_answers import answer_picture
 from drsn_jax.evaluation.attribution import BANDS
-from drsn_jax.evaluation.conformal import surprises
+from drsn_jax.evaluation.conformal import MOST, surprises
 
 RATE = 8000.0
 # of true classes on held-out windows, one in ten had a probability of 5 % and the others 90 %
@@ -69,8 +69,11 @@ def test_a_class_is_named_where_it_is_the_only_possible_one(windows, possible, d
 def test_no_class_fits_where_all_are_less_likely_than_true_classes_were():
     answer = found(*[[0.6, 0.3, 0.1]] * 10, held_out=np.sort(surprises(np.full(100, 0.97))))
     assert answer.possible == ()
-    assert answer.doubts == ("its windows fit none of the classes as well as held-out windows of the training fitted theirs",)
+    told = "no class fits more than half of its windows as well as held-out windows of the training fitted theirs"
+    assert answer.doubts == (told,)
     assert title(answer) == "not sure (perhaps a)"
+    half = found(*[[0.98, 0.01, 0.01]] * 5, *[[0.01, 0.98, 0.01]] * 5)  # two things, one after the other
+    assert (half.possible, half.doubts) == ((), (told, "less than 80 % of its windows agree"))
 
 
 def test_a_model_without_held_out_windows_goes_by_its_probability():
@@ -123,7 +126,7 @@ def test_a_model_from_before_is_read(bundle, tmp_path):
 @pytest.mark.parametrize(
     "array",
     [
-        *(np.full(shape, 0.5, np.float32) for shape in ((2, 2), (0,), ())),
+        *(np.full(shape, 0.5, np.float32) for shape in ((2, 2), (0,), (), (MOST + 1,))),
         *(np.full(3, value, np.float32) for value in (np.nan, -1)),
         np.full(3, 0.5),
     ],
@@ -168,5 +171,10 @@ def test_which_frequencies_speak_for_a_class(bundle):
     of_mean = bundle.attributions(windows + 7, "b")  # the mean of a window is removed, as for its answer
     np.testing.assert_allclose(of_mean, found, atol=1e-3 * np.abs(found).max())
     assert bundle.attributions(windows[:0], "b").shape == (0, BANDS)
+    short = dataclasses.replace(bundle, window_length=32)
+    assert short.attributions(windows[:, :32], "b").shape == (5, 16)  # as many bands as there are
+    pictures: Any = dataclasses.replace(bundle, window_length=(8, 8))
+    with pytest.raises(UserError, match="the model is for pictures of 8 × 8 pixels, not for signals"):
+        pictures.attributions(np.zeros((1, 8, 8, 1), np.float32), "b")
     with pytest.raises(BundleError, match="one of several classes is asked for, the model has a, b, c, got 'd'"):
         bundle.attributions(windows, "d")

@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 import tiny
 
+from drsn_jax.core.errors import UserError
 from drsn_jax.data.recordings import Recording
 from drsn_jax.data.resampling import in_revolutions
 from drsn_jax.diagnosis.asking import ask, trained_bearing
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import load, save
 from drsn_jax.diagnosis.description import BundleError, read_description
+from drsn_jax.diagnosis.diagnosis import diagnose
 from drsn_jax.diagnosis.labelled import labelled_windows
 from drsn_jax.diagnosis.report import write_report
 from drsn_jax.functional.bearings import named_bearing
@@ -89,6 +91,23 @@ def test_a_file_is_asked_by_its_speed(bundle, tmp_path):
         ask(bundle, tmp_path / "x.npy", speed=20.0)
     with pytest.raises(BundleError, match="needs the speed"):
         ask(bundle, tmp_path / "x.npy", sampling_rate=RATE)
+
+
+def test_physics_is_told_of_the_file_as_it_was_recorded(bundle, tmp_path):
+    """At equal angles it has lost all frequencies above half of the samples of a revolution, where a fault may ring."""
+    whole = vibration(20.0)
+    np.save(tmp_path / "x.npy", whole)
+    asked = ask(bundle, tmp_path / "x.npy", sampling_rate=RATE, speed=20.0)
+    assert (asked.recorded.sampling_rate, asked.recorded.length) == (RATE, len(whole))
+    np.testing.assert_allclose(asked.recorded.read(5, 300)[:, 0], whole[5:300], rtol=1e-6)
+
+
+def test_a_signal_in_seconds_is_not_taken_for_one_in_revolutions(bundle):
+    with pytest.raises(UserError, match=r"revolutions of the shaft: ask it by Bundle.diagnose\(signal, rate, speed\)"):
+        diagnose(bundle, vibration(20.0), RATE)
+    seconds = dataclasses.replace(bundle, per_revolution=False, sampling_rate=RATE)
+    with pytest.raises(BundleError, match="are in seconds, so that it has no use for a speed"):
+        seconds.diagnose(vibration(20.0), RATE, 20.0)
 
 
 def test_labelled_recordings_are_of_the_same_kind(bundle):

@@ -103,6 +103,8 @@ def test_what_is_no_number_or_does_not_fit_is_refused():
         fit_surprises(np.where(probabilities > 0.9, np.nan, probabilities), labels)
     with pytest.raises(UserError, match=r"got \(50, 4\) and \(49,\)"):
         fit_surprises(probabilities, labels[1:])
+    with pytest.raises(UserError, match="not finite"):
+        prediction_sets([[np.nan, 0.5]], fitted(probabilities, labels))
     for coverage in (0, 1, -0.1, 95, math.nan):
         with pytest.raises(UserError, match="a share above 0 and below 1"):
             prediction_sets(probabilities, fitted(probabilities, labels), coverage)
@@ -114,7 +116,8 @@ def test_the_set_of_a_recording_is_that_of_more_than_half_of_its_windows():
 
 @given(seed=st.integers(0, 20), alike=st.floats(0, 1))
 def test_recordings_keep_their_promise_however_alike_their_windows_are(seed, alike):
-    """Windows at 97.5 % make recordings of at least 95 %; with equal windows all stand or fall together."""
+    """Windows at 97.5 % make recordings of at least 95 %; with equal windows all stand or fall together. The held-out windows are
+    single draws here: where they are many of a few recordings, this is a promise of those recordings alone."""
     held_out = fitted(*windows(800, seed))
     rng = np.random.default_rng(seed)
     right = []

@@ -109,6 +109,7 @@ def test_what_cannot_be_tested(call, run, tmp_path):
         ((run, *data, "--sampling-rate", 4000), "sampled at 4000 Hz and the training data at 8000 Hz: give --resample 8000"),
         ((run, *data, "--sampling-rate", 8000, "--snr-db", "nan"), "--snr-db nan"),
         ((tmp_path, *data), "holds no model"),
+        ((run, *data, "--sampling-rate", 8000, "--speed-rpm", 1500), "and this one's are in seconds"),
     ):
         code, lines = call(*arguments)
         assert str(code).startswith("error: ")
