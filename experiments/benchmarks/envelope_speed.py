@@ -102,7 +102,7 @@ def loop(windows: np.ndarray) -> np.ndarray:
     """The same by SciPy, window by window."""
     places, found = ORDERS * SPEED * windows.shape[1], []
     for window in windows[:, :, 0]:
-        squares = np.square(np.abs(scipy.signal.hilbert(window)))
+        squares = np.square(np.abs(np.asarray(scipy.signal.hilbert(window))))
         spectrum = 2 * np.abs(np.fft.rfft(squares - squares.mean())) / len(squares)
         found.append(np.interp(places, np.arange(len(spectrum)), spectrum))
     return np.stack(found)[:, :, None]

@@ -20,8 +20,8 @@ NOMINAL = {"0 hp": 1797 / 60, "1 hp": 1772 / 60, "2 hp": 1750 / 60, "3 hp": 1730
 def shaft(hz, seconds=8.0, noise=1.0, lines=(1, 2, 3, 4, 5), seed=0):
     rng = np.random.default_rng(seed)
     time = np.arange(round(seconds * RATE)) / RATE
-    turning = sum(np.cos(2 * np.pi * hz * number * time + rng.uniform(0, 6)) / number for number in lines)
-    return turning + noise * rng.normal(size=len(time))
+    turning = [np.cos(2 * np.pi * hz * number * time + rng.uniform(0, 6)) / number for number in lines]
+    return np.sum(turning, 0) + noise * rng.normal(size=len(time))
 
 
 @given(hz=st.floats(12, 48), seed=st.integers(0, 20))
