@@ -48,7 +48,8 @@ def test_a_narrow_range_makes_it_known():
 def test_noise_has_no_speed(seconds, limits):
     """Nor in a range so narrow that no other speed is in it."""
     for seed in range(40):
-        assert not shaft_speed(np.random.default_rng(seed).standard_normal(round(seconds * RATE)), RATE, *limits).known
+        noise = np.random.default_rng(seed).standard_normal((round(seconds * RATE),))
+        assert not shaft_speed(noise, RATE, *limits).known
 
 
 def test_a_shaft_outside_of_the_range_is_not_known():
