@@ -20,6 +20,7 @@ from drsn_jax.core.errors import UserError
 _GREETING = re.compile(rb"drsn-jax process (\d{1,9}) of (\d{1,9})\n")
 _LONGEST = 4096  # bytes of a line
 _PAUSE_SECONDS = 0.1  # from one attempt to connect to the next
+_GRACE_SECONDS = 1.0  # so much longer than its own time a process that was heard waits for process 0 to say who is missing
 
 
 class JobError(UserError):
@@ -84,7 +85,8 @@ def _join(host: str, port: int, processes: int, process_id: int, end: float, sec
         with _connected(host, port, end, seconds) as connection:
             try:
                 connection.sendall(_greeting(processes, process_id))
-                for line in _lines(connection, end):
+                # who leaves before process 0 has counted would be among the missing
+                for line in _lines(connection, end + _GRACE_SECONDS):
                     if line == "go":
                         return
                     if line.startswith("no "):
