@@ -187,6 +187,11 @@ def _explained(entries: Sequence[Entry]) -> Iterator[str]:
             "one in a hundred is farther than 1. A recording above 2 is not named, and a model of healthy recordings alone calls "
             "one above 1 changed."
         )
+    if any(entry.picture is not None for entry in entries):
+        yield (
+            "In the pictures, over time and frequency: red speaks for the class that comes first, blue against it. Were a red "
+            "frequency louder, the class would be more probable. This explains the network, not the machine."
+        )
     if any(entry.physics is not None for entry in entries):
         yield (
             "Physics: a fault of a bearing is struck at a rate that follows from the bearing's geometry and the speed of the "
