@@ -111,6 +111,15 @@ def line_powers(
     return np.arange(len(power)) * (sampling_rate / (len(found) * speed)), power
 
 
+def noise_level(power: np.ndarray, count: int) -> np.ndarray:
+    """Return the level of the noise at each bin of a power spectrum, ``(bins,)``: the medians of ``count`` stretches, divided by
+    ln 2, their mean in noise, and straight lines between. It is never 0."""
+    places = np.arange(len(power))
+    stretches = np.array_split(places, count)
+    levels = [np.median(power[own]) / math.log(2) for own in stretches]
+    return np.maximum(np.interp(places, [own.mean() for own in stretches], levels), np.finfo(float).tiny)
+
+
 def _checked(signal: np.ndarray, sampling_rate: float, speed: float, bearing: BearingOrders, harmonics: int) -> np.ndarray:
     """Return the samples ``(length,)``; raise UserError for what cannot be looked at."""
     samples = as_window(np.asarray(signal)[:, None] if np.ndim(signal) == 1 else signal)

@@ -12,7 +12,7 @@ import numpy as np
 
 from drsn_jax.core.errors import UserError
 from drsn_jax.diagnosis.diagnosis import Diagnosis
-from drsn_jax.diagnosis.evidence import AROUND, HARMONICS, FaultEvidence, evidence_in, line_powers
+from drsn_jax.diagnosis.evidence import AROUND, HARMONICS, FaultEvidence, evidence_in, line_powers, noise_level
 from drsn_jax.diagnosis.shaft_speed import shaft_speed
 from drsn_jax.functional.orders import BearingOrders
 
@@ -88,10 +88,8 @@ def _drawn(orders: np.ndarray, power: np.ndarray, highest: float) -> tuple[np.nd
     """Return the highest line of each column up to the order ``highest``, over the level of the noise around, in dB."""
     inside = (orders >= SHOWN_FROM) & (orders <= highest)
     orders, power = orders[inside], power[inside]
-    stretches = np.array_split(np.arange(len(orders)), min(len(orders), max(1, round((highest - SHOWN_FROM) / AROUND))))
-    levels = [np.median(power[own]) / np.log(2) for own in stretches]
-    level = np.interp(orders, [orders[own].mean() for own in stretches], levels)
-    above = 10 * np.log10(np.maximum(power, np.finfo(float).tiny) / np.maximum(level, np.finfo(float).tiny))
+    level = noise_level(power, min(len(orders), max(1, round((highest - SHOWN_FROM) / AROUND))))
+    above = 10 * np.log10(np.maximum(power, np.finfo(float).tiny) / level)
     columns = np.array_split(np.arange(len(orders)), min(len(orders), COLUMNS))
     tops = [own[np.argmax(above[own])] for own in columns]
     return orders[tops], above[tops]

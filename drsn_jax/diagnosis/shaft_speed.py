@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from drsn_jax.core.errors import UserError
+from drsn_jax.diagnosis.evidence import noise_level
 
 HARMONICS = 5  # lines of the shaft that are added up: with three a fault's lines win, with eight twice the speed
 HIGHEST_DB = 30.0  # one line counts no more, so that a single tone is no shaft
@@ -72,7 +73,8 @@ def shaft_speed(signal: np.ndarray, sampling_rate: float, lowest: float, highest
     bins = length / sampling_rate  # of one Hz
     count = math.ceil((HARMONICS + 0.5) * BEYOND * highest * bins)
     power = np.square(np.abs(np.fft.rfft(samples * hann)[:count]))
-    heights = np.clip(10 * np.log10(np.maximum(power, np.finfo(float).tiny) / _level(power, bins)), 0, HIGHEST_DB)
+    stretches = max(1, min(round(len(power) / (LEVEL_HZ * bins)), len(power) // LEVEL_BINS))
+    heights = np.clip(10 * np.log10(np.maximum(power, np.finfo(float).tiny) / noise_level(power, stretches)), 0, HIGHEST_DB)
     # a quarter of a bin of the highest line from one speed to the next
     speeds = np.arange(lowest / BEYOND, highest * BEYOND, 0.25 / (HARMONICS * bins))
     numbers = np.arange(1, HARMONICS + 1)
@@ -84,15 +86,6 @@ def shaft_speed(signal: np.ndarray, sampling_rate: float, lowest: float, highest
     others = sums[~humming & ((np.abs(speeds / speeds[best] - 1) > OTHER) | ~inside & (sums > sums[best]))]
     rival = float(others.max() / sums[best]) if len(others) and sums[best] > 0 else 1.0
     return ShaftSpeed(float(speeds[best]), rival, tuple(map(float, lines[:, best])))
-
-
-def _level(power: np.ndarray, bins: float) -> np.ndarray:
-    """Return the level of the noise at each bin, of which a Hz has so many ``bins``: medians of stretches, and lines between."""
-    count = min(round(len(power) / (LEVEL_HZ * bins)), len(power) // LEVEL_BINS)
-    stretches = np.array_split(np.arange(len(power)), max(1, count))
-    levels = [np.median(power[own]) / math.log(2) for own in stretches]
-    level = np.interp(np.arange(len(power)), [own.mean() for own in stretches], levels)
-    return np.maximum(level, np.finfo(float).tiny)
 
 
 def _checked(signal: np.ndarray, sampling_rate: float, lowest: float, highest: float) -> np.ndarray:
