@@ -86,15 +86,6 @@ def read_bearing(cell: str) -> BearingOrders | None:
         raise RecordingError(str(error)) from error
 
 
-def speeds(conditions: Sequence[str]) -> list[float]:
-    """Return the speeds in revolutions per minute that conditions name, each once and in ascending order.
-
-    For example ``speeds(["1500 rpm", "900rpm 0.7 Nm", "3 hp"])`` is ``[900.0, 1500.0]``.
-    """
-    found = (SPEED.search(condition) for condition in conditions)
-    return sorted({float(match[1].replace(",", "")) for match in found if match})
-
-
 def named_speed(condition: str) -> float | None:
     """Return the speed in revolutions a minute that a condition names beyond doubt; None for none, for several, for a range or a
     ramp (``"900-1500 rpm"``, ``"0 to 3000 rpm"``) and for a number that may be written with a point for thousands."""

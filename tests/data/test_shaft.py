@@ -6,7 +6,7 @@ import scipy.io
 
 from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.recordings import Recording, fingerprint, read_recordings
-from drsn_jax.data.shaft import named_speed, read_speed, shaft_facts, speeds, window_facts, with_speeds
+from drsn_jax.data.shaft import named_speed, read_speed, shaft_facts, window_facts, with_speeds
 from drsn_jax.functional.bearings import named_bearing
 
 
@@ -136,7 +136,7 @@ def test_less_than_one_revolution_is_warned_of():
 
 def test_speeds_are_found_in_conditions():
     names = ["1500 rpm", "900rpm_0.7Nm", "3 hp", "1797 r/min", "25 Hz", "0 rpmx", "N15_M07"]
-    assert speeds(names) == [900.0, 1500.0, 1797.0]
+    assert sorted(filter(None, map(named_speed, names))) == [900.0, 1500.0, 1797.0]
 
 
 @pytest.mark.parametrize(
