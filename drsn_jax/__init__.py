@@ -1,6 +1,7 @@
 """Deep Residual Shrinkage Networks in JAX and Flax: recognise signals in heavy noise."""
 
 import importlib.metadata
+import typing
 
 import drsn_jax.core.interruption  # noqa: F401  # before what takes time to import
 from drsn_jax import data as data
@@ -57,6 +58,19 @@ from drsn_jax.training import one_cycle_schedule as one_cycle_schedule
 from drsn_jax.training import paper_optimizer as paper_optimizer
 from drsn_jax.training import paper_schedule as paper_schedule
 from drsn_jax.training import repeat_step as repeat_step
+
+if typing.TYPE_CHECKING:
+    from drsn_jax.sklearn import DRSNClassifier as DRSNClassifier
+
+
+def __getattr__(name: str) -> typing.Any:
+    """Return what needs an extra when it is asked for; raises MissingExtra where that is not installed."""
+    if name == "DRSNClassifier":
+        from drsn_jax.sklearn import DRSNClassifier
+
+        return DRSNClassifier
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
 
 try:
     __version__ = importlib.metadata.version("drsn-jax")

@@ -110,18 +110,18 @@ def missing_extra(error: ImportError, purpose: str = "this") -> MissingExtra | N
     return _missing(name, purpose)
 
 
-def optional(name: str, purpose: str) -> Any:
+def optional(name: str, purpose: str, extra: str | None = None) -> Any:
     """Import the module ``name`` of an optional package and return it.
 
     Raises MissingExtra where the package is not installed, or where a library that it loads is not. The message names the
-    extra: "reading this kind of file needs h5py: pip install 'drsn-jax[experiments]'".
+    extra, by default the one of ``EXTRAS``: "reading this kind of file needs h5py: pip install 'drsn-jax[experiments]'".
     """
     try:
         return importlib.import_module(name)
     except (ImportError, OSError) as error:
-        raise _missing(name.partition(".")[0], purpose) from error
+        raise _missing(name.partition(".")[0], purpose, extra) from error
 
 
-def _missing(name: str, purpose: str) -> MissingExtra:
-    package, extra = EXTRAS[name]
-    return MissingExtra(f"{purpose} needs {package}: pip install 'drsn-jax[{extra}]'")
+def _missing(name: str, purpose: str, extra: str | None = None) -> MissingExtra:
+    package, usual = EXTRAS[name]
+    return MissingExtra(f"{purpose} needs {package}: pip install 'drsn-jax[{extra or usual}]'")

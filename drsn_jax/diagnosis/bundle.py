@@ -56,6 +56,8 @@ class Bundle:
         made (``evaluation.conformal``); None for a model without.
       per_revolution: whether its windows lie at equal angles of the shaft, so that a recording must be brought to them by its
         speed, as ``diagnose`` does (``data.resample_to_revolutions``).
+      remove_mean: whether the mean of each channel is removed from every window, as it is of what was trained on by the scripts;
+        false where the level of a window tells something, as that of an accelerometer which feels gravity.
 
     Raises BundleError unless the names of the classes are different and as many as the network's classes.
     """
@@ -75,6 +77,7 @@ class Bundle:
     novelty: Novelty | None = None
     surprises: np.ndarray | None = None
     per_revolution: bool = False
+    remove_mean: bool = True
 
     def __post_init__(self) -> None:
         if len(self.classes) != self.network.classes or len(set(self.classes)) < len(self.classes):
@@ -97,9 +100,9 @@ class Bundle:
     def logits(self, windows: np.ndarray, batch_size: int | None = None) -> np.ndarray:
         """Return the logits ``(n, classes)`` of windows ``(n, window_length, channels)``, as they were recorded.
 
-        The mean of the windows is removed here, and the network scales them if it was trained so. ``batch_size`` windows are
-        computed at a time, by default 256 or as many as memory should be given to. Raises BundleError for windows of another
-        shape, and ValueError for windows that are not finite.
+        The mean of the windows is removed here unless ``remove_mean`` is false, and the network scales them if it was trained so.
+        ``batch_size`` windows are computed at a time, by default 256 or as many as memory should be given to. Raises BundleError
+        for windows of another shape, and ValueError for windows that are not finite.
         """
         return self._outputs(windows, None, batch_size)
 
@@ -123,7 +126,7 @@ class Bundle:
 
     def _checked(self, windows: np.ndarray) -> np.ndarray:
         """Return windows as float32; raise the errors of ``logits``."""
-        if (windows := rounded(windows)).shape[1:] != self.window_shape:
+        if (windows := rounded(windows) if self.remove_mean else np.asarray(windows, np.float32)).shape[1:] != self.window_shape:
             wanted = f"(n, {', '.join(map(str, self.window_shape))})"
             raise BundleError(f"the model takes windows of the shape {wanted}, got {windows.shape}")
         check_finite(windows)
@@ -206,7 +209,7 @@ class Bundle:
 
     @functools.cached_property
     def _programs(self) -> Programs:
-        return Programs(self.network, self.window_shape)
+        return Programs(self.network, self.window_shape, self.remove_mean)
 
 
 def brought(model: Bundle, signal: np.ndarray, sampling_rate: float, speed: float | None) -> tuple[np.ndarray, float]:

@@ -33,6 +33,7 @@ REPLACED = 100  # times that ``load`` begins again because the model was replace
 NOT_SAVED = ("conv", "norm", "axis_name", "implementation", "platform", "parent", "name")
 
 
+USUAL = {"per_revolution": False, "remove_mean": True}  # what these facts are where a description does not hold them
 NOT_FACTS = ("network", "variables", "novelty", "surprises")  # fields of a bundle that ``model.json`` has in another form, or not
 
 
@@ -64,8 +65,8 @@ def save(path: str | os.PathLike[str], bundle: Bundle, *, overwrite: bool = Fals
     weights = safetensors.numpy.save(arrays | known)
     name = weight_files.name_of(weights)
     facts = {f.name: getattr(bundle, f.name) for f in dataclasses.fields(bundle) if f.name not in NOT_FACTS}
-    if not facts["per_revolution"]:  # so that the description of other models stays as it was
-        del facts["per_revolution"]
+    # what is usual is left out, so that the description of other models stays as it was
+    facts = {fact: value for fact, value in facts.items() if fact not in USUAL or value != USUAL[fact]}
     facts["network"] = {name: getattr(bundle.network, name) for name in fields_of(type(bundle.network))}
     facts["standardise"] = bundle.standardise
     facts |= {"versions": versions(), "weights": name, "weights_sha256": hashlib.sha256(weights).hexdigest()}
@@ -119,8 +120,9 @@ def load(path: str | os.PathLike[str]) -> Bundle:
     folder = Path(path)
     description, arrays = _read(folder)
     where = str(folder / DESCRIPTION)
-    # the first bundles have ``standardise`` among their own fields and not among those of the network, and no front end
-    former = {"standardise": description["standardise"], "scale": 1.0, "front_end": None, "over_time": True}
+    # earlier bundles have no ``offset``; the first ones have ``standardise`` among their own fields and not among those of the
+    # network, and no front end
+    former = {"standardise": description["standardise"], "offset": 0.0, "scale": 1.0, "front_end": None, "over_time": True}
     fields = {**former, **description["network"]}
     kind = kind_of(fields)
     if missing := [name for name in fields_of(kind) if name not in fields]:
@@ -141,7 +143,7 @@ def load(path: str | os.PathLike[str]) -> Bundle:
         raise BundleError(f"{file} does not fit {DESCRIPTION} ({different})")
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise BundleError(f"{file} holds numbers that are not finite: train again")
-    description = {"per_revolution": False, **description}
+    description = {**USUAL, **description}
     facts = {f.name: description[f.name] for f in dataclasses.fields(Bundle) if f.name not in NOT_FACTS}
     rms_range = None if facts["rms_range"] is None else tuple(map(float, facts["rms_range"]))
     facts["novelty"] = weight_files.read_novelty(known, arrays, len(facts["classes"]), str(file))

@@ -19,7 +19,7 @@ from drsn_jax.functional.mel import LogMel
 
 # in format 1 the field rms_range was called levels; up to format 2 all weights had the name OLD_WEIGHTS; up to 3 there was no
 # novelty among them; up to 4 there were no surprises, and no windows in revolutions
-FORMAT = 5
+FORMAT = 6
 DESCRIPTION = "model.json"
 OLD_WEIGHTS = "weights.safetensors"
 WEIGHTS = r"weights-[0-9a-f]{16}\.safetensors"
@@ -118,6 +118,10 @@ def _wholes(value: Any) -> bool:
     return isinstance(value, list) and len(value) > 0 and all(map(_whole, value))
 
 
+def _by_channel(value: Any) -> bool:
+    return _number(value) or (isinstance(value, list) and len(value) > 0 and all(map(_number, value)))
+
+
 def _text_or_none(value: Any) -> bool:
     return value is None or isinstance(value, str)
 
@@ -161,7 +165,8 @@ NETWORK_FACTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     **dict.fromkeys(("bottleneck", "over_time"), ("true or false", lambda v: isinstance(v, bool))),
     **dict.fromkeys(("bands", "frame", "hop", "pool", "views"), ("a number from 1", _whole)),
     "standardise": ("true, false or 'together'", _standardise),
-    "scale": ("a positive number", lambda v: _number(v) and v > 0),
+    "offset": ("a number, or one for each channel", lambda v: _by_channel(v)),
+    "scale": ("a positive number, or one for each channel", lambda v: _by_channel(v) and np.min(v) > 0),
     "front_end": ("the fields of a log-mel front end, or null", _front_end),
 }
 
@@ -180,7 +185,7 @@ FACTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
     "rms_range": ("a lowest and a highest RMS, or null", _range),
     "training": ("facts by name", lambda v: isinstance(v, dict)),
     "accuracy": ("a list of facts by name", lambda v: isinstance(v, list) and all(isinstance(entry, dict) for entry in v)),
-    "per_revolution": ("true or false", lambda v: isinstance(v, bool)),
+    **dict.fromkeys(("per_revolution", "remove_mean"), ("true or false", lambda v: isinstance(v, bool))),
     "weights": (
         "the name of a file of weights",
         lambda v: isinstance(v, str) and bool(re.fullmatch(f"{WEIGHTS}|{re.escape(OLD_WEIGHTS)}", v)),
@@ -188,7 +193,8 @@ FACTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
 }
 
 
-LATER = ("per_revolution",)  # facts that earlier versions did not write, and that are written only where they say something
+# facts that earlier versions did not write, and that are written only where they say something
+LATER = ("per_revolution", "remove_mean")
 
 
 def check_facts(facts: Mapping[str, Any], where: str) -> None:

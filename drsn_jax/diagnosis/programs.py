@@ -24,10 +24,12 @@ class Programs:
     Args:
       network: what is computed.
       window: the shape of a window.
+      without_mean: whether the mean of each channel is removed from every window first.
     """
 
-    def __init__(self, network: Network, window: tuple[int, ...]) -> None:
+    def __init__(self, network: Network, window: tuple[int, ...], without_mean: bool = True) -> None:
         self._network, self._window = network, window
+        self._prepared = jax.vmap(remove_mean) if without_mean else jax.numpy.asarray
         self._devices: list[Device] = []
         self._replicated: tuple[Any, Any] | None = None
         self._single: dict[bool, tuple[Any, Any, Callable[..., jax.Array]]] = {}
@@ -80,7 +82,7 @@ class Programs:
     @functools.cached_property
     def _features(self) -> Any:
         network: Any = self._network_here()
-        return jax.jit(lambda variables, x: network.apply(variables, _prepared(x), train=False, method="features"))
+        return jax.jit(lambda variables, x: network.apply(variables, self._prepared(x), train=False, method="features"))
 
     @functools.cached_property
     def _attributions(self) -> Any:
@@ -88,14 +90,14 @@ class Programs:
 
         def run(state: Any, windows: jax.Array) -> jax.Array:
             variables, label = state
-            return attributions(variables, _prepared(windows), jax.numpy.full(len(windows), label))
+            return attributions(variables, self._prepared(windows), jax.numpy.full(len(windows), label))
 
         return jax.jit(run)
 
     @functools.cached_property
     def _zeros(self) -> Any:
         zeros = zeros_by_window(self._network)
-        return jax.jit(lambda variables, windows: zeros(variables, _prepared(windows)))
+        return jax.jit(lambda variables, windows: zeros(variables, self._prepared(windows)))
 
     def _one(self, state: Any) -> Callable[..., jax.Array]:
         """Return the program for one window with these weights. They are its constants, so that it takes half the time: what
@@ -116,7 +118,7 @@ class Programs:
 
     def _answer(self, state: Any, windows: jax.Array) -> jax.Array:
         network: Any = self._network_here()
-        (variables, novelty), x = state, _prepared(windows)
+        (variables, novelty), x = state, self._prepared(windows)
         if novelty is None:
             return network.apply(variables, x, train=False)
         features, logits = network.apply(variables, x, train=False, method=_features_and_logits)
@@ -125,10 +127,6 @@ class Programs:
 
 def _same(one: Sequence[Any], other: Sequence[Any]) -> bool:
     return all(a is b for a, b in zip(one, other, strict=True))
-
-
-def _prepared(windows: jax.Array) -> jax.Array:
-    return jax.vmap(remove_mean)(windows)
 
 
 def _features_and_logits(network: Network, x: jax.Array, train: bool) -> tuple[jax.Array, jax.Array]:

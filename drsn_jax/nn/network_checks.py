@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, get_args
 
 import jax
+import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from drsn_jax.core.arrays import as_float
@@ -17,9 +18,13 @@ def check_fields(network: Any) -> None:
     if network.implementation not in (None, *get_args(Implementation)):
         choices = ", ".join(get_args(Implementation))
         raise ValueError(f"unknown implementation {network.implementation!r}: choose one of {choices} or None")
-    if network.standardise not in (True, False, "together") or not 0 < network.scale < math.inf:
-        got = f"{network.standardise!r} and {network.scale}"
-        raise ValueError(f"standardise is True, False or 'together', and scale a positive number, got {got}")
+    if network.standardise not in (True, False, "together"):
+        raise ValueError(f"standardise is True, False or 'together', got {network.standardise!r}")
+    if not all(map(math.isfinite, _numbers(network.offset))) or not all(0 < s < math.inf for s in _numbers(network.scale)):
+        raise ValueError(
+            "offset is a finite and scale a positive number, or one for each channel, got "
+            f"{network.offset!r} and {network.scale!r}"
+        )
     if network.classes < 1:
         raise ValueError(f"a network needs at least one class, got classes={network.classes}")
     widths, units = tuple(network.widths), tuple(network.units)
@@ -39,6 +44,22 @@ def check_lengths(network: Any, lengths: Sequence[Any]) -> None:
             raise ValueError(
                 f"a symbolic {what} must be a multiple of {strides}, the product of all strides: write {strides}*n, got {length}"
             )
+
+
+def _numbers(value: float | Sequence[float]) -> tuple[float, ...]:
+    """Return the numbers of a field that has one, or one for each channel."""
+    return tuple(value) if isinstance(value, Sequence) else (value,)
+
+
+def by_channel(network: Any, field: str, x: jax.Array) -> jax.Array:
+    """Return the numbers of ``offset`` or ``scale`` as they are combined with windows ``x`` ``(batch, *positions, channels)``.
+
+    Raises ValueError where there is neither one number nor one for each channel.
+    """
+    numbers = _numbers(getattr(network, field))
+    if len(numbers) not in (1, x.shape[-1]):
+        raise ValueError(f"{field} has {len(numbers)} numbers for windows of {x.shape[-1]} channels: give one for each, or one")
+    return jnp.asarray(numbers, x.dtype)
 
 
 def as_waveforms(x: ArrayLike) -> jax.Array:

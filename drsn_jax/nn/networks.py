@@ -18,7 +18,7 @@ from drsn_jax.functional import signals
 from drsn_jax.functional.mel import LogMel
 from drsn_jax.nn import blocked_network
 from drsn_jax.nn.layers import BatchNorm, Module, convolution, dense, nan_where_not_finite, normalisation, normalise, relu_mean
-from drsn_jax.nn.network_checks import Implementation, as_waveforms, check_fields, check_lengths
+from drsn_jax.nn.network_checks import Implementation, as_waveforms, by_channel, check_fields, check_lengths
 from drsn_jax.nn.residual_unit import ResidualUnit, as_features
 
 
@@ -44,7 +44,8 @@ class Network(nn.Module):
       front_end: what turns each window into the features that the network sees, before they are standardised: a
         ``functional.mel.LogMel`` makes ``(length, channels)`` a log-mel spectrogram ``(frames, mels, channels)``. Windows are
         then waveforms ``(batch, length, channels)``, and the kernel has two axes, ``(3, 3)``. None takes windows as they are.
-      scale: divides windows that are not standardised, such as the root mean square of the training data; 1 leaves them.
+      offset, scale: from windows that are not standardised the network subtracts ``offset`` and divides by ``scale``, such as the
+        mean and the standard deviation of the training data: one number, or one for each channel. 0 and 1 leave them.
       implementation: how the features are computed. The results are equal to rounding. ``"modules"`` calls the Flax modules.
         ``"blocked"`` computes convolutions as products of matrices (``nn.blocked_network``) wherever that is implemented, and
         calls the modules elsewhere. None chooses ``"blocked"`` on a CPU where it is faster, and ``"modules"`` otherwise. The
@@ -81,14 +82,15 @@ class Network(nn.Module):
     dtype: Any = None
     axis_name: str | None = None
     standardise: bool | str = False
-    scale: float = 1.0
+    offset: float | Sequence[float] = 0.0
+    scale: float | Sequence[float] = 1.0
     front_end: LogMel | None = None
     implementation: Implementation | None = None
     platform: str | None = None
 
     def __post_init__(self) -> None:
         # a list cannot be hashed, and compiled functions are remembered by their network
-        for name in ("widths", "units", "kernel"):
+        for name in ("widths", "units", "kernel", "offset", "scale"):
             if isinstance(value := getattr(self, name), list):
                 object.__setattr__(self, name, tuple(value))
         super().__post_init__()
@@ -140,7 +142,7 @@ class Network(nn.Module):
         variables = {name: self.variables[name] for name in ("params", "batch_stats")}
         blocked = functools.partial(blocked_network.features, layout, train=train)
         # the windows are scaled already
-        plain = self.clone(parent=None, implementation="modules", standardise=False, scale=1.0, front_end=None)
+        plain = self.clone(parent=None, implementation="modules", standardise=False, offset=0.0, scale=1.0, front_end=None)
         if self.implementation is None and self.platform is None:
             by_modules = functools.partial(_features_by_modules, plain, train=train)
             y, stats = jax.lax.platform_dependent(variables, x, cpu=blocked, default=by_modules)
@@ -154,7 +156,10 @@ class Network(nn.Module):
     def _scaled(self, x: jax.Array) -> jax.Array:
         if self.standardise:
             return jax.vmap(signals.standardise_together if self.standardise == "together" else signals.standardise)(x)
-        return x if self.scale == 1.0 else (x / self.scale).astype(x.dtype)
+        if self.offset == 0.0 and self.scale == 1.0:
+            return x
+        offset, scale = (by_channel(self, name, x) for name in ("offset", "scale"))
+        return ((x - offset) / scale).astype(x.dtype)
 
     def _layout(self, x: jax.Array, train: bool) -> blocked_network.Layout | None:
         """Return the layout of the blocked implementation for ``x``, or None where the modules compute the features."""

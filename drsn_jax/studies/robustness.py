@@ -17,27 +17,11 @@ from drsn_jax.data.recordings import Recording, read_recordings
 from drsn_jax.data.windows import Fold, make_folds
 from drsn_jax.functional.noise import Noise
 from drsn_jax.functional.noise_mixture import MIXTURE, NoiseMixture
-from drsn_jax.nn.presets import SIGNAL_NETWORKS
+from drsn_jax.nn import presets
 from drsn_jax.studies.disturbance import Disturbance
 from drsn_jax.studies.wdcnn import WideFirstKernelNetwork
 
-PRESETS: dict[str, Any] = {**SIGNAL_NETWORKS, "wdcnn": WideFirstKernelNetwork}
-# what ``variant`` may change of a preset
-FIELDS = (
-    "widths",
-    "units",
-    "kernel",
-    "stem",
-    "shrinkage",
-    "threshold_rule",
-    "shortcut",
-    "bands",
-    "frame",
-    "hop",
-    "pool",
-    "views",
-    "over_time",
-)
+PRESETS: dict[str, Any] = {**presets.SIGNAL_NETWORKS, "wdcnn": WideFirstKernelNetwork}
 WINDOW = 2048
 CWRU_SPEED = 29.4  # revolutions a second: the mean of 1,797 to 1,730 rpm at 0 to 3 hp
 SIMULATED_SPEED = 30.0  # the middle one: with the speed unknown, an envelope spectrum is one in Hz there
@@ -106,42 +90,8 @@ ABOUT = {
 
 
 def variant(name: str) -> Callable[..., Any]:
-    """Return what makes the network of a name: a preset, or one with other fields, as ``band_energy:shrinkage=none,units=1+1``.
-
-    Several fields are joined by commas, the numbers of one field by ``+``; ``none`` stands for None. Raises UserError for a name
-    that is no preset, and for a field that is not among ``FIELDS``, not one of that preset, or given twice.
-    """
-    preset, colon, changes = name.partition(":")
-    if preset not in PRESETS:
-        raise UserError(f"there is no network {preset!r}: choose among {', '.join(PRESETS)}")
-    make, fields = PRESETS[preset], {}
-    has = {field.name for field in dataclasses.fields(getattr(make, "func", make))}
-    known = [field for field in FIELDS if field in has]
-    for change in changes.split(",") if colon else ():
-        field, _, text = change.partition("=")
-        value = _value(field, text) if field in known and field not in fields else None
-        if value is None:
-            raise UserError(
-                f"{change!r} in {name!r} changes no field of {preset}: write FIELD=VALUE, each once, numbers joined by +, one of "
-                f"{', '.join(known)}"
-            )
-        fields[field] = None if value == "none" else value
-    return functools.partial(make, **fields)
-
-
-def _value(field: str, text: str) -> Any:
-    """Return the value of a field by its text: whole numbers, one of them, or a word; None for another text."""
-    parts = text.split("+")
-    if field in ("shrinkage", "threshold_rule", "shortcut"):
-        return text if text.isidentifier() else None
-    if field == "over_time":
-        return {"yes": True, "no": False}.get(text)
-    if not all(part.isdecimal() for part in parts):
-        return None
-    numbers = tuple(int(part) for part in parts)
-    if field in ("widths", "units", "kernel"):
-        return numbers
-    return numbers[0] if len(numbers) == 1 else None
+    """Return what makes the network of a name, as ``nn.presets.variant``, among the networks of this benchmark."""
+    return presets.variant(name, PRESETS)
 
 
 def check_networks(names: Sequence[str], classes: int, channels: int) -> None:

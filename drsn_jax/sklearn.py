@@ -1,0 +1,284 @@
+"""The networks as a classifier of scikit-learn: ``fit``, ``predict``, pipelines, grid searches and cross-validation.
+
+It needs scikit-learn: ``pip install 'drsn-jax[sklearn]'``.
+"""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from drsn_jax.core.errors import UserError, optional
+from drsn_jax.diagnosis.bundle import Bundle
+from drsn_jax.evaluation.conformal import fit_surprises
+from drsn_jax.evaluation.metrics import fit_temperature, softmax
+from drsn_jax.functional.noise import Noise
+from drsn_jax.nn.networks import Network
+from drsn_jax.studies import estimator, estimator_data
+
+optional("sklearn", "DRSNClassifier", "sklearn")
+
+from sklearn.base import BaseEstimator, ClassifierMixin  # noqa: E402
+from sklearn.utils import check_random_state, compute_class_weight  # noqa: E402
+from sklearn.utils.multiclass import check_classification_targets  # noqa: E402
+from sklearn.utils.validation import check_is_fitted, validate_data  # noqa: E402
+
+STANDARDIZE = ("global", "window")
+
+
+class DRSNClassifier(ClassifierMixin, BaseEstimator):
+    """A residual shrinkage network as a classifier of signals, for scikit-learn.
+
+    Arrays of signals are ``(n, length)`` for one channel, ``(n, length, channels)``, or with ``channels_first`` ``(n, channels,
+    length)``, as aeon and sktime have them. All signals have the same length. Parameters:
+
+      network: ``"auto"`` for the recommended network: ``band_energy`` where signals have at least 512 samples, otherwise a wide
+        DRSN-CW. Or the name of one: ``"drsn_cw"``, ``"drsn_cs"``, ``"resnet"``, ``"senet"``, ``"convnet"``, ``"band_energy"``,
+        ``"band_energy_tiny"``, ``"band_energy_linear"``; or a ``drsn_jax.Network``, whose number of classes does not matter.
+      epochs: passes over the training data; None makes about 600 steps, in 20 to 300 epochs.
+      batch_size: signals of one step.
+      learning_rate: the highest one of a cycle in which it rises and falls (AdamW).
+      standardize: ``"global"`` subtracts the mean of each channel over all training signals and divides by their standard
+        deviation, so that level and strength of a signal count. ``"window"`` brings every channel of every signal to mean 0 and
+        variance 1, so that they do not.
+      channels_first: whether three-dimensional arrays are ``(n, channels, length)``.
+      noise_snr_db: adds noise of this signal-to-noise ratio in dB to every training signal, new in every epoch; a pair
+        ``(low, high)`` draws the ratio for each signal. None adds none.
+      noise: the kind of noise: ``"gaussian"``, ``"laplacian"``, ``"pink"`` or ``"impulsive"``.
+      class_weight: weights of the classes in the loss, by class; ``"balanced"`` gives each the same share of it; None weighs all
+        signals alike.
+      early_stopping: whether part of the training data is held out. The training ends after ``n_iter_no_change`` epochs without
+        a lower loss on it, the network with the lowest is kept, and its probabilities are calibrated there.
+      validation_fraction: the share that is held out; of the groups where ``fit`` is given ``groups``.
+      n_iter_no_change: see ``early_stopping``.
+      random_state: an integer, a ``RandomState`` or None, for initial weights, order, noise and what is held out.
+      verbose: whether a line is printed after every epoch.
+
+    Attributes after ``fit``:
+      classes_: the classes, ``(n_classes,)``, in the order of the columns of ``predict_proba``.
+      network_: the trained ``drsn_jax.Network``; ``variables_`` its weights.
+      offset_, scale_: what is subtracted from each channel and what divides it, ``(channels,)``.
+      temperature_: divides the logits; 1 without ``early_stopping``.
+      n_iter_: epochs trained.
+      loss_curve_: the mean loss of each epoch.
+      validation_scores_: the accuracy on the held-out signals after each epoch, where there are some.
+      n_features_in_: the length of the second axis of ``X``.
+
+    Example:
+        >>> import numpy as np
+        >>> from drsn_jax.sklearn import DRSNClassifier
+        >>> y = np.arange(60) % 2
+        >>> X = np.sin(np.outer(1 + y, np.linspace(0, 20, 64))) + np.random.default_rng(0).normal(0, 0.1, (60, 64))
+        >>> DRSNClassifier(epochs=10, random_state=0).fit(X[:40], y[:40]).score(X[40:], y[40:])
+        1.0
+    """
+
+    def __init__(
+        self,
+        network: str | Network = "auto",
+        *,
+        epochs: int | None = None,
+        batch_size: int = 32,
+        learning_rate: float = 3e-3,
+        standardize: str = "global",
+        channels_first: bool = False,
+        noise_snr_db: float | tuple[float, float] | None = None,
+        noise: str = "gaussian",
+        class_weight: Any = None,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        n_iter_no_change: int = 10,
+        random_state: Any = None,
+        verbose: bool | int = False,
+    ) -> None:
+        self.network = network
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.standardize = standardize
+        self.channels_first = channels_first
+        self.noise_snr_db = noise_snr_db
+        self.noise = noise
+        self.class_weight = class_weight
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def __sklearn_tags__(self) -> Any:
+        """Say that arrays of three dimensions are welcome."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def fit(self, X: Any, y: Any, groups: Any = None) -> "DRSNClassifier":
+        """Train a network on signals ``X`` with the classes ``y``, ``(n,)``, and return the estimator.
+
+        With ``early_stopping``, signals of one of the ``groups`` ``(n,)``, such as a recording or a machine, are held out
+        together. Raises ValueError for arrays and parameters that do not fit, and ``drsn_jax.Diverged``.
+        """
+        X, y = validate_data(self, X, y, allow_nd=True)
+        windows, labels, seed = self._begin(X, y, reset=True)
+        known, held_out = np.arange(len(labels)), np.arange(0)
+        if self.early_stopping:
+            known, held_out = estimator_data.held_out(labels, groups, self.validation_fraction, seed)
+        training = self._training(labels[known], seed)
+        sides = windows[known], labels[known]
+        trained = training.run(self.network_, *sides, (windows[held_out], labels[held_out]))
+        self.variables_, self.n_iter_ = trained.variables, trained.epochs
+        self.loss_curve_, self.validation_scores_ = trained.losses, trained.accuracies
+        self.temperature_, self._surprises, self._left = 1.0, None, None
+        if len(held_out):
+            logits = estimator.logits_of(self.network_, self.variables_, windows[held_out])
+            self.temperature_ = fit_temperature(logits, labels[held_out])
+            self._surprises = fit_surprises(softmax(logits, self.temperature_), labels[held_out])
+        return self
+
+    def partial_fit(self, X: Any, y: Any, classes: Any = None) -> "DRSNClassifier":
+        """Go on training for one epoch over these signals, with a tenth of the learning rate, and return the estimator.
+
+        The first call on an estimator that is not fitted needs all ``classes``; offset and scale are those of its signals from
+        then on. Give as many signals each time as you can: the statistics of the network's norms are those of a batch. Raises
+        ValueError as ``fit``, and for other ``classes`` than before.
+        """
+        first = not hasattr(self, "variables_")
+        X, y = validate_data(self, X, y, allow_nd=True, reset=first)
+        if first and classes is None:
+            raise UserError("the first partial_fit needs classes, all that will ever come: partial_fit(X, y, classes=[…])")
+        if not first and classes is not None and not np.array_equal(np.unique(classes), self.classes_):
+            raise UserError(f"classes={list(np.unique(classes))} differ from those of the first call, {list(self.classes_)}")
+        windows, labels, seed = self._begin(X, y, reset=first, classes=classes)
+        training = self._training(labels, seed)
+        trained, self._left = training.go_on(
+            self.network_, windows, labels, getattr(self, "variables_", None), getattr(self, "_left", None)
+        )
+        self.variables_, self.n_iter_ = trained.variables, getattr(self, "n_iter_", 0) + 1
+        self.loss_curve_ = [*getattr(self, "loss_curve_", []), *trained.losses]
+        if first:
+            self.temperature_, self._surprises, self.validation_scores_ = 1.0, None, []
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probability of each of ``classes_`` for signals, ``(n, n_classes)``; raise ValueError as ``fit``, and
+        NotFittedError before it."""
+        check_is_fitted(self)
+        X = validate_data(self, X, allow_nd=True, reset=False)
+        windows = self._prepared(estimator_data.as_signals(X, self.channels_first))
+        logits = estimator.logits_of(self.network_, self.variables_, windows, without_mean=self._without_mean)
+        return softmax(logits.astype(np.float64), self.temperature_)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the most probable class of each signal, ``(n,)``; errors as ``predict_proba``."""
+        probabilities = self.predict_proba(X)
+        return self.classes_[probabilities.argmax(1)]
+
+    def to_bundle(self, sampling_rate: float | None = None, *, stride: int | None = None) -> Bundle:
+        """Return the trained network as a ``drsn_jax.Bundle``, which can be saved, exported and asked about whole recordings.
+
+        ``sampling_rate`` in Hz is that of the signals; without it the bundle takes windows, but no recordings. ``stride`` is the
+        step from one window of a recording to the next in samples, by default half a window. The names of its classes are the
+        texts of ``classes_``. Raises NotFittedError before ``fit``, and ValueError for classes with the same text.
+        """
+        check_is_fitted(self)
+        network = self.network_
+        if not network.standardise and not self._without_mean:
+            offset, scale = ((tuple(map(float, numbers))) for numbers in (self.offset_, self.scale_))
+            network = network.clone(offset=offset, scale=scale)
+        length, channels = self.window_shape_
+        return Bundle(
+            network=network,
+            variables=self.variables_,
+            classes=tuple(map(str, self.classes_)),
+            window_length=length,
+            channels=channels,
+            sampling_rate=sampling_rate,
+            stride=None if sampling_rate is None else stride or max(1, length // 2),
+            temperature=self.temperature_,
+            surprises=self._surprises,
+            # a network that scales every window has no use for its mean
+            remove_mean=self._without_mean or bool(network.standardise),
+        )
+
+    @classmethod
+    def from_bundle(cls, bundle: Bundle) -> "DRSNClassifier":
+        """Return a fitted estimator with the network of a bundle, whose probabilities are those of ``bundle.predict_proba``.
+
+        Signals are ``(n, length, channels)``, or ``(n, length)`` where there is one channel. ``partial_fit`` goes on training it,
+        ``fit`` begins anew. Raises ValueError for a bundle of pictures.
+        """
+        if len(bundle.window_shape) != 2:
+            raise UserError(f"an estimator takes signals (length, channels), the model has windows {bundle.window_shape}")
+        made = cls(network=bundle.network.clone(parent=None), standardize="window" if bundle.standardise else "global")
+        made.classes_, made.network_ = np.asarray(bundle.classes), bundle.network
+        made.variables_, made.temperature_ = bundle.variables, bundle.temperature
+        made.window_shape_, made.n_features_in_ = bundle.window_shape, bundle.window_shape[0]
+        made.offset_, made.scale_ = np.zeros(bundle.channels), np.ones(bundle.channels)
+        made._without_mean, made._surprises, made._left = bundle.remove_mean, bundle.surprises, None
+        made.n_iter_, made.loss_curve_, made.validation_scores_ = 0, [], []
+        return made
+
+    def _begin(self, X: np.ndarray, y: Any, *, reset: bool, classes: Any = None) -> tuple[np.ndarray, np.ndarray, int]:
+        """Check the parameters; return windows as the network takes them, the numbers of their classes and a seed. With
+        ``reset`` the classes, the network and the scale are those of this data."""
+        self._check()
+        check_classification_targets(y)
+        windows = estimator_data.as_signals(X, self.channels_first)
+        if reset:
+            self.classes_ = np.unique(y if classes is None else classes)
+            if len(self.classes_) < 2:
+                raise UserError(f"a classifier needs at least two classes, and y has one class only: {self.classes_[0]!r}")
+            self.window_shape_ = windows.shape[1:]
+            self.network_ = estimator.network_for(
+                self.network, len(self.classes_), windows.shape[1:], standardise=self.standardize == "window"
+            )
+            self.offset_, self.scale_ = estimator_data.scale_of(windows, self.standardize)
+            self._without_mean = False
+        seed = int(check_random_state(self.random_state).randint(2**31 - 1))
+        return self._prepared(windows), estimator_data.codes_of(y, self.classes_), seed
+
+    def _prepared(self, windows: np.ndarray) -> np.ndarray:
+        """Return windows ``(n, length, channels)`` as the network was trained on them; raise UserError for another shape."""
+        if windows.shape[1:] != self.window_shape_:
+            length, channels = self.window_shape_
+            raise UserError(
+                f"the signals have {windows.shape[1]} samples of {windows.shape[2]} channels, and those of fit had {length} of "
+                f"{channels}"
+            )
+        return estimator_data.scaled(windows, self.offset_, self.scale_)
+
+    def _training(self, labels: np.ndarray, seed: int) -> estimator.Training:
+        """Return how the parameters say that a network is trained on windows with these labels."""
+        examples, classes = len(labels), len(self.classes_)
+        given, weights = self.class_weight, np.ones(classes)
+        if given is not None:
+            present = np.unique(labels)
+            if isinstance(given, dict):
+                given = {int(code): given[name] for code, name in enumerate(self.classes_) if name in given}
+            weights[present] = compute_class_weight(given, classes=present, y=labels)
+        return estimator.Training(
+            epochs=self.epochs or estimator.epochs_for(examples, self.batch_size),
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            noise=Noise(self.noise, math.inf if self.noise_snr_db is None else self.noise_snr_db),
+            class_weights=weights,
+            seed=seed,
+            patience=self.n_iter_no_change,
+            on_epoch=self._tell,
+        )
+
+    def _tell(self, epoch: Any) -> None:
+        if self.verbose:
+            held_out = "" if epoch.validation_loss is None else f", held out {float(epoch.validation_loss):.4f}"
+            print(f"epoch {epoch.number}: loss {float(epoch.loss):.4f}{held_out}")
+
+    def _check(self) -> None:
+        """Raise UserError for parameters out of range."""
+        for name in ("epochs", "batch_size", "n_iter_no_change"):
+            value = getattr(self, name)
+            if not (isinstance(value, int | np.integer) and value >= 1) and not (name == "epochs" and value is None):
+                raise UserError(f"{name} is a whole number from 1, got {value!r}")
+        if not 0 < self.learning_rate < math.inf:
+            raise UserError(f"learning_rate is a positive number, got {self.learning_rate!r}")
+        if self.standardize not in STANDARDIZE:
+            raise UserError(f"standardize is one of {', '.join(map(repr, STANDARDIZE))}, got {self.standardize!r}")

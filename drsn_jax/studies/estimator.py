@@ -1,0 +1,192 @@
+"""What the scikit-learn estimator computes: the choice of its network, compiled steps that fits share, and a training.
+
+Windows are ``(n, length, channels)`` as the network takes them, scaled already.
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import optax
+
+from drsn_jax.core.errors import UserError
+from drsn_jax.evaluation.prediction import evaluate, predict
+from drsn_jax.functional.noise import Noise
+from drsn_jax.functional.signals import remove_mean
+from drsn_jax.nn.networks import Network, for_platform
+from drsn_jax.nn.presets import SIGNAL_NETWORKS, variant
+from drsn_jax.training.batches import Batches, steps_per_epoch
+from drsn_jax.training.loop import fit
+from drsn_jax.training.optimizers import kernels, one_cycle_optimizer
+from drsn_jax.training.progress import Epoch
+from drsn_jax.training.state import KeyPurpose, TrainState, create_state
+from drsn_jax.training.steps import make_eval_step, make_predict_step, make_train_step
+
+LONG = 512  # samples of a window from which its energies in frequency bands are what is recognised
+SHORT = "drsn_cw:widths=32+64,units=1+1,stem=1,kernel=5"  # the network for shorter ones
+STEPS = 600  # so many steps, and as many epochs as they need, were enough on small sets
+EPOCHS = (20, 300)  # but not fewer or more than these
+LEAST_SHARE = 1e-6  # the share of a class that has next to no weight
+CONTINUED = 0.1  # the share of the learning rate with which ``partial_fit`` goes on
+PREDICTED = 64  # windows of one call; always as many, so that the answer for a window does not depend on those beside it
+
+
+class Trained(NamedTuple):
+    """A training that has ended.
+
+    Fields:
+      variables: params and batch_stats, in host memory; after the epoch with the lowest validation loss where there is one.
+      epochs: how many epochs were made.
+      losses: the mean loss of each epoch.
+      accuracies: the validation accuracy of each; empty without validation windows.
+    """
+
+    variables: Any
+    epochs: int
+    losses: list[float]
+    accuracies: list[float]
+
+
+def network_for(network: str | Network, classes: int, shape: tuple[int, int], *, standardise: bool) -> Network:
+    """Return the network that an estimator trains on windows of ``shape``, ``(length, channels)``.
+
+    ``"auto"`` is the recommended network for windows of at least ``LONG`` samples. Shorter ones have too few frames for a rhythm,
+    and are seen by a wide DRSN-CW. Other names are those of ``nn.presets.variant``. Raises
+    UserError for an unknown name and for what is neither a name nor a ``Network``.
+    """
+    if isinstance(network, Network):
+        return network.clone(classes=classes, standardise=standardise)
+    if not isinstance(network, str):
+        raise UserError(f"network is 'auto', a Network or one of {', '.join(SIGNAL_NETWORKS)}, got {network!r}")
+    name = network if network != "auto" else "band_energy" if shape[0] >= LONG else SHORT
+    return variant(name)(classes=classes, standardise=standardise)
+
+
+def epochs_for(examples: int, batch_size: int) -> int:
+    """Return how many epochs make about ``STEPS`` steps, within ``EPOCHS``."""
+    return int(np.clip(-(-STEPS // steps_per_epoch(examples, batch_size)), *EPOCHS))
+
+
+class Training(NamedTuple):
+    """How an estimator trains: see ``sklearn.DRSNClassifier``, whose arguments these are."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    noise: Noise
+    class_weights: np.ndarray
+    seed: int
+    patience: int | None = None
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None
+
+    def run(self, network: Network, windows: np.ndarray, labels: np.ndarray, held_out: tuple[np.ndarray, np.ndarray]) -> Trained:
+        """Train a network from new parameters; ``held_out`` are the windows and labels of validation, which may be none.
+
+        Raises Diverged as ``training.fit``.
+        """
+        network = for_platform(network, jax.default_backend())
+        batches = Batches(windows, labels, self.batch_size, seed=self.seed)
+        optimizer = _one_cycle(self.epochs * batches.steps, self.learning_rate)
+        key = jax.random.fold_in(jax.random.key(self.seed), KeyPurpose.TRAINING)
+        state = create_state(network, optimizer, key, windows[:1])
+        # where a signal tells nothing, the answer is how often the classes come and what they weigh; from zero, the bias would
+        # take longer to get there than a training lasts
+        weighed = self.class_weights * np.bincount(labels, minlength=len(self.class_weights))
+        bias = np.log(np.maximum(weighed / weighed.sum(), LEAST_SHARE)).astype(np.float32)
+        classifier = {**state.params["classifier"], "bias": jax.numpy.asarray(bias)}
+        state = dataclasses.replace(state, params={**state.params, "classifier": classifier})
+        return self._fit(network, optimizer, state, batches, held_out)
+
+    def go_on(
+        self, network: Network, windows: np.ndarray, labels: np.ndarray, variables: Any, left: Any
+    ) -> tuple[Trained, dict[str, Any]]:
+        """Train for one epoch with a constant, low learning rate, from these variables, or new ones for None.
+
+        ``left`` is what an earlier call returned beside the training, None in the first.
+        """
+        network = for_platform(network, jax.default_backend())
+        optimizer = _constant(CONTINUED * self.learning_rate)
+        key = jax.random.fold_in(jax.random.key(self.seed), KeyPurpose.TRAINING)
+        state = create_state(network, optimizer, key, windows[:1])
+        if variables is not None:
+            state = TrainState(variables["params"], variables["batch_stats"], state.opt_state, state.step, state.key)
+        if left is not None:
+            state = TrainState(state.params, state.batch_stats, left["opt_state"], left["step"], state.key)
+        # copies, because the step uses up the arrays that it is given
+        state = jax.tree.map(lambda leaf: jax.numpy.array(leaf, copy=True), state)
+        batches = Batches(windows, labels, min(self.batch_size, len(windows)), seed=(self.seed + int(state.step)) % 2**31)
+        ended: list[Any] = []
+        trained = self._replace(epochs=1, on_epoch=ended.append)._fit(
+            network, optimizer, state, batches, (windows[:0], labels[:0])
+        )
+        after = jax.device_get({"opt_state": ended[-1].state.opt_state, "step": ended[-1].state.step})
+        self.on_epoch(ended[-1])
+        return trained, after
+
+    def _fit(
+        self, network: Network, optimizer: Any, state: TrainState, batches: Batches, held_out: tuple[np.ndarray, np.ndarray]
+    ) -> Trained:
+        train, look = _steps(network, optimizer)  # pyright: ignore[reportArgumentType]
+        weights = np.asarray(self.class_weights, np.float32)
+
+        def validate(state: TrainState) -> Mapping[str, Any]:
+            return evaluate(look, state.variables, *held_out, batch_size=self.batch_size)
+
+        losses, accuracies, epoch = [], [], None
+        for epoch in fit(
+            lambda state, batch: train(state, batch, self.noise, weights),
+            state,
+            batches,
+            epochs=self.epochs,
+            validate=validate if len(held_out[0]) else None,
+            patience=self.patience if len(held_out[0]) else None,
+        ):
+            losses.append(float(epoch.loss))
+            if epoch.validation_accuracy is not None:
+                accuracies.append(float(epoch.validation_accuracy))
+            self.on_epoch(epoch)
+        assert epoch is not None, "fit yields at least one"
+        return Trained(jax.device_get(epoch.best_variables), epoch.number, losses, accuracies)
+
+
+def logits_of(network: Network, variables: Any, windows: np.ndarray, *, without_mean: bool = False) -> np.ndarray:
+    """Return the logits ``(n, classes)`` of at least one window, whose mean is removed first where that is asked for."""
+    network = for_platform(network, jax.default_backend())
+    return predict(_predict(network, without_mean), variables, windows, PREDICTED)  # pyright: ignore[reportArgumentType]
+
+
+def disturbed(noise: Noise, key: jax.Array, window: jax.Array) -> jax.Array:
+    """Add noise to a window ``(length, channels)``. Its SNR is that of what varies: the level is no part of the power."""
+    without = remove_mean(window)
+    return window + (noise(key, without) - without)
+
+
+@functools.lru_cache(maxsize=16)
+def _one_cycle(steps: int, learning_rate: float) -> optax.GradientTransformation:
+    """Return the optimiser of a fit; one object for equal arguments, so that compiled steps are found again."""
+    return one_cycle_optimizer(steps, learning_rate)
+
+
+@functools.lru_cache(maxsize=16)
+def _constant(learning_rate: float) -> optax.GradientTransformation:
+    """Return the optimiser of ``partial_fit``, whose schedule has no end."""
+    return optax.adamw(learning_rate, weight_decay=1e-2, mask=kernels)
+
+
+@functools.lru_cache(maxsize=16)
+def _steps(network: Any, optimizer: optax.GradientTransformation) -> tuple[Any, Any]:
+    """Return the compiled steps of training and evaluation. Fits of equal shapes share them, as those of a grid search do."""
+
+    def train(state: TrainState, batch: Any, noise: Noise, class_weights: Any) -> Any:
+        add = None if noise.is_none else functools.partial(disturbed, noise)
+        return make_train_step(network, optimizer, noise=add, class_weights=class_weights)(state, batch)
+
+    return jax.jit(train, donate_argnums=0), jax.jit(make_eval_step(network))
+
+
+@functools.lru_cache(maxsize=16)
+def _predict(network: Any, without_mean: bool) -> Any:
+    return jax.jit(make_predict_step(network, prepare=remove_mean if without_mean else None))

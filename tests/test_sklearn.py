@@ -1,0 +1,294 @@
+"""The estimator: scikit-learn's own checks, its tools, layouts of arrays, what is held out, and the way to a bundle and back."""
+
+import pickle
+import sys
+
+import hypothesis
+import hypothesis.strategies as st
+import jax
+import numpy as np
+import pytest
+import tiny
+from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+import drsn_jax
+from drsn_jax.core.errors import MissingExtra
+from drsn_jax.diagnosis import Bundle, load, save
+from drsn_jax.functional.noise import Noise
+from drsn_jax.functional.signals import remove_mean
+from drsn_jax.nn.image_networks import drsn18
+from drsn_jax.nn.networks import drsn_cw
+from drsn_jax.sklearn import DRSNClassifier
+from drsn_jax.studies import estimator, estimator_data
+
+SMALL = "drsn_cw:widths=16,units=1,stem=1,kernel=3"
+SIGNALS, CODES = tiny.tones(48)
+NAMES = np.array(["low", "middle", "high"])[CODES]
+
+
+def small(**parameters):
+    """An estimator that is trained in a moment."""
+    return DRSNClassifier(**{"network": SMALL, "epochs": 60, "learning_rate": 0.01, "random_state": 0, **parameters})
+
+
+@pytest.fixture(scope="module")
+def fitted():
+    return small(early_stopping=True, validation_fraction=0.25, n_iter_no_change=60).fit(SIGNALS, NAMES)
+
+
+@parametrize_with_checks([DRSNClassifier(network=SMALL, epochs=100)])
+def test_scikit_learn_s_checks(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.slow
+@parametrize_with_checks([DRSNClassifier()])
+def test_scikit_learn_s_checks_of_the_default(estimator, check):
+    check(estimator)
+
+
+def test_it_learns_names_and_says_how_sure_it_is(fitted):
+    windows, codes = tiny.tones(24, seed=1)
+    probabilities = fitted.predict_proba(windows)
+    assert fitted.classes_.tolist() == ["high", "low", "middle"]
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-12)
+    assert (fitted.predict(windows) == fitted.classes_[probabilities.argmax(1)]).all()
+    assert fitted.score(windows, np.array(["low", "middle", "high"])[codes]) > 0.9
+
+
+def test_all_layouts_are_one():
+    two = np.stack([SIGNALS[..., 0], SIGNALS[:, ::-1, 0] + 3], -1)
+    last = small(epochs=2).fit(two, CODES)
+    first = small(epochs=2, channels_first=True).fit(np.moveaxis(two, -1, 1), CODES)
+    np.testing.assert_array_equal(last.predict_proba(two), first.predict_proba(np.moveaxis(two, -1, 1)))
+    flat, deep = small(epochs=2).fit(SIGNALS[..., 0], CODES), small(epochs=2).fit(SIGNALS, CODES)
+    np.testing.assert_array_equal(flat.predict_proba(SIGNALS[..., 0]), deep.predict_proba(SIGNALS))
+    for other in (two[:, :, :1], two[:, :32]):
+        with pytest.raises(ValueError, match=r"samples|features"):
+            last.predict(other)
+    with pytest.raises(ValueError, match=r"signals are \(n, length\)"):
+        small().fit(SIGNALS[..., None], CODES)
+
+
+def test_what_it_says_of_a_signal_does_not_depend_on_those_beside_it(fitted):
+    windows = tiny.tones(70, seed=2)[0]
+    np.testing.assert_array_equal(fitted.predict_proba(windows)[-3:], fitted.predict_proba(windows[-3:]))
+
+
+@pytest.mark.parametrize("standardize", ["global", "window"])
+def test_constant_rows_and_rows_of_one_sample(standardize):
+    X = np.repeat(np.arange(20.0)[:, None] > 9, 5, 1)
+    model = small(standardize=standardize).fit(X, X[:, 0])
+    assert np.isfinite(model.predict_proba(X)).all()
+    if standardize == "global":
+        assert model.score(X, X[:, 0]) == 1
+        assert small().fit(X[:, :1], X[:, 0]).score(X[:, :1], X[:, 0]) == 1
+        assert small().fit(np.full((20, 3), 7.0), X[:, 0]).scale_ == 1
+
+
+def test_a_copy_by_pickle_answers_alike_and_a_clone_is_not_fitted(fitted):
+    copy = pickle.loads(pickle.dumps(fitted))
+    np.testing.assert_array_equal(copy.predict_proba(SIGNALS), fitted.predict_proba(SIGNALS))
+    for use in (lambda model: model.predict(SIGNALS), lambda model: model.to_bundle()):
+        with pytest.raises(NotFittedError):
+            use(clone(fitted))
+
+
+def test_attributes_that_others_set_stay():
+    """scikit-learn puts some of its own on an estimator while it fits."""
+    model, mark = small(epochs=1), object()
+    vars(model)["_parent_callback_ctx"] = mark
+    model.fit(SIGNALS, CODES).partial_fit(SIGNALS, CODES)
+    assert vars(model)["_parent_callback_ctx"] is mark
+
+
+def test_a_network_of_one_s_own():
+    network = drsn_cw(classes=7, widths=(4,), units=(1,), implementation="modules")
+    model = small(network=network, epochs=1).fit(SIGNALS, CODES)
+    assert (model.network_.classes, model.network_.widths) == (3, (4,))
+
+
+def test_seeds_decide(fitted):
+    one, same, other = (small(epochs=1, random_state=seed).fit(SIGNALS, CODES).loss_curve_ for seed in (3, 3, 4))
+    assert one == same != other
+
+
+def test_fits_of_one_size_share_what_is_compiled():
+    small(epochs=2).fit(SIGNALS, CODES).predict(SIGNALS)
+    with tiny.compilations() as names:
+        small(epochs=2, random_state=5, noise_snr_db=None, class_weight="balanced").fit(SIGNALS * 3 + 1, CODES).predict(SIGNALS)
+    assert not names
+
+
+def test_in_scikit_learn_s_tools():
+    groups = np.arange(len(CODES)) // 6
+    assert cross_val_score(small(), SIGNALS, CODES, cv=GroupKFold(2), groups=groups).mean() > 0.8
+    search = GridSearchCV(
+        make_pipeline(FunctionTransformer(), small()), {"drsnclassifier__standardize": ["global", "window"]}, cv=2
+    ).fit(SIGNALS[..., 0], CODES)
+    assert search.best_score_ > 0.8
+    calibrated = CalibratedClassifierCV(small(), cv=2).fit(SIGNALS[..., 0], CODES)
+    assert calibrated.score(SIGNALS[..., 0], CODES) > 0.8
+
+
+@pytest.mark.slow
+def test_a_search_in_two_processes():
+    search = GridSearchCV(small(), {"standardize": ["global", "window"]}, cv=2, n_jobs=2).fit(SIGNALS, NAMES)
+    assert search.best_score_ > 0.8
+
+
+def test_early_stopping_keeps_the_best_and_says_what_was_held_out(fitted):
+    assert fitted.n_iter_ == len(fitted.loss_curve_) == len(fitted.validation_scores_) == 60
+    assert fitted.temperature_ != 1
+    # a learning rate that ruins: after one epoch without a lower loss it ends
+    stopped = small(learning_rate=10.0, early_stopping=True, n_iter_no_change=1, validation_fraction=0.25)
+    assert stopped.fit(SIGNALS, NAMES).n_iter_ < 60
+
+
+@hypothesis.given(st.integers(0, 2**31 - 1), st.floats(0.1, 0.5))
+def test_a_group_is_on_one_side(seed, fraction):
+    labels, groups = np.arange(60) % 3, np.arange(60) // 6
+    known, out = estimator_data.held_out(labels, groups, fraction, seed)
+    assert len(known)
+    assert len(out)
+    assert not set(groups[known]) & set(groups[out])
+    assert sorted([*known, *out]) == list(range(60))
+    assert set(labels[known]) == {0, 1, 2}
+    known, out = estimator_data.held_out(labels, None, fraction, seed)
+    assert set(labels[known]) == set(labels[out]) == {0, 1, 2}
+    assert sorted([*known, *out]) == list(range(60))
+
+
+def test_groups_reach_the_split():
+    groups = np.arange(len(CODES)) // 6
+    with pytest.raises(ValueError, match="a group each"):
+        small(early_stopping=True).fit(SIGNALS, CODES, groups=groups[:-1])
+    with pytest.raises(ValueError, match="leaves signals of every class"):
+        small(early_stopping=True).fit(SIGNALS, CODES, groups=CODES)
+
+
+def test_weights_of_classes_move_the_answers():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(60, 8)), np.arange(60) % 2
+    unsure = {weight: small(epochs=3, class_weight={"a": weight, "b": 1}).fit(X, np.where(y, "b", "a")) for weight in (0.01, 100)}
+    assert (unsure[100].predict(X) == "a").mean() > 0.8
+    assert (unsure[0.01].predict(X) == "b").mean() > 0.8
+
+
+def test_noise_is_added_at_its_level_around_the_mean():
+    """The level of a signal is no part of its power; and a training in strong noise cannot reach the loss of one without."""
+    window = 100 + SIGNALS[0]
+    noise = Noise("gaussian", -5.0)
+    added = np.asarray(estimator.disturbed(noise, jax.random.key(0), window)) - window
+    measured = 10 * np.log10(np.square(np.asarray(remove_mean(window))).mean() / np.square(added).mean())
+    assert measured == pytest.approx(-5, abs=1e-3)
+    clean, noisy = (small(noise_snr_db=level).fit(100 + SIGNALS, CODES).loss_curve_[-1] for level in (None, (-20, -15)))
+    assert noisy > clean + 0.3
+
+
+def test_a_bundle_answers_as_the_estimator_and_comes_back(tmp_path, fitted):
+    kept = fitted.to_bundle(sampling_rate=1000.0)
+    save(tmp_path / "model", kept)
+    for bundle in (kept, load(tmp_path / "model"), DRSNClassifier.from_bundle(load(tmp_path / "model"))):
+        np.testing.assert_allclose(bundle.predict_proba(SIGNALS + 1), fitted.predict_proba(SIGNALS + 1), atol=1e-5)
+    assert not kept.remove_mean
+    assert kept.diagnose(np.tile(SIGNALS[0], (4, 1)), 1000.0).label in fitted.classes_
+    back = DRSNClassifier.from_bundle(kept)
+    assert (back.predict(SIGNALS) == fitted.predict(SIGNALS)).all()
+    assert back.partial_fit(SIGNALS, NAMES).n_iter_ == 1
+    window = small(epochs=1, standardize="window").fit(SIGNALS + 5, CODES)
+    assert window.to_bundle().remove_mean
+    np.testing.assert_allclose(window.to_bundle().predict_proba(SIGNALS), window.predict_proba(SIGNALS), atol=1e-5)
+
+
+def test_training_goes_on_with_more_signals():
+    model = small(learning_rate=0.03)
+    for _ in range(12):
+        model.partial_fit(SIGNALS, NAMES, classes=["low", "middle", "high"])
+    assert model.score(SIGNALS, NAMES) > 0.8
+    assert model.n_iter_ == len(model.loss_curve_) == 12
+    copy = pickle.loads(pickle.dumps(model))
+    assert copy.partial_fit(SIGNALS, NAMES).loss_curve_ == model.partial_fit(SIGNALS, NAMES).loss_curve_
+    # one class is enough, and after fit it goes on from there
+    assert model.partial_fit(SIGNALS[:2], NAMES[:2]).n_iter_ == 14
+    before = small().fit(SIGNALS, NAMES)
+    loss = before.loss_curve_[-1]
+    assert before.partial_fit(SIGNALS, NAMES).loss_curve_[-1] < loss + 0.1
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"epochs": 0}, "epochs is a whole number from 1, got 0"),
+        ({"batch_size": 2.5}, "batch_size is a whole number from 1, got 2.5"),
+        ({"learning_rate": -1}, "learning_rate is a positive number, got -1"),
+        ({"standardize": "none"}, "standardize is one of 'global', 'window', got 'none'"),
+        ({"network": "cnn"}, "there is no network 'cnn': choose among convnet"),
+        ({"network": "drsn_cw:units=many"}, "changes no field of drsn_cw"),
+        ({"network": None}, "network is 'auto', a Network or one of"),
+        ({"noise": "white", "noise_snr_db": 0}, "white"),
+        ({"noise_snr_db": (5, -5)}, "low"),
+        ({"early_stopping": True, "validation_fraction": 0}, "validation_fraction is above 0 and below 1, got 0"),
+        ({"n_iter_no_change": 0}, "n_iter_no_change is a whole number from 1"),
+    ],
+)
+def test_parameters_out_of_range_are_refused(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        DRSNClassifier(**parameters).fit(SIGNALS, CODES)
+
+
+def test_data_that_cannot_be_learnt_from_is_refused():
+    with pytest.raises(ValueError, match="the first partial_fit needs classes"):
+        small().partial_fit(SIGNALS, CODES)
+    model = small().partial_fit(SIGNALS, CODES, classes=[0, 1, 2])
+    with pytest.raises(ValueError, match="differ from those of the first call"):
+        model.partial_fit(SIGNALS, CODES, classes=[0, 1])
+    with pytest.raises(ValueError, match="y holds 8, which is not among the classes 0, 1, 2"):
+        model.partial_fit(SIGNALS, CODES + 7)
+    with pytest.raises(ValueError, match="one class only"):
+        small().fit(SIGNALS, np.zeros(48))
+    with pytest.raises(ValueError, match="too few"):
+        small(early_stopping=True).fit(SIGNALS[:4], CODES[:4])
+    with pytest.raises(ValueError, match="NaN"):
+        small().fit(np.where(SIGNALS > 0.9, np.nan, SIGNALS), CODES)
+    with pytest.raises(ValueError, match="an estimator takes signals"):
+        DRSNClassifier.from_bundle(Bundle(drsn18(classes=2), {}, ("a", "b"), (8, 8)))
+
+
+def test_progress_is_told_where_it_is_asked_for(capsys):
+    small(epochs=2, verbose=1).fit(SIGNALS, CODES)
+    assert capsys.readouterr().out.count("epoch 2: loss") == 1
+    small(epochs=2).fit(SIGNALS, CODES)
+    assert capsys.readouterr().out == ""
+
+
+def test_the_missing_extra_is_named(monkeypatch):
+    assert drsn_jax.DRSNClassifier is DRSNClassifier
+    monkeypatch.delitem(sys.modules, "drsn_jax.sklearn")
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'drsn-jax\[sklearn\]'"):
+        _ = drsn_jax.DRSNClassifier
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "least"), [("BasicMotions", 0.98), ("JapaneseVowels", 0.96)])
+def test_official_splits(name, least):
+    """Within two points of MiniRocket (aeon 1.6: 100.0 and 98.6 %)."""
+    datasets = pytest.importorskip("aeon.datasets")
+    sides = [datasets.load_classification(name, split=split) for split in ("train", "test")]
+    X, Z = (stack(signals) for signals, _ in sides)
+    length = max(X.shape[2], Z.shape[2])
+    X, Z = (np.pad(signals, ((0, 0), (0, 0), (0, length - signals.shape[2]))) for signals in (X, Z))
+    assert DRSNClassifier(channels_first=True, random_state=0).fit(X, sides[0][1]).score(Z, sides[1][1]) >= least
+
+
+def stack(signals):
+    """Signals of several lengths as an array, with zeros behind the shorter ones."""
+    longest = max(signal.shape[1] for signal in signals)
+    return np.stack([np.pad(signal, ((0, 0), (0, longest - signal.shape[1]))) for signal in signals])
