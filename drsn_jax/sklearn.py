@@ -212,7 +212,8 @@ class DRSNClassifier(ClassifierMixin, BaseEstimator):
         made = cls(network=bundle.network.clone(parent=None), standardize="window" if bundle.standardise else "global")
         made.classes_, made.network_ = np.asarray(bundle.classes), bundle.network
         made.variables_, made.temperature_ = bundle.variables, bundle.temperature
-        made.window_shape_, made.n_features_in_ = bundle.window_shape, bundle.window_shape[0]
+        made.window_shape_ = bundle.window_shape
+        made.n_features_in_ = bundle.window_shape[0]  # pyright: ignore[reportAttributeAccessIssue]
         made.offset_, made.scale_ = np.zeros(bundle.channels), np.ones(bundle.channels)
         made._without_mean, made._surprises, made._left = bundle.remove_mean, bundle.surprises, None
         made.n_iter_, made.loss_curve_, made.validation_scores_ = 0, [], []

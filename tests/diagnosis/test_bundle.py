@@ -262,8 +262,8 @@ def test_no_folder_and_no_model(tmp_path):
 
 
 def test_a_later_version(folder):
-    describe(folder, format=6)
-    refused(folder, "is of format 6, and this version of drsn_jax reads up to 5: install a newer one")
+    describe(folder, format=7)
+    refused(folder, "is of format 7, and this version of drsn_jax reads up to 6: install a newer one")
 
 
 @pytest.mark.parametrize(
@@ -540,7 +540,14 @@ def test_a_diagnosis_needs_a_sampling_rate(bundle, rate):
         bundle.diagnose(WINDOWS[0], rate)
 
 
-@pytest.mark.parametrize("changed", [{"standardise": "together"}, {"standardise": False, "scale": 0.02}])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"standardise": "together"},
+        {"standardise": False, "scale": 0.02},
+        {"standardise": False, "scale": (0.02,), "offset": (0.5,)},
+    ],
+)
 def test_how_amplitudes_are_scaled_is_kept(bundle, tmp_path, changed):
     other = dataclasses.replace(bundle, network=bundle.network.clone(**changed))
     save(tmp_path / "model", other)
@@ -548,6 +555,18 @@ def test_how_amplitudes_are_scaled_is_kept(bundle, tmp_path, changed):
     assert {name: getattr(again.network, name) for name in changed} == changed
     np.testing.assert_array_equal(again.logits(WINDOWS), other.logits(WINDOWS))
     assert not np.allclose(again.logits(3 * WINDOWS), again.logits(WINDOWS)) or "scale" not in changed
+
+
+def test_the_mean_of_a_window_is_kept_where_it_tells_something(bundle, tmp_path):
+    levels = WINDOWS + np.arange(len(WINDOWS), dtype=np.float32)[:, None, None]
+    network = bundle.network.clone(standardise=False)
+    without, kept = (dataclasses.replace(bundle, network=network, remove_mean=remove) for remove in (True, False))
+    np.testing.assert_allclose(without.logits(levels), without.logits(WINDOWS), atol=1e-4)
+    assert not np.allclose(kept.logits(levels), kept.logits(WINDOWS), atol=1e-2)
+    expected = network.apply(kept.variables, levels, train=False)
+    np.testing.assert_allclose(kept.logits(levels), expected, atol=1e-5)
+    save(tmp_path / "model", kept)
+    np.testing.assert_array_equal(load(tmp_path / "model").logits(levels), kept.logits(levels))
 
 
 def test_names_of_classes_and_a_short_text(bundle):

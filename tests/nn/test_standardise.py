@@ -73,16 +73,32 @@ def test_the_papers_network_does_not_standardise():
     assert not np.allclose(logits(VARIABLES, WINDOWS), logits(VARIABLES, 2 * WINDOWS), rtol=1e-3)
 
 
-@pytest.mark.parametrize(("implementation", "changed"), [("blocked", {"standardise": "together"}), ("modules", {"scale": 3.0})])
+@pytest.mark.parametrize(
+    ("implementation", "changed"),
+    [("blocked", {"standardise": "together"}), ("modules", {"scale": [3.0]}), ("blocked", {"offset": (2.0,), "scale": 3.0})],
+)
 def test_amplitude_that_is_kept(implementation, changed):
-    """All channels of a window by one number, or all windows by one number."""
+    """All channels of a window by one number, or all windows by the same numbers."""
     plain = tiny.network.clone(implementation=implementation)
-    made = {"standardise": jax.vmap(signals.standardise_together), "scale": lambda x: x / 3}[next(iter(changed))]
+    made = jax.vmap(signals.standardise_together) if "standardise" in changed else lambda x: (x - 2 * ("offset" in changed)) / 3
     tiny.assert_close(everything(plain.clone(**changed), WINDOWS), everything(plain, np.asarray(made(WINDOWS))), EXACT)
 
 
 def test_what_is_no_way_to_scale_is_refused():
-    wrongs: list[dict[str, Any]] = [{"standardise": "channel"}, {"scale": 0.0}, {"scale": np.inf}]
+    wrongs: list[dict[str, Any]] = [{"scale": 0.0}, {"scale": np.inf}, {"scale": (1.0, -1.0)}, {"offset": np.nan}]
     for wrong in wrongs:
-        with pytest.raises(ValueError, match="standardise is True, False or 'together', and scale a positive number"):
+        with pytest.raises(ValueError, match="offset is a finite and scale a positive number, or one for each channel, got"):
             tiny.network.clone(**wrong).apply(VARIABLES, WINDOWS, train=False)
+    with pytest.raises(ValueError, match="standardise is True, False or 'together', got 'channel'"):
+        tiny.network.clone(standardise="channel").apply(VARIABLES, WINDOWS, train=False)
+    with pytest.raises(ValueError, match="scale has 2 numbers for windows of 1 channels: give one for each, or one"):
+        tiny.network.clone(scale=(1.0, 2.0)).apply(VARIABLES, WINDOWS, train=False)
+
+
+def test_every_channel_has_its_own_offset_and_scale():
+    network = tiny.network.clone(implementation="modules")
+    windows = np.random.default_rng(0).normal(size=(5, 64, 2)).astype(np.float32)
+    variables = tiny.variables(network, (1, 64, 2))
+    made = (windows - np.float32([1, -2])) / np.float32([2, 0.5])
+    scaling = network.clone(offset=(1.0, -2.0), scale=(2.0, 0.5))
+    tiny.assert_close(scaling.apply(variables, windows, train=False), network.apply(variables, made, train=False), EXACT)
