@@ -18,7 +18,7 @@ from drsn_jax.studies import estimator, estimator_data
 
 optional("sklearn", "DRSNClassifier", "sklearn")
 
-from sklearn.base import BaseEstimator, ClassifierMixin  # noqa: E402
+from sklearn.base import BaseEstimator, ClassifierMixin, clone  # noqa: E402
 from sklearn.utils import check_random_state, compute_class_weight  # noqa: E402
 from sklearn.utils.multiclass import check_classification_targets  # noqa: E402
 from sklearn.utils.validation import check_is_fitted, validate_data  # noqa: E402
@@ -118,7 +118,7 @@ class DRSNClassifier(ClassifierMixin, BaseEstimator):
         With ``early_stopping``, signals of one of the ``groups`` ``(n,)``, such as a recording or a machine, are held out
         together. Raises ValueError for arrays and parameters that do not fit, and ``drsn_jax.Diverged``.
         """
-        X, y = validate_data(self, X, y, allow_nd=True)
+        X, y = validate_data(self, estimator_data.as_array(X, self.channels_first), y, allow_nd=True)
         windows, labels, seed = self._begin(X, y, reset=True)
         known, held_out = np.arange(len(labels)), np.arange(0)
         if self.early_stopping:
@@ -143,7 +143,7 @@ class DRSNClassifier(ClassifierMixin, BaseEstimator):
         ValueError as ``fit``, and for other ``classes`` than before.
         """
         first = not hasattr(self, "variables_")
-        X, y = validate_data(self, X, y, allow_nd=True, reset=first)
+        X, y = validate_data(self, estimator_data.as_array(X, self.channels_first), y, allow_nd=True, reset=first)
         if first and classes is None:
             raise UserError("the first partial_fit needs classes, all that will ever come: partial_fit(X, y, classes=[…])")
         if not first and classes is not None and not np.array_equal(np.unique(classes), self.classes_):
@@ -163,7 +163,7 @@ class DRSNClassifier(ClassifierMixin, BaseEstimator):
         """Return the probability of each of ``classes_`` for signals, ``(n, n_classes)``; raise ValueError as ``fit``, and
         NotFittedError before it."""
         check_is_fitted(self)
-        X = validate_data(self, X, allow_nd=True, reset=False)
+        X = validate_data(self, estimator_data.as_array(X, self.channels_first), allow_nd=True, reset=False)
         windows = self._prepared(estimator_data.as_signals(X, self.channels_first))
         logits = estimator.logits_of(self.network_, self.variables_, windows, without_mean=self._without_mean)
         return softmax(logits.astype(np.float64), self.temperature_)
@@ -172,6 +172,10 @@ class DRSNClassifier(ClassifierMixin, BaseEstimator):
         """Return the most probable class of each signal, ``(n,)``; errors as ``predict_proba``."""
         probabilities = self.predict_proba(X)
         return self.classes_[probabilities.argmax(1)]
+
+    def clone(self) -> "DRSNClassifier":
+        """Return an estimator with the same parameters that is not fitted, as ``sklearn.base.clone``; sktime asks for it so."""
+        return clone(self)
 
     def to_bundle(self, sampling_rate: float | None = None, *, stride: int | None = None) -> Bundle:
         """Return the trained network as a ``drsn_jax.Bundle``, which can be saved, exported and asked about whole recordings.

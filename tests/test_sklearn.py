@@ -76,6 +76,16 @@ def test_all_layouts_are_one():
         small().fit(SIGNALS[..., None], CODES)
 
 
+def test_a_table_as_sktime_has_it(fitted):
+    pandas = pytest.importorskip("pandas")
+    index = pandas.MultiIndex.from_product([range(len(SIGNALS)), range(SIGNALS.shape[1])])
+    table = pandas.DataFrame(SIGNALS.reshape(-1, 1), index=index)
+    np.testing.assert_array_equal(fitted.predict_proba(table), fitted.predict_proba(SIGNALS))
+    with pytest.raises(ValueError, match="different lengths, from 63 to 64 samples"):
+        fitted.predict(table[:-1])
+    assert fitted.clone().get_params() == fitted.get_params()
+
+
 def test_what_it_says_of_a_signal_does_not_depend_on_those_beside_it(fitted):
     windows = tiny.tones(70, seed=2)[0]
     np.testing.assert_array_equal(fitted.predict_proba(windows)[-3:], fitted.predict_proba(windows[-3:]))

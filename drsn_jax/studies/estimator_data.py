@@ -7,6 +7,24 @@ import numpy as np
 from drsn_jax.core.errors import UserError
 
 
+def as_array(X: Any, channels_first: bool) -> Any:
+    """Return a table of signals in sktime's format ``pd-multiindex`` as an array, and everything else as it is.
+
+    Such a table has a row for each sample, an index of signal and time, and a column for each channel. Raises UserError where
+    the signals have different lengths.
+    """
+    if getattr(getattr(X, "index", None), "nlevels", 1) != 2:
+        return X
+    signals = [signal.to_numpy() for _, signal in X.groupby(level=0, sort=False)]
+    lengths = {len(signal) for signal in signals}
+    if len(lengths) > 1:
+        raise UserError(
+            f"the signals have different lengths, from {min(lengths)} to {max(lengths)} samples: make them equal first"
+        )
+    array = np.stack(signals)
+    return np.moveaxis(array, -1, 1) if channels_first else array
+
+
 def as_signals(X: np.ndarray, channels_first: bool) -> np.ndarray:
     """Return signals ``(n, length)``, ``(n, length, channels)`` or ``(n, channels, length)`` as ``(n, length, channels)``.
 
