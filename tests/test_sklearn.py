@@ -287,15 +287,21 @@ def test_the_missing_extra_is_named(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "least"), [("BasicMotions", 0.98), ("JapaneseVowels", 0.96)])
-def test_official_splits(name, least):
-    """Within two points of MiniRocket (aeon 1.6: 100.0 and 98.6 %)."""
+@pytest.mark.parametrize("name", ["BasicMotions", "JapaneseVowels"])
+def test_official_splits(name):
+    """The default is within two points of MiniRocket, by the mean of three seeds."""
     datasets = pytest.importorskip("aeon.datasets")
+    rocket = pytest.importorskip("aeon.classification.convolution_based").MiniRocketClassifier
     sides = [datasets.load_classification(name, split=split) for split in ("train", "test")]
     X, Z = (stack(signals) for signals, _ in sides)
     length = max(X.shape[2], Z.shape[2])
     X, Z = (np.pad(signals, ((0, 0), (0, 0), (0, length - signals.shape[2]))) for signals in (X, Z))
-    assert DRSNClassifier(channels_first=True, random_state=0).fit(X, sides[0][1]).score(Z, sides[1][1]) >= least
+    means = [
+        np.mean([make(random_state=seed, **more).fit(X, sides[0][1]).score(Z, sides[1][1]) for seed in range(3)])
+        for make, more in ((DRSNClassifier, {"channels_first": True}), (rocket, {}))
+    ]
+    print(f"{name}: {means[0]:.1%}, MiniRocket {means[1]:.1%}")
+    assert means[0] >= means[1] - 0.02
 
 
 def stack(signals):
