@@ -25,7 +25,7 @@ import tiny
 import drsn_jax
 
 ROOT = Path(__file__).parents[1]
-PAGES = ["README.md", *sorted(f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md"))]
+PAGES = ["README.md", *sorted(file.relative_to(ROOT).as_posix() for file in (ROOT / "docs").rglob("*.md"))]
 EVERY_PAGE = [*PAGES, "CONTRIBUTING.md", "CHANGELOG.md", "experiments/recordings/README.md"]
 # the network of the paper takes long to compile: one unit of it, by the modules, shows the same
 SMALL = 'widths=(8,), units=(1,), implementation="modules")'
