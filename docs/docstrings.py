@@ -1,9 +1,13 @@
 """Reads the docstrings of this package for mkdocstrings: formulas behind ``::`` are code, ``Fields:`` is a list of fields."""
 
 import re
+from pathlib import Path
 from typing import Any
 
 import griffe  # pyright: ignore[reportMissingImports]
+
+# what the table of public names says of each; for presets and tables, which have no docstring
+LINES = dict(re.findall(r"^\| `(\w+)`(?: ★)? \| (.+) \|$", Path(__file__).with_name("api.md").read_text("utf-8"), re.MULTILINE))
 
 
 class Docstrings(griffe.Extension):
@@ -12,6 +16,8 @@ class Docstrings(griffe.Extension):
     def on_instance(self, *, obj: griffe.Object, **_: Any) -> None:
         if obj.docstring is not None:
             obj.docstring.value = plain(obj.docstring.value)
+        elif obj.is_attribute and obj.parent.is_module and obj.name in LINES:
+            obj.docstring = griffe.Docstring(f"{LINES[obj.name]}.", parent=obj)
 
 
 def plain(text: str) -> str:

@@ -26,6 +26,8 @@ def main() -> None:
     for name in DRAWING:
         print(f"-- {name}", flush=True)
         runpy.run_path(str(GALLERY / f"{name}.py"))
+    for file in FOLDER.glob("*.png"):
+        make_small(file)
 
 
 def draw_unit(file: Path) -> Path:
@@ -72,6 +74,15 @@ def draw_devices(file: Path) -> Path:
         arrow(panel, (8.5, bottom + 0.4 + (0.55 if row else -0.55)), (9.9, bottom + 0.4))
     box(panel, 6.2, 1.2, "mean over devices:\ngradients, statistics,\nmetrics", ORANGE, width=2.3, height=1.4)
     return save_figure(figure, file)
+
+
+def make_small(file: Path) -> None:
+    """Write a picture again with 64 colours, which takes a third of the room and cannot be seen in these."""
+    from PIL import Image
+
+    with Image.open(file) as picture:
+        few = picture.convert("RGB").quantize(64, dither=Image.Dither.NONE)
+    few.save(file, optimize=True)
 
 
 def plan(size: tuple[float, float], width: float, height: float) -> tuple[Any, Any]:

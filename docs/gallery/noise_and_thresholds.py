@@ -96,10 +96,10 @@ if folder := os.environ.get("DRSN_JAX_FIGURES"):
 
     import soundfile
 
-    # one second of each: clean, then in Gaussian noise of 10, 0 and -10 dB, all equally loud
-    second = recordings[-1].signal[: min(8_000, len(recordings[-1].signal))]
-    second = second - second.mean()
-    heard = [second] + [np.asarray(d.add_noise(jax.random.key(3), second, level)) for level in (10.0, 0.0, -10.0)]
+    # without noise, then in Gaussian noise of 10, 0 and -10 dB, all equally loud
+    stretch = recordings[-1].signal[:8_000]
+    stretch = stretch - stretch.mean()
+    heard = [stretch] + [np.asarray(d.add_noise(jax.random.key(3), stretch, level)) for level in (10.0, 0.0, -10.0)]
     sound = np.concatenate([0.12 * part[:, 0] / part.std() for part in heard])
     soundfile.write(Path(folder) / "noise.wav", sound.clip(-1, 1), int(recordings[-1].sampling_rate))
     print(Path(folder) / "noise.wav")

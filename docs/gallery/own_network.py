@@ -7,6 +7,7 @@
 # %%
 import os
 from pathlib import Path
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -69,7 +70,7 @@ test_windows, test_labels = tones(96 if QUICK else 960, seed=1)
 batches = d.Batches(windows, labels, batch_size=32)
 trained, accuracies = {}, {}
 for shrink in (False, True):
-    network = Small(CLASSES, shrink)
+    network: Any = Small(CLASSES, shrink)  # the annotations of the steps name the package's own Network
     optimizer = d.one_cycle_optimizer(EPOCHS * batches.steps, 1e-2)
     step = jax.jit(d.make_train_step(network, optimizer, noise=d.Noise("gaussian", (-10.0, 10.0))), donate_argnums=0)
     state = d.create_state(network, optimizer, jax.random.key(0), windows)
