@@ -3,9 +3,9 @@
     pip install -e '.[docs]' && python docs/build_site.py
 
 lays the pages out in ``build/pages`` and lets zensical build ``build/site`` from there, strictly: a link, an anchor or a picture
-that is not there ends it with an error. The pages are those of ``docs/``, the files outside of it that they link to, the scripts
-of the gallery with their text, and for each sub-package a page of its public names with their docstrings. ``--pages`` stops
-before zensical, for another generator.
+that is not there, and a page without an entry in the navigation, end it with an error. The pages are those of ``docs/``, the files
+outside of it that they link to, the scripts of the gallery with their text, and for each sub-package a page of its public names
+with their docstrings. ``--pages`` stops before zensical, for another generator.
 """
 
 import ast
@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -36,15 +36,17 @@ def main(arguments: list[str]) -> None:
 
 
 def build() -> int:
-    """Let zensical build the pages; returns its exit status, 1 where it warned without ending with an error."""
+    """Let zensical build the pages; returns its exit status, or 1 where something is wrong that it passes over.
+
+    Of links it checks those to pages and anchors alone, and it leaves out an entry of the navigation whose page is missing.
+    """
     program = Path(sys.executable).with_name("zensical")
     command = [str(program) if program.exists() else "zensical", "build", "--strict", "--clean"]
     ended = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     print(ended.stdout, end="")
-    missing = missing_targets(ROOT / "build" / "site")
-    for line in missing:
-        print(line)
-    return ended.returncode or int(bool(missing))
+    wrong = [*navigation_faults(pages()), *missing_targets(ROOT / "build" / "site")]
+    print("\n".join(wrong) or "every link, picture and entry of the navigation leads somewhere")
+    return ended.returncode or int(bool(wrong))
 
 
 def lay_out(folder: Path) -> None:
@@ -163,6 +165,18 @@ def navigation(entry: Any = None) -> Iterator[str]:
     else:
         for inner in entry.values() if isinstance(entry, dict) else entry:
             yield from navigation(inner)
+
+
+def navigation_faults(files: Collection[str]) -> list[str]:
+    """What is wrong with the navigation of a site of these files: entries without a page or twice, pages without an entry. Pages
+    of source code need none, they are reached by links."""
+    entries = list(navigation())
+    listed = {name for name in files if name.endswith(".md") and not name.startswith("source/")}
+    return [
+        *(f"zensical.toml: {name} is in the navigation twice" for name in sorted(set(entries)) if entries.count(name) > 1),
+        *(f"zensical.toml: {name} is in the navigation and no page" for name in sorted(set(entries) - listed)),
+        *(f"zensical.toml: the page {name} is not in the navigation" for name in sorted(listed - set(entries))),
+    ]
 
 
 def missing_targets(site: Path) -> list[str]:
