@@ -4,8 +4,8 @@
 
 lays the pages out in ``build/pages`` and lets zensical build ``build/site`` from there, strictly: a link, an anchor or a picture
 that is not there, and a page without an entry in the navigation, end it with an error. The pages are those of ``docs/``, the
-files outside of it that they link to, the scripts of the gallery with their text, and for each sub-package a page of its public names
-with their docstrings. ``--pages`` stops before zensical, for another generator.
+files outside of it that they link to, the scripts of the gallery with their text, and for each sub-package a page of its public
+names with their docstrings. ``--pages`` stops before zensical, for another generator.
 """
 
 import ast
