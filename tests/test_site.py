@@ -2,6 +2,8 @@
 
 import posixpath
 import re
+import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -75,6 +77,23 @@ def test_what_leads_nowhere_is_found(html, wrong, tmp_path):
     (tmp_path / "p.png").touch()
     (tmp_path / "index.html").write_text(html)
     assert site.missing_targets(tmp_path) == wrong
+
+
+@pytest.mark.parametrize(
+    ("docstring", "plain"),
+    [
+        ("Shrink ``x``::\n\n    y = x - τ", "Shrink `x`:\n\n    y = x - τ"),
+        ("A unit.\n\nFields:\n  rule: one.", "A unit.\n\nAttributes:\n  rule: one."),
+        ("Fields: as in ``A``, and\n  rule: one.", "Fields as in `A`, and\n\nAttributes:\n  rule: one."),
+        ("Fields as in ``A``.", "Fields as in `A`."),
+        ("Args:\n  a, b: in samples,\n    both.", "Args:\n  a: see `b`.\n  b: in samples,\n    both."),
+        ("Raises:\n  ValueError: if not.", "Raises:\n  ValueError: if not."),
+    ],
+)
+def test_docstrings_are_read_as_they_are_written(docstring, plain, monkeypatch):
+    """By the extension of griffe; the suite has no griffe, and the function needs none."""
+    monkeypatch.setitem(sys.modules, "griffe", types.SimpleNamespace(Extension=object, Object=object))
+    assert tiny.load_script(ROOT / "docs" / "docstrings.py").plain(docstring) == plain
 
 
 def test_pictures_of_the_guide_are_small():
