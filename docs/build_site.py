@@ -22,7 +22,8 @@ DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 PAGES = ROOT / "build" / "pages"
 PACKAGE = "drsn_jax"
-ROOMS = ("functional", "nn", "data", "training", "evaluation", "diagnosis")  # the public sub-packages
+# the public sub-packages, and the module of the estimator
+ROOMS = ("functional", "nn", "data", "training", "evaluation", "diagnosis", "sklearn")
 LINK = re.compile(r"(\]\()([^)\s]+)(\))")
 
 
@@ -145,7 +146,10 @@ def cells(text: str) -> Iterator[tuple[str, str]]:
 
 def public_names(room: str) -> list[str]:
     """The public names of a sub-package, in the order of its ``__init__.py``, each with the module that defines it: a module
-    may have the name of a function in it."""
+    may have the name of a function in it. Those of a module are its classes."""
+    module = ROOT / PACKAGE / f"{room}.py"
+    if module.is_file():
+        return [f"{PACKAGE}.{room}.{node.name}" for node in ast.parse(module.read_text()).body if isinstance(node, ast.ClassDef)]
     body = ast.parse((ROOT / PACKAGE / room / "__init__.py").read_text(encoding="utf-8")).body
     return [f"{node.module}.{alias.name}" for node in body if isinstance(node, ast.ImportFrom) for alias in node.names]
 

@@ -225,7 +225,7 @@ def tables_of_figures(text: str) -> Iterator[tuple[str, str]]:
 @pytest.mark.parametrize("page", PAGES)
 def test_figures_have_their_command(page):
     for header, before in tables_of_figures(read(page)):
-        assert re.search(r"^(pip install .* && )?python experiments/", before, re.MULTILINE), header
+        assert re.search(r"^(pip install .* && )?(python experiments/|pytest -m slow)", before, re.MULTILINE), header
 
 
 def test_tables_of_figures_are_found():
