@@ -79,6 +79,9 @@ class Options(run_options.RunOptions, TrainingConfig):
     filter_db: float = 0.0
     """Spread in dB of a random filter that each training window passes, so that no method relies on how loud each frequency is;
     0 for none. It is drawn anew in every step of a network, and once for the methods beside them."""
+    samples_per_revolution: int = 0
+    """Bring every recording to so many samples in a revolution of its shaft, by its speed, so that windows of 2,048 samples lie
+    at equal angles; 0 leaves them in time."""
     validation: bool = False
     """Ask a split within the training side, to choose a network by, and leave the test alone; for other_load and other_part."""
     noise: tuple[NoiseKind, ...] = ("gaussian", "laplacian", "pink", "impulsive")
@@ -107,6 +110,9 @@ def check(options: Options) -> None:
     if options.snr_db is not None:
         checks.different(options, "snr_db")
         checks.snr(options, "snr_db")
+    if options.samples_per_revolution == 1:
+        raise UserError("--samples-per-revolution is a whole number from 2, or 0 for windows in time, got 1")
+    checks.at_least(options, 0, "samples_per_revolution")
     checks.at_least(options, 1, "epochs", "batch_size", "seeds", "steps_per_call", "patience")
     for name in options.networks:
         robustness.variant(name)
@@ -182,7 +188,14 @@ def main() -> None:
         console.say(f"{TITLES[name]} is left out: pip install {package}")
     made, texts, diverged, trials = {}, [], [], 0
     for name in questions(options):
-        asked = robustness.protocol(name, RECORDINGS, options.folder, validation=options.validation, dry_run=options.dry_run)
+        asked = robustness.protocol(
+            name,
+            RECORDINGS,
+            options.folder,
+            validation=options.validation,
+            samples_per_revolution=options.samples_per_revolution,
+            dry_run=options.dry_run,
+        )
         comparison = compare(options, asked, present)
         trials += run(options, asked, comparison, out / name)
         diverged.append(comparison)
@@ -204,7 +217,7 @@ def run(options: Options, asked: Protocol, comparison: Comparison, out: Path) ->
     data = None if asked.name not in robustness.TABLES else fingerprint(asked.recordings)
     chosen = {**run_options.config(options), "protocols": asked.name, "dataset": asked.title, "data": data}
     # as in the runs that were begun before there were these options
-    for name in ("validation", "filter_db"):
+    for name in ("validation", "filter_db", "samples_per_revolution"):
         if not chosen[name]:
             del chosen[name]
     kinds: dict[str, Any] = {"noise_kinds": list(robustness.NOISE_KINDS)}

@@ -102,7 +102,7 @@ def config(options: RunOptions) -> dict[str, Any]:
     """
     chosen = {name: value for name, value in dataclasses.asdict(options).items() if name not in EXECUTION_OPTIONS}
     chosen["devices"] = shards(options)
-    if chosen.get("revolutions") is None:  # then these decide nothing, and runs of earlier versions go on
+    if chosen.get("revolutions", 0) is None:  # then these decide nothing, and runs of earlier versions go on
         for name in ("revolutions", "samples_per_revolution", "speed_rpm"):
             chosen.pop(name, None)
     return {name: _plain(value) for name, value in chosen.items()}

@@ -14,6 +14,7 @@ import numpy as np
 from drsn_jax.core.errors import UserError
 from drsn_jax.data.drivetrain import SPEEDS, drivetrain_recordings
 from drsn_jax.data.recordings import Recording, read_recordings
+from drsn_jax.data.resampling import resample_to_revolutions
 from drsn_jax.data.windows import Fold, make_folds
 from drsn_jax.functional.noise import Noise
 from drsn_jax.functional.noise_mixture import MIXTURE, NoiseMixture
@@ -44,7 +45,7 @@ class Protocol:
       shows: what it can show and what it cannot, one sentence.
       recordings: what is split.
       folds: the splits; each is cut into windows when it is called.
-      speed: the shaft's mean speed in revolutions a second.
+      speed: the shaft's mean speed in revolutions a second; 1 where windows lie at equal angles.
     """
 
     name: str
@@ -121,7 +122,15 @@ def require_folder(names: Sequence[str], folder: Path | None) -> None:
         )
 
 
-def protocol(name: str, tables: Path, folder: Path | None, *, validation: bool = False, dry_run: bool = False) -> Protocol:
+def protocol(
+    name: str,
+    tables: Path,
+    folder: Path | None,
+    *,
+    validation: bool = False,
+    samples_per_revolution: int = 0,
+    dry_run: bool = False,
+) -> Protocol:
     """Return a protocol by its name, one of ``ABOUT``.
 
     ``tables`` is the folder of the tables that name the recordings of Case Western, and ``folder`` holds their files, all of them
@@ -132,23 +141,30 @@ def protocol(name: str, tables: Path, folder: Path | None, *, validation: bool =
     other, for each pair of them. What tests one fold of other parts still trains another, so that over all folds nothing is
     held out there. The other two questions have no such split.
 
-    Raises the errors of ``read_recordings``, and UserError for labels that name no fault and size, and for a question without a
-    validation.
+    With ``samples_per_revolution`` above 0 every recording is brought to so many samples in a revolution by its speed, so that
+    windows lie at equal angles of the shaft.
+
+    Raises the errors of ``read_recordings`` and ``resample_to_revolutions``, and UserError for labels that name no fault and
+    size, and for a question without a validation.
     """
     if validation:
         require_validation([name])
+    turned = functools.partial(resample_to_revolutions, samples_per_revolution=samples_per_revolution)
+    to_angles = turned if samples_per_revolution else list
     make: dict[str, Any] = {"window_length": WINDOW, "train_stride": WINDOW if dry_run else WINDOW // 2}
     speed = CWRU_SPEED
     if name == "other_speed":
         made = drivetrain_recordings(recordings=1 if dry_run else 2, windows=2 if dry_run else 20)
         recordings = [dataclasses.replace(r, condition=r.condition.split(",")[0]) for r in made]
         assert len({r.condition for r in recordings}) == len(SPEEDS)
-        folds, speed = make_folds(recordings, "condition", **make), SIMULATED_SPEED
+        recordings, speed = to_angles(recordings), SIMULATED_SPEED
+        folds = make_folds(recordings, "condition", **make)
     else:
         inside = None if folder is None else folder / PLACES[TABLES[name]]
         recordings = read_recordings(tables / TABLES[name], inside if inside is not None and inside.is_dir() else folder)
         if dry_run:
             recordings = [dataclasses.replace(r, signal=r.signal[: 12 * WINDOW]) for r in recordings]
+        recordings = to_angles(recordings)
         if name == "other_load":
             if validation:
                 recordings = [r for r in recordings if r.condition != "3 hp"]
@@ -162,7 +178,9 @@ def protocol(name: str, tables: Path, folder: Path | None, *, validation: bool =
     title, shows = ABOUT[name]
     if validation:
         title, shows = f"{title}, validation", f"a split within the training side of {title}, to choose a network by"
-    return Protocol(name, title, shows, recordings, folds[: 1 if dry_run else None], speed)
+    if samples_per_revolution:
+        title = f"{title}, {samples_per_revolution} samples a revolution"
+    return Protocol(name, title, shows, recordings, folds[: 1 if dry_run else None], 1.0 if samples_per_revolution else speed)
 
 
 def _pairs(recordings: Sequence[Recording], make: Mapping[str, Any]) -> list[Callable[[], Fold]]:

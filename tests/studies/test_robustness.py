@@ -82,6 +82,14 @@ def fold_label(recordings, fold, number):
     return classes[label]
 
 
+def test_windows_at_equal_angles():
+    asked = robustness.protocol("other_speed", TABLES, None, samples_per_revolution=320, dry_run=True)
+    assert (asked.title, asked.orders_per_bin) == ("other speed, 320 samples a revolution", 320 / 2048)
+    assert {(r.sampling_rate, r.per_revolution, r.condition) for r in asked.recordings} == {
+        (320, True, f"{speed} Hz") for speed in (20, 30, 40)
+    }
+
+
 def test_variants_of_a_network():
     make = robustness.variant("band_energy:shrinkage=none,units=1+1,bands=32")
     network = make(classes=3)
