@@ -165,7 +165,7 @@ class DRSNClassifier(ClassifierMixin, BaseEstimator):
         check_is_fitted(self)
         X = validate_data(self, estimator_data.as_array(X, self.channels_first), allow_nd=True, reset=False)
         windows = self._prepared(estimator_data.as_signals(X, self.channels_first))
-        logits = estimator.logits_of(self.network_, self.variables_, windows, without_mean=self._without_mean)
+        logits = estimator.logits_of(self.network_, self.variables_, windows)
         return softmax(logits.astype(np.float64), self.temperature_)
 
     def predict(self, X: Any) -> np.ndarray:
@@ -175,7 +175,8 @@ class DRSNClassifier(ClassifierMixin, BaseEstimator):
 
     def clone(self) -> "DRSNClassifier":
         """Return an estimator with the same parameters that is not fitted, as ``sklearn.base.clone``; sktime asks for it so."""
-        return clone(self)
+        made: Any = clone(self)
+        return made
 
     def to_bundle(self, sampling_rate: float | None = None, *, stride: int | None = None) -> Bundle:
         """Return the trained network as a ``drsn_jax.Bundle``, which can be saved, exported and asked about whole recordings.
@@ -250,7 +251,9 @@ class DRSNClassifier(ClassifierMixin, BaseEstimator):
                 f"the signals have {windows.shape[1]} samples of {windows.shape[2]} channels, and those of fit had {length} of "
                 f"{channels}"
             )
-        return estimator_data.scaled(windows, self.offset_, self.scale_)
+        # a bundle of the scripts takes the mean from every window, in training as in prediction
+        offset = windows.mean(1, keepdims=True, dtype=np.float64) if self._without_mean else self.offset_
+        return estimator_data.scaled(windows, offset, self.scale_)
 
     def _training(self, labels: np.ndarray, seed: int) -> estimator.Training:
         """Return how the parameters say that a network is trained on windows with these labels."""

@@ -1,5 +1,6 @@
 """The estimator: scikit-learn's own checks, its tools, layouts of arrays, what is held out, and the way to a bundle and back."""
 
+import dataclasses
 import functools
 import pickle
 import sys
@@ -215,6 +216,11 @@ def test_a_bundle_answers_as_the_estimator_and_comes_back(tmp_path, fitted):
     back = DRSNClassifier.from_bundle(kept)
     assert (back.predict(SIGNALS) == fitted.predict(SIGNALS)).all()
     assert back.partial_fit(SIGNALS, NAMES).n_iter_ == 1
+    # the scripts train on windows without their mean, and so does what goes on from there
+    scripted = DRSNClassifier.from_bundle(dataclasses.replace(kept, remove_mean=True))
+    np.testing.assert_allclose(scripted.predict_proba(SIGNALS + 9), scripted.predict_proba(SIGNALS), atol=1e-4)
+    losses = [pickle.loads(pickle.dumps(scripted)).partial_fit(SIGNALS + level, NAMES).loss_curve_[0] for level in (0, 9)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-3)
     window = small(epochs=1, standardize="window").fit(SIGNALS + 5, CODES)
     assert window.to_bundle().remove_mean
     np.testing.assert_allclose(window.to_bundle().predict_proba(SIGNALS), window.predict_proba(SIGNALS), atol=1e-5)

@@ -152,10 +152,10 @@ class Training(NamedTuple):
         return Trained(jax.device_get(epoch.best_variables), epoch.number, losses, accuracies)
 
 
-def logits_of(network: Network, variables: Any, windows: np.ndarray, *, without_mean: bool = False) -> np.ndarray:
-    """Return the logits ``(n, classes)`` of at least one window, whose mean is removed first where that is asked for."""
+def logits_of(network: Network, variables: Any, windows: np.ndarray) -> np.ndarray:
+    """Return the logits ``(n, classes)`` of at least one window."""
     network = for_platform(network, jax.default_backend())
-    return predict(_predict(network, without_mean), variables, windows, PREDICTED)  # pyright: ignore[reportArgumentType]
+    return predict(_predict(network), variables, windows, PREDICTED)  # pyright: ignore[reportArgumentType]
 
 
 def disturbed(noise: Noise, key: jax.Array, window: jax.Array) -> jax.Array:
@@ -188,5 +188,5 @@ def _steps(network: Any, optimizer: optax.GradientTransformation) -> tuple[Any, 
 
 
 @functools.lru_cache(maxsize=16)
-def _predict(network: Any, without_mean: bool) -> Any:
-    return jax.jit(make_predict_step(network, prepare=remove_mean if without_mean else None))
+def _predict(network: Any) -> Any:
+    return jax.jit(make_predict_step(network))
