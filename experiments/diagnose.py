@@ -41,16 +41,17 @@ from drsn_jax.core.files import write_atomically
 from drsn_jax.core.text import visible, visible_lines
 from drsn_jax.data.image_folders import read_picture
 from drsn_jax.diagnosis.answer_lines import file_answer, percent, title
-from drsn_jax.diagnosis.asking import Asked, ask, trained_bearing, understood
+from drsn_jax.diagnosis.asking import Asked, ask, trained_bearing, trained_gear, trained_sidebands, understood
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import load, save
 from drsn_jax.diagnosis.diagnosis import is_of_pictures
-from drsn_jax.diagnosis.physics import Physics, doubted, recording_physics
+from drsn_jax.diagnosis.physics import Parts, Physics, doubted, recording_physics
 from drsn_jax.diagnosis.picture_answers import answer_picture
 from drsn_jax.diagnosis.pictures import free_name, picture_of
 from drsn_jax.diagnosis.report import Entry, entry_of, writable, write_report
 from drsn_jax.diagnosis.streams import diagnose_stream, expected
 from drsn_jax.functional.bearings import named_bearing
+from drsn_jax.functional.gears import GearOrders, named_gear
 from drsn_jax.functional.orders import BearingOrders
 from drsn_jax.nn.networks import drsn_cw
 
@@ -74,13 +75,16 @@ class Options:
     every: float | None = None
     """For a stream: a line for all windows of so many seconds together, instead of one for every window."""
     speed_rpm: float | None = None
-    """The speed of the shaft in revolutions a minute, which a network with windows of --revolutions needs. With the bearing, what
-    physics says is told beside the class."""
+    """The speed of the shaft in revolutions a minute, which a network with windows of --revolutions needs. With the bearing
+    or the teeth, what physics says is told beside the class."""
     speed_range_rpm: tuple[float, float] | None = None
     """In place of it, the lowest and the highest that it can be: it is then found in the vibration, if it stands out there."""
     bearing: tuple[str, ...] | None = None
     """The bearing on it, by default that of the training where all of its recordings told the same: a name such as 6205, or its
     number of balls, ball diameter, pitch diameter in the same unit, contact angle in degrees if not 0."""
+    teeth: tuple[str, ...] | None = None
+    """The teeth of the gear on it, by default that of the training: their number, or those of a sun, those of its ring, and the
+    number of its planets."""
     report: Path | None = None
     """A folder for report.html, a page with all answers and their pictures that can be handed on; it opens without a network."""
     plot: Path | None = None
@@ -117,19 +121,20 @@ def main() -> None:
         low, high = options.speed_range_rpm
         raise UserError(f"--speed-range-rpm is the lowest and the highest speed in rpm, got {low:g} and {high:g}")
     named = None if options.bearing is None else named_bearing(" ".join(options.bearing))
+    geared = None if options.teeth is None else named_gear(" ".join(options.teeth))
     folder, files = understood(options.model, options.files)
     options = dataclasses.replace(options, files=tuple(files))
     model = load(folder)
     if is_of_pictures(model):
         return ask_pictures(model, options)
-    bearing = shaft(model, options, named)
+    parts = shaft(model, options, named, geared)
     if not options.plain_runtime:
         model.spread(jax.local_devices())
     if options.files == ("-",):
         if options.plot is not None or options.channel is not None or options.report is not None:
             raise UserError("--plot, --report and --channel go with files, not with a stream")
-        if bearing is not None:
-            raise UserError("--bearing and --speed-rpm go with files, not with a stream")
+        if parts.known:
+            raise UserError("--bearing, --teeth and --speed-rpm go with files, not with a stream")
         if model.per_revolution:
             raise UserError("the model's windows are revolutions of the shaft, for files of a constant speed: it takes no stream")
         if sys.stdin is None:
@@ -139,25 +144,27 @@ def main() -> None:
         raise UserError("--every goes with a stream, and these are files")
     if model.per_revolution and options.speed_rpm is None:
         raise UserError("the model's windows are revolutions of the shaft: give its speed in the files by --speed-rpm")
-    failed = ask_files(model, options, bearing)
+    failed = ask_files(model, options, parts)
     if failed:
         raise UserError(f"{failed} of {len(options.files)} files could not be diagnosed")
 
 
-def shaft(model: Bundle, options: Options, named: BearingOrders | None) -> BearingOrders | None:
-    """The bearing whose lines are looked for: the one that is named, or that of the training; None where none are."""
+def shaft(model: Bundle, options: Options, named: BearingOrders | None, geared: GearOrders | None) -> Parts:
+    """The bearing and the gear whose lines are looked for: those that are named, or those of the training."""
     told = options.speed_rpm is not None or options.speed_range_rpm is not None
     bearing = named or (trained_bearing(model) if told else None)
+    gear = geared or (trained_gear(model) if told else None)
+    parts = Parts(bearing, gear, () if gear is None else trained_sidebands(model, gear))
     # windows of revolutions need the speed too
-    if (bearing is not None and not told) or (bearing is None and told and not model.per_revolution):
+    if (parts.known and not told) or (not parts.known and told and not model.per_revolution):
         raise UserError(
-            "--bearing goes together with --speed-rpm or --speed-range-rpm: lines are looked for at multiples of the shaft's "
-            "speed"
+            "--bearing and --teeth go together with --speed-rpm or --speed-range-rpm: lines are looked for at multiples of the "
+            "shaft's speed"
         )
-    return bearing
+    return parts
 
 
-def ask_files(model: Bundle, options: Options, bearing: BearingOrders | None) -> int:
+def ask_files(model: Bundle, options: Options, parts: Parts) -> int:
     """Tell the answer for each file; return for how many there is none."""
     failed, entries, told, taken = 0, [], set(), set()
     for folder in (options.report, options.plot):
@@ -173,7 +180,7 @@ def ask_files(model: Bundle, options: Options, bearing: BearingOrders | None) ->
                 overrule_rate=options.overrule_rate,
                 speed=None if options.speed_rpm is None else options.speed_rpm / 60,
             )
-            physics = None if bearing is None else look(options, asked, bearing)
+            physics = look(options, asked, parts) if parts.known else None
             if isinstance(physics, Physics):
                 asked = asked._replace(found=doubted(asked.found, physics.evidence))
         except (UserError, OSError, MemoryError) as error:  # the other files may be well
@@ -211,7 +218,7 @@ def reason(file: str, error: Exception) -> str:
 
 def ask_pictures(model: Bundle, options: Options) -> None:
     """A line for every picture: the class, its probability, and the next classes."""
-    asked = ("channel", "sampling_rate", "every", "speed_rpm", "speed_range_rpm", "bearing", "plot", "report")
+    asked = ("channel", "sampling_rate", "every", "speed_rpm", "speed_range_rpm", "bearing", "teeth", "plot", "report")
     given = [name for name in asked if getattr(options, name) is not None]
     if given or options.files == ("-",):
         raise UserError(f"{checks.typed(given[0]) if given else '-'} goes with signals, and this model is for pictures")
@@ -255,16 +262,16 @@ def speed(options: Options) -> float | tuple[float, float]:
     """The speed of the shaft in revolutions a second, or the range in which it is searched."""
     if options.speed_rpm is not None:
         return options.speed_rpm / 60
-    assert options.speed_range_rpm is not None, "a bearing goes with one of them"
+    assert options.speed_range_rpm is not None, "bearing and teeth go with one of them"
     return options.speed_range_rpm[0] / 60, options.speed_range_rpm[1] / 60
 
 
-def look(options: Options, asked: Asked, bearing: BearingOrders) -> Physics | str:
+def look(options: Options, asked: Asked, parts: Parts) -> Physics | str:
     """What physics says of a file, or why it says nothing."""
     signal = asked.recorded
     assert signal.sampling_rate is not None
     try:
-        return recording_physics(signal.read, signal.length, signal.sampling_rate, speed(options), bearing)
+        return recording_physics(signal.read, signal.length, signal.sampling_rate, speed(options), parts)
     except UserError as error:
         return str(error)
 

@@ -44,6 +44,8 @@ from drsn_jax.data.windows import Fold
 from drsn_jax.diagnosis import bundle_files
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.description import read_description
+from drsn_jax.diagnosis.gears import gear_facts
+from drsn_jax.diagnosis.physics import fault_of
 from drsn_jax.nn.presets import SIGNAL_NETWORKS, preset_name
 from drsn_jax.studies import comparison_training, feature_figure
 from drsn_jax.studies.comparison import Comparison, noises, tell_diverged
@@ -173,7 +175,7 @@ def compare(options: Options, recordings: list[Recording], origin: Bundle | None
             "per_revolution": recordings[0].per_revolution,
         },
         () if data_options.simulated(options) else taken(recordings),
-        shaft_facts(recordings),
+        {**shaft_facts(recordings), **gear_facts(recordings, [r for r in recordings if fault_of(r.label) == "healthy"])},
     )
     return Comparison(
         networks=options.networks if origin is None else (preset_name(origin.network) or "network",),

@@ -11,6 +11,7 @@ from drsn_jax.core.arrays import rounded
 from drsn_jax.core.storage import blocks, in_file
 from drsn_jax.data.formats import rates
 from drsn_jax.data.formats.common import RecordingError
+from drsn_jax.functional.gears import GearOrders
 from drsn_jax.functional.orders import BearingOrders
 
 
@@ -33,6 +34,7 @@ class Recording:
       unit: so many samples belong together, and a split cuts between them only: the length of windows that were cut before.
       speed: of the shaft, in revolutions a second, constant over the recording; None where it is not known.
       bearing: the orders of the bearing on that shaft; None where they are not known.
+      gear: the orders of the gear on that shaft; None where they are not known.
       per_revolution: whether its samples lie at equal angles of the shaft, see ``resampling.resample_to_revolutions``.
 
     Raises RecordingError for a signal of another shape, and for a sampling rate or speed that is not a positive number.
@@ -51,6 +53,7 @@ class Recording:
     unit: int = 1
     speed: float | None = None
     bearing: BearingOrders | None = None
+    gear: GearOrders | None = None
     per_revolution: bool = False
 
     def __post_init__(self) -> None:
@@ -77,7 +80,7 @@ def _positive(number: object) -> bool:
 def fingerprint(recordings: Sequence[Recording]) -> str:
     """Return the SHA-256 of all of the recordings that decides a result, in hexadecimal digits.
 
-    Their speeds and bearings decide none by themselves: a signal at equal angles of the shaft is another signal.
+    Their speeds, bearings and gears decide none by themselves: a signal at equal angles of the shaft is another signal.
     """
     digest = hashlib.sha256()
     for r in recordings:

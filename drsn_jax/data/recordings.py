@@ -8,7 +8,8 @@ The table is a CSV file (UTF-8, commas) with these columns; others are ignored:
 - ``condition``, if wanted: speed, load, …;
 - ``group``, if wanted: the physical part;
 - ``speed_rpm``, if wanted: the speed of the shaft in revolutions a minute, a number or the channel of the file that holds it;
-- ``bearing``, if wanted: the bearing on the shaft, by name or geometry (see ``functional.named_bearing``).
+- ``bearing``, if wanted: the bearing on the shaft, by name or geometry (see ``functional.named_bearing``);
+- ``teeth``, if wanted: those of the gear on the shaft, or of a planetary stage (see ``functional.named_gear``).
 
 Without a table there is a folder for each class, ``class/file`` or ``class/condition/file``.
 """
@@ -36,7 +37,7 @@ from drsn_jax.data.recording_files import check_samples as check_samples
 from drsn_jax.data.recording_files import read_file as read_file
 from drsn_jax.data.recording_files import read_signal
 from drsn_jax.data.recordings_table import COLUMNS, positive, rows_of_folder, rows_of_table
-from drsn_jax.data.shaft import read_bearing, read_speed
+from drsn_jax.data.shaft import read_bearing, read_gear, read_speed
 
 MAPS = 64  # files that are mapped in their place at most, because each map keeps a file open
 
@@ -147,7 +148,11 @@ def _read(
             asked = row.get("channel", "")
             try:
                 with columns_kept():
-                    speed, bearing = read_speed(file, row.get("speed_rpm", "")), read_bearing(row.get("bearing", ""))
+                    shaft = (
+                        read_speed(file, row.get("speed_rpm", "")),
+                        read_bearing(row.get("bearing", "")),
+                        read_gear(row.get("teeth", "")),
+                    )
                     parts = [] if windows else waveforms(file, asked)
                     for part in parts or [asked]:
                         if windows:
@@ -163,7 +168,7 @@ def _read(
                         )
                         facts = (label, found.sampling_rate, condition, group, path)
                         origin = found.channel or part, found.rate_from or rate_from, found.rate_within
-                        entries.append((found.signal, *facts, *origin, asked, unit, speed, bearing))
+                        entries.append((found.signal, *facts, *origin, asked, unit, *shaft))
             except RecordingError as error:
                 raise RecordingError(_in_place(where, file, str(error))) from error
         spooled = iter(spool.arrays())

@@ -1,4 +1,4 @@
-"""The shaft: how fast it turns in a recording, which bearing it runs in, and how many revolutions a window holds.
+"""The shaft: how fast it turns in a recording, its bearing and its gear, and how many revolutions a window holds.
 
 Frequencies of faults are multiples of the speed, so who knows it can compare machines that turn at different ones.
 """
@@ -18,6 +18,7 @@ from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.formats.open_signal import open_signal
 from drsn_jax.data.recording import Recording
 from drsn_jax.functional.bearings import named_bearing
+from drsn_jax.functional.gears import GearOrders, named_gear
 from drsn_jax.functional.orders import BearingOrders
 
 SPEED = re.compile(r"(\d[\d,]*\.?\d*)[ _]*(?:rpm|r/min|rev/min|1/min|min-1|min\^-1|U/min)(?![a-z])", re.IGNORECASE)
@@ -82,6 +83,15 @@ def read_bearing(cell: str) -> BearingOrders | None:
     RecordingError as that one."""
     try:
         return named_bearing(cell) if cell else None
+    except UserError as error:
+        raise RecordingError(str(error)) from error
+
+
+def read_gear(cell: str) -> GearOrders | None:
+    """Return the orders of the gear whose teeth a table's cell tells, see ``named_gear``; None for an empty cell. Raises
+    RecordingError as that one."""
+    try:
+        return named_gear(cell) if cell else None
     except UserError as error:
         raise RecordingError(str(error)) from error
 

@@ -5,8 +5,8 @@
   ``bundle.Bundle``.
 - ``diagnosis``: from the probabilities of windows to one answer.
 - ``doubts``: what speaks against an answer. A new warning goes into ``doubts.warnings_of``.
-- ``evidence``: what physics says of a bearing, without a network. ``shaft_speed`` finds the speed that it needs, and ``physics``
-  draws it and compares it with a class.
+- ``evidence``: what physics says of a bearing, without a network, and ``gears`` of a gear. ``shaft_speed`` finds the speed that
+  they need, and ``physics`` draws it and compares it with a class.
 - ``answer_lines``: what ``diagnose.py`` prints of a file.
 - ``pictures``: the figure of a diagnosis. ``report``: the page of many.
 """
@@ -20,5 +20,7 @@ from drsn_jax.diagnosis.diagnosis import diagnose as diagnose
 from drsn_jax.diagnosis.diagnosis import diagnose_parts as diagnose_parts
 from drsn_jax.diagnosis.evidence import FaultEvidence as FaultEvidence
 from drsn_jax.diagnosis.evidence import bearing_evidence as bearing_evidence
+from drsn_jax.diagnosis.gears import GearEvidence as GearEvidence
+from drsn_jax.diagnosis.gears import gear_evidence as gear_evidence
 from drsn_jax.diagnosis.shaft_speed import ShaftSpeed as ShaftSpeed
 from drsn_jax.diagnosis.shaft_speed import shaft_speed as shaft_speed

@@ -7,7 +7,8 @@ from drsn_jax.core.text import visible
 from drsn_jax.diagnosis.asking import Asked
 from drsn_jax.diagnosis.diagnosis import Diagnosis
 from drsn_jax.diagnosis.doubts import SURE_PROBABILITY
-from drsn_jax.diagnosis.physics import Physics
+from drsn_jax.diagnosis.gears import against_healthy
+from drsn_jax.diagnosis.physics import GearPhysics, Physics
 
 SHOWN = 3  # classes that an answer names
 
@@ -58,10 +59,11 @@ def file_answer(
     if found.changed is not None:
         record["changed"] = found.changed
     if physics is not None:
-        seen = None if isinstance(physics, str) else physics.evidence
-        record["physics"] = seen and [{**one._asdict(), "sure": one.sure} for one in seen]
-        record["speed_rpm"] = None if isinstance(physics, str) else 60 * physics.speed
-        record["speed_searched"] = None if isinstance(physics, str) else physics.searched
+        seen = None if isinstance(physics, str) else physics
+        record["physics"] = seen and [{**one._asdict(), "sure": one.sure} for one in seen.evidence]
+        record["gear"] = _gear_record(seen.gear) if seen and seen.gear else None
+        record["speed_rpm"] = seen and 60 * seen.speed
+        record["speed_searched"] = seen and seen.searched
     return record, "\n".join([*lines, *(f"  warning: {warning}" for warning in new)])
 
 
@@ -78,13 +80,32 @@ def numbers(found: Diagnosis) -> str:
 
 
 def physics_lines(physics: Physics | str) -> list[str]:
-    """Return what physics says, one text for each fault whose lines stand out, or one that says that none do, or why it says
-    nothing."""
+    """Return what physics says, one text for each fault whose lines stand out, or one that says that none do, and for the gear;
+    or why it says nothing."""
     if isinstance(physics, str):
         return [f"nothing, because {physics}"]
-    sure = [f"{one.fault}: {one}" for one in physics.evidence if one.sure]
-    told = sure or ["no fault of this bearing has lines above the noise"]
+    told = [f"{one.fault}: {one}" for one in physics.evidence if one.sure]
+    if physics.evidence and not told:
+        told = ["no fault of this bearing has lines above the noise"]
+    if physics.gear is not None:
+        told += _gear_lines(physics.gear)
+    told += [physics.problem] if physics.problem else []
     return [*told, f"speed found: {60 * physics.speed:.0f} revolutions a minute"] if physics.searched else told
+
+
+def _gear_lines(gear: GearPhysics) -> list[str]:
+    """Return what is told of a gear: its mesh and sidebands, beside those of healthy recordings, and of a planetary stage the
+    lines of the sun where they stand out."""
+    healthy, sun = against_healthy(gear.evidence, gear.healthy_db), gear.evidence.sun
+    told = [f"gear: {gear.evidence}{f'; {healthy}' if healthy else ''}"]
+    return [*told, f"sun gear: {sun}"] if sun is not None and sun.sure else told
+
+
+def _gear_record(gear: GearPhysics) -> dict[str, Any]:
+    """Return the lines of a gear for JSON."""
+    sun = gear.evidence.sun
+    seen = {**gear.evidence._asdict(), "sun": sun and {**sun._asdict(), "sure": sun.sure}}
+    return {**seen, "healthy_sidebands_db": list(gear.healthy_db)}
 
 
 def percent(share: float) -> str:

@@ -12,6 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from drsn_jax.core.errors import UserError
 from drsn_jax.data.formats import rates
 from drsn_jax.data.formats.common import Signal, in_memory
@@ -21,6 +23,7 @@ from drsn_jax.data.recording_files import agreed_rate, read_precisely
 from drsn_jax.diagnosis.bundle import Bundle, brought
 from drsn_jax.diagnosis.description import DESCRIPTION
 from drsn_jax.diagnosis.diagnosis import Diagnosis, check_clip, clip_window, diagnose_parts, is_of_clips
+from drsn_jax.functional.gears import GearOrders
 from drsn_jax.functional.orders import BearingOrders
 
 
@@ -86,6 +89,24 @@ def trained_bearing(model: Bundle) -> BearingOrders | None:
         return None
     known = all(isinstance(order, int | float) and 0 < order < math.inf for order in orders.values())
     return BearingOrders(**orders) if known else None
+
+
+def trained_gear(model: Bundle) -> GearOrders | None:
+    """Return the gear of the recordings that a model was trained on; None where its facts do not tell one."""
+    orders = model.training.get("gear")
+    if not isinstance(orders, Mapping) or set(orders) != set(GearOrders._fields):
+        return None
+    known = all(isinstance(order, int | float) and 0 < order < math.inf for order in orders.values())
+    return GearOrders(**orders) if known and orders["mesh"] > 2 * orders["tooth"] else None
+
+
+def trained_sidebands(model: Bundle, gear: GearOrders) -> tuple[float, ...]:
+    """Return how strong the sidebands of a gear are in healthy recordings of the training of a model, in dB; none where its facts
+    do not tell, or tell of another gear."""
+    known, told = trained_gear(model), model.training.get("healthy_sidebands_db")
+    if known is None or not np.allclose(known, gear, 1e-6) or not isinstance(told, Sequence) or isinstance(told, str):
+        return ()
+    return tuple(float(value) for value in told if isinstance(value, int | float) and math.isfinite(value))
 
 
 class Asked(NamedTuple):

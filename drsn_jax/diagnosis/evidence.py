@@ -17,6 +17,7 @@ from drsn_jax.functional.envelopes import prewhiten, squared_envelope
 from drsn_jax.functional.orders import BearingOrders
 
 SLIP = 0.012  # rolling elements slip: lines are looked for so far from the order of the geometry, relative
+LONGEST = 2**21  # samples of a recording: more lines are no surer, and their spectrum takes memory
 LEAST_REVOLUTIONS = 20.0  # bins are narrow enough then to have neighbours
 AROUND = 0.5  # orders on either side of a line that are its neighbourhood
 HARMONICS = 3  # lines of each fault that are added up
@@ -28,7 +29,7 @@ class FaultEvidence(NamedTuple):
     """How strongly the lines of one fault stand out.
 
     Fields:
-      fault: ``"inner race"``, ``"outer race"`` or ``"ball"``.
+      fault: ``"inner race"``, ``"outer race"`` or ``"ball"``; ``"sun"`` of a planetary gear, see ``gear_evidence``.
       name: of its order, such as ``"BPFI"``.
       order: of its first line by the geometry, in multiples of the shaft's speed.
       slip: how far the lines were found from it, relative.
@@ -96,7 +97,7 @@ def evidence_in(orders: np.ndarray, power: np.ndarray, bearing: BearingOrders, h
     """Return the evidence in a spectrum that ``line_powers`` made, as ``bearing_evidence``."""
     bins = 1 / orders[1]  # of one order
     faults = (("inner race", "BPFI", bearing.bpfi), ("outer race", "BPFO", bearing.bpfo), ("ball", "2×BSF", 2 * bearing.bsf))
-    evidence = [_of_fault(power, bins, *fault, harmonics) for fault in faults]
+    evidence = [of_fault(power, bins, *fault, harmonics) for fault in faults]
     return sorted(evidence, key=lambda one: one.decades, reverse=True)
 
 
@@ -105,9 +106,15 @@ def line_powers(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the spectrum in which ``bearing_evidence`` looks for lines: its bins as orders of the shaft, ``(bins,)``, and their
     power, ``(bins,)``. Arguments and errors as there."""
-    found = _checked(signal, sampling_rate, speed, bearing, harmonics)
+    found = checked_samples(signal, sampling_rate, speed)
+    highest = harmonics * max(bearing.bpfi, bearing.bpfo, 2 * bearing.bsf) * speed
+    if harmonics < 1 or highest * (1 + SLIP) + AROUND * speed >= sampling_rate / 2:
+        raise UserError(
+            f"{harmonics} lines of each fault reach {highest:.4g} Hz, and a rate of {sampling_rate:g} Hz shows less than half of "
+            "itself: ask for fewer harmonics, at least one"
+        )
     found = found[: len(found) // 2 * 2]
-    power = np.asarray(_envelope_power(found), np.float64)
+    power = np.asarray(envelope_power(found), np.float64)
     return np.arange(len(power)) * (sampling_rate / (len(found) * speed)), power
 
 
@@ -120,8 +127,8 @@ def noise_level(power: np.ndarray, count: int) -> np.ndarray:
     return np.maximum(np.interp(places, [own.mean() for own in stretches], levels), np.finfo(float).tiny)
 
 
-def _checked(signal: np.ndarray, sampling_rate: float, speed: float, bearing: BearingOrders, harmonics: int) -> np.ndarray:
-    """Return the samples ``(length,)``; raise UserError for what cannot be looked at."""
+def checked_samples(signal: np.ndarray, sampling_rate: float, speed: float) -> np.ndarray:
+    """Return the samples ``(length,)`` of one channel; raise UserError for what cannot be looked at."""
     samples = as_window(np.asarray(signal)[:, None] if np.ndim(signal) == 1 else signal)
     if samples.ndim != 2 or samples.shape[1] != 1:
         raise UserError(f"the evidence is that of one channel (length, 1), got the shape {samples.shape}")
@@ -135,17 +142,11 @@ def _checked(signal: np.ndarray, sampling_rate: float, speed: float, bearing: Be
             f"the recording has {turns:.3g} revolutions of the shaft, and lines are told apart from {LEAST_REVOLUTIONS:g} on: "
             "take a longer one"
         )
-    highest = harmonics * max(bearing.bpfi, bearing.bpfo, 2 * bearing.bsf) * speed
-    if harmonics < 1 or highest * (1 + SLIP) + AROUND * speed >= sampling_rate / 2:
-        raise UserError(
-            f"{harmonics} lines of each fault reach {highest:.4g} Hz, and a rate of {sampling_rate:g} Hz shows less than half of "
-            "itself: ask for fewer harmonics, at least one"
-        )
     return found
 
 
 @jax.jit
-def _envelope_power(samples: jax.Array) -> jax.Array:
+def envelope_power(samples: jax.Array) -> jax.Array:
     """Return the power spectrum of the squared envelope of the pre-whitened samples, ``(length // 2 + 1,)``."""
     squares = squared_envelope(prewhiten(samples[:, None] - samples.mean()))[:, 0]
     squares = squares - squares.mean()
@@ -153,7 +154,7 @@ def _envelope_power(samples: jax.Array) -> jax.Array:
     return jax.numpy.square(jax.numpy.abs(jax.numpy.fft.rfft(squares * hann)))
 
 
-def _of_fault(power: np.ndarray, bins: float, fault: str, name: str, order: float, harmonics: int) -> FaultEvidence:
+def of_fault(power: np.ndarray, bins: float, fault: str, name: str, order: float, harmonics: int) -> FaultEvidence:
     """Return the evidence for lines at multiples of ``order``; an order is so many ``bins`` of the spectrum wide."""
     numbers = np.arange(1, harmonics + 1)
     # a quarter of a bin of the highest line from one slip to the next

@@ -12,11 +12,12 @@ import numpy as np
 
 from drsn_jax.core.errors import UserError
 from drsn_jax.diagnosis.diagnosis import Diagnosis
-from drsn_jax.diagnosis.evidence import AROUND, HARMONICS, FaultEvidence, evidence_in, line_powers, noise_level
+from drsn_jax.diagnosis.evidence import AROUND, HARMONICS, LONGEST, FaultEvidence, evidence_in, line_powers, noise_level
+from drsn_jax.diagnosis.gears import GearEvidence, gear_lines
 from drsn_jax.diagnosis.shaft_speed import shaft_speed
+from drsn_jax.functional.gears import GearOrders
 from drsn_jax.functional.orders import BearingOrders
 
-LONGEST = 2**21  # samples: more lines are no surer, and their spectrum takes memory
 SHOWN_FROM = 0.25  # orders: below it lies what is slower than the shaft
 COLUMNS = 1200  # of a spectrum that is drawn
 # words by which classes are named, and abbreviations, which are told from words by their capitals or a number behind them
@@ -32,15 +33,33 @@ NOT = ("no", "not", "non", "without", "un", "kein", "ohne")  # what is denied is
 THINGS = re.compile(r"(ball|roller)s?[\W_]*(bearing|screw|joint|valve|mill)s?", re.IGNORECASE)
 
 
+class GearPhysics(NamedTuple):
+    """What physics says of a gear in a recording.
+
+    Fields:
+      evidence: its lines.
+      orders: places in the power spectrum, in multiples of the speed, ``(columns,)``.
+      above_db: how far the highest line at each place stands above the noise around it, in dB, ``(columns,)``.
+      healthy_db: how strong the sidebands are in healthy recordings of the training, in dB; empty where none are known.
+    """
+
+    evidence: GearEvidence
+    orders: np.ndarray
+    above_db: np.ndarray
+    healthy_db: tuple[float, ...] = ()
+
+
 class Physics(NamedTuple):
     """What physics says of a recording.
 
     Fields:
-      evidence: one entry for each fault, the strongest first.
-      orders: places in the spectrum of the envelope, in multiples of the speed, ``(columns,)``.
+      evidence: one entry for each fault of the bearing, the strongest first; empty where no bearing was looked at.
+      orders: places in the spectrum of the envelope, in multiples of the speed, ``(columns,)``; none without a bearing.
       above_db: how far the highest line at each place stands above the noise around it, in dB, ``(columns,)``.
       speed: of the shaft, in revolutions a second.
       searched: whether that speed was found in the vibration, and not given.
+      gear: the same of the gear; None where none was looked at.
+      problem: why one of both could not be looked at, a clause; or empty.
     """
 
     evidence: tuple[FaultEvidence, ...]
@@ -48,6 +67,27 @@ class Physics(NamedTuple):
     above_db: np.ndarray
     speed: float = 0.0
     searched: bool = False
+    gear: GearPhysics | None = None
+    problem: str = ""
+
+
+class Parts(NamedTuple):
+    """What on the shaft is looked at.
+
+    Fields:
+      bearing: None where none is known.
+      gear: None where its teeth are not known.
+      healthy_db: how strong the sidebands of the gear are in healthy recordings of the training, in dB.
+    """
+
+    bearing: BearingOrders | None = None
+    gear: GearOrders | None = None
+    healthy_db: tuple[float, ...] = ()
+
+    @property
+    def known(self) -> bool:
+        """Whether there is anything to look at."""
+        return self.bearing is not None or self.gear is not None
 
 
 def recording_physics(
@@ -55,22 +95,43 @@ def recording_physics(
     length: int,
     sampling_rate: float,
     speed: float | tuple[float, float],
-    bearing: BearingOrders,
+    parts: Parts,
 ) -> Physics:
     """Return what physics says of a recording that is read in parts, by ``read(start, stop) -> (stop - start, channels)``.
 
     At most the first ``LONGEST`` samples are looked at, of the first channel. A speed that is a range, ``(lowest, highest)``, is
-    searched in the vibration. Arguments and errors as ``bearing_evidence`` and ``shaft_speed``, and UserError where the speed is
-    not known then.
+    searched in the vibration. Arguments and errors as ``bearing_evidence``, ``gear_evidence`` and ``shaft_speed``, and UserError
+    where the speed is not known then. Where only one of bearing and gear can be looked at, it is told why.
     """
     samples = np.asarray(read(0, min(length, LONGEST)))[:, :1]
     searched = isinstance(speed, tuple)
     if isinstance(speed, tuple):
         speed = _found(samples, sampling_rate, *speed)
-    orders, power = line_powers(samples, sampling_rate, speed, bearing)
-    found = tuple(evidence_in(orders, power, bearing))
-    highest = HARMONICS * max(one.order for one in found) + AROUND
-    return Physics(found, *_drawn(orders, power, highest), speed, searched)
+    found = Physics((), np.zeros(0), np.zeros(0), speed, searched)
+    problem = ""
+    if parts.bearing is not None:
+        try:
+            orders, power = line_powers(samples, sampling_rate, speed, parts.bearing)
+        except UserError as error:
+            if parts.gear is None:
+                raise
+            problem = f"nothing of the bearing, because {error}"
+        else:
+            evidence = tuple(evidence_in(orders, power, parts.bearing))
+            highest = HARMONICS * max(one.order for one in evidence) + AROUND
+            drawn = _drawn(orders, power, highest)
+            found = found._replace(evidence=evidence, orders=drawn[0], above_db=drawn[1])
+    if parts.gear is not None:
+        try:
+            teeth, orders, power = gear_lines(samples, sampling_rate, speed, parts.gear)
+        except UserError as error:
+            if not found.evidence:
+                raise
+            problem = f"nothing of the gear, because {error}"
+        else:
+            drawn = _drawn(orders, power, orders[-1])
+            found = found._replace(gear=GearPhysics(teeth, *drawn, parts.healthy_db))
+    return found._replace(problem=problem)
 
 
 def _found(samples: np.ndarray, sampling_rate: float, lowest: float, highest: float) -> float:

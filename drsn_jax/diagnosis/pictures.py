@@ -15,7 +15,7 @@ from drsn_jax.diagnosis.asking import Asked
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.diagnosis import Diagnosis
 from drsn_jax.diagnosis.parts import read_parts
-from drsn_jax.diagnosis.physics import Physics
+from drsn_jax.diagnosis.physics import GearPhysics, Physics
 from drsn_jax.evaluation.inspection import has_thresholds
 
 SHOWN = 4  # channels at most that have a panel
@@ -23,6 +23,7 @@ POINTS = 4000  # of an envelope
 LOOKED = 64  # windows at most whose frequencies are drawn
 LETTERS = 110  # of a line below the title
 FAULT_COLOURS = {"inner race": "#D55E00", "outer race": "#0072B2", "ball": "#009E73"}
+MESH_COLOUR = "#CC79A7"
 
 
 class Envelope(NamedTuple):
@@ -119,16 +120,22 @@ def diagnosis_figure(
     Above stand the answer, what speaks against it, and the warnings. ``signal`` is the envelope of the recording, sampled at
     ``sampling_rate`` Hz; each of its first four channels has a panel, in the unit of the recording. ``zeros`` is the share of
     features set to zero in each window, ``(windows,)``, for a last panel; None for a network without thresholds. ``channel``
-    names the channels, joined by " + " where there are several. ``physics`` adds a panel below, the spectrum of the envelope with
-    the lines of each fault. ``looked`` adds one below the classes, which frequencies speak for the class.
+    names the channels, joined by " + " where there are several. ``physics`` adds panels below: the spectrum of the envelope with
+    the lines of each fault of the bearing, and that of the vibration with those of the gear. ``looked`` adds one below the
+    classes, which frequencies speak for the class.
     """
     count = signal.low.shape[1]
     heights = [1.6 if count > 1 else 2.0] * count + [0.7 + 0.22 * min(max(len(classes), 4), 20)]
-    heights += [1.8] * (looked is not None) + [1.6] * (zeros is not None) + [2.4] * (physics is not None)
+    heights += [1.8] * (looked is not None) + [1.6] * (zeros is not None)
+    bearing = physics is not None and bool(physics.evidence)
+    gear = None if physics is None else physics.gear
+    heights += [2.4] * (bearing + (gear is not None))
     told = _told(found)
     size = 9, sum(heights) + 0.6 + 0.18 * len(told)
     figure, panels = subplots(len(heights), 1, figsize=size, gridspec_kw={"height_ratios": heights})
-    if physics is not None:
+    if gear is not None:
+        _mesh(panels.pop(), gear)
+    if physics is not None and bearing:
         _orders(panels.pop(), physics)
     for panel in panels[:-1]:  # those over time, of which the last one names it
         panel.sharex(panels[-1])
@@ -221,3 +228,22 @@ def _orders(panel: Any, physics: Physics) -> None:
     panel.set_xlabel("order of the envelope's spectrum (multiples of the shaft's speed)")
     panel.set_ylabel("above the\nnoise around, dB", fontsize=9)
     panel.legend(fontsize=8, loc="upper right", ncols=len(physics.evidence), framealpha=0.9)
+
+
+def _mesh(panel: Any, gear: GearPhysics) -> None:
+    """Draw the spectrum of the vibration over the orders of the shaft, with the lines of the mesh and their sidebands."""
+    panel.plot(gear.orders, gear.above_db, color="0.2", linewidth=0.7)
+    panel.axhline(0, color="0.7", linewidth=0.6, zorder=0)
+    found = gear.evidence
+    for number in range(1, len(found.above_db) + 1):
+        label = f"mesh ({number} to {len(found.above_db)}× {found.mesh:.4g})" if number == 1 else None
+        panel.axvline(number * found.mesh * (1 + found.slip), color=MESH_COLOUR, linewidth=2, alpha=0.6, label=label, zorder=1)
+        for side in (-2, -1, 1, 2):
+            place = (number * found.mesh + side * found.tooth) * (1 + found.slip)
+            label = f"sidebands ({found.tooth:.3g} apart)" if (number, side) == (1, -2) else None
+            panel.axvline(place, color=MESH_COLOUR, linestyle=":", linewidth=1.2, alpha=0.7, label=label, zorder=1)
+    panel.set_xlim(0, gear.orders[-1])
+    panel.set_ylim(bottom=min(0.0, float(np.min(gear.above_db))))
+    panel.set_xlabel("order of the vibration's spectrum (multiples of the shaft's speed)")
+    panel.set_ylabel("above the\nnoise around, dB", fontsize=9)
+    panel.legend(fontsize=8, loc="upper right", ncols=2, framealpha=0.9)

@@ -77,7 +77,7 @@ def write_report(folder: Path, model: Bundle, entries: Sequence[Entry], *, dry_r
     parts += [page.paragraph(_summary(entries)), _table(entries, names)]
     for number, (entry, name) in enumerate(zip(entries, names, strict=True), 1):
         parts += _section(entry, name, _anchor(number))
-    parts += [page.heading("How to read it"), *map(page.paragraph, _explained(entries)), *model_card(model)]
+    parts += [page.heading("How to read it"), *map(page.paragraph, _explained(model, entries)), *model_card(model)]
     writable(folder)
     write_atomically(folder / FILE, page.page("Diagnosis of recordings", parts))
     return folder / FILE
@@ -129,7 +129,11 @@ def _table(entries: Sequence[Entry], names: Sequence[str]) -> str:
 def _sure_faults(physics: Physics | str | None) -> str:
     if not isinstance(physics, Physics):
         return ""
-    return ", ".join(one.fault for one in physics.evidence if one.sure) or "none"
+    sure = [one.fault for one in physics.evidence if one.sure]
+    gear = physics.gear.evidence if physics.gear is not None else None
+    if gear is not None and gear.sun is not None and gear.sun.sure:
+        sure.append("sun gear")
+    return ", ".join(sure) or "none"
 
 
 def _section(entry: Entry, name: str, anchor: str) -> Iterator[str]:
@@ -162,19 +166,29 @@ def _section(entry: Entry, name: str, anchor: str) -> Iterator[str]:
     yield page.facts(about)
 
 
-def _explained(entries: Sequence[Entry]) -> Iterator[str]:
+def _explained(model: Bundle, entries: Sequence[Entry]) -> Iterator[str]:
     """Yield what a reader must know who was not there when the model was trained."""
-    yield (
-        "Each recording is cut into windows; a clip is one. The network gives each window a probability for every class that it "
-        f"was trained on, and the answer is the class with the highest mean. It is named where {_named(entries)}, at least "
-        f"{100 * SURE_AGREEMENT:.0f} % of the windows have this class first, and nothing speaks against it; else the answer is "
-        "“not sure”, with the reasons."
-    )
-    yield (
-        "A network can only answer with classes that it was trained on. Another machine, or a fault that it never saw, can be "
-        "named with a high probability. The absence of a warning is no guarantee."
-    )
-    if _with_sets(entries):
+    with_sets = model.surprises is not None
+    if len(model.classes) == 1:
+        yield (
+            f"Each recording is cut into windows. The model knows recordings of one class alone, {model.classes[0]}, and a "
+            "recording is called changed where half of its windows are farther from these, by their novelty, than 1. It does not "
+            "say what has changed: a fault, but also another load, speed, sensor or noise. The absence of a warning is no "
+            "guarantee."
+        )
+    else:
+        named = "it is the only possible class" if with_sets else f"that mean is at least {100 * SURE_PROBABILITY:.0f} %"
+        yield (
+            "Each recording is cut into windows; a clip is one. The network gives each window a probability for every class that "
+            f"it was trained on, and the answer is the class with the highest mean. It is named where {named}, at least "
+            f"{100 * SURE_AGREEMENT:.0f} % of the windows have this class first, and nothing speaks against it; else the answer "
+            "is “not sure”, with the reasons."
+        )
+        yield (
+            "A network can only answer with classes that it was trained on. Another machine, or a fault that it never saw, can "
+            "be named with a high probability. The absence of a warning is no guarantee."
+        )
+    if with_sets:
         yield (
             "Possible classes: those that are as likely, in more than half of the windows, as true classes were on windows that "
             "were held out in the training. Of further stretches of the recordings of the training at least "
@@ -192,21 +206,23 @@ def _explained(entries: Sequence[Entry]) -> Iterator[str]:
             "In the pictures, over time and frequency: red speaks for the class that comes first, blue against it. Were a red "
             "frequency louder, the class would be more probable. This explains the network, not the machine."
         )
-    if any(entry.physics is not None for entry in entries):
+    yield from _explained_physics(entries)
+
+
+def _explained_physics(entries: Sequence[Entry]) -> Iterator[str]:
+    """Yield what lines of bearings and gears mean, where they were looked for."""
+    seen = [entry.physics for entry in entries if isinstance(entry.physics, Physics)]
+    if any(physics.evidence for physics in seen):
         yield (
             "Physics: a fault of a bearing is struck at a rate that follows from the bearing's geometry and the speed of the "
             "shaft, so that lines stand at multiples of it in the spectrum of the envelope. Lines are said to stand out where "
             "noise would show such lines less than once in ten thousand recordings. Where none stand out nothing follows: many "
             "faults show none."
         )
-
-
-def _with_sets(entries: Sequence[Entry]) -> bool:
-    return any(entry.found is not None and entry.found.possible is not None for entry in entries)
-
-
-def _named(entries: Sequence[Entry]) -> str:
-    """Return what the probabilities of a class must be like for it to be named."""
-    if _with_sets(entries):
-        return "it is the only possible class"
-    return f"that mean is at least {100 * SURE_PROBABILITY:.0f} %"
+    if any(physics.gear is not None for physics in seen):
+        yield (
+            "Gears: teeth that mesh make lines at multiples of their rate, and what is unequal among the teeth makes sidebands "
+            "beside them. Gears in good order have sidebands too, and a shaft without a gear has lines at the same places, so "
+            "that they accuse nothing by themselves: compare them with the same machine in good order. Lines of a sun gear "
+            "come where one of its teeth meets the planets; on a simulated gearbox only damaged ones had them."
+        )

@@ -9,7 +9,7 @@
 - ``band_energies``: the energy of a signal in frequency bands over time, and its rhythm.
 - ``mel``: the log-mel spectrogram of a waveform.
 - ``envelopes``, ``orders``: the physics of a machine: how strong a vibration is at each time and how regularly that comes,
-  frequencies as multiples of the speed of a shaft, those of bearings and gears. ``bearings``: the geometry of some by name.
+  frequencies as multiples of the speed of a shaft, those of bearings and gears. ``bearings``, ``gears``: these from names or numbers as text.
 - ``signals``: the preparation of a window before a network sees it. Another preparation: a function ``window -> window``.
 """
 
@@ -23,6 +23,7 @@ from drsn_jax.functional.envelopes import prewhiten as prewhiten
 from drsn_jax.functional.envelopes import ringing_band as ringing_band
 from drsn_jax.functional.envelopes import spectral_kurtosis as spectral_kurtosis
 from drsn_jax.functional.envelopes import squared_envelope_spectrum as squared_envelope_spectrum
+from drsn_jax.functional.gears import named_gear as named_gear
 from drsn_jax.functional.mel import LogMel as LogMel
 from drsn_jax.functional.noise import NOISE_KINDS as NOISE_KINDS
 from drsn_jax.functional.noise import Noise as Noise

@@ -16,6 +16,7 @@ from drsn_jax.data.splits import Segment
 from drsn_jax.data.summary import common_channel, taken
 from drsn_jax.data.windows import cut_windows, remove_means
 from drsn_jax.diagnosis.bundle import Bundle
+from drsn_jax.diagnosis.gears import gear_facts
 from drsn_jax.evaluation.novelty import FEWEST, fit_novelty
 from drsn_jax.nn.band_energy import band_energy_linear
 from drsn_jax.studies.model_selection import usual_rms
@@ -85,7 +86,7 @@ def learn_healthy(
 
 def _known(recordings: Sequence[Recording]) -> dict[str, Any]:
     """Return what is known of the recordings, as facts by name for the description of a model."""
-    return {**shaft_facts(recordings), "recordings": taken(recordings)}
+    return {**shaft_facts(recordings), **gear_facts(recordings, recordings), "recordings": taken(recordings)}
 
 
 def _windows(recordings: Sequence[Recording], segments: Sequence[Segment], length: int) -> np.ndarray:

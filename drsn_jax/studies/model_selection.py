@@ -34,7 +34,7 @@ class BestModel:
       facts: the fields of ``Bundle`` that are the same for all networks: ``classes``, ``window_length``, ``stride``,
         ``sampling_rate``, ``channel``, ``channels``, ``per_revolution``.
       recordings: what was taken from which files (``data.summary.taken``), kept among the facts about the training.
-      shaft: what is known of it (``data.shaft.shaft_facts``), kept there too.
+      shaft: what is known of it (``data.shaft.shaft_facts``, ``diagnosis.gears.gear_facts``), kept there too.
     """
 
     folder: Path

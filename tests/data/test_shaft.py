@@ -8,6 +8,7 @@ from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.recordings import Recording, fingerprint, read_recordings
 from drsn_jax.data.shaft import named_speed, read_speed, shaft_facts, window_facts, with_speeds
 from drsn_jax.functional.bearings import named_bearing
+from drsn_jax.functional.gears import named_gear
 
 
 def recording(condition="", speed=None, rate=51_200.0, **facts):
@@ -21,17 +22,18 @@ def speed_file(folder, values):
     return folder / "x.mat"
 
 
-def test_a_table_tells_speed_and_bearing(tmp_path):
+def test_a_table_tells_speed_bearing_and_teeth(tmp_path):
     rng = np.random.default_rng(0)
     for name, signal in zip("abc", rng.normal(size=(3, 500)), strict=True):
         scipy.io.savemat(tmp_path / f"{name}.mat", {"v": signal, "rpm": np.full(50, 1500.0) + np.tile([-3, 3], 25)})
     (tmp_path / "t.csv").write_text(
-        "path,label,sampling_rate,channel,speed_rpm,bearing\n"
-        "a.mat,x,1000,v,1797,6205\nb.mat,y,1000,v,rpm,9 7.94 39.04\nc.mat,y,1000,v,,\n"
+        "path,label,sampling_rate,channel,speed_rpm,bearing,teeth\n"
+        "a.mat,x,1000,v,1797,6205,21\nb.mat,y,1000,v,rpm,9 7.94 39.04,20 100 3\nc.mat,y,1000,v,,,\n"
     )
     found = read_recordings(tmp_path / "t.csv")
     assert [r.speed for r in found] == [pytest.approx(1797 / 60), pytest.approx(25.0), None]
     assert [r.bearing for r in found] == [named_bearing("6205"), named_bearing("9 7.94 39.04"), None]
+    assert [r.gear for r in found] == [named_gear("21"), named_gear("20 100 3"), None]
     # what is known of the shaft decides no result by itself
     (tmp_path / "t.csv").write_text("path,label,sampling_rate,channel\na.mat,x,1000,v\nb.mat,y,1000,v\nc.mat,y,1000,v\n")
     assert fingerprint(found) == fingerprint(read_recordings(tmp_path / "t.csv"))
@@ -40,6 +42,8 @@ def test_a_table_tells_speed_and_bearing(tmp_path):
 @pytest.mark.parametrize(
     ("cells", "message"),
     [
+        ("1500,6205,2", "a gear has at least 6 teeth, got 2"),
+        ("1500,6205,21.5", "a gear is its whole number of teeth"),
         ("0,6205", "the speed_rpm '0' is not a positive number of revolutions a minute"),
         ("-5,6205", "the speed_rpm '-5' is not a positive"),
         ("nan,6205", "the speed_rpm 'nan' is not a positive"),
@@ -50,7 +54,7 @@ def test_a_table_tells_speed_and_bearing(tmp_path):
 )
 def test_cells_that_cannot_be_used_are_told_with_their_line(tmp_path, cells, message):
     scipy.io.savemat(tmp_path / "a.mat", {"v": np.random.default_rng(0).normal(size=500)})
-    (tmp_path / "t.csv").write_text(f"path,label,sampling_rate,channel,speed_rpm,bearing\na.mat,x,1000,v,{cells}\n")
+    (tmp_path / "t.csv").write_text(f"path,label,sampling_rate,channel,speed_rpm,bearing,teeth\na.mat,x,1000,v,{cells}\n")
     with pytest.raises(RecordingError, match=rf"t\.csv, line 2: .*{message}"):
         read_recordings(tmp_path / "t.csv")
 

@@ -8,7 +8,8 @@ from drsn_jax.diagnosis import physics
 from drsn_jax.diagnosis.answer_lines import physics_lines
 from drsn_jax.diagnosis.diagnosis import Diagnosis
 from drsn_jax.diagnosis.evidence import FaultEvidence
-from drsn_jax.diagnosis.physics import disagreement, doubted, fault_of, recording_physics
+from drsn_jax.diagnosis.physics import Parts, disagreement, doubted, fault_of, recording_physics
+from drsn_jax.functional.gears import GearOrders
 from drsn_jax.functional.orders import bearing_orders
 
 RATE, SPEED = 12_000.0, 29.5
@@ -24,7 +25,7 @@ def test_the_spectrum_shows_the_lines_of_the_fault_and_the_level_of_the_noise():
     strokes = (np.arange(length) * SPEED * BEARING.bpfi / RATE) % 1 < 0.01
     signal = np.random.default_rng(0).normal(size=(length, 2))
     signal[:, 0] += 6 * strokes
-    found = recording_physics(lambda start, stop: signal[start:stop], length, RATE, SPEED, BEARING)
+    found = recording_physics(lambda start, stop: signal[start:stop], length, RATE, SPEED, Parts(BEARING))
     assert [one.fault for one in found.evidence if one.sure] == ["inner race"]
     assert found.orders.shape == found.above_db.shape == (physics.COLUMNS,)
     assert np.all(np.diff(found.orders) > 0)
@@ -45,7 +46,7 @@ def test_a_speed_that_was_not_given_is_found_where_it_stands_out():
     noise = rng.normal(size=length)
 
     def look(signal, speed):
-        return recording_physics(lambda start, stop: signal[start:stop, None], length, RATE, speed, BEARING)
+        return recording_physics(lambda start, stop: signal[start:stop, None], length, RATE, speed, Parts(BEARING))
 
     found = look(noise + strokes + turning, (20.0, 40.0))
     assert found.searched
@@ -67,8 +68,38 @@ def test_a_long_recording_is_looked_at_from_its_beginning(monkeypatch):
         asked.append((start, stop))
         return np.random.default_rng(0).normal(size=(stop - start, 1))
 
-    recording_physics(read, 10**9, RATE, SPEED, BEARING)
+    recording_physics(read, 10**9, RATE, SPEED, Parts(BEARING))
     assert asked == [(0, 60_000)]
+
+
+def test_a_gear_is_told_beside_a_bearing_or_alone():
+    length = 60_000
+    turns = SPEED * np.arange(length) / RATE
+    signal = (1 + 0.5 * np.cos(2 * np.pi * turns)) * np.cos(2 * np.pi * 21 * turns) + np.random.default_rng(0).normal(size=length)
+
+    def look(parts, length=length):
+        return recording_physics(lambda start, stop: signal[start:stop, None], length, RATE, SPEED, parts)
+
+    both, alone = look(Parts(BEARING, GearOrders(21, 1), (-30.0, -20.0))), look(Parts(gear=GearOrders(21, 1)))
+    assert not alone.evidence
+    assert len(both.evidence) == 3
+    assert both.gear.evidence == alone.gear.evidence
+    assert len(both.gear.orders) == len(both.gear.above_db) == physics.COLUMNS
+    peak = both.gear.orders[np.argmax(both.gear.above_db)]
+    assert peak == pytest.approx(21, abs=0.1)
+    bearing, gear = physics_lines(both)
+    assert bearing == "no fault of this bearing has lines above the noise"
+    assert gear.startswith("gear: lines of the mesh at 21×, 42×, 63× the shaft stand ")
+    assert gear.endswith("together 9 dB below them; that is more than in 2 healthy recordings of the training (-30 to -20 dB)")
+    # the lines of a gear with 210 teeth lie beyond half the sampling rate, those of the bearing do not
+    (bearing, why) = physics_lines(look(Parts(BEARING, GearOrders(210, 1))))
+    assert bearing == "no fault of this bearing has lines above the noise"
+    assert why.startswith("nothing of the gear, because the teeth mesh 6195 times a second")
+    far = BEARING._replace(bpfi=200.0)
+    assert physics_lines(look(Parts(far, GearOrders(21, 1))))[1].startswith("nothing of the bearing, because 3 lines of each")
+    for parts in (Parts(BEARING), Parts(gear=GearOrders(21, 1)), Parts(BEARING, GearOrders(21, 1))):
+        with pytest.raises(UserError, match=r"has 4\.92 revolutions"):
+            look(parts, 2000)
 
 
 @pytest.mark.parametrize(

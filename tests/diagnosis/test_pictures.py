@@ -6,7 +6,8 @@ import numpy as np
 
 from drsn_jax.diagnosis.diagnosis import Diagnosis
 from drsn_jax.diagnosis.evidence import FaultEvidence
-from drsn_jax.diagnosis.physics import Physics
+from drsn_jax.diagnosis.gears import GearEvidence
+from drsn_jax.diagnosis.physics import GearPhysics, Physics
 from drsn_jax.diagnosis.pictures import POINTS, Looked, diagnosis_figure, envelope
 
 
@@ -60,6 +61,24 @@ def test_the_lines_of_each_fault_have_a_panel_of_their_own():
         "ball (1 to 2× 2×BSF), stands out",
         "inner race (1 to 2× BPFI)",
     ]
+
+
+def test_the_lines_of_a_gear_have_a_panel_of_their_own():
+    found = Diagnosis("a", 0.5, 0.5, 1.0, (), (), False, np.full((4, 2), 0.5), 100 * np.arange(4))
+    line = envelope(lambda start, stop: np.zeros((stop - start, 1)), 400, 1)
+    lines = GearEvidence(21.0, 1.0, 0.01, (30.0, 20.0), True, -9.0, None)
+    gear = GearPhysics(lines, np.linspace(0.5, 45, 50), np.linspace(-5, 20, 50))
+    physics = Physics((), np.zeros(0), np.zeros(0), gear=gear)
+    figure = diagnosis_figure(("a", "b"), found, line, 100.0, np.zeros(4), "x", physics=physics)
+    *others, orders = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
+    assert len(others) == 3  # no panel of a bearing
+    assert orders.get_xlim() == (0, 45)
+    curve, _, *marks = orders.lines
+    np.testing.assert_array_equal(curve.get_ydata(), gear.above_db)
+    places = [21, 19, 20, 22, 23, 42, 40, 41, 43, 44]
+    np.testing.assert_allclose([mark.get_xdata()[0] for mark in marks], np.array(places) * 1.01)
+    texts = [text.get_text() for text in orders.get_legend().get_texts()]
+    assert texts == ["mesh (1 to 2× 21)", "sidebands (1 apart)"]
 
 
 def test_what_the_network_looked_at_has_a_panel_of_its_own():

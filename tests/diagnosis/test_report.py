@@ -11,7 +11,8 @@ import tiny
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.diagnosis import Diagnosis, Ranked
 from drsn_jax.diagnosis.evidence import FaultEvidence
-from drsn_jax.diagnosis.physics import Physics
+from drsn_jax.diagnosis.gears import GearEvidence
+from drsn_jax.diagnosis.physics import GearPhysics, Physics
 from drsn_jax.diagnosis.report import Entry, writable, write_report
 
 EVIL = '<script>alert("1")</script>'
@@ -102,6 +103,40 @@ def test_what_it_says(tmp_path, model):
         assert told in page.text, told
     assert "/data/" not in page.text
     assert "dry run" not in page.text
+
+
+def test_how_a_class_is_named_is_that_of_the_model_also_where_no_file_could_be_read(tmp_path, model):
+    failed = Entry("/data/x.wav", error="empty")
+    page = written(tmp_path, model, failed)
+    assert "It is named where that mean is at least 80 %" in page.text
+    with_sets = dataclasses.replace(model, surprises=np.linspace(0, 1, 100))
+    page = written(tmp_path, with_sets, failed)
+    assert "It is named where it is the only possible class" in page.text
+    assert "80 % of the windows have this class first" in page.text
+
+
+def test_a_model_of_healthy_recordings_alone_has_an_explanation_of_its_own(tmp_path):
+    watching = Bundle(tiny.network.clone(classes=1), tiny.variables(), ("healthy",), tiny.LENGTH, 8000.0, tiny.LENGTH)
+    page = written(tmp_path, watching, entry("x.wav", label="healthy"))
+    assert "knows recordings of one class alone, healthy" in page.text
+    assert "a probability for every class" not in page.text
+
+
+def test_a_gear_is_told_with_what_its_lines_mean(tmp_path, model):
+    sun = FaultEvidence("sun", "the rate at which a tooth meets planets", 2.5, 0.0, (20.0, 19.0, 18.0), 9.0)
+    lines = GearEvidence(50 / 3, 2.5, 0.0, (30.0, 20.0, 10.0), True, -4.6, sun)
+    gear = GearPhysics(lines, np.arange(3.0), np.zeros(3), (-30.0, -24.0))
+    page = written(tmp_path, model, entry("x.wav", Physics((), np.zeros(0), np.zeros(0), gear=gear)))
+    for told in (
+        "gear: lines of the mesh at 16.67×, 33.33×, 50× the shaft stand 30, 20, 10 dB above the noise around, and the sidebands "
+        "2.5× beside them are together 5 dB below them",
+        "; that is more than in 2 healthy recordings of the training (-30 to -24 dB)",
+        "sun gear: lines at 1×, 2×, 3× the rate at which a tooth meets planets stand 20, 19, 18 dB above their neighbourhood",
+        "Gears: teeth that mesh make lines",
+    ):
+        assert told in page.text, told
+    assert "a fault of a bearing is struck" not in page.text
+    assert "sun gear" in page.text.split("gear: lines")[0]  # in the table
 
 
 def test_a_dry_run_says_so_and_a_report_is_replaced(tmp_path, model):

@@ -5,6 +5,7 @@ import dataclasses
 import gc
 import io
 import json
+import math
 import os
 import shutil
 import subprocess
@@ -23,6 +24,7 @@ from drsn_jax.diagnosis import asking
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import save
 from drsn_jax.functional.bearings import named_bearing
+from drsn_jax.functional.gears import named_gear
 
 SCRIPT = Path(__file__).parents[2] / "experiments" / "diagnose.py"
 RATE = 8000
@@ -138,6 +140,56 @@ def test_a_bearing_has_a_name_or_is_that_of_the_training(call, model, bundle, tm
     assert call(tmp_path / "knowing", *asked) == (None, named)
 
 
+def test_the_mesh_of_a_gear_is_told_beside_the_class(call, model, bundle, tmp_path):
+    """Beside that of healthy recordings where the model knows them, in the text, in JSON and in the report."""
+    rng, turns = np.random.default_rng(0), 29.5 * np.arange(4 * RATE) / RATE
+    mesh = (1 + 0.5 * np.cos(2 * np.pi * turns)) * np.cos(2 * np.pi * 21 * turns)
+    np.save(tmp_path / "worn.npy", 0.1 * rng.normal(size=len(turns)) + mesh)
+    asked = tmp_path / "worn.npy", "--sampling-rate", RATE, "--speed-rpm", 1770
+    code, lines = call(model, *asked, "--teeth", 21)
+    assert code is None
+    (told,) = (line for line in lines if line.startswith("  physics: "))
+    assert told.startswith("  physics: gear: lines of the mesh at 21×, 42×, 63× the shaft stand ")
+    assert told.endswith("and the sidebands 1× beside them are together 9 dB below them")
+    knowing = dataclasses.replace(bundle, training={"gear": {"mesh": 21, "tooth": 1}, "healthy_sidebands_db": [-25, -21.4]})
+    save(tmp_path / "knowing", knowing)
+    code, lines = call(tmp_path / "knowing", *asked, "--json", "--report", tmp_path / "report")
+    assert code is None
+    gear = json.loads(lines[0])["gear"]
+    assert (gear["mesh"], gear["tooth"], gear["sun"], gear["healthy_sidebands_db"]) == (21.0, 1.0, None, [-25.0, -21.4])
+    assert gear["sidebands_db"] == pytest.approx(-9, abs=0.3)
+    assert json.loads(lines[0])["physics"] == []
+    page = (tmp_path / "report" / "report.html").read_text(encoding="utf-8")
+    assert "that is more than in 2 healthy recordings of the training (-25 to -21 dB)" in page
+    assert "Gears in good order have sidebands too" in page
+    assert page.count("data:image/png;base64,") == 1
+    # another gear has other healthy recordings
+    code, lines = call(tmp_path / "knowing", *asked, "--teeth", 20, 100, 3, "--json")
+    assert code is None
+    assert json.loads(lines[0])["gear"]["healthy_sidebands_db"] == []
+
+
+@pytest.mark.parametrize(
+    "training",
+    [
+        {"gear": 21},
+        {"gear": {"mesh": 21}},
+        {"gear": {"mesh": "21", "tooth": 1}},
+        {"gear": {"mesh": 21, "tooth": -1}},
+        {"gear": {"mesh": 21, "tooth": 20}},
+        {"gear": {"mesh": math.inf, "tooth": 1}},
+    ],
+)
+def test_facts_about_a_gear_that_make_no_sense_are_passed_over(bundle, training):
+    assert asking.trained_gear(dataclasses.replace(bundle, training=training)) is None
+
+
+@pytest.mark.parametrize("told", ["-20", None, -20, [None, "x", math.nan]])
+def test_healthy_sidebands_that_make_no_sense_are_passed_over(bundle, told):
+    knowing = dataclasses.replace(bundle, training={"gear": {"mesh": 21, "tooth": 1}, "healthy_sidebands_db": told})
+    assert asking.trained_sidebands(knowing, named_gear("21")) == ()
+
+
 def test_a_model_in_revolutions_needs_the_speed_of_a_file(call, bundle, tmp_path):
     turning = dataclasses.replace(bundle, sampling_rate=64, per_revolution=True)
     save(tmp_path / "model", turning)
@@ -158,7 +210,7 @@ def test_a_model_in_revolutions_needs_the_speed_of_a_file(call, bundle, tmp_path
             "the model's windows are revolutions of the shaft, for files of a",
         ),
         ((tmp_path / "model", "-"), "it takes no stream"),
-        ((*asked, "--bearing", "6205"), "--bearing goes together with --speed-rpm or --speed-range-rpm"),
+        ((*asked, "--bearing", "6205"), "--bearing and --teeth go together with --speed-rpm or --speed-range-rpm"),
         ((*asked, "--speed-rpm", 0), "--speed-rpm must be a positive number of revolutions a minute"),
         ((*asked, "--speed-rpm", "nan"), "--speed-rpm must be a positive number of revolutions a minute"),
     ):
@@ -258,16 +310,23 @@ def test_files_that_are_broken_do_not_stop_the_others(call, model, tmp_path):
         (("x.wav", "--sampling-rate", "0"), "--sampling-rate must be a positive number of Hz, got 0.0"),
         (("x.wav", "--sampling-rate", "nan"), "--sampling-rate"),
         (("-", "--plot", "pictures"), "--plot, --report and --channel go with files"),
-        (("x.wav", "--bearing", "9", "7.94", "39.04"), "--bearing goes together with --speed-rpm or --speed-range-rpm"),
+        (("x.wav", "--bearing", "9", "7.94", "39.04"), "--bearing and --teeth go together with --speed-rpm or --speed-range-rpm"),
         (("x.wav", "--speed-rpm", "0", "--bearing", "9", "8", "39"), "--speed-rpm must be a positive number of revolutions"),
         (("x.wav", "--speed-rpm", "1770", "--bearing", "9", "8"), "a bearing is its name, or its number of balls, ball diam"),
         (("x.wav", "--speed-rpm", "1770", "--bearing", "6206"), "'6206' is no bearing whose geometry is known here (6203, "),
         (("x.wav", "--speed-rpm", "1770", "--speed-range-rpm", "600", "3600", "--bearing", "6205"), "take one of them"),
         (("x.wav", "--speed-range-rpm", "3600", "600", "--bearing", "6205"), "the lowest and the highest speed in rpm, got 3600"),
-        (("x.wav", "--speed-range-rpm", "600", "3600"), "--bearing goes together with --speed-rpm or --speed-range-rpm"),
-        (("x.wav", "--speed-rpm", "1770"), "--bearing goes together with --speed-rpm or --speed-range-rpm"),
+        (
+            ("x.wav", "--speed-range-rpm", "600", "3600"),
+            "--bearing and --teeth go together with --speed-rpm or --speed-range-rpm",
+        ),
+        (("x.wav", "--speed-rpm", "1770"), "--bearing and --teeth go together with --speed-rpm or --speed-range-rpm"),
         (("x.wav", "--speed-rpm", "1770", "--bearing", "9", "40", "39"), "smaller than that of the pitch circle"),
-        (("-", "--speed-rpm", "1770", "--bearing", "9", "8", "39"), "--bearing and --speed-rpm go with files"),
+        (("x.wav", "--teeth", "21"), "--bearing and --teeth go together with --speed-rpm or --speed-range-rpm"),
+        (("x.wav", "--speed-rpm", "1770", "--teeth", "21.5"), "a gear is its whole number of teeth"),
+        (("x.wav", "--speed-rpm", "1770", "--teeth", "5"), "a gear has at least 6 teeth, got 5"),
+        (("-", "--speed-rpm", "1770", "--teeth", "21"), "--bearing, --teeth and --speed-rpm go with files"),
+        (("-", "--speed-rpm", "1770", "--bearing", "9", "8", "39"), "--bearing, --teeth and --speed-rpm go with files"),
         (("x.wav", "--dry-run"), "--dry-run makes a model and files of its own"),
     ],
 )
