@@ -66,6 +66,7 @@ class GearEvidence(NamedTuple):
         if self.sidebands_db is None:
             return f"{told}, and no sidebands {self.tooth:.3g}× beside them"
         far = f"{abs(self.sidebands_db):.0f} dB {'below' if self.sidebands_db < 0 else 'above'} them"
+        far = far if self.sidebands_db >= NONE_DB else f"more than {-NONE_DB:.0f} dB below them"
         return f"{told}, and the sidebands {self.tooth:.3g}× beside them are together {far}"
 
 
@@ -208,7 +209,7 @@ def against_healthy(evidence: GearEvidence, healthy: Sequence[float]) -> str:
     if not healthy or not evidence.stands_out:
         return ""
     low, high = min(healthy), max(healthy)
-    spread = f"{round(high)} dB" if round(low) == round(high) else f"{round(low)} to {round(high)} dB"
+    spread = f"up to {round(high)} dB" if low <= NONE_DB or round(low) == round(high) else f"{round(low)} to {round(high)} dB"
     count = f"{len(healthy)} healthy {'recording' if len(healthy) == 1 else 'recordings'} of the training"
     if compared(evidence) > high + MORE_DB:
         return f"that is more than in {count} ({spread})"

@@ -129,7 +129,7 @@ def recording_physics(
                 raise
             problem = f"nothing of the gear, because {error}"
         else:
-            drawn = _drawn(orders, power, orders[-1])
+            drawn = _drawn(orders, power, orders[-1], 1.0)
             found = found._replace(gear=GearPhysics(teeth, *drawn, parts.healthy_db))
     return found._replace(problem=problem)
 
@@ -145,11 +145,12 @@ def _found(samples: np.ndarray, sampling_rate: float, lowest: float, highest: fl
     return found.hz
 
 
-def _drawn(orders: np.ndarray, power: np.ndarray, highest: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the highest line of each column up to the order ``highest``, over the level of the noise around, in dB."""
+def _drawn(orders: np.ndarray, power: np.ndarray, highest: float, around: float = AROUND) -> tuple[np.ndarray, np.ndarray]:
+    """Return the highest line of each column up to the order ``highest``, over the level of the noise in some orders around, in
+    dB."""
     inside = (orders >= SHOWN_FROM) & (orders <= highest)
     orders, power = orders[inside], power[inside]
-    level = noise_level(power, min(len(orders), max(1, round((highest - SHOWN_FROM) / AROUND))))
+    level = noise_level(power, min(len(orders), max(1, round((highest - SHOWN_FROM) / around))))
     above = 10 * np.log10(np.maximum(power, np.finfo(float).tiny) / level)
     columns = np.array_split(np.arange(len(orders)), min(len(orders), COLUMNS))
     tops = [own[np.argmax(above[own])] for own in columns]

@@ -9,7 +9,7 @@
 - ``band_energies``: the energy of a signal in frequency bands over time, and its rhythm.
 - ``mel``: the log-mel spectrogram of a waveform.
 - ``envelopes``, ``orders``: the physics of a machine: how strong a vibration is at each time and how regularly that comes,
-  frequencies as multiples of the speed of a shaft, those of bearings and gears. ``bearings``, ``gears``: these from names or numbers as text.
+  frequencies as multiples of the speed of a shaft, those of bearings and gears. ``bearings`` and ``gears`` take these as text.
 - ``signals``: the preparation of a window before a network sees it. Another preparation: a function ``window -> window``.
 """
 

@@ -90,7 +90,7 @@ def test_a_gear_is_told_beside_a_bearing_or_alone():
     bearing, gear = physics_lines(both)
     assert bearing == "no fault of this bearing has lines above the noise"
     assert gear.startswith("gear: lines of the mesh at 21×, 42×, 63× the shaft stand ")
-    assert gear.endswith("together 9 dB below them; that is more than in 2 healthy recordings of the training (-30 to -20 dB)")
+    assert gear.endswith("together 9 dB below them; that is more than in 2 healthy recordings of the training (up to -20 dB)")
     # the lines of a gear with 210 teeth lie beyond half the sampling rate, those of the bearing do not
     (bearing, why) = physics_lines(look(Parts(BEARING, GearOrders(210, 1))))
     assert bearing == "no fault of this bearing has lines above the noise"
