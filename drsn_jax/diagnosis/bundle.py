@@ -180,13 +180,16 @@ class Bundle:
         """
         return diagnose(self, *brought(self, signal, sampling_rate, speed))
 
-    def zeros(self, windows: np.ndarray) -> np.ndarray | None:
+    def zeros(self, windows: np.ndarray, *, by_unit: bool = False) -> np.ndarray | None:
         """Return for each window the share of features that the thresholds set to zero, the mean over all channels and units
-        ``(n,)``; None for a network without thresholds. Errors as ``logits``."""
+        ``(n,)``, or with ``by_unit`` that of each unit in their order ``(n, units)``; None for a network without thresholds.
+        Errors as ``logits``."""
         if not has_thresholds(self.network):
             return None
         windows = self._checked(windows)
-        return self._programs.zeros(self.variables, windows) if len(windows) else np.empty(0, np.float32)
+        none = np.empty((0, sum(self.network.units)), np.float32)
+        shares = self._programs.zeros(self.variables, windows) if len(windows) else none
+        return shares if by_unit else shares.mean(1)
 
     def attributions(self, windows: np.ndarray, label: str) -> np.ndarray:
         """Return how much each band of frequencies of windows speaks for a class, ``(n, bands)``: ``BANDS`` bands of equal width

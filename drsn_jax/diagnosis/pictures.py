@@ -15,15 +15,14 @@ from drsn_jax.diagnosis.asking import Asked
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.diagnosis import Diagnosis
 from drsn_jax.diagnosis.parts import read_parts
-from drsn_jax.diagnosis.physics import GearPhysics, Physics
+from drsn_jax.diagnosis.physics import Physics
+from drsn_jax.diagnosis.physics_panels import bearing_panel, mesh_panel
 from drsn_jax.evaluation.inspection import has_thresholds
 
 SHOWN = 4  # channels at most that have a panel
 POINTS = 4000  # of an envelope
 LOOKED = 64  # windows at most whose frequencies are drawn
 LETTERS = 110  # of a line below the title
-FAULT_COLOURS = {"inner race": "#D55E00", "outer race": "#0072B2", "ball": "#009E73"}
-MESH_COLOUR = "#CC79A7"
 
 
 class Envelope(NamedTuple):
@@ -82,7 +81,7 @@ def picture_of(model: Bundle, file: Path, asked: Asked, physics: Physics | None)
         looked = Looked(found.starts[chosen], model.attributions(np.stack(windows), found.label))
     if has_thresholds(model.network):
         parts = read_parts(signal.read, len(found.starts), model.window_length, model.channels)
-        zeros = np.concatenate([np.asarray(model.zeros(windows)) for windows in parts])
+        zeros = np.concatenate([np.asarray(model.zeros(windows, by_unit=True)) for windows in parts])
     assert signal.sampling_rate is not None
     line = envelope(signal.read, signal.length, signal.channels)
     about = (line, signal.sampling_rate, zeros, file.name, signal.channel)
@@ -119,10 +118,10 @@ def diagnosis_figure(
 
     Above stand the answer, what speaks against it, and the warnings. ``signal`` is the envelope of the recording, sampled at
     ``sampling_rate`` Hz; each of its first four channels has a panel, in the unit of the recording. ``zeros`` is the share of
-    features set to zero in each window, ``(windows,)``, for a last panel; None for a network without thresholds. ``channel``
-    names the channels, joined by " + " where there are several. ``physics`` adds panels below: the spectrum of the envelope with
-    the lines of each fault of the bearing, and that of the vibration with those of the gear. ``looked`` adds one below the
-    classes, which frequencies speak for the class.
+    features that each unit set to zero in each window, ``(windows, units)``, for a last panel; None for a network without
+    thresholds. ``channel`` names the channels, joined by " + " where there are several. ``physics`` adds panels below: the
+    spectrum of the envelope with the lines of each fault of the bearing, and that of the vibration with those of the gear.
+    ``looked`` adds one below the classes, which frequencies speak for the class.
     """
     count = signal.low.shape[1]
     heights = [1.6 if count > 1 else 2.0] * count + [0.7 + 0.22 * min(max(len(classes), 4), 20)]
@@ -134,9 +133,9 @@ def diagnosis_figure(
     size = 9, sum(heights) + 0.6 + 0.18 * len(told)
     figure, panels = subplots(len(heights), 1, figsize=size, gridspec_kw={"height_ratios": heights})
     if gear is not None:
-        _mesh(panels.pop(), gear)
+        mesh_panel(panels.pop(), gear)
     if physics is not None and bearing:
-        _orders(panels.pop(), physics)
+        bearing_panel(panels.pop(), physics)
     for panel in panels[:-1]:  # those over time, of which the last one names it
         panel.sharex(panels[-1])
         panel.tick_params(labelbottom=False)
@@ -155,10 +154,7 @@ def diagnosis_figure(
     if looked is not None:
         _looked(figure, panels[count + 1], looked, found.label, sampling_rate, signal.length)
     if zeros is not None:
-        edges, shares = _few_columns(found.starts / sampling_rate, signal.length / sampling_rate, np.asarray(zeros))
-        panels[-1].step(edges, 100 * np.append(shares, shares[-1]), where="post", color=COLOURS["drsn_cw"])
-        panels[-1].set_ylabel("set to zero by\nthe thresholds, %", fontsize=9)
-        panels[-1].set_ylim(0, 100)
+        _zeros(panels[-1], *_few_columns(found.starts / sampling_rate, signal.length / sampling_rate, np.asarray(zeros)))
     panels[-1].set_xlabel("time, s")
     panels[-1].set_xlim(0, signal.length / sampling_rate)
     figure.suptitle("\n".join([printable(title), *told]), fontsize=9, ha="left", x=0.02)
@@ -212,38 +208,16 @@ def _looked(figure: Any, panel: Any, looked: Looked, label: str, sampling_rate: 
     figure.colorbar(mesh, ax=panel, label=f"against    for\n{printable(label)[:16]}", ticks=[])
 
 
-def _orders(panel: Any, physics: Physics) -> None:
-    """Draw the spectrum of the envelope over the orders of the shaft, with the lines of each fault."""
-    panel.plot(physics.orders, physics.above_db, color="0.2", linewidth=0.7)
-    panel.axhline(0, color="0.7", linewidth=0.6, zorder=0)
-    for one in physics.evidence:
-        for number in range(1, len(one.above_db) + 1):
-            label = f"{one.fault} (1 to {len(one.above_db)}× {one.name}){', stands out' if one.sure else ''}"
-            style = "-" if one.sure else ":"
-            place = number * one.order * (1 + one.slip)
-            colour, label = FAULT_COLOURS[one.fault], label if number == 1 else None
-            panel.axvline(place, color=colour, linestyle=style, linewidth=2, alpha=0.6, label=label, zorder=1)  # below the curve
-    panel.set_xlim(0, physics.orders[-1])
-    panel.set_ylim(bottom=min(0.0, float(np.min(physics.above_db))))
-    panel.set_xlabel("order of the envelope's spectrum (multiples of the shaft's speed)")
-    panel.set_ylabel("above the\nnoise around, dB", fontsize=9)
-    panel.legend(fontsize=8, loc="upper right", ncols=len(physics.evidence), framealpha=0.9)
-
-
-def _mesh(panel: Any, gear: GearPhysics) -> None:
-    """Draw the spectrum of the vibration over the orders of the shaft, with the lines of the mesh and their sidebands."""
-    panel.plot(gear.orders, gear.above_db, color="0.2", linewidth=0.7)
-    panel.axhline(0, color="0.7", linewidth=0.6, zorder=0)
-    found = gear.evidence
-    for number in range(1, len(found.above_db) + 1):
-        label = f"mesh ({number} to {len(found.above_db)}× {found.mesh:.4g})" if number == 1 else None
-        panel.axvline(number * found.mesh * (1 + found.slip), color=MESH_COLOUR, linewidth=2, alpha=0.6, label=label, zorder=1)
-        for side in (-2, -1, 1, 2):
-            place = (number * found.mesh + side * found.tooth) * (1 + found.slip)
-            label = f"sidebands ({found.tooth:.3g} apart)" if (number, side) == (1, -2) else None
-            panel.axvline(place, color=MESH_COLOUR, linestyle=":", linewidth=1.2, alpha=0.7, label=label, zorder=1)
-    panel.set_xlim(0, gear.orders[-1])
-    panel.set_ylim(bottom=min(0.0, float(np.min(gear.above_db))))
-    panel.set_xlabel("order of the vibration's spectrum (multiples of the shaft's speed)")
-    panel.set_ylabel("above the\nnoise around, dB", fontsize=9)
-    panel.legend(fontsize=8, loc="upper right", ncols=2, framealpha=0.9)
+def _zeros(panel: Any, edges: np.ndarray, shares: np.ndarray) -> None:
+    """Draw the share that is set to zero over time, of each unit thin and their mean thick."""
+    values = 100 * np.concatenate([shares, shares[-1:]])
+    panel.step(edges, values.mean(1), where="post", color=COLOURS["drsn_cw"], linewidth=2, zorder=3, label="mean of all units")
+    for number, unit in enumerate(values.T[: values.shape[1] if values.shape[1] > 1 else 0]):
+        # the first ones, which see the window as it came, pale, and the last ones dark
+        label = f"unit {number + 1}" if number in (0, values.shape[1] - 1) else None
+        grey = str(0.75 - 0.6 * number / (values.shape[1] - 1))
+        panel.step(edges, unit, where="post", color=grey, linewidth=0.8, label=label)
+    if values.shape[1] > 1:
+        panel.legend(fontsize=8, loc="upper right", ncols=3, framealpha=0.9)
+    panel.set_ylabel("set to zero by\nthe thresholds, %", fontsize=9)
+    panel.set_ylim(0, 100)

@@ -9,7 +9,7 @@ import numpy as np
 
 from drsn_jax.core.distributed import Device, pmap_predict, replicate
 from drsn_jax.evaluation.attribution import BANDS, band_attributions
-from drsn_jax.evaluation.inspection import zeros_by_window
+from drsn_jax.evaluation.inspection import zeros_by_unit
 from drsn_jax.evaluation.novelty import Novelty
 from drsn_jax.evaluation.prediction import predict, windows_at_a_time
 from drsn_jax.functional.signals import remove_mean
@@ -57,7 +57,7 @@ class Programs:
         return predict(self._features, variables, windows, self.batch)
 
     def zeros(self, variables: Any, windows: np.ndarray) -> np.ndarray:
-        """Return the share of features that the thresholds set to zero in each of at least one window, ``(n,)``."""
+        """Return the share of features that each unit sets to zero in each of at least one window, ``(n, units)``."""
         return predict(self._zeros, variables, windows, self.batch)
 
     def attributions(self, variables: Any, windows: np.ndarray, label: int) -> np.ndarray:
@@ -96,7 +96,7 @@ class Programs:
 
     @functools.cached_property
     def _zeros(self) -> Any:
-        zeros = zeros_by_window(self._network)
+        zeros = zeros_by_unit(self._network)
         return jax.jit(lambda variables, windows: zeros(variables, self._prepared(windows)))
 
     def _one(self, state: Any) -> Callable[..., jax.Array]:

@@ -120,15 +120,16 @@ def zero_maps(network: Network, variables: Any, windows: np.ndarray) -> list[Zer
     return [ZeroMap(unit, np.concatenate([of_part[unit] for of_part in parts])) for unit in _units(network)]
 
 
-def zeros_by_window(network: Network) -> Callable[[Any, jax.Array], jax.Array]:
-    """Make a pure function ``(variables, windows) -> (n,)``.
+def zeros_by_unit(network: Network) -> Callable[[Any, jax.Array], jax.Array]:
+    """Make a pure function ``(variables, windows) -> (n, units)``.
 
-    It returns for each window the share of features that the thresholds set to zero, the mean over units and channels.
+    It returns for each window and unit, in the order of the units, the share of features that the thresholds set to zero, the
+    mean over channels.
     """
 
     def zeros(variables: Any, windows: jax.Array) -> jax.Array:
         units = _sown(network, variables, windows)
-        return jnp.mean(jnp.stack([jnp.mean(unit["zeros"], -1) for unit in units.values()]), 0)
+        return jnp.stack([jnp.mean(units[unit]["zeros"], -1) for unit in _units(network)], -1)
 
     return zeros
 

@@ -175,6 +175,11 @@ def test_zeros_are_the_share_that_thresholds_remove(bundle):
     zeros = bundle.zeros(WINDOWS)
     assert zeros.shape == (9,)
     assert np.all((zeros > 0) & (zeros < 1))
+    units = bundle.zeros(WINDOWS, by_unit=True)
+    assert units.shape == (9, sum(tiny.network.units))
+    np.testing.assert_allclose(units.mean(1), zeros)
+    assert bundle.zeros(WINDOWS[:0], by_unit=True).shape == (0, sum(tiny.network.units))
+    assert bundle.zeros(WINDOWS[:0]).shape == (0,)
     plain = dataclasses.replace(bundle, network=tiny.network.clone(shrinkage=None))
     assert plain.zeros(WINDOWS) is None
 

@@ -81,6 +81,8 @@ def test_a_gear_is_told_beside_a_bearing_or_alone():
         return recording_physics(lambda start, stop: signal[start:stop, None], length, RATE, SPEED, parts)
 
     both, alone = look(Parts(BEARING, GearOrders(21, 1), (-30.0, -20.0))), look(Parts(gear=GearOrders(21, 1)))
+    assert both.gear is not None
+    assert alone.gear is not None
     assert not alone.evidence
     assert len(both.evidence) == 3
     assert both.gear.evidence == alone.gear.evidence

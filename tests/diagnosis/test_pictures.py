@@ -35,7 +35,7 @@ def test_many_windows_are_drawn_in_a_thousand_columns():
     found = Diagnosis("a", 0.5, 0.5, 1.0, (), (), False, probabilities, starts)
     signal = np.zeros((100 * count, 1), np.float32)
     line = envelope(lambda start, stop: signal[start:stop], len(signal), 1)
-    zeros = np.arange(count) / count
+    zeros = np.arange(count)[:, None] / count
     _, mesh, share = diagnosis_figure(("a", "b"), found, line, 100.0, zeros, "x").axes[:3]
     colours = np.asarray(mesh.collections[0].get_array()).reshape(2, -1)
     assert colours.shape[1] == -(-count // 3)  # three windows a column
@@ -45,12 +45,24 @@ def test_many_windows_are_drawn_in_a_thousand_columns():
     np.testing.assert_allclose(heights[:2], [100 / count, 400 / count])
 
 
+def test_what_each_unit_sets_to_zero_is_drawn_with_the_mean():
+    found = Diagnosis("a", 0.5, 0.5, 1.0, (), (), False, np.full((4, 2), 0.5), 100 * np.arange(4))
+    line = envelope(lambda start, stop: np.zeros((stop - start, 1)), 400, 1)
+    zeros = np.arange(12.0).reshape(4, 3) / 20
+    *_, panel = diagnosis_figure(("a", "b"), found, line, 100.0, zeros, "x").axes[:3]
+    mean, *units = (np.asarray(drawn.get_ydata()) for drawn in panel.lines)
+    np.testing.assert_allclose(mean[:4], 100 * zeros.mean(1))
+    np.testing.assert_allclose([unit[:4] for unit in units], 100 * zeros.T)
+    texts = [text.get_text() for text in panel.get_legend().get_texts()]
+    assert texts == ["mean of all units", "unit 1", "unit 3"]
+
+
 def test_the_lines_of_each_fault_have_a_panel_of_their_own():
     found = Diagnosis("a", 0.5, 0.5, 1.0, (), (), False, np.full((4, 2), 0.5), 100 * np.arange(4))
     line = envelope(lambda start, stop: np.zeros((stop - start, 1)), 400, 1)
     faults = (FaultEvidence("ball", "2×BSF", 4.7, 0.01, (9.0, 8.0), 5.0), FaultEvidence("inner race", "BPFI", 5.4, 0, (1, 2), 0))
     physics = Physics(faults, np.linspace(0.5, 12, 50), np.linspace(-5, 20, 50))
-    figure = diagnosis_figure(("a", "b"), found, line, 100.0, np.zeros(4), "x", physics=physics)
+    figure = diagnosis_figure(("a", "b"), found, line, 100.0, np.zeros((4, 1)), "x", physics=physics)
     time, *others, orders = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
     assert all(axes.get_xlim() == time.get_xlim() == (0, 4) for axes in others)
     assert orders.get_xlim() == (0, 12)
@@ -69,7 +81,7 @@ def test_the_lines_of_a_gear_have_a_panel_of_their_own():
     lines = GearEvidence(21.0, 1.0, 0.01, (30.0, 20.0), True, -9.0, None)
     gear = GearPhysics(lines, np.linspace(0.5, 45, 50), np.linspace(-5, 20, 50))
     physics = Physics((), np.zeros(0), np.zeros(0), gear=gear)
-    figure = diagnosis_figure(("a", "b"), found, line, 100.0, np.zeros(4), "x", physics=physics)
+    figure = diagnosis_figure(("a", "b"), found, line, 100.0, np.zeros((4, 1)), "x", physics=physics)
     *others, orders = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
     assert len(others) == 3  # no panel of a bearing
     assert orders.get_xlim() == (0, 45)
@@ -86,7 +98,7 @@ def test_what_the_network_looked_at_has_a_panel_of_its_own():
     found = Diagnosis("a", 0.5, 0.5, 1.0, (), (), False, np.full((8, 2), 0.5), 100 * np.arange(8))
     line = envelope(lambda start, stop: np.zeros((stop - start, 1)), 800, 1)
     looked = Looked(np.array([0, 300, 700]), np.arange(-6, 6.0).reshape(3, 4))
-    figure = diagnosis_figure(("a", "b"), found, line, 100.0, np.zeros(8), "x", looked=looked)
+    figure = diagnosis_figure(("a", "b"), found, line, 100.0, np.zeros((8, 1)), "x", looked=looked)
     time, classes, panel, zeros = [axes for axes in figure.axes if axes.get_label() != "<colorbar>"]
     assert time.get_xlim() == classes.get_xlim() == panel.get_xlim() == zeros.get_xlim() == (0, 8)
     (mesh,) = panel.collections

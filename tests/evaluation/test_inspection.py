@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tiny
 
-from drsn_jax.evaluation.inspection import pooled_features, shrinkages, thresholds, zeros_by_window
+from drsn_jax.evaluation.inspection import pooled_features, shrinkages, thresholds, zeros_by_unit
 from drsn_jax.evaluation.prediction import predict
 from drsn_jax.functional.thresholding import soft_threshold
 from drsn_jax.nn.networks import drsn_cs, resnet
@@ -56,8 +56,8 @@ def test_many_windows_are_computed_in_parts(network, monkeypatch):
     monkeypatch.setattr("drsn_jax.evaluation.inspection.PART", 2)
     for one, other in zip(whole, thresholds(network, variables, WINDOWS), strict=True):
         np.testing.assert_allclose(one.zeros, other.zeros, atol=1e-6)
-    mean = np.mean([unit.zeros.mean(1) for unit in whole], 0)
-    np.testing.assert_allclose(zeros_by_window(network)(variables, jnp.asarray(WINDOWS)), mean, atol=1e-6)
+    mean = np.stack([unit.zeros.mean(1) for unit in whole], 1)
+    np.testing.assert_allclose(zeros_by_unit(network)(variables, jnp.asarray(WINDOWS)), mean, atol=1e-6)
 
 
 @pytest.mark.parametrize(("bias", "expected"), [(0, 0), (30, 1), (-30, 1)])
