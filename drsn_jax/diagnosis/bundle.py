@@ -186,9 +186,7 @@ class Bundle:
         Errors as ``logits``."""
         if not has_thresholds(self.network):
             return None
-        windows = self._checked(windows)
-        none = np.empty((0, sum(self.network.units)), np.float32)
-        shares = self._programs.zeros(self.variables, windows) if len(windows) else none
+        shares = self._programs.zeros(self.variables, self._checked(windows))
         return shares if by_unit else shares.mean(1)
 
     def attributions(self, windows: np.ndarray, label: str) -> np.ndarray:

@@ -57,7 +57,9 @@ class Programs:
         return predict(self._features, variables, windows, self.batch)
 
     def zeros(self, variables: Any, windows: np.ndarray) -> np.ndarray:
-        """Return the share of features that each unit sets to zero in each of at least one window, ``(n, units)``."""
+        """Return the share of features that each unit sets to zero in each window, ``(n, units)``."""
+        if len(windows) == 0:
+            return np.empty((0, sum(self._network.units)), np.float32)
         return predict(self._zeros, variables, windows, self.batch)
 
     def attributions(self, variables: Any, windows: np.ndarray, label: int) -> np.ndarray:
