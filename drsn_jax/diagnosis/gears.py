@@ -101,10 +101,10 @@ def gear_evidence(signal: np.ndarray, sampling_rate: float, speed: float, gear: 
 
 
 def gear_lines(
-    signal: np.ndarray, sampling_rate: float, speed: float, gear: GearOrders
+    signal: np.ndarray, sampling_rate: float, speed: float, gear: GearOrders, *, with_sun: bool = True
 ) -> tuple[GearEvidence, np.ndarray, np.ndarray]:
     """Return the evidence, and the spectrum that shows it: its bins as orders of the shaft, ``(bins,)``, and their power,
-    ``(bins,)``. Arguments and errors as ``gear_evidence``."""
+    ``(bins,)``. Without ``with_sun`` no envelope is made. Arguments and errors as ``gear_evidence``."""
     samples = checked_samples(signal, sampling_rate, speed)
     samples = samples[: len(samples) // 2 * 2]
     bins = len(samples) * speed / sampling_rate  # of one order
@@ -127,7 +127,8 @@ def gear_lines(
     around = sum(_line(power, level, float(order), bins * (1 + slip))[0] for order in sides)
     ratio = 10 * math.log10(around / strength) if strength > 0 and around > 0 else None
     heights = tuple(height for _, height in found)
-    evidence = GearEvidence(gear.mesh, gear.tooth, slip, heights, strength > 0, ratio, _sun(samples, bins, gear))
+    sun = _sun(samples, bins, gear) if with_sun else None
+    evidence = GearEvidence(gear.mesh, gear.tooth, slip, heights, strength > 0, ratio, sun)
     return evidence, np.arange(len(power)) / bins, power
 
 
@@ -194,7 +195,8 @@ def _of_recording(recording: Recording, gear: GearOrders) -> GearEvidence | None
         return None
     rate = recording.sampling_rate * (recording.speed if recording.per_revolution else 1)
     try:
-        return gear_evidence(np.asarray(recording.signal[:LONGEST, :1]), rate, recording.speed, gear)
+        samples = np.asarray(recording.signal[:LONGEST, :1])
+        return gear_lines(samples, rate, recording.speed, gear, with_sun=False)[0]
     except UserError:  # too short, silent, or a mesh beyond half the sampling rate: there is nothing to compare with
         return None
 

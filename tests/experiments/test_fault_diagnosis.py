@@ -24,6 +24,7 @@ from drsn_jax.cli import data_options, run_options
 from drsn_jax.data.recordings import Recording
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import load, save
+from drsn_jax.functional.gears import named_gear
 from drsn_jax.nn.networks import drsn_cs
 from drsn_jax.studies import feature_figure
 from drsn_jax.studies.comparison import noises
@@ -439,6 +440,20 @@ def test_the_network_that_is_kept_is_named_and_can_be_asked(whole):
     assert kept.training["validation_loss"] == pytest.approx(min(losses.values()), rel=1e-4)
     signal = scipy.io.loadmat(whole.table.parent / "0.mat")["vibration"]
     assert kept.diagnose(signal, 12000.0).label in kept.classes
+
+
+def test_the_sidebands_of_a_gear_in_good_order_are_kept_in_the_model(script, tmp_path):
+    turns = 25 * np.arange(30_000) / 6000
+    noise = 0.1 * np.random.default_rng(0).normal(size=len(turns))
+
+    def recording(label, depth):
+        mesh = (1 + depth * np.cos(2 * np.pi * turns)) * np.cos(2 * np.pi * 21 * turns)
+        return Recording((mesh + noise)[:, None], label, 6000.0, speed=25.0, gear=named_gear("21"))
+
+    recordings = [recording("healthy", 0.2), recording("worn tooth", 0.6)]
+    kept = script.compare(script.Options(recordings=tmp_path), recordings, None, tmp_path).best_model.shaft
+    assert kept["gear"] == {"mesh": 21.0, "tooth": 1.0}
+    assert kept["healthy_sidebands_db"] == [pytest.approx(-17, abs=0.5)]
 
 
 def test_windows_in_revolutions_are_kept_in_the_model(call, quick, script, tmp_path, capsys):

@@ -1,6 +1,7 @@
 """A model of healthy recordings: what is like them is as before, what is not has changed."""
 
 import collections
+import dataclasses
 import shutil
 import sys
 from pathlib import Path
@@ -15,6 +16,8 @@ from drsn_jax.data.recording import Recording
 from drsn_jax.diagnosis.answer_lines import title
 from drsn_jax.diagnosis.bundle_files import load, save
 from drsn_jax.evaluation.novelty import FEWEST
+from drsn_jax.functional.gears import named_gear
+from drsn_jax.studies import healthy
 from drsn_jax.studies.healthy import learn_healthy
 
 RATE, LENGTH = 8000.0, 512
@@ -29,6 +32,14 @@ def machine(seed, *, strokes=0.0, noise=1.0, seconds=6.0, channels=1, label="hea
     one = np.cos(2 * np.pi * 30 * time) + noise * (1 + 0.5 * np.cos(2 * np.pi * 60 * time)) * rng.normal(size=count)
     signal = np.stack([(one + strokes * ringing) * (1 + number) for number in range(channels)], 1)
     return Recording(signal.astype(np.float32), label, RATE, name=f"{label} {seed}")
+
+
+def test_a_model_knows_the_gear_and_its_sidebands():
+    geared = [dataclasses.replace(machine(seed), speed=30.0, gear=named_gear("12")) for seed in range(2)]
+    known = healthy._known(geared)
+    assert known["gear"] == {"mesh": 12.0, "tooth": 1.0}
+    assert known["speed_rpm"] == [1800.0, 1800.0]
+    assert "gear" not in healthy._known([*geared, machine(2)])
 
 
 @pytest.fixture(scope="module")
