@@ -119,8 +119,7 @@ def gear_lines(
     power = _power(samples, math.ceil((harmonics * gear.mesh + margin) * bins * (1 + SLIP)))
     level = noise_level(power, max(1, round(len(power) / bins)))
     mesh = gear.mesh * np.arange(1, harmonics + 1)
-    beside = np.array([k * gear.tooth for k in range(-SIDEBANDS, SIDEBANDS + 1) if k and abs(k) * gear.tooth < gear.mesh / 2])
-    sides = (mesh[:, None] + beside).ravel()
+    sides = (mesh[:, None] + sidebands(gear)).ravel()
     slip = _slip(power / level, bins, mesh, sides, 0.45 * gear.tooth / gear.mesh)
     found = [_line(power, level, float(order), bins * (1 + slip)) for order in mesh]
     strength = sum(line for line, _ in found)
@@ -130,6 +129,13 @@ def gear_lines(
     sun = _sun(samples, bins, gear) if with_sun else None
     evidence = GearEvidence(gear.mesh, gear.tooth, slip, heights, strength > 0, ratio, sun)
     return evidence, np.arange(len(power)) / bins, power
+
+
+def sidebands(gear: GearOrders) -> np.ndarray:
+    """Return how far the sidebands that are looked at stand from a line of the mesh, in orders: not those that are nearer to the
+    next line."""
+    numbers = np.array([number for number in range(-SIDEBANDS, SIDEBANDS + 1) if number])
+    return gear.tooth * numbers[np.abs(numbers) * gear.tooth < gear.mesh / 2]
 
 
 def _power(samples: np.ndarray, count: int) -> np.ndarray:

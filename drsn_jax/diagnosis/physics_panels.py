@@ -4,7 +4,9 @@ from typing import Any
 
 import numpy as np
 
+from drsn_jax.diagnosis.gears import sidebands
 from drsn_jax.diagnosis.physics import GearPhysics, Physics
+from drsn_jax.functional.gears import GearOrders
 
 FAULT_COLOURS = {"inner race": "#D55E00", "outer race": "#0072B2", "ball": "#009E73"}
 MESH_COLOUR = "#CC79A7"
@@ -33,12 +35,13 @@ def mesh_panel(panel: Any, gear: GearPhysics) -> None:
     panel.plot(gear.orders, gear.above_db, color="0.2", linewidth=0.7)
     panel.axhline(0, color="0.7", linewidth=0.6, zorder=0)
     found = gear.evidence
+    beside = sidebands(GearOrders(found.mesh, found.tooth))
+    first = (found.mesh + beside[0]) * (1 + found.slip)
     for number in range(1, len(found.above_db) + 1):
         label = f"mesh ({number} to {len(found.above_db)}× {found.mesh:.4g})" if number == 1 else None
         panel.axvline(number * found.mesh * (1 + found.slip), color=MESH_COLOUR, linewidth=2, alpha=0.6, label=label, zorder=1)
-        for side in (-2, -1, 1, 2):
-            place = (number * found.mesh + side * found.tooth) * (1 + found.slip)
-            label = f"sidebands ({found.tooth:.3g} apart)" if (number, side) == (1, -2) else None
+        for place in (number * found.mesh + beside) * (1 + found.slip):
+            label = f"sidebands ({found.tooth:.3g} apart)" if number == 1 and place == first else None
             panel.axvline(place, color=MESH_COLOUR, linestyle=":", linewidth=1.2, alpha=0.7, label=label, zorder=1)
     panel.set_xlim(0, gear.orders[-1])
     panel.set_ylim(bottom=min(0.0, float(np.min(gear.above_db))))

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from drsn_jax.core.errors import UserError
 
-LEAST_TEETH = 6  # with fewer the second sidebands of one harmonic fall together with those of the next
+LEAST_TEETH = 6  # a gear of a drive has no fewer, and a smaller number is another one, such as that of planets
 
 
 class GearOrders(NamedTuple):

@@ -11,7 +11,7 @@ import pytest
 from drsn_jax.data.drivetrain import LOADS, SAMPLING_RATE, SPEEDS, STATES, simulate
 from drsn_jax.data.recording import Recording
 from drsn_jax.data.recordings import read_recordings
-from drsn_jax.diagnosis.gears import NONE_DB, GearEvidence, against_healthy, compared, gear_evidence, gear_facts
+from drsn_jax.diagnosis.gears import NONE_DB, GearEvidence, against_healthy, compared, gear_evidence, gear_facts, sidebands
 from drsn_jax.functional.gears import GearOrders, named_gear
 
 RATE, SPEED = 10_000.0, 25.0
@@ -64,6 +64,12 @@ def test_nothing_is_found_in_noise():
     assert max(max(one.above_db) for one in found) < 13
     nothing = GearEvidence(21.0, 1.0, 0.0, (3.0,), False, None, None)
     assert str(nothing) == "no line of the mesh (21× the shaft) stands out of the noise"
+
+
+def test_sidebands_that_are_nearer_to_the_next_line_are_left_out():
+    np.testing.assert_allclose(sidebands(GEAR), [-2, -1, 1, 2])
+    np.testing.assert_allclose(sidebands(named_gear("20 100 3")), [-5, -2.5, 2.5, 5])
+    assert len(sidebands(named_gear("12 60 3"))) == 2
 
 
 def test_as_many_lines_are_looked_for_as_the_rate_shows():
