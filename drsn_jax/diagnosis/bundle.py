@@ -203,10 +203,7 @@ class Bundle:
 
     def features(self, windows: np.ndarray) -> np.ndarray:
         """Return the features in front of the classifier, ``(n, features)``, of windows; arguments and errors as ``logits``."""
-        windows = self._checked(windows)
-        if len(windows) == 0:
-            return np.empty((0, len(self.variables["params"]["classifier"]["kernel"])), np.float32)
-        return self._programs.features(self.variables, windows)
+        return self._programs.features(self.variables, self._checked(windows))
 
     @functools.cached_property
     def _programs(self) -> Programs:

@@ -53,7 +53,9 @@ class Programs:
         return predict(self._step, state, windows, min(usual, 1 << (len(windows) - 1).bit_length()))
 
     def features(self, variables: Any, windows: np.ndarray) -> np.ndarray:
-        """Return the features in front of the classifier of at least one window, ``(n, features)``."""
+        """Return the features in front of the classifier of windows, ``(n, features)``."""
+        if len(windows) == 0:
+            return np.empty((0, len(variables["params"]["classifier"]["kernel"])), np.float32)
         return predict(self._features, variables, windows, self.batch)
 
     def zeros(self, variables: Any, windows: np.ndarray) -> np.ndarray:
