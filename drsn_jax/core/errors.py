@@ -95,6 +95,7 @@ EXTRAS = {
     "bearing_datasets": ("bearing-datasets", "datasets"),
     "torch": ("torch", "bench"),
     "espeakng_loader": ("espeakng-loader", "speech"),
+    **{name: (name, "onnx") for name in ("jax2onnx", "onnx", "onnxruntime", "flatbuffers")},
 }
 
 

@@ -5,6 +5,7 @@ Nothing in it is executed when it is loaded.
 
 import dataclasses
 import functools
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from drsn_jax.core.distributed import Device
 from drsn_jax.data.resampling import in_revolutions
 from drsn_jax.diagnosis.description import BundleError
 from drsn_jax.diagnosis.diagnosis import Diagnosis, diagnose, require_signals
+from drsn_jax.diagnosis.export import export
 from drsn_jax.diagnosis.programs import Programs
 from drsn_jax.evaluation.attribution import BANDS
 from drsn_jax.evaluation.conformal import prediction_sets
@@ -204,6 +206,13 @@ class Bundle:
     def features(self, windows: np.ndarray) -> np.ndarray:
         """Return the features in front of the classifier, ``(n, features)``, of windows; arguments and errors as ``logits``."""
         return self._programs.features(self.variables, self._checked(windows))
+
+    def export(self, path: str | os.PathLike[str], *, batch: int | None = None, overwrite: bool = False) -> None:
+        """Write the model as one file that runs without this package: ``NAME.onnx`` or ``NAME.stablehlo``.
+
+        The file answers as ``predict_proba`` does, ``batch`` windows at a time or any number. Arguments and errors as
+        ``export.export``."""
+        export(self, path, batch=batch, overwrite=overwrite)
 
     @functools.cached_property
     def _programs(self) -> Programs:

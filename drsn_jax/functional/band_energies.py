@@ -44,7 +44,7 @@ def log_band_energies(window: ArrayLike, bands: int = 64, frame: int = 64, hop: 
         signals = jnp.pad(signals, ((0, 0), (0, missing)))
     starts = np.arange(0, signals.shape[1] - frame + 1, hop)
     frames = signals[:, starts[:, None] + np.arange(frame)]  # (channels, frames, frame)
-    parts = jnp.einsum("ctn,nk->tck", frames, _filters(bands, frame).astype(wide.dtype), precision="highest")
+    parts = jnp.einsum("ctn,nk->tck", frames, band_filters(bands, frame).astype(wide.dtype), precision="highest")
     energy = jnp.square(parts[..., :bands]) + jnp.square(parts[..., bands:])
     mean = jnp.mean(energy, (0, 2), keepdims=True)
     # not the logarithm of nearly nothing, which would outweigh all other windows of a batch in the statistics of its norm
@@ -53,7 +53,7 @@ def log_band_energies(window: ArrayLike, bands: int = 64, frame: int = 64, hop: 
 
 
 @functools.lru_cache(maxsize=16)
-def _filters(bands: int, frame: int) -> np.ndarray:
+def band_filters(bands: int, frame: int) -> np.ndarray:
     """Return the cosines, and behind them the sines, ``(frame, 2 · bands)``."""
     time = np.arange(frame)[:, None] - (frame - 1) / 2
     hann = np.sin(np.pi * (np.arange(frame)[:, None] + 0.5) / frame) ** 2

@@ -1,0 +1,134 @@
+"""A trained network as one file that runs without this package: ONNX, or StableHLO for JAX.
+
+What is inside is what ``Bundle.predict_proba`` computes, from windows as they were recorded to calibrated probabilities.
+"""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from drsn_jax.core.errors import optional
+from drsn_jax.core.files import write_atomically
+from drsn_jax.core.runtime import versions
+from drsn_jax.diagnosis.description import BundleError
+from drsn_jax.functional.signals import remove_mean
+from drsn_jax.nn.folded import folded, folds
+from drsn_jax.nn.folded_band_energy import folded_band_energy, folds_band_energy
+from drsn_jax.nn.presets import preset_name
+
+ONNX, STABLEHLO = ".onnx", ".stablehlo"
+PLATFORMS = ("cpu", "cuda")
+INPUT, OUTPUT = "windows", "probabilities"  # the names in an ONNX file
+OPSET = 18  # of 2022: runtimes of devices are behind
+LARGEST_BATCH = 2**20
+
+Function = Callable[[jax.Array], jax.Array]
+
+
+def export(bundle: Any, path: str | os.PathLike[str], *, batch: int | None = None, overwrite: bool = False) -> None:
+    """Write a ``Bundle`` as one file that runs without this package; the suffix of ``path`` says which.
+
+    - ``NAME.onnx`` for ONNX runtimes, checked by ``onnx.checker`` and, in onnxruntime, by windows of noise (``onnx_check``). Its
+      input ``windows`` and output ``probabilities`` are float32; the facts about the model are its ``metadata_props``, each as
+      JSON.
+    - ``NAME.stablehlo`` for ``jax.export.deserialize``, on a CPU and on CUDA; the facts lie beside it in ``NAME.stablehlo.json``.
+
+    Both map windows ``(batch, *positions, channels)`` as they were recorded to calibrated probabilities ``(batch, classes)``, in
+    float32 also for a network of bfloat16. A window that holds NaN or infinity gets NaN. Novelty, sets of possible classes,
+    resampling and warnings are not inside; windows of a model that is ``per_revolution`` must be brought to equal angles before.
+
+    Args:
+      bundle: the model.
+      path: where to; the folder is made if it is missing.
+      batch: how many windows the file takes at a time; None for any number.
+      overwrite: whether a file that exists is replaced.
+
+    Raises BundleError for another suffix, for a file that exists, for a network that the converter does not know and for a file
+    that would not answer as the model does, and MissingExtra where a package of the extra ``onnx`` is missing.
+    """
+    file = Path(path)
+    writers = {ONNX: _write_onnx, STABLEHLO: _write_stablehlo}
+    if file.suffix not in writers:
+        raise BundleError(f"the suffix says what is written: end it with {' or '.join(writers)}, got {file.name}")
+    if batch is not None and not 1 <= batch <= LARGEST_BATCH:
+        raise BundleError(f"batch is a number of windows from 1 to {LARGEST_BATCH}, or None for any number, got {batch}")
+    if file.exists() and not overwrite:
+        raise BundleError(f"{file} exists: choose another name, nothing is overwritten")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    writers[file.suffix](bundle, file, batch)
+
+
+def metadata(bundle: Any) -> dict[str, Any]:
+    """Return what a user of an exported file must know, in types that JSON has.
+
+    ``sampling_rate`` is in Hz. It is None for pictures, and for windows in revolutions of the shaft, which have
+    ``samples_per_revolution`` in its place.
+    """
+    length = bundle.window_length
+    rate = None if bundle.sampling_rate is None else float(bundle.sampling_rate)
+    return {
+        "classes": list(bundle.classes),
+        "window_length": length if isinstance(length, int) else list(map(int, length)),
+        "channels": bundle.channels,
+        "channel": bundle.channel,
+        "sampling_rate": None if bundle.per_revolution else rate,
+        "samples_per_revolution": rate if bundle.per_revolution else None,
+        "temperature": float(bundle.temperature),
+        "network": preset_name(bundle.network),
+        "input": "windows as they were recorded, float32 (batch, window_length, channels)",
+        "output": "calibrated probabilities of the classes, float32 (batch, classes); NaN for a window that is not finite",
+        "versions": versions(),
+    }
+
+
+def stablehlo(bundle: Any, batch: int | None = None) -> bytes:
+    """Return a model as ``jax.export`` serialises it, for a CPU and CUDA; arguments and errors as ``export``."""
+    optional("flatbuffers", "writing StableHLO")  # jax.export needs it and does not install it
+    from jax import export as jax_export
+
+    shape = (*jax_export.symbolic_shape("batch" if batch is None else str(batch)), *bundle.window_shape)
+    function = jax.jit(_by_modules(bundle))
+    # elsewhere than on a CPU the products would be rounded to fewer digits
+    with jax.default_matmul_precision("float32"):
+        exported = jax_export.export(function, platforms=PLATFORMS)(jax.ShapeDtypeStruct(shape, jnp.float32))
+    return bytes(exported.serialize())
+
+
+def deployed(bundle: Any) -> Function:
+    """Return the function that an ONNX file computes: with few operations where they are known, and else by the modules."""
+    network, variables = bundle.network, bundle.variables
+    if folds_band_energy(network):
+        return _calibrated(bundle, folded_band_energy(network, variables))
+    return _calibrated(bundle, folded(network, variables)) if folds(network) else _by_modules(bundle)
+
+
+def _by_modules(bundle: Any) -> Function:
+    network: Any = bundle.network.clone(dtype=None, implementation="modules")
+    variables = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), dict(bundle.variables))
+    return _calibrated(bundle, lambda x: network.apply(variables, jax.vmap(remove_mean)(x), train=False))
+
+
+def _calibrated(bundle: Any, logits: Function) -> Function:
+    return lambda windows: jax.nn.softmax(logits(windows) / np.float32(bundle.temperature), -1)
+
+
+def _write_stablehlo(bundle: Any, file: Path, batch: int | None) -> None:
+    content, facts = stablehlo(bundle, batch), {**metadata(bundle), "batch": batch, "platforms": PLATFORMS}
+    write_atomically(file, content)
+    write_atomically(file.with_name(f"{file.name}.json"), json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
+
+
+def _write_onnx(bundle: Any, file: Path, batch: int | None) -> None:
+    # imported here, so that only who writes ONNX needs its packages
+    from drsn_jax.diagnosis.onnx_files import onnx_check, to_onnx
+
+    facts: Mapping[str, Any] = {**metadata(bundle), "batch": batch}
+    content = to_onnx(deployed(bundle), bundle.window_shape, batch, facts, (INPUT, OUTPUT), OPSET)
+    onnx_check(bundle, content, batch)
+    write_atomically(file, content)

@@ -1,0 +1,129 @@
+"""ONNX files: converted by jax2onnx, with facts about the model, and checked in onnxruntime before they are written."""
+
+import contextlib
+import json
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from drsn_jax.core.errors import optional
+from drsn_jax.diagnosis.description import BundleError
+
+CLOSE = 1e-4  # probabilities may differ so far
+CHECKED = 64  # windows of noise
+PURPOSE = "writing ONNX"
+
+
+def to_onnx(
+    function: Any,
+    window: Sequence[int],
+    batch: int | None,
+    facts: Mapping[str, Any],
+    names: tuple[str, str],
+    opset: int,
+) -> bytes:
+    """Return the ONNX file of a function from windows ``(batch, *window)`` to ``(batch, classes)``, both float32.
+
+    Args:
+      function: a JAX function of one array.
+      window: the shape of a window.
+      batch: how many windows there are; None for any number.
+      facts: its ``metadata_props``, values in types that JSON has.
+      names: of input and output.
+      opset: the version of the operators.
+
+    Raises BundleError for what jax2onnx cannot convert and for what ``onnx.checker`` refuses.
+    """
+    jax2onnx, onnx = optional("jax2onnx", PURPOSE), optional("onnx", PURPOSE)
+    with _quiet():
+        try:
+            model = jax2onnx.to_onnx(
+                function,
+                [("batch" if batch is None else batch, *window)],
+                model_name="drsn_jax",
+                opset=opset,
+                input_names=[names[0]],
+                output_names=[names[1]],
+            )
+            onnx.helper.set_model_props(model, {name: json.dumps(value, ensure_ascii=False) for name, value in facts.items()})
+            onnx.checker.check_model(model, full_check=True)
+        except Exception as error:  # the converter raises errors of many kinds where it does not know an operation
+            reason = " ".join(str(error).split())[:200] or type(error).__name__
+            raise BundleError(f"jax2onnx cannot convert this network ({reason}): export it as .stablehlo") from error
+    return model.SerializeToString()
+
+
+def session(content: bytes, threads: int = 1) -> Any:
+    """Return an onnxruntime session for a CPU with so many threads."""
+    runtime = optional("onnxruntime", PURPOSE)
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 4  # what goes wrong is raised as well
+    return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+
+def run(opened: Any, windows: np.ndarray) -> np.ndarray:
+    """Return the only output of a session for windows, which are handed over in batches of its size."""
+    (taken,) = opened.get_inputs()
+    size = taken.shape[0] if isinstance(taken.shape[0], int) else len(windows)
+    filled = np.concatenate([windows, np.repeat(windows[-1:], -len(windows) % size, 0)])
+    parts = [opened.run(None, {taken.name: part})[0] for part in np.split(filled, len(filled) // size)]
+    return np.concatenate(parts)[: len(windows)]
+
+
+def onnx_check(bundle: Any, content: bytes, batch: int | None, count: int = CHECKED) -> float:
+    """Return by how much the probabilities of an ONNX file differ from those of a model, at most over windows of noise.
+
+    Raises BundleError where that is more than ``CLOSE``, where onnxruntime refuses the file, and where a window that holds NaN
+    gets numbers. What is checked is written only then: a converter's output may pass the checker and be refused, or be wrong.
+    """
+    windows = noise(bundle, count)
+    broken = windows[:1].copy()
+    broken[(0, 0) + (0,) * (broken.ndim - 2)] = np.nan
+    try:
+        opened = session(content)
+        found = run(opened, np.concatenate([windows, broken]))
+    except Exception as error:  # onnxruntime has error classes of its own
+        reason = " ".join(str(error).split())[:200]
+        raise BundleError(f"onnxruntime refuses the file that jax2onnx made ({reason}): nothing was written") from error
+    wanted = in_float32(bundle).predict_proba(windows)
+    difference = float(np.abs(found[:-1] - wanted).max())
+    if not difference <= CLOSE:
+        raise BundleError(f"the ONNX file would answer otherwise than the model, by up to {difference:.2g}: nothing was written")
+    if not np.isnan(found[-1]).all():
+        raise BundleError("the ONNX file would name a class for a window that holds NaN: nothing was written")
+    return difference
+
+
+def noise(bundle: Any, count: int) -> np.ndarray:
+    """Return windows of noise ``(count, *positions, channels)``, a half of them with a tone, as loud as those of the training."""
+    rng, shape = np.random.default_rng(0), bundle.window_shape
+    windows = rng.normal(size=(count, *shape))
+    tones = np.sin(np.pi * rng.random((count // 2, 1)) * np.arange(np.prod(shape[:-1], dtype=int)))
+    windows[: count // 2] += 2 * tones.reshape(count // 2, *shape[:-1], 1)
+    loudness = 1.0 if bundle.rms_range is None else float(np.mean(bundle.rms_range)) or 1.0
+    return (loudness * windows).astype(np.float32)
+
+
+def in_float32(bundle: Any) -> Any:
+    """Return a model whose network computes in float32."""
+    import dataclasses
+
+    return bundle if bundle.network.dtype is None else dataclasses.replace(bundle, network=bundle.network.clone(dtype=None))
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep warnings and messages of the converter, which are for its authors, from the user."""
+    logger = logging.getLogger("onnx_ir")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(before)
