@@ -144,14 +144,7 @@ class Bundle:
 
     def __repr__(self) -> str:
         """Return a line: what it answers and for which windows; the arrays are left out."""
-        positions = " × ".join(map(str, self.window_shape[:-1]))
-        per = "samples a revolution" if self.per_revolution else "Hz"
-        rate = "" if self.sampling_rate is None else f" at {self.sampling_rate:g} {per}"
-        unit, plural = "samples" if rate else "pixels", "s" * (self.channels > 1)
-        return (
-            f"Bundle({preset_name(self.network) or 'network'}, {len(self.classes)} classes ({', '.join(self.classes)[:80]}), "
-            f"windows of {positions} {unit} × {self.channels} channel{plural}{rate})"
-        )
+        return _in_words(self)
 
     def predict(self, windows: np.ndarray) -> np.ndarray:
         """Return the name of the most probable class of each window, ``(n,)``; arguments and errors as ``logits``."""
@@ -217,6 +210,17 @@ class Bundle:
     @functools.cached_property
     def _programs(self) -> Programs:
         return Programs(self.network, self.window_shape, self.remove_mean)
+
+
+def _in_words(model: Bundle) -> str:
+    positions = " × ".join(map(str, model.window_shape[:-1]))
+    per = "samples a revolution" if model.per_revolution else "Hz"
+    rate = "" if model.sampling_rate is None else f" at {model.sampling_rate:g} {per}"
+    unit, plural = "samples" if rate else "pixels", "s" * (model.channels > 1)
+    return (
+        f"Bundle({preset_name(model.network) or 'network'}, {len(model.classes)} classes ({', '.join(model.classes)[:80]}), "
+        f"windows of {positions} {unit} × {model.channels} channel{plural}{rate})"
+    )
 
 
 def brought(model: Bundle, signal: np.ndarray, sampling_rate: float, speed: float | None) -> tuple[np.ndarray, float]:

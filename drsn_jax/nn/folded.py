@@ -1,9 +1,9 @@
 """A trained network in as few operations as possible, for runtimes that carry out one operation after another (ONNX).
 
-It computes what the modules compute in evaluation, to rounding, in float32 whatever the network's dtype. Norms are folded into the
-convolutions, features are ``(batch, channels, positions)``, and every number of the batch goes its own way through operations that
-need not know how many there are, so that a graph with a symbolic batch has as many nodes as one with a fixed batch. Fully connected
-layers are convolutions over one position for the same reason.
+It computes what the modules compute in evaluation, to rounding, in float32 whatever the network's dtype. Norms are folded into
+the convolutions, features are ``(batch, channels, positions)``, and no operation needs to know how many windows there are, so
+that a graph with a symbolic batch has as many nodes as one with a fixed batch. Fully connected layers are convolutions over one
+position for the same reason.
 
 A norm in front of a ReLU loses its gains to the convolution behind the ReLU where all are positive::
 
@@ -126,7 +126,7 @@ def _norm_relu(x: jax.Array, params: Tree, stats: Tree) -> tuple[jax.Array, np.n
 
 
 def gain_and_offset(params: Tree, stats: Tree) -> tuple[np.ndarray, np.ndarray]:
-    """Return gain and offset, both ``(channels,)`` in float64, of a norm with running statistics: ``norm(x) = x · gain + offset``."""
+    """Return gain and offset, ``(channels,)`` in float64, of a norm with running statistics: ``norm(x) = x · gain + offset``."""
     gain = wide(params["scale"]) / np.sqrt(wide(stats["var"]) + BatchNorm.epsilon)
     return gain, wide(params["bias"]) - wide(stats["mean"]) * gain
 
@@ -154,10 +154,10 @@ def convolve(
     rows = x.ndim - 3
     pads = centred_padding(kernel.shape[2:]) if padding == "centred" else padding
     pads = pads if isinstance(pads, str) else [*[(0, 0)] * rows, *pads]
-    kernel = np.asarray(kernel, np.float32).reshape(*kernel.shape[:2], *(1,) * rows, kernel.shape[2])
+    kernel_in_rows: Any = np.asarray(kernel, np.float32).reshape(*kernel.shape[:2], *(1,) * rows, kernel.shape[2])
     layout = ("NCHW", "OIHW", "NCHW") if rows else ("NCH", "OIH", "NCH")
     y = jax.lax.conv_general_dilated(
-        x, kernel, (*(1,) * rows, strides), pads, dimension_numbers=layout, feature_group_count=groups
+        x, kernel_in_rows, (*(1,) * rows, strides), pads, dimension_numbers=layout, feature_group_count=groups
     )
     return y if bias is None else y + over_positions(bias, y)
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from drsn_jax.nn.layers import Module, convolution, dense, normalisation, normalise, position_mean
@@ -126,8 +127,9 @@ class ImageNetwork(Network):
     def _by_modules(self, x: jax.Array, train: bool) -> jax.Array:
         axes = len(self.kernel)
         y = nn.relu(normalise(self.stem_norm, self.stem_conv(x), train))
-        padding: Any = [(1, 1)] * axes
-        y = nn.max_pool(y, (3,) * axes, (2,) * axes, padding)
+        # padded before, as converters to ONNX overlook the padding of a pooling; zeros, because nothing behind a ReLU is smaller
+        y = jnp.pad(y, [(0, 0), *[(1, 1)] * axes, (0, 0)])
+        y = nn.max_pool(y, window_shape=(3,) * axes, strides=(2,) * axes)
         for stage in self.stages:
             for unit in stage:
                 y = unit(y, train)
