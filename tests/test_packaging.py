@@ -68,7 +68,7 @@ def test_an_unknown_command_is_one_sentence(monkeypatch, capsys):
     assert start(monkeypatch, "dance") == 2
     told = capsys.readouterr()
     assert told.out == ""
-    known = "train, diagnose, evaluate, ablate, pictures, speech"
+    known = "train, diagnose, evaluate, export, ablate, pictures, speech"
     assert told.err == f"error: drsn-jax has no command 'dance': choose one of {known}\n"
 
 

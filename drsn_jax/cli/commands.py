@@ -22,6 +22,9 @@ COMMANDS = {
     "train": Command("fault_diagnosis", "Train networks on recordings and compare them in noise.", _CONTINUE),
     "diagnose": Command("diagnose", "Ask a trained network about recordings.", "interrupted"),
     "evaluate": Command("evaluate", "Test a trained network on labelled recordings, at chosen levels of noise.", "interrupted"),
+    "export": Command(
+        "export_model", "Write a trained network as ONNX or StableHLO, to run without this package.", "interrupted"
+    ),
     "ablate": Command("noise_ablation", "Train in one noise, test in others, and look at the thresholds.", _CONTINUE),
     "pictures": Command("image_classification", "Train networks on pictures among other things, and compare them.", _CONTINUE),
     "speech": Command("speech_recognition", "Train networks on spoken words and compare them in roadside noise.", _CONTINUE),

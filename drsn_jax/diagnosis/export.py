@@ -53,15 +53,17 @@ def export(bundle: Any, path: str | os.PathLike[str], *, batch: int | None = Non
     that would not answer as the model does, and MissingExtra where a package of the extra ``onnx`` is missing.
     """
     file = Path(path)
-    writers = {ONNX: _write_onnx, STABLEHLO: _write_stablehlo}
+    writers = {ONNX: _onnx_file, STABLEHLO: _stablehlo_files}
     if file.suffix not in writers:
         raise BundleError(f"the suffix says what is written: end it with {' or '.join(writers)}, got {file.name}")
     if batch is not None and not 1 <= batch <= LARGEST_BATCH:
         raise BundleError(f"batch is a number of windows from 1 to {LARGEST_BATCH}, or None for any number, got {batch}")
     if file.exists() and not overwrite:
         raise BundleError(f"{file} exists: choose another name, nothing is overwritten")
+    contents = writers[file.suffix](bundle, file, batch)
     file.parent.mkdir(parents=True, exist_ok=True)
-    writers[file.suffix](bundle, file, batch)
+    for name, content in contents.items():
+        write_atomically(file.with_name(name), content)
 
 
 def metadata(bundle: Any) -> dict[str, Any]:
@@ -102,33 +104,46 @@ def stablehlo(bundle: Any, batch: int | None = None) -> bytes:
 
 def deployed(bundle: Any) -> Function:
     """Return the function that an ONNX file computes: with few operations where they are known, and else by the modules."""
-    network, variables = bundle.network, bundle.variables
+    network, variables = bundle.network, _calibrated(bundle)
     if folds_band_energy(network):
-        return _calibrated(bundle, folded_band_energy(network, variables))
-    return _calibrated(bundle, folded(network, variables)) if folds(network) else _by_modules(bundle)
+        logits = folded_band_energy(network, variables)
+    elif folds(network):
+        logits = folded(network, variables)
+    else:
+        return _by_modules(bundle)
+    return lambda windows: jax.nn.softmax(logits(windows), -1)
 
 
 def _by_modules(bundle: Any) -> Function:
     network: Any = bundle.network.clone(dtype=None, implementation="modules")
+    variables = _calibrated(bundle)
+    return lambda windows: jax.nn.softmax(network.apply(variables, jax.vmap(remove_mean)(windows), train=False), -1)
+
+
+def _calibrated(bundle: Any) -> dict[str, Any]:
+    """Return the variables of a model in float32, with the temperature in its classifier.
+
+    Not dividing the logits themselves saves an operation. It also keeps XLA from computing ``logits / temperature - largest``
+    with one rounding: of logits above 10⁹ that is a positive number, whose exponential is infinite.
+    """
     variables = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), dict(bundle.variables))
-    return _calibrated(bundle, lambda x: network.apply(variables, jax.vmap(remove_mean)(x), train=False))
+    classifier = {name: leaf / np.float32(bundle.temperature) for name, leaf in variables["params"]["classifier"].items()}
+    return {**variables, "params": {**variables["params"], "classifier": classifier}}
 
 
-def _calibrated(bundle: Any, logits: Function) -> Function:
-    return lambda windows: jax.nn.softmax(logits(windows) / np.float32(bundle.temperature), -1)
+def _stablehlo_files(bundle: Any, file: Path, batch: int | None) -> dict[str, bytes | str]:
+    facts = {**metadata(bundle), "batch": batch, "platforms": PLATFORMS}
+    return {
+        file.name: stablehlo(bundle, batch),
+        f"{file.name}.json": json.dumps(facts, indent=2, ensure_ascii=False, allow_nan=False) + "\n",
+    }
 
 
-def _write_stablehlo(bundle: Any, file: Path, batch: int | None) -> None:
-    content, facts = stablehlo(bundle, batch), {**metadata(bundle), "batch": batch, "platforms": PLATFORMS}
-    write_atomically(file, content)
-    write_atomically(file.with_name(f"{file.name}.json"), json.dumps(facts, indent=2, ensure_ascii=False) + "\n")
-
-
-def _write_onnx(bundle: Any, file: Path, batch: int | None) -> None:
+def _onnx_file(bundle: Any, file: Path, batch: int | None) -> dict[str, bytes | str]:
     # imported here, so that only who writes ONNX needs its packages
     from drsn_jax.diagnosis.onnx_files import onnx_check, to_onnx
 
     facts: Mapping[str, Any] = {**metadata(bundle), "batch": batch}
     content = to_onnx(deployed(bundle), bundle.window_shape, batch, facts, (INPUT, OUTPUT), OPSET)
-    onnx_check(bundle, content, batch)
-    write_atomically(file, content)
+    onnx_check(bundle, content)
+    return {file.name: content}

@@ -11,6 +11,7 @@ import numpy as np
 
 from drsn_jax.core.errors import optional
 from drsn_jax.diagnosis.description import BundleError
+from drsn_jax.diagnosis.trial_windows import in_float32, noise, padded
 
 CLOSE = 1e-4  # probabilities may differ so far
 CHECKED = 64  # windows of noise
@@ -48,7 +49,9 @@ def to_onnx(
                 input_names=[names[0]],
                 output_names=[names[1]],
             )
-            onnx.helper.set_model_props(model, {name: json.dumps(value, ensure_ascii=False) for name, value in facts.items()})
+            onnx.helper.set_model_props(
+                model, {name: json.dumps(value, ensure_ascii=False, allow_nan=False) for name, value in facts.items()}
+            )
             onnx.checker.check_model(model, full_check=True)
         except Exception as error:  # the converter raises errors of many kinds where it does not know an operation
             reason = " ".join(str(error).split())[:200] or type(error).__name__
@@ -68,13 +71,12 @@ def session(content: bytes, threads: int = 1) -> Any:
 def run(opened: Any, windows: np.ndarray) -> np.ndarray:
     """Return the only output of a session for windows, which are handed over in batches of its size."""
     (taken,) = opened.get_inputs()
-    size = taken.shape[0] if isinstance(taken.shape[0], int) else len(windows)
-    filled = np.concatenate([windows, np.repeat(windows[-1:], -len(windows) % size, 0)])
-    parts = [opened.run(None, {taken.name: part})[0] for part in np.split(filled, len(filled) // size)]
+    size = taken.shape[0] if isinstance(taken.shape[0], int) else None
+    parts = [opened.run(None, {taken.name: part})[0] for part in padded(windows, size)]
     return np.concatenate(parts)[: len(windows)]
 
 
-def onnx_check(bundle: Any, content: bytes, batch: int | None, count: int = CHECKED) -> float:
+def onnx_check(bundle: Any, content: bytes, count: int = CHECKED) -> float:
     """Return by how much the probabilities of an ONNX file differ from those of a model, at most over windows of noise.
 
     Raises BundleError where that is more than ``CLOSE``, where onnxruntime refuses the file, and where a window that holds NaN
@@ -96,23 +98,6 @@ def onnx_check(bundle: Any, content: bytes, batch: int | None, count: int = CHEC
     if not np.isnan(found[-1]).all():
         raise BundleError("the ONNX file would name a class for a window that holds NaN: nothing was written")
     return difference
-
-
-def noise(bundle: Any, count: int) -> np.ndarray:
-    """Return windows of noise ``(count, *positions, channels)``, a half of them with a tone, as loud as those of the training."""
-    rng, shape = np.random.default_rng(0), bundle.window_shape
-    windows = rng.normal(size=(count, *shape))
-    tones = np.sin(np.pi * rng.random((count // 2, 1)) * np.arange(np.prod(shape[:-1], dtype=int)))
-    windows[: count // 2] += 2 * tones.reshape(count // 2, *shape[:-1], 1)
-    loudness = 1.0 if bundle.rms_range is None else float(np.mean(bundle.rms_range)) or 1.0
-    return (loudness * windows).astype(np.float32)
-
-
-def in_float32(bundle: Any) -> Any:
-    """Return a model whose network computes in float32."""
-    import dataclasses
-
-    return bundle if bundle.network.dtype is None else dataclasses.replace(bundle, network=bundle.network.clone(dtype=None))
 
 
 @contextlib.contextmanager
