@@ -95,7 +95,7 @@ def stablehlo(bundle: Any, batch: int | None = None) -> bytes:
     from jax import export as jax_export
 
     shape = (*jax_export.symbolic_shape("batch" if batch is None else str(batch)), *bundle.window_shape)
-    function = jax.jit(_by_modules(bundle))
+    function = jax.jit(by_modules(bundle))
     # elsewhere than on a CPU the products would be rounded to fewer digits
     with jax.default_matmul_precision("float32"):
         exported = jax_export.export(function, platforms=PLATFORMS)(jax.ShapeDtypeStruct(shape, jnp.float32))
@@ -110,11 +110,12 @@ def deployed(bundle: Any) -> Function:
     elif folds(network):
         logits = folded(network, variables)
     else:
-        return _by_modules(bundle)
+        return by_modules(bundle)
     return lambda windows: jax.nn.softmax(logits(windows), -1)
 
 
-def _by_modules(bundle: Any) -> Function:
+def by_modules(bundle: Any) -> Function:
+    """Return the function that a file of StableHLO computes: preparation, modules, temperature and softmax, in float32."""
     network: Any = bundle.network.clone(dtype=None, implementation="modules")
     variables = _calibrated(bundle)
     return lambda windows: jax.nn.softmax(network.apply(variables, jax.vmap(remove_mean)(windows), train=False), -1)

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import subprocess
 import sys
+from typing import Any
 
 import exported
 import jax
@@ -89,9 +90,10 @@ def test_stablehlo_answers_as_the_model(kind, batch):
 def test_gradients_of_what_is_exported_are_those_of_the_network():
     """The derivatives at the kinks of the thresholds are a rule of their own, which a symbolic batch must keep."""
     model = exported.model("drsn_cw 16")
+    network: Any = model.network
 
     def logits(windows):
-        return model.network.apply(model.variables, windows, train=False)
+        return network.apply(model.variables, windows, train=False)
 
     shape = jax.ShapeDtypeStruct((*jax_export.symbolic_shape("b"), *model.window_shape), jnp.float32)
     kept = jax_export.export(jax.jit(logits))(shape).serialize(vjp_order=1)
