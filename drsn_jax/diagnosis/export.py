@@ -25,7 +25,6 @@ from drsn_jax.nn.presets import preset_name
 ONNX, STABLEHLO = ".onnx", ".stablehlo"
 PLATFORMS = ("cpu", "cuda")
 INPUT, OUTPUT = "windows", "probabilities"  # the names in an ONNX file
-OPSET = 18  # of 2022: runtimes of devices are behind
 LARGEST_BATCH = 2**20
 
 Function = Callable[[jax.Array], jax.Array]
@@ -145,6 +144,6 @@ def _onnx_file(bundle: Any, file: Path, batch: int | None) -> dict[str, bytes | 
     from drsn_jax.diagnosis.onnx_files import onnx_check, to_onnx
 
     facts: Mapping[str, Any] = {**metadata(bundle), "batch": batch}
-    content = to_onnx(deployed(bundle), bundle.window_shape, batch, facts, (INPUT, OUTPUT), OPSET)
+    content = to_onnx(deployed(bundle), bundle.window_shape, batch, facts, (INPUT, OUTPUT))
     onnx_check(bundle, content)
     return {file.name: content}

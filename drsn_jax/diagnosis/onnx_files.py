@@ -16,6 +16,7 @@ from drsn_jax.diagnosis.trial_windows import in_float32, noise, padded
 CLOSE = 1e-4  # probabilities may differ so far
 CHECKED = 64  # windows of noise
 PURPOSE = "writing ONNX"
+OPSET, IR_VERSION = 18, 8  # versions of the operators and of the file's format: onnxruntime reads them from 1.14 on, of 2023
 
 
 def to_onnx(
@@ -24,7 +25,7 @@ def to_onnx(
     batch: int | None,
     facts: Mapping[str, Any],
     names: tuple[str, str],
-    opset: int,
+    lowest: bool = True,
 ) -> bytes:
     """Return the ONNX file of a function from windows ``(batch, *window)`` to ``(batch, classes)``, both float32.
 
@@ -34,7 +35,7 @@ def to_onnx(
       batch: how many windows there are; None for any number.
       facts: its ``metadata_props``, values in types that JSON has.
       names: of input and output.
-      opset: the version of the operators.
+      lowest: whether it is made for runtimes from early 2023 on; else the versions are what the converter chooses.
 
     Raises BundleError for what jax2onnx cannot convert and for what ``onnx.checker`` refuses.
     """
@@ -45,10 +46,11 @@ def to_onnx(
                 function,
                 [("batch" if batch is None else batch, *window)],
                 model_name="drsn_jax",
-                opset=opset,
+                **({"opset": OPSET} if lowest else {}),
                 input_names=[names[0]],
                 output_names=[names[1]],
             )
+            model.ir_version = min(model.ir_version, IR_VERSION) if lowest else model.ir_version
             onnx.helper.set_model_props(
                 model, {name: json.dumps(value, ensure_ascii=False, allow_nan=False) for name, value in facts.items()}
             )

@@ -126,8 +126,8 @@ def untrained(name: str, length: int) -> Bundle:
 
 
 def plain_of(way: str) -> str:
-    """The name of the plain conversion to the same kind of ONNX file."""
-    return way.replace("ONNX", "plain conversion")
+    """The name of the plain conversion to the same kind of ONNX file; an empty text for what is none."""
+    return way.replace("ONNX", "plain conversion") if "ONNX" in way else ""
 
 
 def onnx_contents(model: Bundle) -> dict[str, bytes]:
@@ -138,7 +138,7 @@ def onnx_contents(model: Bundle) -> dict[str, bytes]:
             model.export(Path(folder) / "model.onnx", batch=batch)
             found[f"ONNX, {name}"] = (Path(folder) / "model.onnx").read_bytes()
         try:
-            plain = onnx_files.to_onnx(export.by_modules(model), model.window_shape, batch, {}, ("x", "y"), export.OPSET)
+            plain = onnx_files.to_onnx(export.by_modules(model), model.window_shape, batch, {}, ("x", "y"), lowest=False)
             onnx_files.onnx_check(model, plain)
             found[plain_of(f"ONNX, {name}")] = plain
         except UserError as error:
