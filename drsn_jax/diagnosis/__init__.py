@@ -8,6 +8,7 @@
 - ``evidence``: what physics says of a bearing, without a network, and ``gears`` of a gear. ``shaft_speed`` finds the speed that
   they need, and ``physics`` draws it and compares it with a class.
 - ``answer_lines``: what ``diagnose.py`` prints of a file.
+- ``export``: a bundle as a file that runs without this package. ``onnx_files`` converts and checks, on ``trial_windows``.
 - ``pictures``: the figure of a diagnosis. ``report``: the page of many.
 """
 

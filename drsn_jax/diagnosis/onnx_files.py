@@ -16,7 +16,7 @@ from drsn_jax.diagnosis.trial_windows import in_float32, noise, padded
 CLOSE = 1e-4  # probabilities may differ so far
 CHECKED = 64  # windows of noise
 PURPOSE = "writing ONNX"
-OPSET, IR_VERSION = 18, 8  # versions of the operators and of the file's format: onnxruntime reads them from 1.14 on, of 2023
+OPSET, IR_VERSION = 18, 8  # versions of the operators and of the file's format: onnxruntime reads them since early 2023
 
 
 def to_onnx(

@@ -46,7 +46,7 @@ Way = Callable[[], Any]
 class Options:
     """What to measure."""
 
-    networks: tuple[str, ...] = ("band_energy", "band_energy_tiny", "band_energy_linear", "drsn_cw", "drsn_cs", "resnet")
+    networks: tuple[str, ...] = tuple(reversed(SIGNAL_NETWORKS))
     """Names of networks for signals."""
     length: int = 2048
     """Samples of a window."""
