@@ -20,6 +20,7 @@ from drsn_jax.diagnosis.description import BundleError
 from drsn_jax.functional.signals import remove_mean
 from drsn_jax.nn.folded import folded, folds
 from drsn_jax.nn.folded_band_energy import folded_band_energy, folds_band_energy
+from drsn_jax.nn.folded_mel import behind_front_end
 from drsn_jax.nn.presets import preset_name
 
 ONNX, STABLEHLO = ".onnx", ".stablehlo"
@@ -108,6 +109,8 @@ def deployed(bundle: Any) -> Function:
         logits = folded_band_energy(network, variables)
     elif folds(network):
         logits = folded(network, variables)
+    elif network.front_end is not None:
+        logits = behind_front_end(network, variables)
     else:
         return by_modules(bundle)
     return lambda windows: jax.nn.softmax(logits(windows), -1)

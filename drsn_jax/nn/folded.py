@@ -57,22 +57,28 @@ def folded(network: Network, variables: Tree) -> Callable[[jax.Array], jax.Array
 
 
 def prepared(network: Network, windows: jax.Array, rows: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
-    """Return windows as the network sees them, ``(batch, channels, *rows, length)``, and a number for each, ``(batch, 1, …)``,
-    that is 0, or NaN where the window holds a number that is not finite."""
-    length, channels = windows.shape[1:]
-    # with one channel there is nothing to transpose
-    x = windows if channels == 1 else jnp.transpose(windows, (0, 2, 1))
-    x = jnp.reshape(x, (-1, channels, *rows, length)).astype(jnp.float32)
-    x = x - x[..., :1]
-    mean = jnp.mean(x, -1, keepdims=True)
-    x = x - mean
-    broken = mean * 0 if channels == 1 else jnp.sum(mean * 0, 1, keepdims=True)
+    """Return windows as the network sees them, and a number for each that is 0 or NaN; see ``centred``."""
+    x, broken = centred(windows, rows)
     if not network.standardise:
         return (x if network.scale == 1.0 else x / np.float32(network.scale)), broken
     axes = tuple(range(1, x.ndim)) if network.standardise == "together" else -1
     # as in ``functional.signals.standardise``: divided by the peak first, so that the squares neither overflow nor vanish
     x = x / jnp.maximum(jnp.max(jnp.abs(x), axes, keepdims=True), TINY)
     return x / jnp.sqrt(jnp.maximum(jnp.mean(x * x, axes, keepdims=True), TINY)), broken
+
+
+def centred(windows: jax.Array, rows: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
+    """Return windows without their mean, ``(batch, channels, *rows, length)``, and a number for each, ``(batch, 1, …)``.
+
+    It is 0, or NaN where the window holds a number that is not finite.
+    """
+    length, channels = windows.shape[1:]
+    # with one channel there is nothing to transpose
+    x = windows if channels == 1 else jnp.transpose(windows, (0, 2, 1))
+    x = jnp.reshape(x, (-1, channels, *rows, length)).astype(jnp.float32)
+    x = x - x[..., :1]
+    mean = jnp.mean(x, -1, keepdims=True)
+    return x - mean, mean * 0 if channels == 1 else jnp.sum(mean * 0, 1, keepdims=True)
 
 
 def residual_units(network: Network, params: Tree, stats: Tree, x: jax.Array) -> tuple[jax.Array, np.ndarray]:

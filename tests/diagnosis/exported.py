@@ -8,6 +8,7 @@ import numpy as np
 import tiny
 
 from drsn_jax.diagnosis.bundle import Bundle
+from drsn_jax.functional.mel import LogMel
 from drsn_jax.nn.band_energy import band_energy, band_energy_linear
 from drsn_jax.nn.image_networks import drsn18
 from drsn_jax.nn.networks import convnet, drsn_cs, drsn_cw, resnet, senet
@@ -15,6 +16,7 @@ from drsn_jax.nn.networks import convnet, drsn_cs, drsn_cw, resnet, senet
 CLASSES = ("healthy", "inner race", "Außenring")
 SMALL: Any = {"classes": 3, "widths": (4, 6), "units": (1, 2)}
 BANDS: Any = {**SMALL, "bands": 8, "frame": 16, "hop": 4}
+MEL = LogMel(8000, frame=32, hop=16, mels=8)
 # name → the network, the shape of a window; networks that scale their windows are told by other tests than those that do not
 KINDS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "convnet": (convnet(**SMALL, standardise=True), (64, 1)),
@@ -30,6 +32,7 @@ KINDS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "band_energy short": (band_energy(**BANDS, standardise=True), (12, 1)),
     "band_energy_linear": (band_energy_linear(classes=3, bands=8, frame=16, hop=4, standardise="together"), (128, 2)),
     "images": (drsn_cw(**SMALL, kernel=(3, 3), standardise=True), (8, 8, 1)),
+    "log-mel": (drsn_cw(**SMALL, kernel=(3, 3), standardise=True, front_end=MEL), (200, 2)),
     "drsn18": (drsn18(**SMALL, standardise=True), (16, 16, 3)),
 }
 
