@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 
 import exported
 import numpy as np
@@ -81,6 +83,12 @@ def test_the_facts_are_in_it(tmp_path):
     assert (written.opset_import[0].version, written.ir_version) == (18, 8), (
         "docs/export.md says from which runtime on it is read"
     )
+
+
+@pytest.mark.process
+def test_its_packages_are_not_imported_before_they_are_needed():
+    asked = "import sys, drsn_jax.diagnosis.export as e; print({'jax2onnx', 'onnx', 'onnxruntime'} & set(sys.modules))"
+    assert subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True).stdout == "set()\n"
 
 
 def test_a_file_that_answers_otherwise_is_not_written(tmp_path, monkeypatch):
