@@ -30,7 +30,7 @@ from drsn_jax.core.errors import MissingExtra, UserError
 from drsn_jax.diagnosis.asking import model_in
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import load, save
-from drsn_jax.diagnosis.trial_windows import in_float32, noise, padded
+from drsn_jax.diagnosis.trial_windows import expected, noise, padded
 from drsn_jax.nn.networks import drsn_cw
 
 Format = Literal["onnx", "stablehlo"]
@@ -95,7 +95,7 @@ def told(bundle: Bundle, file: Path, options: Options) -> str:
     else:
         call = jax_export.deserialize(bytearray(content)).call
         found = np.concatenate([np.asarray(call(part)) for part in padded(windows, options.batch)])[: len(windows)]
-    difference = np.abs(found - in_float32(bundle).predict_proba(windows)).max()
+    difference = np.abs(found - expected(bundle, windows)).max()
     return f"{file.name}: {len(content) / 1000:.0f} kB, at most {difference:.1g} from the network on {len(windows)} windows"
 
 

@@ -49,8 +49,9 @@ def export(bundle: Any, path: str | os.PathLike[str], *, batch: int | None = Non
       batch: how many windows the file takes at a time; None for any number.
       overwrite: whether a file that exists is replaced.
 
-    Raises BundleError for another suffix, for a file that exists, for a network that the converter does not know and for a file
-    that would not answer as the model does, and MissingExtra where a package of the extra ``onnx`` is missing.
+    Raises BundleError for another suffix, for a file that exists, for a model of one class, for a network that the converter does
+    not know and for a file that would not answer as the model does, and MissingExtra where a package of the extra ``onnx`` is
+    missing.
     """
     file = Path(path)
     writers = {ONNX: _onnx_file, STABLEHLO: _stablehlo_files}
@@ -58,6 +59,11 @@ def export(bundle: Any, path: str | os.PathLike[str], *, batch: int | None = Non
         raise BundleError(f"the suffix says what is written: end it with {' or '.join(writers)}, got {file.name}")
     if batch is not None and not 1 <= batch <= LARGEST_BATCH:
         raise BundleError(f"batch is a number of windows from 1 to {LARGEST_BATCH}, or None for any number, got {batch}")
+    if len(bundle.classes) < 2:
+        raise BundleError(
+            f"the model's only class is {bundle.classes[0]}, its answer is the novelty, and an exported file gives probabilities "
+            "alone: ask the model itself"
+        )
     if file.exists() and not overwrite:
         raise BundleError(f"{file} exists: choose another name, nothing is overwritten")
     contents = writers[file.suffix](bundle, file, batch)

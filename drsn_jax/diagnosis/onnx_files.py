@@ -11,7 +11,7 @@ import numpy as np
 
 from drsn_jax.core.errors import optional
 from drsn_jax.diagnosis.description import BundleError
-from drsn_jax.diagnosis.trial_windows import in_float32, noise, padded
+from drsn_jax.diagnosis.trial_windows import expected, noise, padded
 
 CLOSE = 1e-4  # probabilities may differ so far
 CHECKED = 64  # windows of noise
@@ -93,7 +93,7 @@ def onnx_check(bundle: Any, content: bytes, count: int = CHECKED) -> float:
     except Exception as error:  # onnxruntime has error classes of its own
         reason = " ".join(str(error).split())[:200]
         raise BundleError(f"onnxruntime refuses the file that jax2onnx made ({reason}): nothing was written") from error
-    wanted = in_float32(bundle).predict_proba(windows)
+    wanted = expected(bundle, windows)
     difference = float(np.abs(found[:-1] - wanted).max())
     if not difference <= CLOSE:
         raise BundleError(f"the ONNX file would answer otherwise than the model, by up to {difference:.2g}: nothing was written")

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import jax
 import numpy as np
 
 
@@ -14,6 +15,12 @@ def noise(bundle: Any, count: int) -> np.ndarray:
     windows[: count // 2] += 2 * tones.reshape(count // 2, *shape[:-1], 1)
     loudness = 1.0 if bundle.rms_range is None else float(np.mean(bundle.rms_range)) or 1.0
     return (loudness * windows).astype(np.float32)
+
+
+def expected(bundle: Any, windows: np.ndarray) -> np.ndarray:
+    """Return the probabilities ``(n, classes)`` that a file should give: those of the model, computed in float32 on a GPU too."""
+    with jax.default_matmul_precision("float32"):
+        return in_float32(bundle).predict_proba(windows)
 
 
 def in_float32(bundle: Any) -> Any:

@@ -125,6 +125,10 @@ def test_what_is_refused(tmp_path, monkeypatch):
         model.export(tmp_path / "model.pt")
     with pytest.raises(BundleError, match="from 1 to 1048576, or None for any number, got 0"):
         model.export(tmp_path / "model.onnx", batch=0)
+    network = model.network.clone(classes=1)
+    healthy = dataclasses.replace(model, network=network, classes=("healthy",))
+    with pytest.raises(BundleError, match="only class is healthy, its answer is the novelty"):
+        healthy.export(tmp_path / "model.onnx")
     (tmp_path / "model.onnx").touch()
     with pytest.raises(BundleError, match=r"model\.onnx exists: choose another name"):
         model.export(tmp_path / "model.onnx")
