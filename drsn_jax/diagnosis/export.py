@@ -112,11 +112,11 @@ def deployed(bundle: Any) -> Function:
     """Return the function that an ONNX file computes: with few operations where they are known, and else by the modules."""
     network, variables = bundle.network, _calibrated(bundle)
     if folds_band_energy(network):
-        logits = folded_band_energy(network, variables)
+        logits = folded_band_energy(network, variables, bundle.remove_mean)
     elif folds(network):
-        logits = folded(network, variables)
+        logits = folded(network, variables, bundle.remove_mean)
     elif network.front_end is not None:
-        logits = behind_front_end(network, variables)
+        logits = behind_front_end(network, variables, bundle.remove_mean)
     else:
         return by_modules(bundle)
     return lambda windows: jax.nn.softmax(logits(windows), -1)
@@ -126,7 +126,8 @@ def by_modules(bundle: Any) -> Function:
     """Return the function that a file of StableHLO computes: preparation, modules, temperature and softmax, in float32."""
     network: Any = bundle.network.clone(dtype=None, implementation="modules")
     variables = _calibrated(bundle)
-    return lambda windows: jax.nn.softmax(network.apply(variables, jax.vmap(remove_mean)(windows), train=False), -1)
+    prepare = jax.vmap(remove_mean) if bundle.remove_mean else jnp.asarray
+    return lambda windows: jax.nn.softmax(network.apply(variables, prepare(windows), train=False), -1)
 
 
 def _calibrated(bundle: Any) -> dict[str, Any]:

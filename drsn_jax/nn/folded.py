@@ -34,10 +34,11 @@ def folds(network: Network) -> bool:
     return network.blocks and signals and network.conv is nn.Conv and network.norm is BatchNorm
 
 
-def folded(network: Network, variables: Tree) -> Callable[[jax.Array], jax.Array]:
+def folded(network: Network, variables: Tree, without_mean: bool = True) -> Callable[[jax.Array], jax.Array]:
     """Return a function from windows ``(batch, length, channels)``, as they were recorded, to logits ``(batch, classes)``.
 
-    The mean of the windows is removed inside, and the network scales them if it was trained so. A window that holds NaN or
+    The mean of the windows is removed inside unless ``without_mean`` is false, and the network scales them if it was trained so.
+    A window that holds NaN or
     infinity has NaN in all logits. The network must be one that ``folds`` allows.
     """
     params, stats = variables["params"], variables["batch_stats"]
@@ -46,7 +47,7 @@ def folded(network: Network, variables: Tree) -> Callable[[jax.Array], jax.Array
     rows = (1,) if all(width % BLOCK == 0 for width in network.widths) else ()
 
     def logits(windows: jax.Array) -> jax.Array:
-        x, broken = prepared(network, windows, rows)
+        x, broken = prepared(network, windows, rows, without_mean)
         kernel, bias = weights(params["stem_conv"])
         x = convolve(x, kernel, bias, network.stem, network.padding)
         features, gain = residual_units(network, params, stats, x)
@@ -56,19 +57,23 @@ def folded(network: Network, variables: Tree) -> Callable[[jax.Array], jax.Array
     return logits
 
 
-def prepared(network: Network, windows: jax.Array, rows: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
+def prepared(network: Network, windows: jax.Array, rows: tuple[int, ...], without_mean: bool) -> tuple[jax.Array, jax.Array]:
     """Return windows as the network sees them, and a number for each that is 0 or NaN; see ``centred``."""
-    x, broken = centred(windows, rows)
+    x, broken = centred(windows, rows, without_mean)
     if not network.standardise:
-        return (x if network.scale == 1.0 else x / np.float32(network.scale)), broken
+        if network.offset == 0.0 and network.scale == 1.0:
+            return x, broken
+        offset, scale = (over_positions(np.atleast_1d(getattr(network, name)), x) for name in ("offset", "scale"))
+        return (x - offset) / scale, broken
     axes = tuple(range(1, x.ndim)) if network.standardise == "together" else -1
     # as in ``functional.signals.standardise``: divided by the peak first, so that the squares neither overflow nor vanish
     x = x / jnp.maximum(jnp.max(jnp.abs(x), axes, keepdims=True), TINY)
     return x / jnp.sqrt(jnp.maximum(jnp.mean(x * x, axes, keepdims=True), TINY)), broken
 
 
-def centred(windows: jax.Array, rows: tuple[int, ...]) -> tuple[jax.Array, jax.Array]:
-    """Return windows without their mean, ``(batch, channels, *rows, length)``, and a number for each, ``(batch, 1, …)``.
+def centred(windows: jax.Array, rows: tuple[int, ...], without_mean: bool = True) -> tuple[jax.Array, jax.Array]:
+    """Return windows without their mean, or with it, ``(batch, channels, *rows, length)``, and a number for each, ``(batch, 1,
+    …)``.
 
     It is 0, or NaN where the window holds a number that is not finite.
     """
@@ -76,9 +81,10 @@ def centred(windows: jax.Array, rows: tuple[int, ...]) -> tuple[jax.Array, jax.A
     # with one channel there is nothing to transpose
     x = windows if channels == 1 else jnp.transpose(windows, (0, 2, 1))
     x = jnp.reshape(x, (-1, channels, *rows, length)).astype(jnp.float32)
-    x = x - x[..., :1]
-    mean = jnp.mean(x, -1, keepdims=True)
-    return x - mean, mean * 0 if channels == 1 else jnp.sum(mean * 0, 1, keepdims=True)
+    first = x[..., :1]
+    mean = jnp.mean(x - first, -1, keepdims=True)
+    broken = mean * 0 if channels == 1 else jnp.sum(mean * 0, 1, keepdims=True)
+    return (x - first) - mean if without_mean else x, broken
 
 
 def residual_units(network: Network, params: Tree, stats: Tree, x: jax.Array) -> tuple[jax.Array, np.ndarray]:

@@ -36,13 +36,13 @@ def folds_band_energy(network: Network) -> bool:
     return type(network) is BandEnergyNetwork and network.conv is nn.Conv and network.norm is BatchNorm
 
 
-def folded_band_energy(network: Any, variables: Tree) -> Callable[[jax.Array], jax.Array]:
+def folded_band_energy(network: Any, variables: Tree, without_mean: bool = True) -> Callable[[jax.Array], jax.Array]:
     """Return a function from windows ``(batch, length, channels)``, as they were recorded, to logits ``(batch, classes)``; see
     ``folded.folded``."""
     params, stats = variables["params"], variables["batch_stats"]
 
     def logits(windows: jax.Array) -> jax.Array:
-        x, broken = prepared(network, windows, ROWS)
+        x, broken = prepared(network, windows, ROWS, without_mean)
         energies, level = _energies(network, x)
         logs = _logarithms(energies, level)
         rhythm = _rhythm(network, params["rhythm"]["shares"], logs)

@@ -11,7 +11,7 @@ from drsn_jax.functional.mel import SILENCE, LogMel
 from drsn_jax.nn.folded import Tree, centred, convolve, without_positions
 
 
-def behind_front_end(network: Any, variables: Tree) -> Callable[[jax.Array], jax.Array]:
+def behind_front_end(network: Any, variables: Tree, without_mean: bool = True) -> Callable[[jax.Array], jax.Array]:
     """Return a function from windows ``(batch, length, channels)``, as they were recorded, to logits ``(batch, classes)``.
 
     The network has a front end, and what lies behind it is computed by the modules; see ``folded.folded``.
@@ -19,7 +19,7 @@ def behind_front_end(network: Any, variables: Tree) -> Callable[[jax.Array], jax
     plain = network.clone(front_end=None, dtype=None, implementation="modules")
 
     def logits(windows: jax.Array) -> jax.Array:
-        x, broken = centred(windows, (1,))
+        x, broken = centred(windows, (1,), without_mean)
         return plain.apply(variables, _log_mel(network.front_end, x), train=False) + without_positions(broken)
 
     return logits

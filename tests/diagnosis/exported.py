@@ -31,6 +31,8 @@ KINDS: dict[str, tuple[Any, tuple[int, ...]]] = {
     "band_energy not scaled": (band_energy(**BANDS), (128, 2)),
     "band_energy short": (band_energy(**BANDS, standardise=True), (12, 1)),
     "band_energy_linear": (band_energy_linear(classes=3, bands=8, frame=16, hop=4, standardise="together"), (128, 2)),
+    "drsn_cw with levels": (drsn_cw(**SMALL, offset=(1.0, -2.0), scale=(2.0, 0.5)), (64, 2)),
+    "band_energy with levels": (band_energy(**BANDS, offset=0.3, scale=(2.0, 0.5)), (128, 2)),
     "images": (drsn_cw(**SMALL, kernel=(3, 3), standardise=True), (8, 8, 1)),
     "log-mel": (drsn_cw(**SMALL, kernel=(3, 3), standardise=True, front_end=MEL), (200, 2)),
     "drsn18": (drsn18(**SMALL, standardise=True), (16, 16, 3)),
@@ -38,7 +40,7 @@ KINDS: dict[str, tuple[Any, tuple[int, ...]]] = {
 
 
 def model(kind: str, negative: bool = False, **facts: Any) -> Bundle:
-    """A model of a kind; ``negative`` gives its norms gains of both signs."""
+    """A model of a kind; ``negative`` gives its norms gains of both signs. Those with levels keep the mean of their windows."""
     network, window = KINDS[kind]
     rng = np.random.default_rng(0)
 
@@ -57,4 +59,5 @@ def model(kind: str, negative: bool = False, **facts: Any) -> Bundle:
     variables = jax.tree_util.tree_map_with_path(trained, dict(tiny.variables(plain, (1, *window))))
     length = window[0] if len(window) == 2 else window[:-1]
     rate = 12_000.0 if len(window) == 2 else None
+    facts = {"remove_mean": "levels" not in kind, **facts}
     return Bundle(network, variables, CLASSES, length, rate, channels=window[-1], temperature=1.7, **facts)

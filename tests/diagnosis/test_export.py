@@ -74,7 +74,7 @@ def test_stablehlo_runs_without_this_package(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("kind", "batch"), [("bfloat16", None), ("band_energy not scaled", 4), ("drsn_cs", None), ("images", None)]
+    ("kind", "batch"), [("bfloat16", None), ("band_energy not scaled", 4), ("drsn_cw with levels", None), ("images", None)]
 )
 def test_stablehlo_answers_as_the_model(kind, batch):
     model = exported.model(kind)
