@@ -9,6 +9,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+# Before numpy is imported: with more threads BLAS and OpenMP wait for each other's pieces of small matrices by spinning, on cores
+# that another process of the suite has work for. A logistic regression on a busy machine takes half the CPU time with one.
+os.environ["OPENBLAS_NUM_THREADS"] = os.environ["OMP_NUM_THREADS"] = "1"
+
 import hypothesis
 import jax
 import pytest
