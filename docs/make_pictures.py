@@ -7,6 +7,7 @@ docs/shrinkage.png. The window is the first test window of its class; the channe
 among the units of the first two stages.
 """
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +54,8 @@ def draw(
     from matplotlib.figure import Figure
 
     before, after, threshold = most_shrunk(network, variables, noisy)
-    probabilities = jax.nn.softmax(network.apply(variables, noisy[None], train=False)[0])
+    logits = jax.jit(functools.partial(network.apply, train=False))(variables, noisy[None])
+    probabilities = jax.nn.softmax(logits[0])
     figure = Figure(figsize=(8.4, 4.2), layout="constrained")
     panels = figure.subplot_mosaic([["window", "classes"], ["features", "classes"]], width_ratios=(3.1, 1))
     milliseconds = 1e3 * np.arange(len(noisy)) / SAMPLING_RATE

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 import pytest
 import tiny
 
@@ -87,8 +86,7 @@ def test_the_examples_of_the_readme_run(tmp_path, monkeypatch):
     session = Session("README.md")
     own, training, ablation = session.blocks
     session.run(own)
-    variables = session.names["Small"]().init(jax.random.key(0), np.zeros((1, 512, 1)), train=False)
-    assert "ChannelWiseShrinkage_0" in variables["params"]
+    assert "ChannelWiseShrinkage_0" in session.names["variables"]["params"]
     assert [line.split()[0] for line in session.run(training)] == [str(number) for number in range(1, 21)]
     session.run(ablation)
     grid = session.names["grid"]

@@ -19,7 +19,7 @@ from jax.typing import ArrayLike
 from drsn_jax.core.arrays import as_labels, as_windows, check_finite
 from drsn_jax.core.distributed import Device, pmap_parts
 from drsn_jax.core.errors import UserError
-from drsn_jax.functional.noise import PAPER_KINDS, Noise, add_noise_once, check_level, example_keys, noise_maker
+from drsn_jax.functional.noise import PAPER_KINDS, Noise, add_noise_once, check_level, noise_maker
 from drsn_jax.nn.networks import Network
 from drsn_jax.nn.variable_shapes import variable_shapes
 from drsn_jax.training.steps import Prepare, make_eval_step
@@ -83,7 +83,8 @@ def noise_grid(
     kinds, levels = (kinds,) if isinstance(kinds, str) else tuple(kinds), tuple(map(float, snr_db))
     windows, labels = as_windows(windows), np.asarray(labels)
     _check(network, windows, labels, kinds, levels, repeats, devices)
-    windows, labels = jnp.asarray(windows), jnp.asarray(labels)
+    # as JAX would take them, but in host memory: there they are cut into blocks without a compilation
+    windows, labels = (np.asarray(each, jax.dtypes.canonicalize_dtype(each.dtype)) for each in (windows, labels))
     examples = len(windows)
     devices = None if devices is None else list(devices)
     window_bytes = _bytes_of_a_window(network, windows.shape[1:], windows.dtype, prepare)  # pyright: ignore[reportArgumentType]
@@ -93,12 +94,12 @@ def noise_grid(
     count = 1 if devices is None else len(devices)
     cells = min(cells, -(-len(levels) * repeats // count))
 
-    keys = example_keys(jax.random.key(0) if key is None else key, repeats)
     level_of, repeat_of = (axis.ravel() for axis in np.meshgrid(levels, range(repeats), indexing="ij"))
     rows = -(-len(level_of) // (count * cells))
     # the grid is filled up with copies of its first cells, whose results are cut off at the end
     cell = np.resize(np.arange(len(level_of)), (count, rows, cells))
-    cell_levels, cell_keys = jnp.asarray(level_of[cell], jnp.float32), keys[repeat_of[cell]]
+    cell_levels = level_of[cell].astype(np.float32)
+    cell_keys = _keys_of(jax.random.key(0) if key is None else key, repeat_of[cell])
     settings: Any = (network, kinds, prepare, None if devices is None else tuple(devices))
     evaluate = _evaluator(*settings)
     if devices is None:
@@ -111,7 +112,13 @@ def noise_grid(
     return NoiseGrid(kinds, levels, right / examples, loss / examples, confusion.sum(-2).max(-1) / examples, confusion)
 
 
-def _blocks(windows: jax.Array, labels: jax.Array, size: int) -> dict[str, Any]:
+@jax.jit
+def _keys_of(key: jax.Array, repeats: ArrayLike) -> jax.Array:
+    """Return the keys ``fold_in(key, r)`` of an array of numbers of repeats."""
+    return jnp.vectorize(functools.partial(jax.random.fold_in, key))(repeats)
+
+
+def _blocks(windows: np.ndarray, labels: np.ndarray, size: int) -> dict[str, Any]:
     """Cut the windows into blocks of ``size``; the last block is filled up with windows of weight 0."""
     examples = len(windows)
     filled = np.resize(np.arange(examples), (-(-examples // size), size))

@@ -115,7 +115,7 @@ def test_one_compilation_serves_all_numbers_and_levels():
 
 def test_colour_and_whole_numbers():
     bank = np.random.default_rng(0).integers(1, 255, (3, 6, 6, 3)).astype(np.uint8)
-    canvas = Clutter(1, bank=bank, canvas=(9, 9), patch=2)(jax.random.key(0), bank[0])
+    canvas = jax.jit(Clutter(1, bank=bank, canvas=(9, 9), patch=2))(jax.random.key(0), bank[0])
     assert canvas.shape == (9, 9, 3)
     assert canvas.dtype == jnp.float32
     assert (np.asarray(canvas) > 0).all(-1).sum() >= 36

@@ -38,7 +38,7 @@ def test_no_spread_changes_nothing():
 @pytest.mark.parametrize("length", [1, 2, 3, 2047])
 def test_lengths_and_dtypes_stay(length):
     for dtype in (np.float32, np.float16):
-        filtered = random_filter(jax.random.key(0), NOISE[:length].astype(dtype), 3.0)
+        filtered = jax.jit(random_filter, static_argnums=2)(jax.random.key(0), NOISE[:length].astype(dtype), 3.0)
         assert (filtered.shape, filtered.dtype) == ((length, 2), dtype)
         assert np.isfinite(filtered).all()
 
