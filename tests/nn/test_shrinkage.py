@@ -257,14 +257,15 @@ def test_running_averages_move_in_training_only(kind):
 @pytest.mark.parametrize("kind", SHRINKAGES)
 def test_storing_thresholds_changes_nothing_and_happens_only_when_asked(kind):
     module, x = kind(), values(BATCH, LENGTH, CHANNELS)
-    initial = module.init(jax.random.key(0), x, train=False)
+    initial = jax.eval_shape(functools.partial(module.init, train=False), jax.random.key(0), x)
     assert set(initial) == {"params", "batch_stats"}
     variables = variables_of(module)
-    plain = module.apply(variables, x, train=False)
-    stored, updated = module.apply(variables, x, train=False, mutable=["thresholds"])
+    plain = jax.jit(functools.partial(module.apply, train=False))(variables, x)
+    stored, updated = jax.jit(functools.partial(module.apply, train=False, mutable=["thresholds"]))(variables, x)
     assert np.array_equal(plain, stored)
     assert set(updated) == {"thresholds"}
-    assert set(module.apply(variables, x, train=True, mutable=["batch_stats"])[1]) == {"batch_stats"}
+    train = functools.partial(module.apply, train=True, mutable=["batch_stats"])
+    assert set(jax.eval_shape(train, variables, x)[1]) == {"batch_stats"}
     width = 1 if kind is ChannelSharedShrinkage else CHANNELS
     assert {name: value.shape for name, value in sown(updated).items()} == {
         "alpha": (BATCH, width),
@@ -285,7 +286,9 @@ def test_every_rule_shrinks_by_the_same_thresholds(kind, rule):
 
 def test_unknown_rule_is_refused():
     with pytest.raises(ValueError, match="unknown threshold rule 'none'"):
-        ChannelWiseShrinkage(rule="none").init(jax.random.key(0), jnp.ones((1, 2, 1)), train=False)
+        jax.eval_shape(
+            functools.partial(ChannelWiseShrinkage(rule="none").init, train=False), jax.random.key(0), np.ones((1, 2, 1))
+        )
 
 
 @pytest.mark.parametrize("kind", SHRINKAGES)
@@ -305,9 +308,9 @@ def test_replicas_that_share_statistics_equal_the_whole_batch(kind, batch):
 @pytest.mark.parametrize("norm", [nn.LayerNorm, functools.partial(nn.GroupNorm, num_groups=1)])
 def test_own_norm_without_running_averages(kind, norm):
     module, x = kind(norm=norm), values(BATCH, LENGTH, CHANNELS)
-    variables = module.init(jax.random.key(0), x, train=True)
+    variables = jax.jit(functools.partial(module.init, train=True))(jax.random.key(0), x)
     assert set(variables) == {"params"}
-    one, other = (module.apply(variables, x, train=train) for train in (False, True))
+    one, other = (jax.jit(functools.partial(module.apply, train=train))(variables, x) for train in (False, True))
     assert np.array_equal(one, other)
 
 
@@ -336,4 +339,4 @@ def test_half_precision_in_and_out_attention_in_single(kind, dtype):
 @pytest.mark.parametrize("kind", [ChannelWiseShrinkage, ChannelSharedShrinkage])
 def test_features_without_positions_are_refused(kind):
     with pytest.raises(ValueError, match="without positions"):
-        kind().init(jax.random.key(0), jnp.ones((3, 4)), False)
+        jax.eval_shape(functools.partial(kind().init, train=False), jax.random.key(0), np.ones((3, 4)))
