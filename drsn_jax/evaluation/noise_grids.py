@@ -84,7 +84,8 @@ def noise_grid(
     windows, labels = as_windows(windows), np.asarray(labels)
     _check(network, windows, labels, kinds, levels, repeats, devices)
     # as JAX would take them, but in host memory: there they are cut into blocks without a compilation
-    windows, labels = (np.asarray(each, jax.dtypes.canonicalize_dtype(each.dtype)) for each in (windows, labels))
+    given: tuple[Any, Any] = (windows, labels)
+    windows, labels = (np.asarray(each, jax.dtypes.canonicalize_dtype(each.dtype)) for each in given)
     examples = len(windows)
     devices = None if devices is None else list(devices)
     window_bytes = _bytes_of_a_window(network, windows.shape[1:], windows.dtype, prepare)  # pyright: ignore[reportArgumentType]

@@ -289,7 +289,8 @@ def test_normalise_tells_a_norm_whether_to_use_running_averages(norms, train):
         assert np.array_equal(y, expected)
     layer = nn.LayerNorm()
     own = layer.init(jax.random.key(0), x)
-    assert np.array_equal(nn.apply(lambda m: normalise(m, x, train), layer)(own), layer.apply(own, x))
+    expected: Any = layer.apply(own, x)
+    assert np.array_equal(nn.apply(lambda m: normalise(m, x, train), layer)(own), expected)
 
 
 # mean over positions
