@@ -15,15 +15,17 @@ from drsn_jax.evaluation.metrics import fit_temperature, softmax
 from drsn_jax.functional.noise import Noise
 from drsn_jax.nn.networks import Network
 from drsn_jax.studies import estimator, estimator_data
+from drsn_jax.studies.estimator_bundle import apart, bundle_of
 
 optional("sklearn", "DRSNClassifier", "sklearn")
 
 from sklearn.base import BaseEstimator, ClassifierMixin, clone  # noqa: E402
-from sklearn.utils import check_random_state, compute_class_weight  # noqa: E402
+from sklearn.utils import check_random_state  # noqa: E402
 from sklearn.utils.multiclass import check_classification_targets  # noqa: E402
 from sklearn.utils.validation import check_is_fitted, validate_data  # noqa: E402
 
 STANDARDIZE = ("global", "window")
+_FITTED = ("variables_", "classes_", "network_", "n_iter_")
 
 
 class DRSNClassifier(ClassifierMixin, BaseEstimator):
@@ -54,11 +56,13 @@ class DRSNClassifier(ClassifierMixin, BaseEstimator):
       random_state: an integer, a ``RandomState`` or None, for initial weights, order, noise and what is held out.
       verbose: whether a line is printed after every epoch.
 
+    What is set after ``fit`` counts from the next ``fit`` on, but for ``channels_first``, which says how arrays are read.
+
     Attributes after ``fit``:
       classes_: the classes, ``(n_classes,)``, in the order of the columns of ``predict_proba``.
       network_: the trained ``drsn_jax.Network``; ``variables_`` its weights.
       offset_, scale_: what is subtracted from each channel and what divides it, ``(channels,)``.
-      temperature_: divides the logits; 1 without ``early_stopping``.
+      temperature_: divides the logits; fitted by ``early_stopping``, else 1, or that of a bundle.
       n_iter_: epochs trained.
       loss_curve_: the mean loss of each epoch.
       validation_scores_: the accuracy on the held-out signals after each epoch, where there are some.
@@ -116,54 +120,64 @@ class DRSNClassifier(ClassifierMixin, BaseEstimator):
         """Train a network on signals ``X`` with the classes ``y``, ``(n,)``, and return the estimator.
 
         With ``early_stopping``, signals of one of the ``groups`` ``(n,)``, such as a recording or a machine, are held out
-        together. Raises ValueError for arrays and parameters that do not fit, and ``drsn_jax.Diverged``.
+        together; without it groups decide nothing. Raises ValueError for arrays and parameters that do not fit, and
+        ``drsn_jax.Diverged``.
         """
-        X, y = validate_data(self, estimator_data.as_array(X, self.channels_first), y, allow_nd=True)
+        self._check()
+        # what was fitted before is gone, so that nothing half new answers if this fails
+        for name in _FITTED:
+            vars(self).pop(name, None)
+        X, y = validate_data(self, estimator_data.as_array(X, self.channels_first, y=y), y, allow_nd=True)
         windows, labels, seed = self._begin(X, y, reset=True)
         known, held_out = np.arange(len(labels)), np.arange(0)
         if self.early_stopping:
             known, held_out = estimator_data.held_out(labels, groups, self.validation_fraction, seed)
         training = self._training(labels[known], seed)
-        sides = windows[known], labels[known]
-        trained = training.run(self.network_, *sides, (windows[held_out], labels[held_out]))
-        self.variables_, self.n_iter_ = trained.variables, trained.epochs
-        self.loss_curve_, self.validation_scores_ = trained.losses, trained.accuracies
-        self.temperature_, self._surprises, self._left = 1.0, None, None
+        trained = training.run(self.network_, windows[known], labels[known], (windows[held_out], labels[held_out]))
+        self.n_iter_, self.loss_curve_, self.validation_scores_ = trained.epochs, trained.losses, trained.accuracies
+        self.temperature_, self._surprises, self._left, self._source = 1.0, None, None, None
         if len(held_out):
-            logits = estimator.logits_of(self.network_, self.variables_, windows[held_out])
+            logits = estimator.logits_of(self.network_, trained.variables, windows[held_out])
             self.temperature_ = fit_temperature(logits, labels[held_out])
             self._surprises = fit_surprises(softmax(logits, self.temperature_), labels[held_out])
+        self.variables_ = trained.variables
         return self
 
     def partial_fit(self, X: Any, y: Any, classes: Any = None) -> "DRSNClassifier":
         """Go on training for one epoch over these signals, with a tenth of the learning rate, and return the estimator.
 
         The first call on an estimator that is not fitted needs all ``classes``; offset and scale are those of its signals from
-        then on. Give as many signals each time as you can: the statistics of the network's norms are those of a batch. Raises
-        ValueError as ``fit``, and for other ``classes`` than before.
+        then on. Give as many signals each time as you can: the statistics of the network's norms are those of a batch. Nothing is
+        held out: ``epochs`` and ``early_stopping`` have no effect, and the temperature stays that of ``fit``. Raises ValueError
+        as ``fit``, and for other ``classes`` than before.
         """
+        self._check()
         first = not hasattr(self, "variables_")
-        X, y = validate_data(self, estimator_data.as_array(X, self.channels_first), y, allow_nd=True, reset=first)
         if first and classes is None:
             raise UserError("the first partial_fit needs classes, all that will ever come: partial_fit(X, y, classes=[…])")
-        if not first and classes is not None and not np.array_equal(np.unique(classes), self.classes_):
-            raise UserError(f"classes={list(np.unique(classes))} differ from those of the first call, {list(self.classes_)}")
+        if not first and classes is not None and set(np.unique(classes).tolist()) != set(self.classes_.tolist()):
+            raise UserError(
+                f"classes={np.unique(classes).tolist()} differ from those of the first call, {self.classes_.tolist()}"
+            )
+        table = estimator_data.as_array(X, self.channels_first, y=y)
+        X, y = validate_data(self, table, y, allow_nd=True, reset=first)
         windows, labels, seed = self._begin(X, y, reset=first, classes=classes)
-        training = self._training(labels, seed)
-        trained, self._left = training.go_on(
-            self.network_, windows, labels, getattr(self, "variables_", None), getattr(self, "_left", None)
-        )
-        self.variables_, self.n_iter_ = trained.variables, getattr(self, "n_iter_", 0) + 1
-        self.loss_curve_ = [*getattr(self, "loss_curve_", []), *trained.losses]
         if first:
-            self.temperature_, self._surprises, self.validation_scores_ = 1.0, None, []
+            self.temperature_, self.n_iter_, self.loss_curve_, self.validation_scores_ = 1.0, 0, [], []
+            self._left, self._source = None, None
+        training, before = self._training(labels, seed), getattr(self, "variables_", None)
+        trained, self._left = training.go_on(self.network_, windows, labels, before, self._left)
+        self.variables_, self.n_iter_ = trained.variables, self.n_iter_ + 1
+        self.loss_curve_ = [*self.loss_curve_, *trained.losses]
+        self._surprises = None  # they were those of other weights
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each of ``classes_`` for signals, ``(n, n_classes)``; raise ValueError as ``fit``, and
         NotFittedError before it."""
-        check_is_fitted(self)
-        X = validate_data(self, estimator_data.as_array(X, self.channels_first), allow_nd=True, reset=False)
+        check_is_fitted(self, "variables_")
+        table = estimator_data.as_array(X, self.channels_first, shape=self.window_shape_)
+        X = validate_data(self, table, allow_nd=True, reset=False)
         windows = self._prepared(estimator_data.as_signals(X, self.channels_first))
         logits = estimator.logits_of(self.network_, self.variables_, windows)
         return softmax(logits.astype(np.float64), self.temperature_)
@@ -183,51 +197,38 @@ class DRSNClassifier(ClassifierMixin, BaseEstimator):
 
         ``sampling_rate`` in Hz is that of the signals; without it the bundle takes windows, but no recordings. ``stride`` is the
         step from one window of a recording to the next in samples, by default half a window. The names of its classes are the
-        texts of ``classes_``. Raises NotFittedError before ``fit``, and ValueError for classes with the same text.
+        texts of ``classes_``. What came from a bundle keeps the facts of that, but those about its accuracy. Raises
+        NotFittedError before ``fit``, and ValueError for a rate or stride that is not positive, for classes with the same text,
+        and for signals whose level is so large against what varies that float32 loses it.
         """
-        check_is_fitted(self)
-        network = self.network_
-        if not network.standardise and not self._without_mean:
-            offset, scale = ((tuple(map(float, numbers))) for numbers in (self.offset_, self.scale_))
-            network = network.clone(offset=offset, scale=scale)
-        length, channels = self.window_shape_
-        return Bundle(
-            network=network,
-            variables=self.variables_,
-            classes=tuple(map(str, self.classes_)),
-            window_length=length,
-            channels=channels,
-            sampling_rate=sampling_rate,
-            stride=None if sampling_rate is None else stride or max(1, length // 2),
-            temperature=self.temperature_,
-            surprises=self._surprises,
-            # a network that scales every window has no use for its mean
-            remove_mean=self._without_mean or bool(network.standardise),
-        )
+        check_is_fitted(self, "variables_")
+        return bundle_of(self, self._source, sampling_rate, stride)
 
     @classmethod
-    def from_bundle(cls, bundle: Bundle) -> "DRSNClassifier":
+    def from_bundle(cls, bundle: Bundle, classes: Any = None) -> "DRSNClassifier":
         """Return a fitted estimator with the network of a bundle, whose probabilities are those of ``bundle.predict_proba``.
 
-        Signals are ``(n, length, channels)``, or ``(n, length)`` where there is one channel. ``partial_fit`` goes on training it,
-        ``fit`` begins anew. Raises ValueError for a bundle of pictures.
+        Signals are ``(n, length, channels)``, or ``(n, length)`` where there is one channel. The classes of a bundle are texts;
+        ``classes`` gives them as your labels have them, numbers for example, in the order of ``bundle.classes``. ``partial_fit``
+        goes on training it, ``fit`` begins anew. Raises ValueError for a bundle of pictures and for other classes.
         """
+        names = np.asarray(bundle.classes if classes is None else classes)
         if len(bundle.window_shape) != 2:
             raise UserError(f"an estimator takes signals (length, channels), the model has windows {bundle.window_shape}")
+        if tuple(map(str, names.tolist())) != tuple(bundle.classes):
+            raise UserError(f"the classes of the model are, in this order, {', '.join(bundle.classes)}, got {names.tolist()}")
         made = cls(network=bundle.network.clone(parent=None), standardize="window" if bundle.standardise else "global")
-        made.classes_, made.network_ = np.asarray(bundle.classes), bundle.network
-        made.variables_, made.temperature_ = bundle.variables, bundle.temperature
+        made.classes_, made.variables_, made.temperature_ = names, bundle.variables, bundle.temperature
+        made.network_, made.offset_, made.scale_ = apart(bundle)
         made.window_shape_ = bundle.window_shape
         made.n_features_in_ = bundle.window_shape[0]  # pyright: ignore[reportAttributeAccessIssue]
-        made.offset_, made.scale_ = np.zeros(bundle.channels), np.ones(bundle.channels)
-        made._without_mean, made._surprises, made._left = bundle.remove_mean, bundle.surprises, None
+        made._without_mean, made._surprises, made._left, made._source = bundle.remove_mean, bundle.surprises, None, bundle
         made.n_iter_, made.loss_curve_, made.validation_scores_ = 0, [], []
         return made
 
     def _begin(self, X: np.ndarray, y: Any, *, reset: bool, classes: Any = None) -> tuple[np.ndarray, np.ndarray, int]:
-        """Check the parameters; return windows as the network takes them, the numbers of their classes and a seed. With
-        ``reset`` the classes, the network and the scale are those of this data."""
-        self._check()
+        """Return windows as the network takes them, the numbers of their classes and a seed. With ``reset`` the classes, the
+        network and the scale are those of this data."""
         check_classification_targets(y)
         windows = estimator_data.as_signals(X, self.channels_first)
         if reset:
@@ -235,11 +236,11 @@ class DRSNClassifier(ClassifierMixin, BaseEstimator):
             if len(self.classes_) < 2:
                 raise UserError(f"a classifier needs at least two classes, and y has one class only: {self.classes_[0]!r}")
             self.window_shape_ = windows.shape[1:]
+            self._without_mean = self.standardize == "window"  # of which the network makes use of nothing but what varies
             self.network_ = estimator.network_for(
-                self.network, len(self.classes_), windows.shape[1:], standardise=self.standardize == "window"
+                self.network, len(self.classes_), windows.shape[1:], standardise=self._without_mean
             )
-            self.offset_, self.scale_ = estimator_data.scale_of(windows, self.standardize)
-            self._without_mean = False
+            self.offset_, self.scale_ = estimator_data.scale_of(windows, self._without_mean)
         seed = int(check_random_state(self.random_state).randint(2**31 - 1))
         return self._prepared(windows), estimator_data.codes_of(y, self.classes_), seed
 
@@ -251,29 +252,25 @@ class DRSNClassifier(ClassifierMixin, BaseEstimator):
                 f"the signals have {windows.shape[1]} samples of {windows.shape[2]} channels, and those of fit had {length} of "
                 f"{channels}"
             )
-        # a bundle of the scripts takes the mean from every window, in training as in prediction
-        offset = windows.mean(1, keepdims=True, dtype=np.float64) if self._without_mean else self.offset_
-        return estimator_data.scaled(windows, offset, self.scale_)
+        return estimator_data.scaled(windows, self.offset_, self.scale_, without_mean=self._without_mean)
 
     def _training(self, labels: np.ndarray, seed: int) -> estimator.Training:
         """Return how the parameters say that a network is trained on windows with these labels."""
-        examples, classes = len(labels), len(self.classes_)
-        given, weights = self.class_weight, np.ones(classes)
-        if given is not None:
-            present = np.unique(labels)
-            if isinstance(given, dict):
-                given = {int(code): given[name] for code, name in enumerate(self.classes_) if name in given}
-            weights[present] = compute_class_weight(given, classes=present, y=labels)
         return estimator.Training(
-            epochs=self.epochs or estimator.epochs_for(examples, self.batch_size),
+            epochs=self.epochs or estimator.epochs_for(len(labels), self.batch_size),
             batch_size=self.batch_size,
             learning_rate=self.learning_rate,
-            noise=Noise(self.noise, math.inf if self.noise_snr_db is None else self.noise_snr_db),
-            class_weights=weights,
+            noise=self._noise(),
+            class_weights=estimator_data.class_weights(self.class_weight, self.classes_, labels),
             seed=seed,
             patience=self.n_iter_no_change,
             on_epoch=self._tell,
         )
+
+    def _noise(self) -> Noise:
+        """Return the noise that the parameters ask for; raises UserError as ``Noise``."""
+        level: Any = math.inf if self.noise_snr_db is None else self.noise_snr_db
+        return Noise(self.noise, tuple(level) if np.ndim(level) else level)
 
     def _tell(self, epoch: Any) -> None:
         if self.verbose:
@@ -283,10 +280,12 @@ class DRSNClassifier(ClassifierMixin, BaseEstimator):
     def _check(self) -> None:
         """Raise UserError for parameters out of range."""
         for name in ("epochs", "batch_size", "n_iter_no_change"):
-            value = getattr(self, name)
-            if not (isinstance(value, int | np.integer) and value >= 1) and not (name == "epochs" and value is None):
+            value: Any = getattr(self, name)
+            whole = isinstance(value, int | np.integer) and not isinstance(value, bool) and value >= 1
+            if not whole and not (name == "epochs" and value is None):
                 raise UserError(f"{name} is a whole number from 1, got {value!r}")
-        if not 0 < self.learning_rate < math.inf:
+        if not isinstance(self.learning_rate, int | float | np.number) or not 0 < self.learning_rate < math.inf:
             raise UserError(f"learning_rate is a positive number, got {self.learning_rate!r}")
         if self.standardize not in STANDARDIZE:
             raise UserError(f"standardize is one of {', '.join(map(repr, STANDARDIZE))}, got {self.standardize!r}")
+        self._noise()

@@ -252,6 +252,8 @@ def read_start(options: Options, recordings: list[Recording]) -> Bundle:
     found = (options.window_length, recordings[0].sampling_rate, recordings[0].signal.shape[1], options.standardise)
     found = (unit[recordings[0].per_revolution], *found)
     there = {True: "window", "together": "together"}.get(start.standardise, "none" if start.network.scale == 1 else "training")
+    if not start.remove_mean or start.network.offset != 0 or not isinstance(start.network.scale, int | float):
+        there = "by the level of its windows"  # as DRSNClassifier does it
     wanted = (unit[start.per_revolution], start.window_length, start.sampling_rate, start.channels, there)
     names = ("windows in", "window length", "sampling rate", "number of channels", "standardisation")
     different = [

@@ -241,9 +241,101 @@ def test_training_goes_on_with_more_signals():
     assert before.partial_fit(SIGNALS, NAMES).loss_curve_[-1] < loss + 0.1
 
 
+def test_what_comes_from_a_bundle_goes_back_into_one():
+    """Whoever scaled: the estimator, a network of one's own, or nobody; and with the facts of the bundle."""
+    far = 50 + 10 * SIGNALS
+    model = small().fit(far, NAMES)
+    bundle = dataclasses.replace(model.to_bundle(1000.0, stride=7), channel="x", per_revolution=True)
+    again = DRSNClassifier.from_bundle(bundle).to_bundle()
+    np.testing.assert_allclose(again.predict_proba(far), model.predict_proba(far), atol=1e-5)
+    assert (again.channel, again.per_revolution, again.stride, again.sampling_rate) == ("x", True, 7, 1000.0)
+    scaled = drsn_cw(classes=2, widths=(16,), units=(1,), stem=1, offset=np.array([50.0]), scale=[10.0])
+    own = small(network=scaled, epochs=1).fit(far, NAMES)
+    np.testing.assert_allclose(own.to_bundle().predict_proba(far), own.predict_proba(far), atol=1e-5)
+    assert (own.network_.offset, own.network_.scale) == (0.0, 1.0)
+    refitted: Any = DRSNClassifier.from_bundle(bundle).set_params(epochs=60, learning_rate=0.01, random_state=0)
+    assert refitted.fit(1e-3 * far + 900, NAMES).score(1e-3 * far + 900, NAMES) > 0.9
+
+
+def test_labels_of_a_bundle_as_they_were():
+    model = small(epochs=1).fit(SIGNALS, CODES)
+    texts = DRSNClassifier.from_bundle(model.to_bundle())
+    assert texts.predict(SIGNALS).tolist() == [str(code) for code in model.predict(SIGNALS)]
+    with pytest.raises(ValueError, match=r"y holds 1, which is not among the classes 0, 1, 2 \(those are texts\)"):
+        texts.partial_fit(SIGNALS, CODES)
+    numbers = DRSNClassifier.from_bundle(model.to_bundle(), classes=[0, 1, 2])
+    assert numbers.predict(SIGNALS).tolist() == model.predict(SIGNALS).tolist()
+    with pytest.raises(ValueError, match="in this order, 0, 1, 2, got"):
+        DRSNClassifier.from_bundle(model.to_bundle(), classes=[0, 2, 1])
+    # in the order of the bundle, whatever that is
+    backwards = dataclasses.replace(model.to_bundle(), classes=("normal", "ball", "outer"))
+    learner = DRSNClassifier.from_bundle(backwards)
+    learner.partial_fit(SIGNALS, np.array(["normal", "ball", "outer"])[CODES], classes=["ball", "normal", "outer"])
+    assert learner.classes_.tolist() == ["normal", "ball", "outer"]
+
+
+@pytest.mark.parametrize("standardize", ["global", "window"])
+def test_a_large_level_loses_no_digits(standardize):
+    far = SIGNALS.astype(np.float64) + 1e9
+    model = small(standardize=standardize).fit(far, NAMES)
+    assert model.score(far, NAMES) > 0.9
+    if standardize == "window":
+        np.testing.assert_allclose(model.to_bundle().predict_proba(far), model.predict_proba(far), atol=1e-4)
+    else:
+        with pytest.raises(ValueError, match=r"channel 0 lie around 1e\+09 and vary by 0.7"):
+            model.to_bundle()
+
+
+def test_a_fit_that_fails_leaves_nothing_that_answers():
+    model = small(epochs=1).fit(SIGNALS, CODES)
+    with pytest.raises(ValueError, match="validation_fraction"):
+        model.set_params(early_stopping=True, validation_fraction=2).fit(SIGNALS[:, :32], CODES)
+    with pytest.raises(NotFittedError):
+        model.predict(SIGNALS[:, :32])
+    fresh = small()
+    with pytest.raises(ValueError, match="y holds 2"):
+        fresh.partial_fit(SIGNALS, CODES, classes=[0, 1])
+    with pytest.raises(NotFittedError):
+        fresh.predict(SIGNALS)
+
+
+def test_more_channels_than_samples():
+    """The order of the axes is said, so that nothing is guessed and nothing is warned of."""
+    wide = np.random.default_rng(0).normal(size=(12, 40, 6))
+    assert small(channels_first=True, epochs=1).fit(wide, CODES[:12]).predict(wide).shape == (12,)
+    with pytest.raises(ValueError, match="give channels_first=True"):
+        small().fit(np.moveaxis(wide, 1, -1), CODES[:12])
+
+
+def test_a_table_with_two_indices_and_a_row_for_each_signal(fitted):
+    pandas = pytest.importorskip("pandas")
+    index = pandas.MultiIndex.from_product([range(8), range(6)], names=["machine", "recording"])
+    table = pandas.DataFrame(SIGNALS[..., 0], index=index)
+    model = small(epochs=1).fit(table, CODES)
+    np.testing.assert_array_equal(model.predict_proba(table), model.predict_proba(table.to_numpy()))
+
+
+def test_what_a_bundle_is_told_is_checked(fitted):
+    for rate in (-5.0, np.nan, "fast"):
+        with pytest.raises(ValueError, match="sampling_rate is a positive number of Hz"):
+            fitted.to_bundle(rate)
+    with pytest.raises(ValueError, match="stride is a whole number of samples from 1, got 0"):
+        fitted.to_bundle(1000.0, stride=0)
+    with pytest.raises(ValueError, match="the model does not know the sampling rate of its windows"):
+        fitted.to_bundle().diagnose(SIGNALS[0], 1000.0)
+
+
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
+        ({"class_weight": {"lwo": 50}}, "class_weight has a weight for 'lwo', which is not among the classes high, low, middle"),
+        ({"class_weight": {"low": -1}}, "the weight of a class is a finite number from 0, got -1 for 'low'"),
+        ({"class_weight": dict.fromkeys(("high", "low", "middle"), 0)}, "the weights of all classes are 0"),
+        ({"class_weight": "even"}, "class_weight is None, 'balanced' or weights by class, got 'even'"),
+        ({"learning_rate": "0.1"}, "learning_rate is a positive number, got '0.1'"),
+        ({"early_stopping": True, "validation_fraction": None}, "validation_fraction is above 0 and below 1, got None"),
+        ({"epochs": True}, "epochs is a whole number from 1, got True"),
+        ({"network": "drsn_cw:units=1,widths=4,stem=0"}, "stem is the stride of the first convolution, from 1, got 0"),
         ({"epochs": 0}, "epochs is a whole number from 1, got 0"),
         ({"batch_size": 2.5}, "batch_size is a whole number from 1, got 2.5"),
         ({"learning_rate": -1}, "learning_rate is a positive number, got -1"),
@@ -259,7 +351,7 @@ def test_training_goes_on_with_more_signals():
 )
 def test_parameters_out_of_range_are_refused(parameters: Any, message):
     with pytest.raises(ValueError, match=message):
-        DRSNClassifier(**parameters).fit(SIGNALS, CODES)
+        DRSNClassifier(**parameters).fit(SIGNALS, NAMES)
 
 
 def test_data_that_cannot_be_learnt_from_is_refused():

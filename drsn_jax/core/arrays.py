@@ -1,6 +1,9 @@
 """Checks and conversions of arrays at the beginning of a public function."""
 
+import contextlib
+import contextvars
 import warnings
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -12,6 +15,19 @@ from drsn_jax.core.errors import UserError
 
 SWAPPED = 4  # so many times as many channels as positions: the axes are swapped
 COARSE = 64  # an offset so many times the range of the samples leaves them fewer than 17 bits of float32
+
+
+_ordered: contextvars.ContextVar[bool] = contextvars.ContextVar("_ordered", default=False)
+
+
+@contextlib.contextmanager
+def order_known() -> Iterator[None]:
+    """Let ``as_windows`` take any shape inside the block, where the caller was told which axis is which."""
+    before = _ordered.set(True)
+    try:
+        yield
+    finally:
+        _ordered.reset(before)
 
 
 def as_float(x: ArrayLike) -> jax.Array:
@@ -60,7 +76,7 @@ def as_windows(windows: Any) -> Any:
 
     Raises ValueError where the axes look swapped: for signals ``(n, channels, length)`` with at least ``SWAPPED`` times as many
     channels as positions, and for images ``(n, channels, height, width)`` with at most four channels. For signals with fewer, but
-    more than positions, there is a warning.
+    more than positions, there is a warning. Inside ``order_known`` there is neither.
     """
     if not isinstance(windows, np.ndarray | jax.Array | jax.ShapeDtypeStruct):
         windows = np.asarray(windows)
@@ -69,7 +85,7 @@ def as_windows(windows: Any) -> Any:
         swapped, doubtful = shape[2] >= SWAPPED * shape[1], shape[2] > shape[1]
     else:
         swapped = doubtful = len(shape) > 3 and shape[1] <= 4 and min(shape[2:]) >= 8
-    if doubtful:
+    if doubtful and not _ordered.get():
         found = (
             f"the windows have the shape {shape}, which looks like (n, channels, *positions): expected (n, *positions, channels)"
         )

@@ -160,6 +160,8 @@ def diagnose_parts(
     memory. ``on_part`` and errors as ``diagnose``.
     """
     require_signals(model)
+    if model.sampling_rate is None:
+        raise UserError("the model does not know the sampling rate of its windows: give it one, to_bundle(sampling_rate=…)")
     if channels != model.channels:
         raise UserError(
             f"the model takes signals of {model.channels} channels, this one has {channels}: {_advice(channels, model.channels)}"
@@ -176,7 +178,8 @@ def diagnose_parts(
     if count == 0:
         raise UserError(f"the signal has {length} samples, less than a window of the model, {window}: record for longer")
     probabilities, novelty, rms, constant = [], [], [], []
-    for windows in prefetch(read_parts(read, count, window, channels), ahead_of(window, channels)):
+    kept = not getattr(model, "remove_mean", True)
+    for windows in prefetch(read_parts(read, count, window, channels, kept), ahead_of(window, channels)):
         found, new = answered(model, windows)
         probabilities.append(found)
         novelty.append(new)

@@ -41,7 +41,7 @@ class NoiseTest(NamedTuple):
 
 
 def labelled_windows(model: Bundle, recordings: Sequence[Recording]) -> Side:
-    """Cut recordings into windows for a model, one behind the other, without their mean.
+    """Cut recordings into windows for a model, one behind the other, without their mean where the model removes it.
 
     Raises UserError for recordings whose class, sampling rate, number of channels or length does not fit the model, and for two
     recordings of the same samples.
@@ -74,7 +74,7 @@ def labelled_windows(model: Bundle, recordings: Sequence[Recording]) -> Side:
     refuse_equal_windows([r.signal for r in recordings], [r.unit for r in recordings], titles, labels)
     segments = [Segment(number, 0, len(r.signal)) for number, r in enumerate(recordings)]
     cut = cut_windows(recordings, segments, model.window_length, model.window_length, tuple(model.classes))
-    return Side(remove_means(cut.windows), cut.labels, cut.recordings)
+    return Side(remove_means(cut.windows) if model.remove_mean else cut.windows, cut.labels, cut.recordings)
 
 
 def evaluate_labelled(model: Bundle, side: Side, noises: Sequence[Noise], seed: int = 0) -> Iterator[NoiseTest]:
@@ -83,7 +83,10 @@ def evaluate_labelled(model: Bundle, side: Side, noises: Sequence[Noise], seed: 
     for noise in noises:
 
         def add(part: np.ndarray, numbers: np.ndarray, noise: Noise = noise) -> np.ndarray:
-            return np.asarray(add_noise_once(key, part, noise.snr_db, noise.kind, first=numbers[0]))
+            # the level of a window is no part of its power
+            varying = np.asarray(remove_means(part))
+            noisy = np.asarray(add_noise_once(key, varying, noise.snr_db, noise.kind, first=numbers[0]))
+            return part + (noisy - varying) if not model.remove_mean else noisy
 
         numbers = np.arange(len(side.windows), dtype=np.int32)
         windows = side.windows if noise.is_none else in_parts(add, side.windows, numbers)

@@ -42,17 +42,22 @@ def ahead_of(window: int, channels: int) -> int:
     return 1 if window_bytes(window, channels) <= READ else 0
 
 
-def read_parts(read: Callable[[int, int], np.ndarray], count: int, window: int, channels: int) -> Iterator[np.ndarray]:
+def read_parts(
+    read: Callable[[int, int], np.ndarray], count: int, window: int, channels: int, keep_level: bool = False
+) -> Iterator[np.ndarray]:
     """Read the first ``count`` windows of a signal in parts, each ``(windows, window, channels)``.
 
-    A part has at most ``PART`` windows and ``READ`` bytes, or one window.
+    A part has at most ``PART`` windows and ``READ`` bytes, or one window. Of windows whose samples float32 could not tell apart,
+    the first sample is subtracted (``arrays.rounded``), unless ``keep_level`` is given, for a model that their level tells
+    something.
 
     Raises UserError for samples that are not finite.
     """
     part = max(1, min(PART, READ // window_bytes(window, channels)))
     for first in range(0, count, part):
         last = min(first + part, count)
-        windows = rounded(np.asarray(read(first * window, last * window)).reshape(-1, window, channels))
+        samples = np.asarray(read(first * window, last * window)).reshape(-1, window, channels)
+        windows = np.asarray(samples, np.float32) if keep_level else rounded(samples)
         finite = np.isfinite(windows)
         if not finite.all():
             sample = first * window + int(np.argmin(finite.all(-1).ravel()))

@@ -27,6 +27,8 @@ def check_fields(network: Any) -> None:
         )
     if network.classes < 1:
         raise ValueError(f"a network needs at least one class, got classes={network.classes}")
+    if network.stem < 1:
+        raise ValueError(f"stem is the stride of the first convolution, from 1, got {network.stem}")
     widths, units = tuple(network.widths), tuple(network.units)
     if not widths or len(widths) != len(units) or min(*units, *widths) < 1:
         raise ValueError(f"widths and units give one positive number for each stage, got widths={widths} and units={units}")

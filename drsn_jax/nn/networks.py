@@ -12,6 +12,7 @@ from typing import Any
 
 import flax.linen as nn
 import jax
+import numpy as np
 from jax.typing import ArrayLike
 
 from drsn_jax.functional import signals
@@ -89,10 +90,12 @@ class Network(nn.Module):
     platform: str | None = None
 
     def __post_init__(self) -> None:
-        # a list cannot be hashed, and compiled functions are remembered by their network
+        # a list or an array cannot be hashed, and compiled functions are remembered by their network
         for name in ("widths", "units", "kernel", "offset", "scale"):
-            if isinstance(value := getattr(self, name), list):
-                object.__setattr__(self, name, tuple(value))
+            value = getattr(self, name)
+            if isinstance(value, np.ndarray | jax.Array):
+                value = value.tolist()
+            object.__setattr__(self, name, tuple(value) if isinstance(value, list) else value)
         super().__post_init__()
 
     def setup(self) -> None:

@@ -183,7 +183,7 @@ class Comparison:
         if self.config.standardise != "training":
             return self.trainer(network, len(data.train.windows))
         # one that was trained before keeps the scale that its weights know
-        known = self.init_from.network.scale if self.init_from else 1.0
+        known = float(self.init_from.network.scale) if self.init_from else 1.0  # pyright: ignore[reportArgumentType]
         return self.trainer(network, len(data.train.windows), known if known != 1.0 else training_scale(data.train.windows))
 
     def _retest(self, trial: Trial, data: TrialData, fold: Fold, result: Result) -> Result:

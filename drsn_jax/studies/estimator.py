@@ -12,6 +12,7 @@ import jax
 import numpy as np
 import optax
 
+from drsn_jax.core.arrays import order_known
 from drsn_jax.core.errors import UserError
 from drsn_jax.evaluation.prediction import evaluate, predict
 from drsn_jax.functional.noise import Noise
@@ -58,7 +59,9 @@ def network_for(network: str | Network, classes: int, shape: tuple[int, int], *,
     UserError for an unknown name and for what is neither a name nor a ``Network``.
     """
     if isinstance(network, Network):
-        return network.clone(classes=classes, standardise=standardise)
+        # the estimator scales signals itself; a network of one's own may scale all channels of a signal together
+        together = standardise and network.standardise == "together"
+        return network.clone(classes=classes, standardise="together" if together else standardise, offset=0.0, scale=1.0)
     if not isinstance(network, str):
         raise UserError(f"network is 'auto', a Network or one of {', '.join(SIGNAL_NETWORKS)}, got {network!r}")
     name = network if network != "auto" else "band_energy" if shape[0] >= LONG else SHORT
@@ -82,6 +85,7 @@ class Training(NamedTuple):
     patience: int | None = None
     on_epoch: Callable[[Epoch], None] = lambda epoch: None
 
+    @order_known()
     def run(self, network: Network, windows: np.ndarray, labels: np.ndarray, held_out: tuple[np.ndarray, np.ndarray]) -> Trained:
         """Train a network from new parameters; ``held_out`` are the windows and labels of validation, which may be none.
 
@@ -100,6 +104,7 @@ class Training(NamedTuple):
         state = dataclasses.replace(state, params={**state.params, "classifier": classifier})
         return self._fit(network, optimizer, state, batches, held_out)
 
+    @order_known()
     def go_on(
         self, network: Network, windows: np.ndarray, labels: np.ndarray, variables: Any, left: Any
     ) -> tuple[Trained, dict[str, Any]]:
@@ -152,6 +157,7 @@ class Training(NamedTuple):
         return Trained(jax.device_get(epoch.best_variables), epoch.number, losses, accuracies)
 
 
+@order_known()
 def logits_of(network: Network, variables: Any, windows: np.ndarray) -> np.ndarray:
     """Return the logits ``(n, classes)`` of at least one window."""
     network = for_platform(network, jax.default_backend())

@@ -154,7 +154,8 @@ def protocol(
     make: dict[str, Any] = {"window_length": WINDOW, "train_stride": WINDOW if dry_run else WINDOW // 2}
     speed = CWRU_SPEED
     if name == "other_speed":
-        made = drivetrain_recordings(recordings=1 if dry_run else 2, windows=2 if dry_run else 20)
+        short = 8 if samples_per_revolution else 2  # windows of a dry run
+        made = drivetrain_recordings(recordings=1 if dry_run else 2, windows=short if dry_run else 20)
         recordings = [dataclasses.replace(r, condition=r.condition.split(",")[0]) for r in made]
         assert len({r.condition for r in recordings}) == len(SPEEDS)
         recordings, speed = to_angles(recordings), SIMULATED_SPEED

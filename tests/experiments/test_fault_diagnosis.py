@@ -503,6 +503,11 @@ def test_fine_tuning_starts_from_a_network_of_another_machine(call, quick, scrip
         script.read_start(options, data_options.read(options))
     options = dataclasses.replace(options, resample=12000.0)
     assert script.read_start(options, data_options.read(options)).sampling_rate == 12000
+    # these scripts train on windows without their mean
+    keeps_level = dataclasses.replace(one, remove_mean=False, network=one.network.clone(standardise=False, scale=(2.0,)))
+    save(tmp_path / "level", keeps_level)
+    with pytest.raises(ValueError, match="standardisation: by the level of its windows there, window here"):
+        script.read_start(dataclasses.replace(options, start=tmp_path / "level"), data_options.read(options))
 
 
 def test_a_network_saved_from_python_is_one_to_start_from(call, tmp_path, capsys):
