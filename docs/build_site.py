@@ -23,7 +23,7 @@ ROOT = DOCS.parent
 PAGES = ROOT / "build" / "pages"
 PACKAGE = "drsn_jax"
 # the public sub-packages, and the module of the estimator
-ROOMS = ("functional", "nn", "data", "training", "evaluation", "diagnosis", "sklearn")
+ROOMS = ("functional", "nn", "data", "training", "evaluation", "diagnosis", "pretrained", "sklearn")
 LINK = re.compile(r"(\]\()([^)\s]+)(\))")
 
 

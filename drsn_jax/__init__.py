@@ -9,6 +9,7 @@ from drsn_jax import diagnosis as diagnosis
 from drsn_jax import evaluation as evaluation
 from drsn_jax import functional as functional
 from drsn_jax import nn as nn
+from drsn_jax import pretrained as pretrained
 from drsn_jax import training as training
 from drsn_jax.diagnosis import Bundle as Bundle
 from drsn_jax.diagnosis import load as load

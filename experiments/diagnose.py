@@ -3,11 +3,11 @@
     python experiments/diagnose.py MODEL FILE...
 
 MODEL is the folder of a network that was trained and kept by python experiments/fault_diagnosis.py or
-python experiments/speech_recognition.py (runs/NAME or runs/NAME/model), FILE a recording or a folder of them. A network of spoken
-words takes a file for one word. For every file: the class, its probability, the share of windows that
-agree, the next classes, and warnings where the file is unlike the training data. A class is named only where the network is sure
-and no warning speaks against it. With - as the file, raw float32 samples come from standard input and a line is printed for every
-window:
+python experiments/speech_recognition.py (runs/NAME or runs/NAME/model), or one that comes with the package, pretrained:drivetrain
+or pretrained:digits; FILE is a recording or a folder of them. A network of spoken words takes a file for one word. For every
+file: the class, its probability, the share of windows that agree, the next classes, and warnings where the file is unlike the
+training data. A class is named only where the network is sure and no warning speaks against it. With - as the file, raw float32
+samples come from standard input and a line is printed for every window:
 
     arecord -f FLOAT_LE -r 12000 -c 1 -t raw | python experiments/diagnose.py MODEL -
 
@@ -54,6 +54,7 @@ from drsn_jax.functional.bearings import named_bearing
 from drsn_jax.functional.gears import GearOrders, named_gear
 from drsn_jax.functional.orders import BearingOrders
 from drsn_jax.nn.networks import drsn_cw
+from drsn_jax.pretrained.kept import meant
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Options:
     """What to ask."""
 
     model: tyro.conf.Positional[Path | None] = None
-    """The folder of a trained network, or of the run that kept it."""
+    """The folder of a trained network, or of the run that kept it; or pretrained:NAME for one that comes with the package."""
     files: tyro.conf.Positional[tuple[str, ...]] = ()
     """Recordings, or folders of recordings, or - for raw float32 samples from standard input."""
     channel: str | None = None
@@ -122,7 +123,7 @@ def main() -> None:
         raise UserError(f"--speed-range-rpm is the lowest and the highest speed in rpm, got {low:g} and {high:g}")
     named = None if options.bearing is None else named_bearing(" ".join(options.bearing))
     geared = None if options.teeth is None else named_gear(" ".join(options.teeth))
-    folder, files = understood(options.model, options.files)
+    folder, files = understood(Path(meant(str(options.model))), [meant(file) for file in options.files])
     options = dataclasses.replace(options, files=tuple(files))
     model = load(folder)
     if is_of_pictures(model):

@@ -2,9 +2,10 @@
 
     python experiments/evaluate.py MODEL --recordings FOLDER --snr-db inf 0 -5
 
-MODEL is the folder of a run of python experiments/fault_diagnosis.py, or of the model that it kept. The recordings are a folder
-for each class or a table, as for the training; take some that the network was not trained on. For each noise: accuracy, balanced
-accuracy (the mean of the classes), calibration error and the confusion of the classes. Takes seconds.
+MODEL is the folder of a run of python experiments/fault_diagnosis.py, or of the model that it kept, or pretrained:NAME for one
+that comes with the package. The recordings are a folder for each class or a table, as for the training; take some that the
+network was not trained on. For each noise: accuracy, balanced accuracy (the mean of the classes), calibration error and the
+confusion of the classes. Takes seconds.
 """
 
 import signal
@@ -35,6 +36,7 @@ from drsn_jax.diagnosis.diagnosis import COVERAGE
 from drsn_jax.diagnosis.labelled import NoiseTest, evaluate_labelled, labelled_windows
 from drsn_jax.functional.noise import Noise
 from drsn_jax.nn.networks import drsn_cw
+from drsn_jax.pretrained.kept import meant
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Options:
     """What to test, and on what."""
 
     model: tyro.conf.Positional[Path | None] = None
-    """The folder of a trained network, or of the run that kept it."""
+    """The folder of a trained network, or of the run that kept it; or pretrained:NAME for one that comes with the package."""
     recordings: Path | None = None
     """A table of recordings (CSV), or a folder with a folder for each class."""
     folder: Path | None = None
@@ -82,7 +84,8 @@ def main() -> None:
     else:
         if options.model is None or options.recordings is None:
             raise UserError("name the folder of a model, and --recordings with a folder for each class or a table")
-        model = load(model_in(options.model) or options.model)
+        named = Path(meant(str(options.model)))
+        model = load(model_in(named) or named)
         if options.speed_rpm is not None and not model.per_revolution:
             raise UserError("--speed-rpm goes with a network whose windows are revolutions, and this one's are in seconds")
         recordings = read(options, model)

@@ -47,6 +47,7 @@ from drsn_jax.diagnosis.description import read_description
 from drsn_jax.diagnosis.gears import gear_facts
 from drsn_jax.diagnosis.physics import fault_of
 from drsn_jax.nn.presets import SIGNAL_NETWORKS, preset_name
+from drsn_jax.pretrained.kept import meant
 from drsn_jax.studies import comparison_training, feature_figure
 from drsn_jax.studies.comparison import Comparison, noises, tell_diverged
 from drsn_jax.studies.comparison_figures import draw_all
@@ -85,7 +86,8 @@ class Options(data_options.DataOptions, TrainingConfig):
     seeds: int = 1
     """How many seeds: --seed, --seed + 1, …"""
     start: Annotated[Path | None, tyro.conf.arg(name="from")] = None
-    """Fine-tune the network in this folder, which an earlier run kept, with a new classifier."""
+    """Fine-tune the network in this folder, which an earlier run kept, with a new classifier; pretrained:drivetrain is one that
+    comes with the package."""
 
 
 PRESETS = {
@@ -196,6 +198,8 @@ def compare(options: Options, recordings: list[Recording], origin: Bundle | None
 
 def main() -> None:
     options = run_options.parse(Options, __doc__, PRESETS)
+    if options.start is not None:
+        options = dataclasses.replace(options, start=Path(meant(str(options.start))))
     check(options)
     options = revolutions.settle(options)
     run_options.prepare(options)

@@ -14,6 +14,7 @@ FLOORS = (
     {"training", "cli"},
     {"evaluation"},
     {"diagnosis"},
+    {"pretrained"},
     {"studies"},
 )
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
