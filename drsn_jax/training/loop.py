@@ -210,7 +210,7 @@ class _Training:
         """Return the error for step ``step`` (from 0) of the epoch, with advice on what to do."""
         advice = self._batches.describe_bad(self.progress.epoch + 1, step) or (
             "lower the learning rate, standardise the windows, look for extreme values in the recordings, or check that the "
-            f"network has the classes 0 to {int(np.max(self._batches.labels))}"
+            f"network has the classes 0 to {self._batches.highest_label}"
         )
         kept = "" if self._checkpoints is None else f"; the last good checkpoint: {self._checkpoints.newest()}"
         number = self.progress.epoch * self._batches.steps + step + 1

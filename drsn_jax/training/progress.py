@@ -2,8 +2,8 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
@@ -171,11 +171,51 @@ class Epoch(NamedTuple):
             return self.variables
         return jax.tree.map(place_like, self.best, self.variables)
 
+    def record(self) -> dict[str, float]:
+        """Return the numbers of this epoch under the names of ``metrics.jsonl``, as a logger takes them.
+
+        Those of an ensemble have the number of the member behind their name, ``train_loss/0``. What is not known is left out.
+        """
+        values = {
+            "epoch": self.number,
+            "train_loss": self.loss,
+            "train_accuracy": self.accuracy,
+            "validation_loss": self.validation_loss,
+            "validation_accuracy": self.validation_accuracy,
+            "learning_rate": self.learning_rate,
+            "seconds": self.seconds,
+            "windows_per_second": self.windows_per_second,
+            "device_memory_bytes": self.memory,
+        }
+        named = [
+            (name if np.ndim(value) == 0 else f"{name}/{i}", number)
+            for name, value in values.items()
+            if value is not None
+            for i, number in enumerate(np.ravel(value).tolist())
+        ]
+        return {name: number for name, number in named if math.isfinite(number)}
+
     @property
     def diverged(self) -> np.ndarray:
         """For an ensemble, whether each member has stopped because its loss, gradient or a parameter was not finite. Such a
         member keeps the parameters from before that step."""
         return self.state.diverged
+
+
+class Logger(Protocol):
+    """What takes records: a run of wandb or trackio, or a class of one's own with ``log``."""
+
+    def log(self, record: dict[str, float], /) -> object: ...
+
+
+def log_to(run: Logger, epochs: Iterable[Epoch]) -> Iterator[Epoch]:
+    """Yield the epochs of a training, and call ``run.log`` with the ``record`` of each before it is yielded.
+
+    A training that goes on from a checkpoint logs the epochs that are still made; one that had ended logs its last one again.
+    """
+    for epoch in epochs:
+        run.log(epoch.record())
+        yield epoch
 
 
 def check_state(state: Any) -> None:
