@@ -76,14 +76,14 @@ class Batches:
             self._data = Arrays(as_windows(windows), labels)
         else:
             self._data = Source(windows, labels)
-            as_windows(jax.ShapeDtypeStruct((len(windows), *self._data.shape), self._data.dtype))
+            as_windows(jax.ShapeDtypeStruct((self._data.examples, *self._data.shape), self._data.dtype))
         self.labels = self._data.labels
         if not isinstance(batch_size, int | np.integer) or batch_size < 1:
             raise UserError(f"a batch has at least one example, got a batch size of {batch_size}")
         if seed < 0:
             raise UserError(f"the seed of an order is not negative, got {seed}")
         self.batch_size, self.seed = batch_size, seed
-        self.examples, self.steps = len(windows), steps_per_epoch(len(windows), batch_size)
+        self.examples, self.steps = self._data.examples, steps_per_epoch(self._data.examples, batch_size)
         if devices is not None and not devices:
             raise UserError("an empty list of devices was given: give at least one, or None for a step without a map")
         self._devices = list(devices) if devices is not None else None

@@ -19,9 +19,7 @@ WANTED = 'a pair (window, label) or a mapping with "window" and "label"'
 
 
 class RandomAccess(Protocol):
-    """Something with a length and an item for each number from 0."""
-
-    def __len__(self) -> int: ...
+    """Something with an item for each number from 0, and a length or, as arrays of Zarr, only a ``shape``."""
 
     def __getitem__(self, index: int, /) -> Any: ...
 
@@ -52,6 +50,7 @@ class Arrays:
         _check_count(len(windows), len(given))
         _check_windows(windows.dtype)
         self.windows, self.labels, self.shape = windows, as_labels(given, len(windows)), windows.shape[1:]
+        self.examples = len(windows)
 
     @property
     def highest(self) -> int:
@@ -77,6 +76,7 @@ class Source:
       labels: ``(n,)`` integers from 0, or None where each item has its own.
 
     Fields:
+      examples: their number.
       labels: those that were given, or None.
       shape, dtype: of a window.
       highest: the highest label; where items have their own, of those that were read so far, -1 before the first.
@@ -86,11 +86,10 @@ class Source:
     """
 
     def __init__(self, source: RandomAccess, labels: ArrayLike | None) -> None:
-        if not (hasattr(source, "__len__") and hasattr(source, "__getitem__")):
-            raise UserError(f"windows are an array, or a source with a length and an item for each number, got {type(source)}")
-        count, given = len(source), None if labels is None else np.asarray(labels)
+        count, given = _length(source), None if labels is None else np.asarray(labels)
         _check_count(count, count if given is None else len(given))
         self._source: Any = source
+        self.examples = count
         self.labels = None if given is None else as_labels(given, count)
         self.highest = -1 if self.labels is None else int(np.max(self.labels))
         if self.labels is not None and hasattr(source, "shape") and hasattr(source, "dtype"):
@@ -152,6 +151,16 @@ class Source:
         if value.shape != () or value.dtype.kind not in "iu" or value < 0:
             raise UserError(f"example {number} of the source has the label {label!r}: labels are integers from 0")
         return _array(window, number), int(value)
+
+
+def _length(source: Any) -> int:
+    """Return the number of items of a source; raise UserError for something else."""
+    if hasattr(source, "__getitem__"):
+        if hasattr(source, "__len__"):
+            return len(source)
+        if getattr(source, "shape", ()):
+            return int(source.shape[0])
+    raise UserError(f"windows are an array, or a source with a length and an item for each number, got {type(source)}")
 
 
 def _array(window: Any, number: int) -> np.ndarray:

@@ -116,6 +116,18 @@ def test_an_array_that_has_a_shape_is_not_read_before_its_batch():
     equal(batches.epoch(1), Batches(WINDOWS, LABELS, 4).epoch(1))
 
 
+def test_an_array_of_zarr():
+    """It has a shape and no length, as Zarr 3."""
+
+    class Array:
+        shape, dtype = WINDOWS.shape, WINDOWS.dtype
+
+        def __getitem__(self, index):
+            return WINDOWS[index]
+
+    equal(Batches(Array(), LABELS, 4).epoch(1), Batches(WINDOWS, LABELS, 4).epoch(1))
+
+
 def test_a_list_of_pairs_and_a_list_of_windows():
     wanted = list(Batches(WINDOWS, LABELS, 4).epoch(1))
     equal(Batches([pair(i) for i in range(10)], batch_size=4).epoch(1), wanted)
