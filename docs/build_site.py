@@ -66,7 +66,7 @@ def lay_out(folder: Path) -> None:
 def pages() -> dict[str, str | Path]:
     """The files of the site: a path within it, and the text of a page or the file that is copied there."""
     made: dict[str, str | Path] = {}
-    outside: dict[Path, str] = {}  # the files outside of docs/ that pages link to, and their pages
+    outside: dict[Path, str] = {}  # the files outside of docs/, and scripts in it, that pages link to, and their pages
     for file in sorted(DOCS.rglob("*.md")):
         made[file.relative_to(DOCS).as_posix()] = linked(file, file.relative_to(DOCS).as_posix(), outside)
     for file in sorted((DOCS / "gallery").glob("*.py")):
@@ -92,8 +92,9 @@ def linked(file: Path, page: str, outside: dict[Path, str]) -> str:
         if not path or re.match(r"[a-z]+:", link):
             return link
         there = (file.parent / path).resolve()
-        if there.is_relative_to(DOCS):
-            inside = there.relative_to(DOCS).as_posix()
+        inside = there.relative_to(DOCS).as_posix() if there.is_relative_to(DOCS) else ""
+        # a script beside the pages has a page of its source, like files outside; those of the gallery are pages of their own
+        if inside.startswith("gallery/") or (inside and there.suffix != ".py"):
             goal = re.sub(r"\.py$", ".md", inside) if inside.startswith("gallery/") else inside
         else:
             goal = outside.setdefault(there, outside_page(there.relative_to(ROOT)))

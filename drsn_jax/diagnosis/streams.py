@@ -1,4 +1,4 @@
-"""Diagnose a stream of raw float32 samples, whose channels are interleaved, window by window."""
+"""Diagnose windows as they come, and a stream of raw float32 samples, whose channels are interleaved, window by window."""
 
 import math
 import time
@@ -7,6 +7,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from drsn_jax.core.arrays import check_finite
 from drsn_jax.core.errors import UserError
 from drsn_jax.diagnosis.diagnosis import (
     Diagnosis,
@@ -40,6 +41,23 @@ class Answer(NamedTuple):
     latency: float
 
 
+def diagnose_windows(model: Model, windows: np.ndarray, sampling_rate: float) -> Diagnosis:
+    """Diagnose windows ``(n, window_length, channels)`` together, such as some of a stream, sampled at ``sampling_rate`` Hz.
+
+    It is the diagnosis of a signal that is made of these windows, but that few of them are no reason for a warning. Raises
+    UserError for windows of another shape or none, for samples that are not finite, and where the network's numbers overflow.
+    """
+    require_signals(model)
+    windows, shape = np.asarray(windows), (model.window_length, model.channels)
+    if windows.shape[1:] != shape or len(windows) == 0:
+        raise UserError(f"the model takes windows of the shape (n, {shape[0]}, {shape[1]}), got {windows.shape}")
+    check_finite(windows)
+    levels = root_mean_squares(windows), constant_channels(windows)
+    starts = np.arange(len(windows)) * model.window_length
+    probabilities, novelty = answered(model, windows)
+    return summarise(model, probabilities, *levels, sampling_rate, starts, novelty=novelty, few=0)
+
+
 def expected(model: Model, rate: float, every: float | None) -> str:
     """Return the sentence that says which bytes a stream must have, and when it is answered."""
     require_signals(model)
@@ -67,12 +85,9 @@ def diagnose_stream(model: Model, source: BinaryIO, rate: float, every: float | 
 
     def answer() -> Answer:
         windows = np.concatenate(kept)
-        levels = root_mean_squares(windows), constant_channels(windows)
         begun, first = time.perf_counter(), (number - len(windows)) * model.window_length / rate
         try:
-            starts = np.arange(len(windows)) * model.window_length
-            probabilities, novelty = answered(model, windows)
-            found, error = summarise(model, probabilities, *levels, rate, starts, novelty=novelty, few=0), ""
+            found, error = diagnose_windows(model, windows, rate), ""
         except UserError as reason:
             found, error = None, str(reason)
         return Answer(first, len(windows), found, error, time.perf_counter() - begun)
