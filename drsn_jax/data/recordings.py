@@ -24,7 +24,6 @@ from drsn_jax.core.text import visible
 from drsn_jax.data.duplicates import refuse_duplicates, refuse_equal_windows
 from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.formats.open_signal import READERS
-from drsn_jax.data.formats.parquet import columns_kept, waveforms
 from drsn_jax.data.given_windows import read_given
 from drsn_jax.data.name_pattern import rows_by_pattern
 from drsn_jax.data.recording import Recording as Recording
@@ -132,6 +131,8 @@ def _read(
 
     ``rate_from`` says where the rate of a file that holds none comes from; ``most`` as for ``read_recordings``.
     """
+    from drsn_jax.data.formats.parquet import columns_kept, waveforms
+
     entries: list[tuple[Any, ...]] = []
     places: dict[Path, str] = {}
     held, maps = 0, 0  # bytes in memory, files that are mapped

@@ -10,12 +10,11 @@ import functools
 import inspect
 import time
 from collections.abc import Callable, Generator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from drsn_jax.core.arrays import as_labels, as_windows
 from drsn_jax.core.distributed import Device, pmap_parts, replicate
@@ -42,6 +41,9 @@ from drsn_jax.training.optimizers import paper_optimizer
 from drsn_jax.training.progress import Epoch
 from drsn_jax.training.state import QUICK_COMPILATION, KeyPurpose, create_state
 from drsn_jax.training.steps import Prepare
+
+if TYPE_CHECKING:  # imported where a training begins: a program that only asks a model has no use for it
+    import optax
 
 
 class Ensemble:
@@ -77,7 +79,7 @@ class Ensemble:
         prepare: Prepare | None = None,
         order: Order | None = None,
         devices: Sequence[Device] | None = None,
-        optimizer: Callable[..., optax.GradientTransformation] = paper_optimizer,
+        optimizer: "Callable[..., optax.GradientTransformation]" = paper_optimizer,
     ) -> None:
         _check(members, examples, epochs, batch_size, order, devices)
         self.members, self.epochs, self.batch_size, self.examples = tuple(members), epochs, batch_size, examples
@@ -86,6 +88,8 @@ class Ensemble:
         self.order: Order | None = order
         self._platform = (self.devices or jax.local_devices())[0].platform
         self.network = for_platform(network, self._platform)
+        import optax
+
         # one compiled step serves members of all learning rates
         fixed = set(inspect.signature(optimizer).parameters) - {"learning_rate"}
         injected = optax.inject_hyperparams(optimizer, static_args=sorted(fixed))

@@ -4,13 +4,12 @@ import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from drsn_jax.core.distributed import Device
 from drsn_jax.core.errors import UserError
@@ -21,6 +20,9 @@ from drsn_jax.nn.variable_shapes import variable_shapes
 from drsn_jax.training.batches import Batches, epoch_order, steps_per_epoch
 from drsn_jax.training.state import KeyPurpose, TrainState
 from drsn_jax.training.steps import Prepare, make_eval_step, make_train_step
+
+if TYPE_CHECKING:  # imported where a training begins: a program that only asks a model has no use for it
+    import optax
 
 Order = Literal["vmap", "map", "unroll"]
 GAUSSIAN = Noise("gaussian", 0.0)
@@ -196,7 +198,7 @@ def member_keys(members: Sequence[Member], purpose: KeyPurpose) -> jax.Array:
 
 
 def make_member_step(
-    network: Network, optimizer: optax.GradientTransformation, forms: NoiseForms, prepare: Prepare | None
+    network: Network, optimizer: "optax.GradientTransformation", forms: NoiseForms, prepare: Prepare | None
 ) -> Callable[..., Any]:
     """Make one training step of one member, which changes nothing once its loss or gradient is not finite.
 

@@ -3,19 +3,21 @@
 import dataclasses
 import enum
 import functools
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import flax.serialization
 import flax.struct
 import jax
 import jax.numpy as jnp
-import optax
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from drsn_jax.core.arrays import as_windows
 from drsn_jax.core.errors import UserError
 from drsn_jax.nn.networks import Network
+
+if TYPE_CHECKING:  # imported where a training begins: a program that only asks a model has no use for it
+    import optax
 
 # for programs that run once and need not be fast: the many random draws of an initialisation compile three times as quickly
 QUICK_COMPILATION = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}
@@ -83,7 +85,7 @@ FIELDS = tuple(field.name for field in dataclasses.fields(TrainState))
 flax.serialization.register_serialization_state(TrainState, _to_state_dict, _from_state_dict, override=True)
 
 
-def create_state(network: Network, optimizer: optax.GradientTransformation, key: jax.Array, windows: ArrayLike) -> TrainState:
+def create_state(network: Network, optimizer: "optax.GradientTransformation", key: jax.Array, windows: ArrayLike) -> TrainState:
     """Create the state at the beginning of a training, with parameters and noise that ``key`` decides.
 
     Of ``windows`` ``(batch, *positions, channels)`` only the shape matters; one window is enough.
@@ -100,12 +102,12 @@ def create_state(network: Network, optimizer: optax.GradientTransformation, key:
 
 
 @functools.lru_cache(maxsize=32)
-def _compiled_create(network: Network, optimizer: optax.GradientTransformation, shape: tuple[int, ...]) -> Any:
+def _compiled_create(network: Network, optimizer: "optax.GradientTransformation", shape: tuple[int, ...]) -> Any:
     """Return ``_create`` as a compiled function of the key alone. Kept, because tracing it takes longer than running it."""
     return jax.jit(functools.partial(_create, network, optimizer, shape), compiler_options=QUICK_COMPILATION)
 
 
-def _create(network: Network, optimizer: optax.GradientTransformation, shape: tuple[int, ...], key: jax.Array) -> TrainState:
+def _create(network: Network, optimizer: "optax.GradientTransformation", shape: tuple[int, ...], key: jax.Array) -> TrainState:
     init_key, noise_key = jax.random.split(key)
     variables = network.init(init_key, jnp.zeros(shape, jnp.float32), train=False)
     params, stats = variables["params"], variables.get("batch_stats", {})

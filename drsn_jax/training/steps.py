@@ -8,13 +8,11 @@ A window that holds NaN or infinity when the network is given it has NaN for log
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.typing import ArrayLike
 
 from drsn_jax.core.arrays import as_labels
@@ -23,6 +21,9 @@ from drsn_jax.functional.noise import example_keys
 from drsn_jax.nn.layers import nan_where_not_finite
 from drsn_jax.nn.networks import Network
 from drsn_jax.training.state import TrainState
+
+if TYPE_CHECKING:  # imported where a training begins: a program that only asks a model has no use for it
+    import optax
 
 Batch = Mapping[str, ArrayLike]
 Metrics = dict[str, jax.Array]
@@ -37,7 +38,7 @@ PredictStep = Callable[[Any, ArrayLike], jax.Array]
 
 def make_train_step(
     network: Network,
-    optimizer: optax.GradientTransformation,
+    optimizer: "optax.GradientTransformation",
     *,
     noise: AddNoise | None = None,
     prepare: Prepare | None = None,
@@ -65,6 +66,8 @@ def make_train_step(
 
     Raises ValueError if there are not as many class weights as classes.
     """
+    import optax
+
     # a norm with an axis name cannot run outside the map, so one network does not serve for both
     network = network.clone(axis_name=axis_name)
     optimizer = optax.with_extra_args_support(optimizer)
@@ -130,6 +133,8 @@ def make_eval_step(
     that equal keys give equal noise. Noise that should be the same for every network is better added once, by
     ``noise.add_noise_once``. An example whose logits are not finite counts in ``count`` and is in no cell of ``confusion``.
     """
+    import optax
+
     network = network.clone(axis_name=axis_name)
 
     def step(variables: Any, batch: Batch, key: jax.Array | None = None) -> Metrics:
@@ -184,6 +189,8 @@ def _apply(network: Network, *arguments: Any, **options: Any) -> Any:
 def _unpack(
     batch: Batch, key: jax.Array | None, noise: AddNoise | None, prepare: Prepare | None, axis_name: str | None
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
+    import chex
+
     names = ("windows", "labels", "weights")
     if missing := [name for name in names if name not in batch]:
         raise UserError(f"a batch has windows, labels and weights (ones where all examples count alike): no {missing[0]} given")

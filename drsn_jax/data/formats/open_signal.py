@@ -5,23 +5,48 @@ are read in parts; at most some parts of them are looked at when they are opened
 """
 
 import gzip
+import importlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from drsn_jax.data.formats.audio import read_audio
 from drsn_jax.data.formats.common import RecordingError, Signal, damage
 from drsn_jax.data.formats.content import START, suffix_by_content, way_out
-from drsn_jax.data.formats.hdf5 import read_hdf5
-from drsn_jax.data.formats.matlab import read_mat
-from drsn_jax.data.formats.mdf import read_mdf
-from drsn_jax.data.formats.numpy_files import read_npy, read_npz
-from drsn_jax.data.formats.parquet import read_parquet
-from drsn_jax.data.formats.tdms import read_tdms
-from drsn_jax.data.formats.text import read_text
-from drsn_jax.data.formats.universal import read_universal
+
+
+@dataclass(frozen=True)
+class Reader:
+    """The function of a module of this package that reads a format; imported when the first file of the format is read."""
+
+    module: str
+    function: str
+
+    def __call__(self, file: Path, channel: str) -> Signal:
+        return getattr(importlib.import_module(f"drsn_jax.data.formats.{self.module}"), self.function)(file, channel)
+
+
+READ_TEXT, READ_AUDIO = Reader("text", "read_text"), Reader("audio", "read_audio")
+READ_HDF5, READ_UNIVERSAL = Reader("hdf5", "read_hdf5"), Reader("universal", "read_universal")
+# a format is added here; the package's docstring tells the other steps
+READERS: dict[str, Reader] = {
+    ".mat": Reader("matlab", "read_mat"),
+    ".npy": Reader("numpy_files", "read_npy"),
+    ".npz": Reader("numpy_files", "read_npz"),
+    ".csv": READ_TEXT,
+    ".txt": READ_TEXT,
+    ".wav": READ_AUDIO,
+    ".w64": READ_AUDIO,
+    ".flac": READ_AUDIO,
+    ".parquet": Reader("parquet", "read_parquet"),
+    ".h5": READ_HDF5,
+    ".hdf5": READ_HDF5,
+    ".tdms": Reader("tdms", "read_tdms"),
+    ".mf4": Reader("mdf", "read_mdf"),
+    ".uff": READ_UNIVERSAL,
+    ".unv": READ_UNIVERSAL,
+}
 
 
 def open_signal(file: Path, channel: str = "") -> Signal:
@@ -89,29 +114,9 @@ def _suffix(file: Path, start: bytes) -> str:
             raise RecordingError(f"{file} is of an unknown kind{told}, choose text or one of {', '.join(READERS)}")
         return found
     # text may hold the data sets of a universal file; HDF5 files are those of MATLAB 7.3 too, whose reader knows them
-    if found == ".uff" and READERS[named] is read_text:
+    if found == ".uff" and READERS[named] is READ_TEXT:
         return found
     alike = found in ("", ".txt", ".mat", ".h5", ".gz") or READERS.get(found) is READERS[named]
     if not alike:
         raise RecordingError(f"{file} holds {found} data, not what its name says: correct its suffix or save it anew")
     return named
-
-
-# a format is added here; the package's docstring tells the other steps
-READERS: dict[str, Callable[[Path, str], Signal]] = {
-    ".mat": read_mat,
-    ".npy": read_npy,
-    ".npz": read_npz,
-    ".csv": read_text,
-    ".txt": read_text,
-    ".wav": read_audio,
-    ".w64": read_audio,
-    ".flac": read_audio,
-    ".parquet": read_parquet,
-    ".h5": read_hdf5,
-    ".hdf5": read_hdf5,
-    ".tdms": read_tdms,
-    ".mf4": read_mdf,
-    ".uff": read_universal,
-    ".unv": read_universal,
-}
