@@ -94,6 +94,8 @@ EXTRAS = {
     "pyarrow": ("pyarrow", "parquet"),
     "bearing_datasets": ("bearing-datasets", "datasets"),
     "torch": ("torch", "bench"),
+    "pywt": ("PyWavelets", "benchmark"),
+    "aeon": ("aeon", "benchmark"),
     "paho": ("paho-mqtt", "mqtt"),
     "espeakng_loader": ("espeakng-loader", "speech"),
     **{name: (name, "onnx") for name in ("jax2onnx", "onnx", "onnxruntime", "flatbuffers")},

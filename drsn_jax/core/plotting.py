@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from drsn_jax.core.errors import optional
 from drsn_jax.core.files import write_atomically
 from drsn_jax.core.text import visible, visible_lines
 
@@ -34,9 +35,7 @@ def printable(name: str) -> str:
 def subplots(rows: int, columns: int, **options: Any) -> tuple[Any, list[Any]]:
     """Make a figure and return it with its panels, row by row; ``options`` are those of matplotlib's ``subplots``."""
     # not pyplot, which keeps global state and may ask for a display
-    from matplotlib.figure import Figure
-
-    figure = Figure(layout="constrained", figsize=options.pop("figsize"))
+    figure = optional("matplotlib.figure", "a figure").Figure(layout="constrained", figsize=options.pop("figsize"))
     return figure, list(figure.subplots(rows, columns, squeeze=False, **options).flat)
 
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from drsn_jax.core.arrays import as_labels
-from drsn_jax.core.errors import UserError
+from drsn_jax.core.errors import UserError, optional
 
 PRIOR_SPREAD = 0.5  # standard deviation of the logarithm of a temperature before anything is seen
 BLOCKS = 5  # of the cross-validation of a temperature
@@ -95,12 +95,11 @@ def t_interval(values: Sequence[float]) -> Interval:
 
     Needs scipy (extra ``experiments``).
     """
-    from scipy.stats import t
-
+    stats = optional("scipy.stats", "an interval of Student's t")
     sample = np.asarray(values, float)
     if len(sample) < 2:
         return Interval(float(sample.mean()), float("nan"))
-    half_width = t.ppf(0.975, len(sample) - 1) * sample.std(ddof=1) / np.sqrt(len(sample))
+    half_width = stats.t.ppf(0.975, len(sample) - 1) * sample.std(ddof=1) / np.sqrt(len(sample))
     return Interval(float(sample.mean()), float(half_width))
 
 
@@ -154,7 +153,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     Source: Guo et al., ICML 2017, section 4.2; Platt, "Probabilistic outputs for support vector machines", 1999, section 2.2;
     Bishop, "Pattern recognition and machine learning", 2006, sections 1.2.5 (priors) and 1.3 (cross-validation).
     """
-    from scipy.optimize import brentq
+    brentq = optional("scipy.optimize", "fitting a temperature").brentq
 
     if len(logits) == 0:
         raise UserError("a temperature needs held-out examples")
@@ -173,7 +172,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
 
 def _log_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """Return the logarithm of the most probable temperature, given Platt's targets and the prior."""
-    from scipy.optimize import minimize_scalar
+    minimize_scalar = optional("scipy.optimize", "fitting a temperature").minimize_scalar
 
     count, classes = logits.shape
     rest = (1 - (count + 1) / (count + 2)) * classes / max(classes - 1, 1)
