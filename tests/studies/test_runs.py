@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import drsn_jax
 from drsn_jax.core.errors import UserError
 from drsn_jax.core.files import exclusive
 from drsn_jax.studies import runs
@@ -40,7 +41,7 @@ def test_a_new_folder_says_what_was_asked_and_on_what(tmp_path):
     environment = json.loads((run.path / "environment.json").read_text())
     assert environment["devices"][0].startswith("cpu:")
     assert len(environment["devices"]) == 8
-    assert environment["packages"]["drsn-jax"] == "0.1.0"
+    assert environment["packages"]["drsn-jax"] == drsn_jax.__version__
     assert {"python", "platform", "cores"} < environment.keys()
     assert {file.name for file in run.path.iterdir()} == {"config.json", "environment.json", ".lock"}
 
