@@ -99,6 +99,6 @@ def test_every_channel_has_its_own_offset_and_scale():
     network = tiny.network.clone(implementation="modules")
     windows = np.random.default_rng(0).normal(size=(5, 64, 2)).astype(np.float32)
     variables = tiny.variables(network, (1, 64, 2))
-    made = (windows - np.float32([1, -2])) / np.float32([2, 0.5])
+    made = (windows - np.array([1, -2], np.float32)) / np.array([2, 0.5], np.float32)
     scaling = network.clone(offset=(1.0, -2.0), scale=(2.0, 0.5))
     tiny.assert_close(scaling.apply(variables, windows, train=False), network.apply(variables, made, train=False), EXACT)

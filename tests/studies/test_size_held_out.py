@@ -11,7 +11,7 @@ import pytest
 from drsn_jax.data.recordings import read_recordings
 from drsn_jax.data.windows import make_folds
 from drsn_jax.diagnosis.bundle_files import load
-from drsn_jax.diagnosis.physics import doubted, recording_physics
+from drsn_jax.diagnosis.physics import Parts, doubted, recording_physics
 from drsn_jax.functional import Noise, NoiseMixture, add_noise, bearing_orders
 from drsn_jax.nn.presets import SIGNAL_NETWORKS
 from drsn_jax.studies.comparison_results import Trial
@@ -45,7 +45,7 @@ def test_files_of_a_size_that_was_not_trained(data_folder, tmp_path):
             for level, signal in (("clean", whole), ("-5 dB", noisy)):
                 found = model.diagnose(signal, RATE)
                 speed = RPM[recording.group] / 60
-                physics = recording_physics(lambda a, b, s=signal: s[a:b], len(signal), RATE, speed, bearing)
+                physics = recording_physics(lambda a, b, s=signal: s[a:b], len(signal), RATE, speed, Parts(bearing))
                 found = doubted(found, physics.evidence)
                 counted[level, "not sure" if not found.sure else "right" if found.label == recording.label else "wrong"] += 1
     print(dict(counted))
