@@ -3,8 +3,8 @@
 import contextlib
 import contextvars
 import warnings
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,7 @@ from jax.typing import ArrayLike
 
 from drsn_jax.core.errors import UserError
 
+Function = TypeVar("Function", bound=Callable[..., Any])
 SWAPPED = 4  # so many times as many channels as positions: the axes are swapped
 COARSE = 64  # an offset so many times the range of the samples leaves them fewer than 17 bits of float32
 
@@ -28,6 +29,16 @@ def order_known() -> Iterator[None]:
         yield
     finally:
         _ordered.reset(before)
+
+
+def in_one_program(*static: str) -> Callable[[Function], Function]:
+    """Return a decorator for a function of arrays, with the names of its arguments that decide what is compiled.
+
+    Outside of compiled functions JAX compiles one operation at a time, which takes 10 ms for each of them and for each new shape;
+    with this the whole function is one program. Inside a compiled function nothing changes: its operations stand there as if
+    they had been written there. Tables and lists become arrays before, for a compiled function takes arrays and numbers alone.
+    """
+    return lambda function: cast(Function, jax.jit(function, static_argnames=static, inline=True))
 
 
 def as_float(x: ArrayLike) -> jax.Array:

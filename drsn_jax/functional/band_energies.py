@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from drsn_jax.core.arrays import as_window, wide_dtype
+from drsn_jax.core.arrays import as_window, in_one_program, wide_dtype
 from drsn_jax.core.errors import UserError
 
 FLOOR = 1e-4  # the energy, relative to the mean of its channel, that counts as silence: 40 dB below it
@@ -35,6 +35,11 @@ def log_band_energies(window: ArrayLike, bands: int = 64, frame: int = 64, hop: 
         raise UserError(f"energies are those of a signal (length, channels), got the shape {window.shape}")
     if min(bands, frame, hop) < 1:
         raise UserError(f"bands, frame and hop are numbers from 1, got {bands}, {frame} and {hop}")
+    return _log_band_energies(window, bands, frame, hop)
+
+
+@in_one_program("bands", "frame", "hop")
+def _log_band_energies(window: jax.Array, bands: int, frame: int, hop: int) -> jax.Array:
     wide = window.astype(wide_dtype(window.dtype))
     # divided by the peak of each channel first, so that the squares neither overflow nor vanish; a constant to the gradient
     peak = jax.lax.stop_gradient(jnp.max(jnp.abs(wide), 0, keepdims=True))
@@ -63,6 +68,7 @@ def band_filters(bands: int, frame: int) -> np.ndarray:
     return filters
 
 
+@in_one_program("most")
 def modulation_power(energies: jax.Array, most: int = 128) -> jax.Array:
     """Return how strongly each band rises and falls at each rate, ``(lines, channels, bands)``, from ``log_band_energies``.
 

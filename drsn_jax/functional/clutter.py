@@ -15,7 +15,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from drsn_jax.core.arrays import as_float, whole_below
+from drsn_jax.core.arrays import as_float, in_one_program, whole_below
 from drsn_jax.core.errors import UserError
 from drsn_jax.functional.noise import Noise, repeatable
 
@@ -121,6 +121,12 @@ class Clutter:
             raise UserError(
                 f"the picture has {picture.shape[-1]} channels and the bank {self.bank.shape[-1]}: grey and colour do not mix"
             )
+        canvas, noise_key = self._canvas(key, picture)
+        return self.noise(noise_key, canvas)
+
+    @in_one_program()
+    def _canvas(self, key: jax.Array, picture: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Return the canvas before noise is added to its pixels, and the key of that noise."""
         drawn_key, noise_key = jax.random.split(repeatable(key))
         # all places are made of one draw, because each call of a generator takes seconds to compile
         drawn = jax.random.uniform(drawn_key, (3 + 5 * self.most,), jnp.float32)
@@ -132,7 +138,7 @@ class Clutter:
             for number in range(self.most):
                 canvas = jnp.where(covered[number] & (number < count), moved[number].astype(canvas.dtype), canvas)
         moved, covered = put(picture, corner(own[1:], self.canvas, picture.shape), self.canvas)
-        return self.noise(noise_key, jnp.where(covered, moved, canvas))
+        return jnp.where(covered, moved, canvas), noise_key
 
     def _number(self, drawn: jax.Array) -> Any:
         """Return the number of distractors of one canvas, of a uniform draw in [0, 1)."""

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from drsn_jax.core.arrays import as_window, wide_dtype
+from drsn_jax.core.arrays import as_window, in_one_program, wide_dtype
 from drsn_jax.core.errors import UserError
 
 FRAMES = (8, 16, 32, 64, 128, 256)  # lengths of the frames among which ``ringing_band`` chooses
@@ -29,7 +29,11 @@ def analytic_signal(window: ArrayLike, band: Any = None, sampling_rate: ArrayLik
 
     Raises ValueError for a window that is not ``(length, channels)``.
     """
-    window = _signal(window)
+    return _analytic_signal(_signal(window), _pair(band), sampling_rate)
+
+
+@in_one_program()
+def _analytic_signal(window: jax.Array, band: Any, sampling_rate: ArrayLike) -> jax.Array:
     length = len(window)
     frequency = jnp.fft.rfftfreq(length).astype(window.dtype)
     # what lies between zero and half the sampling rate stands for two frequencies, of which one is left out
@@ -53,12 +57,22 @@ def envelope(window: ArrayLike, band: Any = None, sampling_rate: ArrayLike = 1.0
         >>> int(jnp.argmax(spectrum[:, 0]))  # the line of 20 Hz: a bin is 1 Hz wide here
         20
     """
-    return jnp.sqrt(squared_envelope(window, band, sampling_rate))
+    return _envelope(_signal(window), _pair(band), sampling_rate)
+
+
+@in_one_program()
+def _envelope(window: jax.Array, band: Any, sampling_rate: ArrayLike) -> jax.Array:
+    return jnp.sqrt(_squared_envelope(window, band, sampling_rate))
 
 
 def squared_envelope(window: ArrayLike, band: Any = None, sampling_rate: ArrayLike = 1.0) -> jax.Array:
     """Return the square of the envelope ``(length, channels)``; arguments and errors as ``analytic_signal``."""
-    signal = analytic_signal(window, band, sampling_rate)
+    return _squared_envelope(_signal(window), _pair(band), sampling_rate)
+
+
+@in_one_program()
+def _squared_envelope(window: jax.Array, band: Any, sampling_rate: ArrayLike) -> jax.Array:
+    signal = _analytic_signal(window, band, sampling_rate)
     return jnp.square(signal.real) + jnp.square(signal.imag)
 
 
@@ -71,7 +85,12 @@ def squared_envelope_spectrum(window: ArrayLike, band: Any = None, sampling_rate
 
     Source: Randall, Antoni and Chobsaard, Mech. Syst. Signal Process. 15(5), 2001.
     """
-    squares = squared_envelope(window, band, sampling_rate)
+    return _spectrum_of_squares(_signal(window), _pair(band), sampling_rate)
+
+
+@in_one_program()
+def _spectrum_of_squares(window: jax.Array, band: Any, sampling_rate: ArrayLike) -> jax.Array:
+    squares = _squared_envelope(window, band, sampling_rate)
     squares = squares - jnp.mean(squares, 0)
     return 2 * jnp.abs(jnp.fft.rfft(squares, axis=0)) / len(squares)
 
@@ -87,7 +106,11 @@ def prewhiten(window: ArrayLike) -> jax.Array:
 
     Source: Borghesani et al., Mech. Syst. Signal Process. 36(2), 2013 (cepstrum pre-whitening).
     """
-    window = _signal(window)
+    return _prewhiten(_signal(window))
+
+
+@in_one_program()
+def _prewhiten(window: jax.Array) -> jax.Array:
     spectrum = jnp.fft.rfft(window, axis=0)
     magnitude = jnp.abs(spectrum)
     # a threshold: rounding leaves numbers where there is no power
@@ -113,6 +136,11 @@ def spectral_kurtosis(window: ArrayLike, frame: int) -> jax.Array:
     window = _signal(window)
     if frame < 4 or frame > len(window):
         raise UserError(f"a frame has from 4 to {len(window)} samples, the length of the window, got {frame}")
+    return _spectral_kurtosis(window, frame)
+
+
+@in_one_program("frame")
+def _spectral_kurtosis(window: jax.Array, frame: int) -> jax.Array:
     hop = frame // 4
     starts = jnp.arange(0, len(window) - frame + 1, hop)
     frames = window[starts[:, None] + jnp.arange(frame)]  # (frames, frame, channels)
@@ -144,9 +172,14 @@ def ringing_band(
     fitting = [frame for frame in frames if 4 * frame <= len(window)]
     if not fitting:
         raise UserError(f"a window of {len(window)} samples is too short for frames of {min(frames)}: it has to hold four")
+    return _ringing_band(window, sampling_rate, tuple(fitting))
+
+
+@in_one_program("frames")
+def _ringing_band(window: jax.Array, sampling_rate: ArrayLike, frames: tuple[int, ...]) -> tuple[jax.Array, jax.Array, jax.Array]:
     rate = jnp.asarray(sampling_rate, window.dtype)
     found = []
-    for frame in fitting:
+    for frame in frames:
         kurtosis = spectral_kurtosis(window, frame)
         best = jnp.argmax(kurtosis, 0)
         centre, half = best * rate / frame, rate / (2 * frame)
@@ -155,6 +188,10 @@ def ringing_band(
     chosen = jnp.argmax(kurtosis, 0)[None]
     low, high, kurtosis = (jnp.take_along_axis(values, chosen, 0)[0] for values in (low, high, kurtosis))
     return low, high, kurtosis
+
+
+def _pair(band: Any) -> Any:
+    return None if band is None else tuple(band)
 
 
 def _signal(window: ArrayLike) -> jax.Array:

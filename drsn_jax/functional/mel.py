@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.typing import ArrayLike
 
-from drsn_jax.core.arrays import as_window, wide_dtype
+from drsn_jax.core.arrays import as_window, in_one_program, wide_dtype
 from drsn_jax.core.errors import UserError
 
 # limits, so that a description from a file cannot ask for any amount of memory: samples of a frame, bands, frames at one sample
@@ -99,6 +99,10 @@ class LogMel:
         window = as_window(window)
         if window.ndim != 2:
             raise ValueError(f"a log-mel front end takes a waveform (length, channels), got the shape {window.shape}")
+        return self._log_power(window)
+
+    @in_one_program("self")
+    def _log_power(self, window: jax.Array) -> jax.Array:
         wide = window.astype(wide_dtype(window.dtype))
         # divided by the peak first, so that the squares neither overflow nor vanish; it is a constant to the gradient
         peak = jax.lax.stop_gradient(jnp.max(jnp.abs(wide)))

@@ -17,7 +17,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from drsn_jax.core.arrays import as_float, as_window, wide_dtype
+from drsn_jax.core.arrays import as_float, as_window, in_one_program, wide_dtype
 from drsn_jax.core.errors import UserError
 
 NO_NOISE = "none"  # the kind of noise that adds nothing and whose SNR is infinite
@@ -170,16 +170,21 @@ def add_noise(key: jax.Array, window: ArrayLike, snr_db: ArrayLike, kind: str = 
         raise ValueError(f"snr_db is one number, got the shape {jnp.shape(snr_db)}: map add_noise over several levels")
     if not isinstance(window, Tracer):
         _warn_of_offset(window)
+    noisy = _noisy(key, window, snr_db, kind)
+    # float16 ends at 65,504; inside a compiled function infinity is left, and the network answers NaN to it
+    if window.dtype == jnp.float16 and not isinstance(noisy, Tracer) and jnp.isinf(noisy).any():
+        raise UserError("float16 cannot hold the noisy window, it ends at 65,504: standardise first, or give float32")
+    return noisy
+
+
+@in_one_program("kind")
+def _noisy(key: jax.Array, window: jax.Array, snr_db: ArrayLike, kind: str) -> jax.Array:
     # half precision cannot hold the sums that make the SNR exact
     dtype = wide_dtype(window.dtype)
     noise = noise_maker(kind)(repeatable(key), window.shape, dtype)
     signal = window.astype(dtype)
     scale = noise_scale(signal, noise, snr_db)
-    noisy = (signal + scale * noise).astype(window.dtype)
-    # float16 ends at 65,504; inside a compiled function infinity is left, and the network answers NaN to it
-    if window.dtype == jnp.float16 and not isinstance(noisy, Tracer) and jnp.isinf(noisy).any():
-        raise UserError("float16 cannot hold the noisy window, it ends at 65,504: standardise first, or give float32")
-    return noisy
+    return (signal + scale * noise).astype(window.dtype)
 
 
 def noise_scale(signal: jax.Array, noise: jax.Array, snr_db: ArrayLike) -> jax.Array:
@@ -214,6 +219,11 @@ def repeatable(key: jax.Array) -> jax.Array:
 
 def example_keys(key: jax.Array, count: int, first: ArrayLike = 0) -> jax.Array:
     """Return the keys ``fold_in(key, i)`` of ``count`` examples, i from ``first`` on (which may be traced)."""
+    return _example_keys(key, count, first)
+
+
+@in_one_program("count")
+def _example_keys(key: jax.Array, count: int, first: ArrayLike) -> jax.Array:
     return jax.vmap(jax.random.fold_in, (None, 0))(key, first + jnp.arange(count))
 
 
@@ -237,8 +247,15 @@ def add_mixed_noise(
 
     It is for training a network that must cope with any SNR of that range. Shapes and errors as ``add_noise``.
     """
+    level, noise_key = _drawn_level(key, low_db, high_db)
+    return add_noise(noise_key, window, level, kind)
+
+
+@in_one_program()
+def _drawn_level(key: jax.Array, low_db: ArrayLike, high_db: ArrayLike) -> tuple[jax.Array, jax.Array]:
+    """Return an SNR and the key of the noise."""
     level_key, noise_key = jax.random.split(repeatable(key))
-    return add_noise(noise_key, window, jax.random.uniform(level_key, minval=low_db, maxval=high_db), kind)
+    return jax.random.uniform(level_key, minval=low_db, maxval=high_db), noise_key
 
 
 def measure_snr_db(signal: ArrayLike, noise: ArrayLike) -> jax.Array:
@@ -246,7 +263,11 @@ def measure_snr_db(signal: ArrayLike, noise: ArrayLike) -> jax.Array:
 
     It is ``inf`` if the noise is zero, ``-inf`` if the signal is zero, and NaN if both are.
     """
-    signal, noise = as_float(signal), as_float(noise)
+    return _snr_db(as_float(signal), as_float(noise))
+
+
+@in_one_program()
+def _snr_db(signal: jax.Array, noise: jax.Array) -> jax.Array:
     return 20 * (jnp.log10(_root_mean_square(signal)) - jnp.log10(_root_mean_square(noise)))
 
 

@@ -9,7 +9,7 @@ import jax
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from drsn_jax.core.arrays import as_window
+from drsn_jax.core.arrays import as_window, in_one_program
 from drsn_jax.core.errors import UserError
 from drsn_jax.functional.noise import AtLevel, add_noise, checked_snr, noise_maker, repeatable
 from drsn_jax.functional.random_filter import check_spread, random_filter
@@ -71,7 +71,10 @@ class NoiseMixture(AtLevel):
 
     def __call__(self, key: jax.Array, window: ArrayLike) -> jax.Array:
         """Add noise to one window ``(*positions, channels)``; several windows: ``jax.vmap`` over keys and windows."""
-        window = as_window(window)
+        return self._mixed(key, as_window(window))
+
+    @in_one_program()
+    def _mixed(self, key: jax.Array, window: jax.Array) -> jax.Array:
         if self.filter_db:
             window = random_filter(jax.random.fold_in(repeatable(key), 1), window, self.filter_db)
         kind_key, level_key, noise_key = jax.random.split(repeatable(key), 3)

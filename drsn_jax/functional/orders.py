@@ -14,7 +14,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from drsn_jax.core.arrays import as_window, wide_dtype
+from drsn_jax.core.arrays import as_window, in_one_program, wide_dtype
 from drsn_jax.core.errors import UserError
 
 
@@ -101,6 +101,11 @@ def at_orders(spectrum: ArrayLike, orders: ArrayLike, speed: ArrayLike) -> jax.A
     if spectrum.ndim != 2 or len(spectrum) < 2:
         raise UserError(f"a spectrum is (bins, channels) with at least two bins, got the shape {spectrum.shape}")
     _check_speed(speed)
+    return _at_orders(spectrum, jnp.asarray(orders), speed)
+
+
+@in_one_program()
+def _at_orders(spectrum: jax.Array, orders: jax.Array, speed: ArrayLike) -> jax.Array:
     dtype = wide_dtype(spectrum.dtype)
     values = spectrum.astype(dtype)
     place = jnp.asarray(orders, dtype) * jnp.asarray(speed, dtype) * (2 * (len(values) - 1))
@@ -143,6 +148,12 @@ def resample_to_angle(window: ArrayLike, speed: ArrayLike, revolutions: float, s
             f"at least one sample of at least a part of a revolution is resampled, got {revolutions} revolutions of "
             f"{samples_per_revolution} samples"
         )
+    return _resampled(window, jnp.asarray(speed), float(revolutions), samples_per_revolution)
+
+
+@in_one_program("revolutions", "samples_per_revolution")
+def _resampled(window: jax.Array, speed: jax.Array, revolutions: float, samples_per_revolution: int) -> jax.Array:
+    length = len(window)
     dtype = wide_dtype(window.dtype)
     values, turning = window.astype(dtype), jnp.broadcast_to(jnp.asarray(speed, dtype), (length,))
     # the angle of each sample in revolutions, by the trapezium rule

@@ -12,7 +12,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from drsn_jax.core.arrays import as_window, wide_dtype
+from drsn_jax.core.arrays import as_window, in_one_program, wide_dtype
 from drsn_jax.core.errors import UserError
 
 POINTS = 8  # frequencies at which gains are drawn
@@ -43,6 +43,11 @@ def random_filter(key: jax.Array, window: ArrayLike, spread_db: ArrayLike, point
     check_spread(spread_db)
     if points < 2:
         raise UserError(f"gains are drawn at 2 frequencies at least, got {points}")
+    return _filtered(key, window, spread_db, points)
+
+
+@in_one_program("points")
+def _filtered(key: jax.Array, window: jax.Array, spread_db: ArrayLike, points: int) -> jax.Array:
     dtype = wide_dtype(window.dtype)
     gains = jnp.asarray(spread_db, dtype) * jax.random.normal(key, (window.shape[1], points), dtype)
     spectrum = jnp.fft.rfft(window.astype(dtype), axis=0)

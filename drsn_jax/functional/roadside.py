@@ -16,7 +16,7 @@ import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-from drsn_jax.core.arrays import as_float, as_window, whole_below, wide_dtype
+from drsn_jax.core.arrays import as_float, as_window, in_one_program, whole_below, wide_dtype
 from drsn_jax.core.errors import UserError
 from drsn_jax.functional.noise import NO_NOISE, AtLevel, checked_snr, noise_scale, repeatable
 
@@ -105,6 +105,12 @@ class Roadside(AtLevel):
             raise ValueError(f"roadside noise is for waveforms (length, channels), got the shape {window.shape}")
         if self.is_none:
             return window
+        span = self.snr_db[1] - self.snr_db[0] if isinstance(self.snr_db, tuple) else 0.0
+        return self._noisy(key, window, span)
+
+    @in_one_program()
+    def _noisy(self, key: jax.Array, window: jax.Array, span: ArrayLike) -> jax.Array:
+        """Add the noise; ``span`` is the width of the range of SNRs, taken before its ends are rounded to float32."""
         length, channels = window.shape
         # all numbers are made in one draw, because each call of a generator takes seconds to compile
         sizes = (2, 3, HORN_NUMBERS, TALK_NUMBERS, TRAFFIC_NUMBERS + length // 2 + 1)
@@ -112,7 +118,7 @@ class Roadside(AtLevel):
         own, *parts = jnp.split(drawn, np.cumsum(sizes)[:-1])
         snr_db = self.snr_db
         if isinstance(snr_db, tuple):
-            snr_db = snr_db[0] + (snr_db[1] - snr_db[0]) * own[0]
+            snr_db = snr_db[0] + span * own[0]
         signal = window.astype(wide_dtype(window.dtype))
         speech = speech_stretch(signal)
         inside = _somewhere(own[1], speech)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from drsn_jax.core.arrays import as_window, wide_dtype
+from drsn_jax.core.arrays import as_window, in_one_program, wide_dtype
 
 
 def remove_mean(window: ArrayLike) -> jax.Array:
@@ -17,8 +17,7 @@ def remove_mean(window: ArrayLike) -> jax.Array:
     Raises:
       ValueError: for a window without positions or samples.
     """
-    window = as_window(window)
-    return _centre(window).astype(window.dtype)
+    return _remove_mean(as_window(window))
 
 
 def standardise(window: ArrayLike) -> jax.Array:
@@ -28,7 +27,26 @@ def standardise(window: ArrayLike) -> jax.Array:
 
     A constant channel becomes zero, and its gradient is zero. Raises ValueError as ``remove_mean``.
     """
-    window = as_window(window)
+    return _standardise(as_window(window))
+
+
+def standardise_together(window: ArrayLike) -> jax.Array:
+    """Scale all channels by one number, so that their ratios stay: each has mean 0, and all together have variance 1::
+
+        y_c = (x_c - mean x_c) / sqrt(mean over positions and channels of (x_c - mean x_c)²)
+
+    A constant window becomes zero. Raises ValueError as ``remove_mean``.
+    """
+    return _standardise_together(as_window(window))
+
+
+@in_one_program()
+def _remove_mean(window: jax.Array) -> jax.Array:
+    return _centre(window).astype(window.dtype)
+
+
+@in_one_program()
+def _standardise(window: jax.Array) -> jax.Array:
     centred = _centre(window)
     axes = _positions(window)
     # divided by the peak first, so that the squares neither overflow nor vanish; the peak cancels out, in the gradient too
@@ -39,14 +57,8 @@ def standardise(window: ArrayLike) -> jax.Array:
     return jnp.where(constant, 0, scaled / deviation).astype(window.dtype)
 
 
-def standardise_together(window: ArrayLike) -> jax.Array:
-    """Scale all channels by one number, so that their ratios stay: each has mean 0, and all together have variance 1::
-
-        y_c = (x_c - mean x_c) / sqrt(mean over positions and channels of (x_c - mean x_c)²)
-
-    A constant window becomes zero. Raises ValueError as ``remove_mean``.
-    """
-    window = as_window(window)
+@in_one_program()
+def _standardise_together(window: jax.Array) -> jax.Array:
     centred = _centre(window)
     peak = jax.lax.stop_gradient(jnp.max(jnp.abs(centred)))
     constant = peak == 0

@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
+from drsn_jax.core.arrays import in_one_program
+
 
 def soft_threshold(x: ArrayLike, threshold: ArrayLike) -> jax.Array:
     """Shrink ``x`` towards zero by ``threshold``::
@@ -49,8 +51,7 @@ def hard_threshold(x: ArrayLike, threshold: ArrayLike) -> jax.Array:
 
     The derivative with respect to τ is 0 almost everywhere, so τ cannot be learned through this rule.
     """
-    x, threshold = _promote(x, threshold)
-    return jnp.where(jnp.abs(x) <= threshold, 0, x + 0 * threshold)
+    return _hard(*_promote(x, threshold))
 
 
 def garrote_threshold(x: ArrayLike, threshold: ArrayLike) -> jax.Array:
@@ -70,13 +71,7 @@ def firm_threshold(x: ArrayLike, threshold: ArrayLike) -> jax.Array:
 
     Source: Gao & Bruce, "WaveShrink with firm shrinkage", Statistica Sinica 7, 1997 (upper threshold 2τ).
     """
-    x, threshold = _promote(x, threshold)
-    magnitude = jnp.abs(x)
-    return jnp.where(
-        magnitude <= threshold,
-        0,
-        jnp.where(magnitude <= 2 * threshold, 2 * jnp.sign(x) * (magnitude - threshold), x + 0 * threshold),
-    )
+    return _firm(*_promote(x, threshold))
 
 
 THRESHOLD_RULES: dict[str, Callable[[ArrayLike, ArrayLike], jax.Array]] = {
@@ -111,18 +106,36 @@ def _with_rank(x: jax.Array, rank: int) -> jax.Array:
     return x.reshape((1,) * (rank - x.ndim) + x.shape) if 0 < x.ndim < rank else x
 
 
+@in_one_program()
+def _hard(x: jax.Array, threshold: jax.Array) -> jax.Array:
+    return jnp.where(jnp.abs(x) <= threshold, 0, x + 0 * threshold)
+
+
+@in_one_program()
+def _firm(x: jax.Array, threshold: jax.Array) -> jax.Array:
+    magnitude = jnp.abs(x)
+    return jnp.where(
+        magnitude <= threshold,
+        0,
+        jnp.where(magnitude <= 2 * threshold, 2 * jnp.sign(x) * (magnitude - threshold), x + 0 * threshold),
+    )
+
+
 @jax.custom_jvp
-def _garrote(x, threshold):
+def _garrote_rule(x, threshold):
     ratio, kept = _garrote_ratio(x, threshold)
     return jnp.where(kept, x - threshold * ratio, 0)
 
 
-@_garrote.defjvp
+@_garrote_rule.defjvp
 def _garrote_jvp(primals, tangents):
     x_dot, threshold_dot = tangents
     # written with the ratio, which is at most 1: the derivative of the division has x², which underflows for small features
     ratio, kept = _garrote_ratio(*primals)
-    return _garrote(*primals), jnp.where(kept, 1 + ratio * ratio, 0) * x_dot - 2 * ratio * threshold_dot
+    return _garrote_rule(*primals), jnp.where(kept, 1 + ratio * ratio, 0) * x_dot - 2 * ratio * threshold_dot
+
+
+_garrote = in_one_program()(_garrote_rule)
 
 
 def _garrote_ratio(x, threshold):
@@ -132,13 +145,16 @@ def _garrote_ratio(x, threshold):
 
 
 @jax.custom_jvp
-def _soft_threshold(x, threshold):
+def _soft_rule(x, threshold):
     return x - jnp.clip(x, -threshold, threshold)
 
 
-@_soft_threshold.defjvp
+@_soft_rule.defjvp
 def _soft_threshold_jvp(primals, tangents):
     x_dot, threshold_dot = tangents
-    y = _soft_threshold(*primals)
+    y = _soft_rule(*primals)
     sign = jnp.sign(y)  # 0 exactly on the closed interval and NaN for NaN, so that both derivatives follow from it
     return y, sign * (sign * x_dot - threshold_dot)
+
+
+_soft_threshold = in_one_program()(_soft_rule)

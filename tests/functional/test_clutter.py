@@ -87,7 +87,7 @@ def test_the_snr_is_that_of_the_canvas(kind):
     clean = many(make(3), KEYS, PICTURE)
     for level in (-5.0, 20.0):
         noisy = many(make(3, Noise(kind, level)), KEYS, PICTURE)
-        measured = jax.vmap(measure_snr_db)(clean, noisy - clean)
+        measured = jax.vmap(measure_snr_db)(clean, np.asarray(noisy) - np.asarray(clean))
         np.testing.assert_allclose(measured, level, atol=1e-3)
 
 

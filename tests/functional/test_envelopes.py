@@ -45,7 +45,7 @@ def test_the_analytic_signal_is_that_of_scipy(length, channels, seed):
 def test_the_envelope_is_what_a_tone_was_multiplied_with():
     strength = 1 + 0.5 * np.cos(2 * np.pi * 20 * TIME)
     window = (strength * np.cos(2 * np.pi * 300 * TIME))[:, None].astype(np.float32)
-    np.testing.assert_allclose(envelope(window)[:, 0], strength, atol=1e-4)
+    np.testing.assert_allclose(np.asarray(envelope(window))[:, 0], strength, atol=1e-4)
     spectrum = np.asarray(squared_envelope_spectrum(window))[:, 0]
     # (1 + a cos)² = 1 + a²/2 + 2a cos + a²/2 cos(2·): lines at once and twice the rate
     np.testing.assert_allclose(spectrum[[20, 40]], [1.0, 0.125], atol=1e-4)
@@ -76,18 +76,18 @@ def test_compiled_mapped_and_differentiated():
     windows = np.random.default_rng(0).normal(size=(3, 64, 2)).astype(np.float32)
     spectrum = jax.jit(jax.vmap(squared_envelope_spectrum))(windows)
     np.testing.assert_allclose(spectrum[1], squared_envelope_spectrum(windows[1]), atol=1e-5)
-    slope = jax.grad(lambda w: jnp.sum(squared_envelope_spectrum(w)[1:9]))(windows[0])
-    ahead = jnp.sum(squared_envelope_spectrum(windows[0] + 1e-3 * slope)[1:9])
-    back = jnp.sum(squared_envelope_spectrum(windows[0] - 1e-3 * slope)[1:9])
-    np.testing.assert_allclose((ahead - back) / 2e-3, jnp.sum(slope**2), rtol=0.02)
+    slope = jax.jit(jax.grad(lambda w: jnp.sum(squared_envelope_spectrum(w)[1:9])))(windows[0])
+    slope = np.asarray(slope)
+    ahead, back = (np.sum(lines(windows[0] + step * slope)[1:9]) for step in (1e-3, -1e-3))
+    np.testing.assert_allclose((ahead - back) / 2e-3, np.sum(slope**2), rtol=0.02)
 
 
 def test_spectral_kurtosis_tells_noise_tones_and_bursts_apart():
     noise = np.random.default_rng(0).normal(size=(2**16, 1)).astype(np.float32)
-    assert abs(float(jnp.mean(kurtosis_of_32(noise)[1:-1]))) < 0.05
+    assert abs(float(np.mean(np.asarray(kurtosis_of_32(noise))[1:-1]))) < 0.05
     tone = np.cos(2 * np.pi * np.arange(2**12) / 8)[:, None].astype(np.float32)
     np.testing.assert_allclose(kurtosis_of_32(tone)[4], -1, atol=1e-3)
-    assert float(jnp.max(kurtosis_of_32(bursts()))) > 1
+    assert float(np.max(kurtosis_of_32(bursts()))) > 1
     assert np.all(kurtosis_of_32(np.zeros((2**12, 1), np.float32)) == 0)
 
 
