@@ -163,13 +163,19 @@ def test_thresholds_with_their_gradients():
 
 @pytest.mark.parametrize("threshold", [0.0, 1.0])
 def test_thresholds_at_the_kinks(threshold):
-    x = jnp.array([[-jnp.inf, -2.0, -1.0, 0.0], [jnp.nan, 1.0, 2.0, jnp.inf]])  # one example, two blocks, two channels
-    tau = jnp.full((1, 2), threshold)
-    y, back = jax.vjp(blocked_layers.soft_threshold_blocks, x, tau)
-    expected, plain_back = jax.vjp(soft_threshold, x.reshape(1, 4, 2), tau[:, None])
+    # one example, two blocks, two channels
+    x = np.array([[-np.inf, -2.0, -1.0, 0.0], [np.nan, 1.0, 2.0, np.inf]], jnp.result_type(float))
+    tau = np.full((1, 2), threshold, x.dtype)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def with_ones(function, *arguments):
+        y, back = jax.vjp(function, *arguments)
+        return y, back(jnp.ones_like(y))
+
+    y, (of_x, of_tau) = jax.device_get(with_ones(blocked_layers.soft_threshold_blocks, x, tau))
+    expected, (plain_x, plain_tau) = jax.device_get(with_ones(soft_threshold, x.reshape(1, 4, 2), tau[:, None]))
     np.testing.assert_array_equal(y, expected.reshape(2, 4))
-    (of_x, of_tau), (plain_x, plain_tau) = back(jnp.ones_like(x)), plain_back(jnp.ones((1, 4, 2)))
-    finite = ~jnp.isnan(x)
+    finite = ~np.isnan(x)
     np.testing.assert_array_equal(of_x[finite], plain_x.reshape(2, 4)[finite])
     np.testing.assert_array_equal(of_tau[0, 1], plain_tau[0, 0, 1])
 
@@ -183,11 +189,12 @@ def test_shortcut(strides, features):
 
 def test_channels_and_blocks():
     vector, x = values(2, 3), values(6, 12)
-    np.testing.assert_array_equal(blocked.widen(vector, 12), jnp.tile(vector, 4))
-    assert_same(blocked.narrow(x, 3), x.reshape(6, 4, 3).sum(1))
-    assert_same(blocked_layers.mean_of_positions(x, 3, 3), x.reshape(2, 12, 3).mean(1))
-    weight = values(2, 3, seed=1)
-    assert_same(blocked_layers.scale(x, weight), (x.reshape(2, 12, 3) * weight[:, None]).reshape(6, 12))
+    jit = lambda function: jax.jit(function, static_argnums=tuple(range(1, function.__code__.co_argcount)))  # noqa: E731
+    np.testing.assert_array_equal(jit(blocked.widen)(vector, 12), np.tile(vector, 4))
+    x, weight = np.asarray(x), np.asarray(values(2, 3, seed=1))
+    assert_same(jit(blocked.narrow)(x, 3), x.reshape(6, 4, 3).sum(1))
+    assert_same(jit(blocked_layers.mean_of_positions)(x, 3, 3), x.reshape(2, 12, 3).mean(1))
+    assert_same(jax.jit(blocked_layers.scale)(x, weight), (x.reshape(2, 12, 3) * weight[:, None]).reshape(6, 12))
 
 
 @pytest.mark.parametrize(

@@ -111,13 +111,14 @@ def norms():
 
 def test_batch_norm_has_the_names_and_start_of_flax(norms):
     x, _, ours, flax = norms
-    close(*(m.init(jax.random.key(0), x, use_running_average=False) for m in (ours, flax)), atol=0)
+    init = lambda m: jax.jit(functools.partial(m.init, use_running_average=False))(jax.random.key(0), x)  # noqa: E731
+    close(init(ours), init(flax), atol=0)
 
 
 def test_batch_norm_equals_flax(norms):
     x, variables, ours, flax = norms
-    close(*(m.apply(variables, x, use_running_average=True) for m in (ours, flax)))
-    one, other = (m.apply(variables, x, use_running_average=False, mutable=["batch_stats"]) for m in (ours, flax))
+    close(*(apply(m, variables, x, use_running_average=True) for m in (ours, flax)))
+    one, other = (apply(m, variables, x, use_running_average=False, mutable=["batch_stats"]) for m in (ours, flax))
     close(one, other)
 
 
@@ -189,32 +190,31 @@ def test_staged_sums_of_members_and_of_replicas(axis_name):
 
 def test_batch_norm_survives_a_large_mean():
     x = values(64, 16, 1, offset=3000)
-    y = BatchNorm().apply(*init_and(x), use_running_average=False, mutable=["batch_stats"])[0]
+    y = apply(BatchNorm(), *init_and(x), use_running_average=False, mutable=["batch_stats"])[0]
     flat = x.ravel().astype(np.float64)
     np.testing.assert_allclose(np.ravel(y), (flat - flat.mean()) / flat.std(), atol=2e-3)
-    assert batch_statistics(jnp.asarray(x))[1] == pytest.approx(flat.var(), rel=1e-3)
+    assert jax.jit(batch_statistics)(x)[1] == pytest.approx(flat.var(), rel=1e-3)
 
 
 def init_and(x):
-    return BatchNorm().init(jax.random.key(0), x, use_running_average=True), x
+    return jax.jit(functools.partial(BatchNorm().init, use_running_average=True))(jax.random.key(0), x), x
 
 
 def test_batch_norm_of_one_value_keeps_the_running_averages_and_gives_the_bias(norms):
     _, variables, ours, _ = norms
     for shape in ((1, 3), (1, 1, 3)):
-        y, updated = ours.apply(variables, values(*shape, seed=9), use_running_average=False, mutable=["batch_stats"])
-        assert np.array_equal(y.ravel(), variables["params"]["bias"])
+        y, updated = apply(ours, variables, values(*shape, seed=9), use_running_average=False, mutable=["batch_stats"])
+        assert np.array_equal(np.ravel(y), variables["params"]["bias"])
         close(updated["batch_stats"], variables["batch_stats"], rtol=0, atol=0)
     # one sample with several positions does have a variance
-    _, updated = ours.apply(variables, values(1, 4, 3), use_running_average=False, mutable=["batch_stats"])
+    _, updated = apply(ours, variables, values(1, 4, 3), use_running_average=False, mutable=["batch_stats"])
     assert not np.allclose(updated["batch_stats"]["var"], variables["batch_stats"]["var"])
 
 
 def test_batch_norm_gradient_of_one_value_is_finite(norms):
     _, variables, ours, _ = norms
-    gradient = jax.grad(lambda x: ours.apply(variables, x, use_running_average=False, mutable=["batch_stats"])[0].sum())(
-        jnp.ones((1, 3))
-    )
+    loss = lambda x: ours.apply(variables, x, use_running_average=False, mutable=["batch_stats"])[0].sum()  # noqa: E731
+    gradient = jax.jit(jax.grad(loss))(np.ones((1, 3), np.float32))
     assert np.array_equal(gradient, np.zeros((1, 3)))
 
 
@@ -284,13 +284,14 @@ def test_normalisation_offers_only_what_a_norm_knows():
 def test_normalise_tells_a_norm_whether_to_use_running_averages(norms, train):
     x, variables, ours, flax = norms
     for module in (ours, flax):
-        y, _ = nn.apply(lambda m: normalise(m, x, train), module, mutable=["batch_stats"])(variables)
-        expected, _ = module.apply(variables, x, use_running_average=not train, mutable=["batch_stats"])
+        made = nn.apply(lambda m, x: normalise(m, x, train), module, mutable=["batch_stats"])
+        y, _ = jax.jit(made)(variables, x)
+        expected, _ = apply(module, variables, x, use_running_average=not train, mutable=["batch_stats"])
         assert np.array_equal(y, expected)
     layer = nn.LayerNorm()
-    own = layer.init(jax.random.key(0), x)
-    expected: Any = layer.apply(own, x)
-    assert np.array_equal(nn.apply(lambda m: normalise(m, x, train), layer)(own), expected)
+    own = jax.jit(layer.init)(jax.random.key(0), x)
+    expected: Any = apply(layer, own, x)
+    assert np.array_equal(jax.jit(nn.apply(lambda m, x: normalise(m, x, train), layer))(own, x), expected)
 
 
 # mean over positions
@@ -299,7 +300,7 @@ def test_normalise_tells_a_norm_whether_to_use_running_averages(norms, train):
 def test_position_mean():
     for shape in ((2, 5, 3), (2, 4, 5, 3), (2, 3, 4, 5, 1)):
         x = values(*shape)
-        np.testing.assert_allclose(position_mean(x), x.reshape(2, -1, shape[-1]).mean(1), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(jax.jit(position_mean)(x), x.reshape(2, -1, shape[-1]).mean(1), rtol=1e-4, atol=1e-6)
 
 
 def test_position_mean_of_half_precision_is_summed_in_single():

@@ -214,7 +214,7 @@ def test_a_unit_whose_last_convolution_is_zero_is_its_shortcut(name, train):
     x = values(3, 8, 2)
     variables = variables_of(unit, x.shape)
     variables["params"]["conv_2"] = jax.tree.map(np.zeros_like, variables["params"]["conv_2"])
-    y, _ = jax.jit(functools.partial(unit.apply, train=train, mutable=["batch_stats"]))(variables, x)
+    y, _ = jax.device_get(jax.jit(functools.partial(unit.apply, train=train, mutable=["batch_stats"]))(variables, x))
     assert np.array_equal(y[..., 1:3], x[:, ::2])
     assert not y[..., [0, 3, 4]].any()
     assert (y < 0).any()
@@ -293,6 +293,7 @@ def test_replicas_that_share_statistics_equal_the_whole_batch(small):
     replica = functools.partial(network.clone(axis_name="devices").apply, train=True, mutable=["batch_stats"])
     logits, updated = jax.pmap(replica, axis_name="devices", in_axes=(None, 0))(variables, x[:, None])
     expected = reference.forward("drsn_cw", variables, x, True)
+    logits, updated = jax.device_get((logits, updated))
     close(logits[:, 0], expected["logits"], 1e-5)
     close(jax.tree.map(lambda a: a[3], updated["batch_stats"]), expected["batch_stats"], 1e-5)
 

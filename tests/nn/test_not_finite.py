@@ -100,7 +100,7 @@ def test_mean_of_relu():
     x = np.random.default_rng(1).normal(size=(COUNT, LENGTH, 4)).astype(np.float32)
     x[0, 0] = 0
     np.testing.assert_allclose(jax.jit(relu_mean)(x), np.maximum(x, 0).mean(1), rtol=1e-5)
-    gradient = jax.grad(lambda x: relu_mean(x).sum())(x)
+    gradient = jax.jit(jax.grad(lambda x: relu_mean(x).sum()))(x)
     np.testing.assert_allclose(gradient, (x > 0) / LENGTH, rtol=1e-6)  # at 0 it is 0, as that of ReLU
     x[7, 5, 2] = jnp.nan
     assert np.argwhere(np.isnan(jax.jit(relu_mean)(x))).tolist() == [[7, 2]]
