@@ -9,6 +9,7 @@ others name one that must not appear.
 """
 
 import functools
+import importlib
 import json
 import os
 import queue
@@ -389,7 +390,15 @@ def _become(out: str, err: str, *arguments: str) -> None:
 
 
 if __name__ == "__main__":
-    tiny.load_script(SCRIPT)  # for what it imports
+    tiny.load_script(SCRIPT)  # for what it imports, and what it imports on the way
+    for package in (
+        "scipy.signal",
+        "sklearn.linear_model",
+        "sklearn.pipeline",
+        "matplotlib.figure",
+        "matplotlib.backends.backend_agg",
+    ):
+        importlib.import_module(package)
     if forked():
         if sys.argv[0] == str(SCRIPT):
             runpy.run_path(str(SCRIPT), run_name="__main__")
