@@ -36,6 +36,7 @@ class Novelty(NamedTuple):
     spread: Any
     limit: Any
 
+    @jax.jit  # operation by operation it compiles twenty small programs for every number of windows
     def of(self, features: Any) -> jax.Array:
         """Return the novelty ``(n,)`` of features ``(n, features)``: ``distance`` divided by ``limit``, at most ``MOST``.
 
@@ -43,7 +44,7 @@ class Novelty(NamedTuple):
         """
         return jnp.minimum(self.distance(features) / self.limit, MOST)
 
-    @jax.jit  # operation by operation it compiles twenty small programs for every number of windows
+    @jax.jit
     def distance(self, features: Any) -> jax.Array:
         """Return the distance of Mahalanobis ``(n,)`` from features ``(n, features)`` to the nearest class."""
         features, centres = (jnp.asarray(each, jnp.float32) for each in (features, self.centres))

@@ -175,10 +175,10 @@ def balanced_class_weights(labels: ArrayLike, classes: int) -> list[float]:
 
     Raises ValueError for a class without examples and for labels that are no classes.
     """
-    counts = jnp.bincount(jnp.asarray(as_labels(labels, np.size(labels), classes)), length=classes)
-    if jnp.any(counts == 0):
-        raise UserError(f"class {int(jnp.argmin(counts))} has no examples: it can have no weight")
-    return (jnp.sum(counts) / (classes * counts)).tolist()
+    counts = np.bincount(as_labels(labels, np.size(labels), classes), minlength=classes)
+    if np.any(counts == 0):
+        raise UserError(f"class {int(np.argmin(counts))} has no examples: it can have no weight")
+    return (np.float32(np.sum(counts)) / (classes * counts).astype(np.float32)).tolist()
 
 
 def _apply(network: Network, *arguments: Any, **options: Any) -> Any:

@@ -197,7 +197,7 @@ def test_a_member_that_diverges_stops_alone():
 def test_a_member_whose_parameters_overflow_has_diverged():
     """Its loss was finite: the update itself carried a parameter beyond float32."""
     state = made(order="vmap").create(WINDOWS)
-    params = jax.tree.map(lambda leaf: leaf.at[1].set(math.inf), state.members.params)
+    params = jax.jit(functools.partial(jax.tree.map, lambda leaf: leaf.at[1].set(math.inf)))(state.members.params)
     state = dataclasses.replace(state, members=dataclasses.replace(state.members, params=params))
     assert state.diverged.tolist() == [False, True, False]
 

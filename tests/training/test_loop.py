@@ -1,6 +1,7 @@
 """The loop around the step: its records, validation, early stopping, several steps a call, checkpoints, numbers that explode."""
 
 import dataclasses
+import functools
 import itertools
 import math
 from typing import Any
@@ -170,8 +171,8 @@ def test_a_validation_loss_that_is_not_finite_is_never_better(step):
 def test_validation_is_that_of_the_network(step, validate):
     record = train(step, validate=validate)[-1]
     windows, labels = tiny.tones(7, 5)
-    logits: Any = tiny.network.apply(record.state.variables, windows, train=False)
-    expected = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+    logits: Any = jax.jit(functools.partial(tiny.network.apply, train=False))(record.state.variables, windows)
+    expected = jax.jit(optax.softmax_cross_entropy_with_integer_labels)(logits, labels).mean()
     assert record.validation_loss == pytest.approx(float(expected), rel=1e-5)
     assert record.validation_accuracy == pytest.approx(float(np.mean(np.argmax(logits, 1) == labels)))
 

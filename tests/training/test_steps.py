@@ -136,12 +136,10 @@ def test_paper_optimizer_is_the_formula(total_steps):
 
 def test_paper_optimizer_has_the_papers_numbers():
     made = paper_optimizer(100)
-    params: Any = {"kernel": jnp.ones(1), "bias": jnp.ones(1)}
-    grads = jax.tree.map(jnp.ones_like, params)
-    first: Any
-    second: Any
-    first, opt_state = made.update(grads, made.init(params), params)
-    second, _ = made.update(grads, opt_state, params)
+    params: Any = {"kernel": np.ones(1, np.float32), "bias": np.ones(1, np.float32)}
+    update: Any = jax.jit(made.update)
+    first, opt_state = update(params, jax.jit(made.init)(params), params)
+    second, _ = update(params, opt_state, params)
     np.testing.assert_allclose(first["bias"], -0.1, rtol=1e-6)
     np.testing.assert_allclose(first["kernel"], -0.1 * (1 + 1e-4), rtol=1e-6)
     np.testing.assert_allclose(second["bias"], -0.1 * 1.9, rtol=1e-6)
@@ -239,10 +237,11 @@ def test_steps_follow_the_formulas_and_the_rule_of_the_keys(full, state):
 
 def test_without_noise_the_windows_are_taken_as_they_are(plain):
     state = paper_state(2)
-    grads, (_, stats) = gradient(state.params, state.batch_stats, *BATCH.values())
+    grads, (_, stats) = jax.device_get(gradient(state.params, state.batch_stats, *BATCH.values()))
     after, _ = plain(state, BATCH)
+    params, new_params = jax.device_get((state.params, after.params))
     for path, g in jax.tree.leaves_with_path(grads):
-        w, new = (functools.reduce(lambda tree, p: tree[p.key], path, s.params) for s in (state, after))
+        w, new = (functools.reduce(lambda tree, p: tree[p.key], path, tree) for tree in (params, new_params))
         decay = 1e-4 * w if path[-1].key == "kernel" else 0
         np.testing.assert_allclose(new, w - 0.1 * (g + decay), atol=1e-6)
     tiny.assert_close(after.batch_stats, stats, 1e-6)
@@ -251,8 +250,9 @@ def test_without_noise_the_windows_are_taken_as_they_are(plain):
 def test_running_statistics_keep_nine_tenths(plain):
     state = paper_state(2)
     after, _ = plain(state, BATCH)
-    features: Any = tiny.network.apply(state.variables, BATCH["windows"], method=lambda m, x: m.stem_conv(x))
-    before, stats = state.batch_stats["stages_0_0"]["norm_1"], after.batch_stats["stages_0_0"]["norm_1"]
+    stem = jax.jit(functools.partial(tiny.network.apply, method=lambda m, x: m.stem_conv(x)))
+    features: Any = np.asarray(stem(state.variables, BATCH["windows"]))
+    before, stats = (each["stages_0_0"]["norm_1"] for each in jax.device_get((state.batch_stats, after.batch_stats)))
     np.testing.assert_allclose(stats["mean"], 0.9 * before["mean"] + 0.1 * np.mean(features, (0, 1)), atol=1e-6)
     np.testing.assert_allclose(stats["var"], 0.9 * before["var"] + 0.1 * np.var(features, (0, 1)), atol=1e-6)
 
@@ -342,13 +342,14 @@ def test_stacked_states_under_vmap_equal_each_alone(full_step, full):
     alone = [state_of(seed) for seed in (1, 2)]
     together = jax.tree.map(lambda *values: jnp.stack(values), *alone)
     mapped = jax.jit(jax.vmap(full_step, (0, None)))
+    member_of = jax.jit(lambda tree, member: jax.tree.map(lambda values: values[member], tree))
     for _ in range(2):
         together, metrics = mapped(together, BATCH)
         pairs = [full(state, BATCH) for state in alone]
         alone = [state for state, _ in pairs]
         for member, (state, own) in enumerate(pairs):
-            tiny.assert_close(jax.tree.map(lambda values, i=member: values[i], together), state, 2e-5)
-            tiny.assert_close(jax.tree.map(lambda values, i=member: values[i], metrics), own, 2e-5)
+            tiny.assert_close(member_of(together, member), jax.device_get(state), 2e-5)
+            tiny.assert_close(member_of(metrics, member), jax.device_get(own), 2e-5)
     assert not np.allclose(*together.params["stem_conv"]["kernel"])
 
 
