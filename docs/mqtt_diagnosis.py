@@ -1,10 +1,11 @@
 """Diagnose what sensors send by MQTT.
 
-    pip install 'drsn-jax[experiments,mqtt]'
+    pip install -e '.[experiments,mqtt]'
     python docs/mqtt_diagnosis.py MODEL --broker localhost
 
-MODEL is the folder of a kept network. Samples come to TOPIC/SENSOR/float32 or TOPIC/SENSOR/json, in messages of any length; every
-message that completes a window is answered on TOPIC/SENSOR/diagnosis, and one that cannot be used on TOPIC/SENSOR/error.
+MODEL is the folder of a kept network or of its run, or pretrained:NAME. Samples come to TOPIC/SENSOR/float32 or
+TOPIC/SENSOR/json, in messages of any length; every message that completes a window is answered on TOPIC/SENSOR/diagnosis, and one
+that cannot be used on TOPIC/SENSOR/error.
 """
 
 import json
@@ -18,6 +19,7 @@ import tyro
 import drsn_jax as d
 from drsn_jax.cli import console
 from drsn_jax.core.errors import optional
+from drsn_jax.pretrained.kept import folder_named
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Options:
     """Which model answers whom."""
 
     model: tyro.conf.Positional[Path]
-    """The folder of a trained network."""
+    """The folder of a trained network or of its run, or pretrained:NAME."""
     broker: str = "localhost"
     """The host of the broker."""
     port: int = 1883
@@ -43,7 +45,7 @@ class Options:
 def client_of(options: Options) -> Any:
     """A client of MQTT that answers once its loop runs, and connects again whenever the broker was away."""
     mqtt = optional("paho.mqtt.client", "this script")
-    listener = d.diagnosis.Listener(options.model, options.sampling_rate)
+    listener = d.diagnosis.Listener(folder_named(options.model), options.sampling_rate)
     client, status = mqtt.Client(mqtt.CallbackAPIVersion.VERSION2), f"{options.topic}/status"
 
     def connected(client: Any, _data: Any, _flags: Any, reason: Any, _properties: Any) -> None:

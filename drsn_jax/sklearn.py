@@ -12,10 +12,12 @@ from drsn_jax.core.errors import UserError, optional
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.evaluation.conformal import fit_surprises
 from drsn_jax.evaluation.metrics import fit_temperature, softmax
+from drsn_jax.evaluation.novelty import fit_novelty
 from drsn_jax.functional.noise import Noise
 from drsn_jax.nn.networks import Network
 from drsn_jax.studies import estimator, estimator_data
 from drsn_jax.studies.estimator_bundle import apart, bundle_of
+from drsn_jax.studies.model_selection import usual_rms
 
 optional("sklearn", "DRSNClassifier", "sklearn")
 
@@ -46,7 +48,7 @@ class DRSNClassifier(ClassifierMixin, BaseEstimator):
       channels_first: whether three-dimensional arrays are ``(n, channels, length)``.
       noise_snr_db: adds noise of this signal-to-noise ratio in dB to every training signal, new in every epoch; a pair
         ``(low, high)`` draws the ratio for each signal. None adds none.
-      noise: the kind of noise: ``"gaussian"``, ``"laplacian"``, ``"pink"`` or ``"impulsive"``.
+      noise: the kind of noise: ``"gaussian"``, ``"laplacian"``, ``"pink"``, ``"impulsive"`` or ``"salt_and_pepper"``.
       class_weight: weights of the classes in the loss, by class; ``"balanced"`` gives each the same share of it; None weighs all
         signals alike.
       early_stopping: whether part of the training data is held out. The training ends after ``n_iter_no_change`` epochs without
@@ -135,11 +137,14 @@ class DRSNClassifier(ClassifierMixin, BaseEstimator):
         training = self._training(labels[known], seed)
         trained = training.run(self.network_, windows[known], labels[known], (windows[held_out], labels[held_out]))
         self.n_iter_, self.loss_curve_, self.validation_scores_ = trained.epochs, trained.losses, trained.accuracies
-        self.temperature_, self._surprises, self._left, self._source = 1.0, None, None, None
+        self.temperature_, self._surprises, self._novelty, self._left, self._source = 1.0, None, None, None, None
+        self._rms_range = usual_rms(estimator_data.as_signals(X, self.channels_first))
         if len(held_out):
-            logits = estimator.logits_of(self.network_, trained.variables, windows[held_out])
+            logits, features = estimator.answers_of(self.network_, trained.variables, windows[held_out])
             self.temperature_ = fit_temperature(logits, labels[held_out])
             self._surprises = fit_surprises(softmax(logits, self.temperature_), labels[held_out])
+            _, usual = estimator.answers_of(self.network_, trained.variables, windows[known])
+            self._novelty = fit_novelty(usual, labels[known], features)
         self.variables_ = trained.variables
         return self
 
@@ -164,12 +169,12 @@ class DRSNClassifier(ClassifierMixin, BaseEstimator):
         windows, labels, seed = self._begin(X, y, reset=first, classes=classes)
         if first:
             self.temperature_, self.n_iter_, self.loss_curve_, self.validation_scores_ = 1.0, 0, [], []
-            self._left, self._source = None, None
+            self._left, self._source, self._rms_range = None, None, usual_rms(estimator_data.as_signals(X, self.channels_first))
         training, before = self._training(labels, seed), getattr(self, "variables_", None)
         trained, self._left = training.go_on(self.network_, windows, labels, before, self._left)
         self.variables_, self.n_iter_ = trained.variables, self.n_iter_ + 1
         self.loss_curve_ = [*self.loss_curve_, *trained.losses]
-        self._surprises = None  # they were those of other weights
+        self._surprises = self._novelty = None  # they were those of other weights
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -179,7 +184,7 @@ class DRSNClassifier(ClassifierMixin, BaseEstimator):
         table = estimator_data.as_array(X, self.channels_first, shape=self.window_shape_)
         X = validate_data(self, table, allow_nd=True, reset=False)
         windows = self._prepared(estimator_data.as_signals(X, self.channels_first))
-        logits = estimator.logits_of(self.network_, self.variables_, windows)
+        logits, _ = estimator.answers_of(self.network_, self.variables_, windows)
         return softmax(logits.astype(np.float64), self.temperature_)
 
     def predict(self, X: Any) -> np.ndarray:
@@ -192,17 +197,18 @@ class DRSNClassifier(ClassifierMixin, BaseEstimator):
         made: Any = clone(self)
         return made
 
-    def to_bundle(self, sampling_rate: float | None = None, *, stride: int | None = None) -> Bundle:
+    def to_bundle(self, sampling_rate: float | None = None) -> Bundle:
         """Return the trained network as a ``drsn_jax.Bundle``, which can be saved, exported and asked about whole recordings.
 
-        ``sampling_rate`` in Hz is that of the signals; without it the bundle takes windows, but no recordings. ``stride`` is the
-        step from one window of a recording to the next in samples, by default half a window. The names of its classes are the
-        texts of ``classes_``. What came from a bundle keeps the facts of that, but those about its accuracy. Raises
-        NotFittedError before ``fit``, and ValueError for a rate or stride that is not positive, for classes with the same text,
-        and for signals whose level is so large against what varies that float32 loses it.
+        ``sampling_rate`` in Hz is that of the signals; without it the bundle takes windows, but no recordings, which it cuts
+        into windows that do not overlap. The names of its classes are the texts of ``classes_``. It knows how loud the training
+        signals were, and with ``early_stopping`` also how unlike them a signal is and which classes are possible. What came from
+        a bundle keeps the facts of that, but those that other weights have made untrue. Raises NotFittedError before ``fit``,
+        and ValueError for a rate that is not positive, for classes with the same text, and for signals whose level is so large
+        against what varies that float32 loses it.
         """
         check_is_fitted(self, "variables_")
-        return bundle_of(self, self._source, sampling_rate, stride)
+        return bundle_of(self, self._source, sampling_rate)
 
     @classmethod
     def from_bundle(cls, bundle: Bundle, classes: Any = None) -> "DRSNClassifier":
@@ -222,7 +228,8 @@ class DRSNClassifier(ClassifierMixin, BaseEstimator):
         made.network_, made.offset_, made.scale_ = apart(bundle)
         made.window_shape_ = bundle.window_shape
         made.n_features_in_ = bundle.window_shape[0]  # pyright: ignore[reportAttributeAccessIssue]
-        made._without_mean, made._surprises, made._left, made._source = bundle.remove_mean, bundle.surprises, None, bundle
+        made._without_mean, made._surprises, made._novelty = bundle.remove_mean, bundle.surprises, bundle.novelty
+        made._rms_range, made._left, made._source = bundle.rms_range, None, bundle
         made.n_iter_, made.loss_curve_, made.validation_scores_ = 0, [], []
         return made
 

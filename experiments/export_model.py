@@ -6,7 +6,7 @@ MODEL is the folder of a run of python experiments/fault_diagnosis.py or of the 
 model.stablehlo with its facts beside it in model.stablehlo.json. Both take windows as they were recorded and give calibrated
 probabilities, as Bundle.predict_proba does; classes, sampling rate, length of a window and temperature are inside. What else a
 diagnosis says (novelty, possible classes, warnings) stays here. Each file is compared with the network on windows of noise, and
-the largest difference is printed. Takes seconds. ONNX needs: pip install 'drsn-jax[onnx]'
+the largest difference is printed. Takes seconds. ONNX needs: pip install -e '.[onnx]'
 """
 
 import signal
@@ -27,11 +27,11 @@ from jax import export as jax_export
 from drsn_jax.cli import checks, console, run_options
 from drsn_jax.core import runtime
 from drsn_jax.core.errors import MissingExtra, UserError
-from drsn_jax.diagnosis.asking import model_in
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import load, save
 from drsn_jax.diagnosis.trial_windows import expected, noise, padded
 from drsn_jax.nn.networks import drsn_cw
+from drsn_jax.pretrained.kept import load_named
 
 Format = Literal["onnx", "stablehlo"]
 
@@ -41,7 +41,7 @@ class Options:
     """What to write."""
 
     model: tyro.conf.Positional[Path | None] = None
-    """The folder of a trained network, or of the run that kept it."""
+    """The folder of a trained network, or of the run that kept it, or pretrained:NAME."""
     formats: tuple[Format, ...] = ("onnx", "stablehlo")
     """Which files are written."""
     batch: int | None = None
@@ -68,7 +68,7 @@ def main() -> None:
         raise UserError("name the folder of a model")
     if options.model is not None and options.dry_run:
         raise UserError("--dry-run makes a model of its own: name none")
-    bundle = None if options.model is None else load(model_in(options.model) or options.model)
+    bundle = None if options.model is None else load_named(options.model)
     out = options.out or console.default_out("export_model")
     bundle = bundle or rehearse(out)
     for kind in options.formats:

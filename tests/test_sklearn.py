@@ -226,6 +226,22 @@ def test_a_bundle_answers_as_the_estimator_and_comes_back(tmp_path, fitted):
     np.testing.assert_allclose(window.to_bundle().predict_proba(SIGNALS), window.predict_proba(SIGNALS), atol=1e-5)
 
 
+def test_a_bundle_tells_what_is_unlike_its_training():
+    many, codes = tiny.tones(120, seed=3)
+    model = small(early_stopping=True, validation_fraction=0.25, n_iter_no_change=60).fit(many, codes)
+    bundle = model.to_bundle(1000.0)
+    low, high = bundle.rms_range or (0, 0)
+    assert 0.65 < low < high < 0.8
+    noise = np.random.default_rng(0).normal(size=(20 * tiny.LENGTH, 1))
+    assert bundle.novelty is not None
+    assert not bundle.diagnose(noise, 1000.0).sure
+    loud = bundle.diagnose(50 * np.tile(many[0], (8, 1)), 1000.0)
+    assert any("level" in warning or "loud" in warning or "RMS" in warning for warning in loud.warnings), loud.warnings
+    again = DRSNClassifier.from_bundle(bundle)
+    assert again.to_bundle().novelty is bundle.novelty
+    assert again.partial_fit(many, codes.astype(str)).to_bundle().novelty is None
+
+
 def test_training_goes_on_with_more_signals():
     model = small(learning_rate=0.03)
     for _ in range(12):
@@ -245,7 +261,7 @@ def test_what_comes_from_a_bundle_goes_back_into_one():
     """Whoever scaled: the estimator, a network of one's own, or nobody; and with the facts of the bundle."""
     far = 50 + 10 * SIGNALS
     model = small().fit(far, NAMES)
-    bundle = dataclasses.replace(model.to_bundle(1000.0, stride=7), channel="x", per_revolution=True)
+    bundle = dataclasses.replace(model.to_bundle(1000.0), stride=7, channel="x", per_revolution=True)
     again = DRSNClassifier.from_bundle(bundle).to_bundle()
     np.testing.assert_allclose(again.predict_proba(far), model.predict_proba(far), atol=1e-5)
     assert (again.channel, again.per_revolution, again.stride, again.sampling_rate) == ("x", True, 7, 1000.0)
@@ -319,8 +335,6 @@ def test_what_a_bundle_is_told_is_checked(fitted):
     for rate in (-5.0, np.nan, "fast"):
         with pytest.raises(ValueError, match="sampling_rate is a positive number of Hz"):
             fitted.to_bundle(rate)
-    with pytest.raises(ValueError, match="stride is a whole number of samples from 1, got 0"):
-        fitted.to_bundle(1000.0, stride=0)
     with pytest.raises(ValueError, match="the model does not know the sampling rate of its windows"):
         fitted.to_bundle().diagnose(SIGNALS[0], 1000.0)
 

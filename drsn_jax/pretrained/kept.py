@@ -4,10 +4,12 @@ Each has a folder beside this file: a bundle, as ``diagnosis.bundle_files.save``
 ``experiments/train_pretrained.py`` has made them. Nothing of them is read before it is asked for.
 """
 
+import os
 from pathlib import Path
 
 from drsn_jax.core.errors import UserError
 from drsn_jax.diagnosis import bundle_files
+from drsn_jax.diagnosis.asking import model_in
 from drsn_jax.diagnosis.bundle import Bundle
 
 CARD = "README.md"
@@ -44,6 +46,18 @@ def folder(name: str) -> Path:
     if name not in KEPT:
         raise UserError(f"no network {name!r} comes with the package: choose one of {', '.join(KEPT)}")
     return Path(__file__).parent / name
+
+
+def load_named(named: str | os.PathLike[str]) -> Bundle:
+    """Load the network that a user of a script names, see ``folder_named``. Raises BundleError as ``bundle_files.load`` too."""
+    return bundle_files.load(folder_named(named))
+
+
+def folder_named(named: str | os.PathLike[str]) -> Path:
+    """Return the folder of the network that a user of a script names: ``pretrained:NAME``, the folder of a model, or that of the
+    run which kept it. Raises UserError as ``folder``."""
+    path = Path(meant(os.fspath(named)))
+    return model_in(path) or path
 
 
 def meant(named: str) -> str:

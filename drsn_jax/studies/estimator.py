@@ -24,7 +24,7 @@ from drsn_jax.training.loop import fit
 from drsn_jax.training.optimizers import kernels, one_cycle_optimizer
 from drsn_jax.training.progress import Epoch
 from drsn_jax.training.state import KeyPurpose, TrainState, create_state
-from drsn_jax.training.steps import make_eval_step, make_predict_step, make_train_step
+from drsn_jax.training.steps import make_eval_step, make_train_step
 
 LONG = 512  # samples of a window from which its energies in frequency bands are what is recognised
 SHORT = "drsn_cw:widths=32+64,units=1+1,stem=1,kernel=5"  # the network for shorter ones
@@ -158,10 +158,11 @@ class Training(NamedTuple):
 
 
 @order_known()
-def logits_of(network: Network, variables: Any, windows: np.ndarray) -> np.ndarray:
-    """Return the logits ``(n, classes)`` of at least one window."""
+def answers_of(network: Network, variables: Any, windows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the logits ``(n, classes)`` of at least one window, and the features before the classifier, ``(n, features)``."""
     network = for_platform(network, jax.default_backend())
-    return predict(_predict(network), variables, windows, PREDICTED)  # pyright: ignore[reportArgumentType]
+    both = predict(_predict(network), variables, windows, PREDICTED)  # pyright: ignore[reportArgumentType]
+    return both[:, : network.classes], both[:, network.classes :]
 
 
 def disturbed(noise: Noise, key: jax.Array, window: jax.Array) -> jax.Array:
@@ -195,4 +196,8 @@ def _steps(network: Any, optimizer: optax.GradientTransformation) -> tuple[Any, 
 
 @functools.lru_cache(maxsize=16)
 def _predict(network: Any) -> Any:
-    return jax.jit(make_predict_step(network))
+    def answer(network: Any, x: jax.Array) -> jax.Array:
+        features = network.features(x, False)
+        return jax.numpy.concatenate([network.classifier(features), features], -1)
+
+    return jax.jit(functools.partial(network.apply, method=answer))

@@ -13,7 +13,7 @@ from drsn_jax.nn.networks import Network
 from drsn_jax.studies.estimator_data import refuse_lost_digits
 
 
-def bundle_of(fitted: Any, source: Bundle | None, sampling_rate: float | None, stride: int | None) -> Bundle:
+def bundle_of(fitted: Any, source: Bundle | None, sampling_rate: float | None) -> Bundle:
     """Return a fitted ``DRSNClassifier`` as a bundle; arguments and errors as ``DRSNClassifier.to_bundle``.
 
     ``source`` is the bundle that it came from: its facts are kept, and where the weights were trained further, not what was
@@ -21,8 +21,6 @@ def bundle_of(fitted: Any, source: Bundle | None, sampling_rate: float | None, s
     """
     if sampling_rate is not None and not (isinstance(sampling_rate, numbers.Real) and 0 < sampling_rate < math.inf):
         raise UserError(f"sampling_rate is a positive number of Hz, got {sampling_rate!r}")
-    if stride is not None and not (isinstance(stride, numbers.Integral) and stride >= 1):
-        raise UserError(f"stride is a whole number of samples from 1, got {stride!r}")
     network, (length, channels) = fitted.network_, fitted.window_shape_
     if not network.standardise and network.front_end is None:
         refuse_lost_digits(fitted.offset_, fitted.scale_)
@@ -31,14 +29,12 @@ def bundle_of(fitted: Any, source: Bundle | None, sampling_rate: float | None, s
             offset, scale = (tuple(map(float, numbers_)) for numbers_ in (fitted.offset_, fitted.scale_))
             network = network.clone(offset=offset, scale=scale)
     facts: dict[str, Any] = {"network": network, "variables": fitted.variables_, "surprises": fitted._surprises}
-    facts |= {"temperature": fitted.temperature_}
+    facts |= {"temperature": fitted.temperature_, "novelty": fitted._novelty, "rms_range": fitted._rms_range}
     if sampling_rate is not None:
-        facts |= {"sampling_rate": sampling_rate, "stride": stride or max(1, length // 2)}
-    elif stride is not None:
-        facts |= {"stride": stride}
+        facts |= {"sampling_rate": sampling_rate, "stride": length}  # recordings are cut one window behind the other
     if source is not None:
         if fitted.variables_ is not source.variables:
-            facts |= {"novelty": None, "accuracy": (), "training": {}}
+            facts |= {"accuracy": (), "training": {}}
         return dataclasses.replace(source, **facts)
     classes = tuple(map(str, fitted.classes_.tolist()))
     return Bundle(classes=classes, window_length=length, channels=channels, remove_mean=fitted._without_mean, **facts)

@@ -134,7 +134,8 @@ def held_out(labels: np.ndarray, groups: Any, fraction: float, seed: int) -> tup
         return next(splitter.split(labels, labels))
     groups = np.asarray(groups)
     if groups.shape != labels.shape or any(group is None for group in groups.tolist()):
-        raise UserError(f"{len(labels)} signals need a group each, got groups of the shape {groups.shape}, None not allowed")
+        found = f"of the shape {groups.shape}" if groups.shape != labels.shape else "among which is None"
+        raise UserError(f"{len(labels)} signals need a group each, got groups {found}")
     if len(np.unique(groups)) > 1:
         for attempt in range(20):  # a class may have only few groups
             splitter = GroupShuffleSplit(1, test_size=fraction, random_state=(seed + attempt) % 2**31)
