@@ -44,7 +44,7 @@ def vibration(speed, seconds=4.0):
 def test_it_is_kept_and_told(bundle, tmp_path):
     assert repr(bundle).endswith("windows of 64 samples × 1 channel at 32 samples a revolution)")
     save(tmp_path / "model", bundle)
-    assert read_description(tmp_path / "model")["format"] == 5  # an earlier version would take the rate for Hz
+    assert read_description(tmp_path / "model")["format"] == 6  # an earlier version would take the rate for Hz
     assert load(tmp_path / "model").per_revolution
     page = write_report(tmp_path, bundle, []).read_text(encoding="utf-8")
     assert "64 samples, 2 revolutions of the shaft at 32 samples in each" in page
@@ -53,7 +53,7 @@ def test_it_is_kept_and_told(bundle, tmp_path):
 def test_other_models_are_described_as_before(bundle, tmp_path):
     save(tmp_path / "model", dataclasses.replace(bundle, per_revolution=False))
     found = json.loads((tmp_path / "model" / "model.json").read_text())
-    assert found["format"] == 5
+    assert found["format"] == 6
     assert "per_revolution" not in found
     assert not load(tmp_path / "model").per_revolution
 
