@@ -112,14 +112,6 @@ def sensor(broker):
     sensor.close()
 
 
-@pytest.fixture
-def ctrl_c_heard():
-    """A process in the background of a shell ignores Ctrl-C, and so do those that it starts."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
 @pytest.mark.usefixtures("ctrl_c_heard")
 def test_samples_in_and_diagnoses_out(broker, sensor, tmp_path):
     """One process through its life: it answers, tells errors, outlives the broker, and ends with Ctrl-C."""

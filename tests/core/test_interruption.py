@@ -15,12 +15,7 @@ from drsn_jax.core import interruption
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.fixture(autouse=True)
-def listening():
-    """A process that was started in the background ignores Ctrl-C, and so would those that it starts."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+pytestmark = pytest.mark.usefixtures("ctrl_c_heard")
 
 
 def interrupted_inside(callback_runs):
