@@ -49,6 +49,7 @@ def pytest_configure(config: pytest.Config) -> None:
 LONG = (
     "test_fault_diagnosis.py",
     "test_hosts.py",
+    "test_sklearn.py",
     "test_reliability.py",
     "test_blocked_network.py",
     "test_docs.py",
