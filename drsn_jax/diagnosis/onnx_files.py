@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from drsn_jax.core.errors import optional
@@ -41,6 +42,7 @@ def to_onnx(
     """
     jax2onnx, onnx = optional("jax2onnx", PURPOSE), optional("onnx", PURPOSE)
     with _quiet():
+        jax.clear_caches()  # nor may it be given a trace of before, which it does not know
         try:
             model = jax2onnx.to_onnx(
                 function,
@@ -58,6 +60,9 @@ def to_onnx(
         except Exception as error:  # the converter raises errors of many kinds where it does not know an operation
             reason = " ".join(str(error).split())[:200] or type(error).__name__
             raise BundleError(f"jax2onnx cannot convert this network ({reason}): export it as .stablehlo") from error
+        finally:
+            # what jax2onnx traces has operations of its own, and JAX would use such a trace again outside of the conversion
+            jax.clear_caches()
     return model.SerializeToString()
 
 
