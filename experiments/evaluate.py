@@ -29,14 +29,14 @@ from drsn_jax.core import runtime
 from drsn_jax.core.errors import UserError
 from drsn_jax.data.recording import Recording
 from drsn_jax.data.recordings import title
-from drsn_jax.diagnosis.asking import model_in, trained_sources
+from drsn_jax.diagnosis.asking import trained_sources
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import load, save
 from drsn_jax.diagnosis.diagnosis import COVERAGE
 from drsn_jax.diagnosis.labelled import NoiseTest, evaluate_labelled, labelled_windows
 from drsn_jax.functional.noise import Noise
 from drsn_jax.nn.networks import drsn_cw
-from drsn_jax.pretrained.kept import meant
+from drsn_jax.pretrained.kept import load_named
 
 
 @dataclass(frozen=True)
@@ -84,8 +84,7 @@ def main() -> None:
     else:
         if options.model is None or options.recordings is None:
             raise UserError("name the folder of a model, and --recordings with a folder for each class or a table")
-        named = Path(meant(str(options.model)))
-        model = load(model_in(named) or named)
+        model = load_named(options.model)
         if options.speed_rpm is not None and not model.per_revolution:
             raise UserError("--speed-rpm goes with a network whose windows are revolutions, and this one's are in seconds")
         recordings = read(options, model)

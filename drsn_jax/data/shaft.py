@@ -5,10 +5,10 @@ Frequencies of faults are multiples of the speed, so who knows it can compare ma
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from drsn_jax.functional.bearings import named_bearing
 from drsn_jax.functional.gears import GearOrders, named_gear
 from drsn_jax.functional.orders import BearingOrders
 
+Part = TypeVar("Part")
 SPEED = re.compile(r"(\d[\d,]*\.?\d*)[ _]*(?:rpm|r/min|rev/min|1/min|min-1|min\^-1|U/min)(?![a-z])", re.IGNORECASE)
 RANGE = re.compile(r"(\d|rpm)\s*(-|–|—|…|\.\.+|to|bis|until|/)\s*$|\bramp", re.IGNORECASE)  # in front of a number
 THOUSANDS = re.compile(r"\d\.\d{3}")
@@ -81,17 +82,19 @@ def _mean_speed(file: Path, channel: str) -> float:
 def read_bearing(cell: str) -> BearingOrders | None:
     """Return the orders of the bearing that a table's cell names, see ``named_bearing``; None for an empty cell. Raises
     RecordingError as that one."""
-    try:
-        return named_bearing(cell) if cell else None
-    except UserError as error:
-        raise RecordingError(str(error)) from error
+    return _read(cell, named_bearing)
 
 
 def read_gear(cell: str) -> GearOrders | None:
     """Return the orders of the gear whose teeth a table's cell tells, see ``named_gear``; None for an empty cell. Raises
     RecordingError as that one."""
+    return _read(cell, named_gear)
+
+
+def _read(cell: str, named: Callable[[str], Part]) -> Part | None:
+    """Return the part that a cell names; None for an empty one. What is wrong with it is a fault of the recordings' table."""
     try:
-        return named_gear(cell) if cell else None
+        return named(cell) if cell else None
     except UserError as error:
         raise RecordingError(str(error)) from error
 

@@ -84,20 +84,22 @@ def trained_sources(model: Bundle) -> list[TrainedSource]:
 
 def trained_bearing(model: Bundle) -> BearingOrders | None:
     """Return the bearing of the recordings that a model was trained on; None where its facts do not tell one."""
-    orders = model.training.get("bearing")
-    if not isinstance(orders, Mapping) or set(orders) != set(BearingOrders._fields):
-        return None
-    known = all(isinstance(order, int | float) and 0 < order < math.inf for order in orders.values())
-    return BearingOrders(**orders) if known else None
+    orders = _orders(model.training.get("bearing"), BearingOrders._fields)
+    return BearingOrders(**orders) if orders else None
 
 
 def trained_gear(model: Bundle) -> GearOrders | None:
     """Return the gear of the recordings that a model was trained on; None where its facts do not tell one."""
-    orders = model.training.get("gear")
-    if not isinstance(orders, Mapping) or set(orders) != set(GearOrders._fields):
+    orders = _orders(model.training.get("gear"), GearOrders._fields)
+    return GearOrders(**orders) if orders and orders["mesh"] > 2 * orders["tooth"] else None
+
+
+def _orders(told: object, names: Sequence[str]) -> dict[str, float] | None:
+    """Return orders that the facts of a model tell by these names; None unless they are all there and positive numbers."""
+    if not isinstance(told, Mapping) or set(told) != set(names):
         return None
-    known = all(isinstance(order, int | float) and 0 < order < math.inf for order in orders.values())
-    return GearOrders(**orders) if known and orders["mesh"] > 2 * orders["tooth"] else None
+    known = all(isinstance(order, int | float) and 0 < order < math.inf for order in told.values())
+    return dict(told) if known else None
 
 
 def trained_sidebands(model: Bundle, gear: GearOrders) -> tuple[float, ...]:

@@ -92,9 +92,10 @@ def class_weights(given: Any, classes: np.ndarray, labels: np.ndarray) -> np.nda
     if given is None:
         return weights
     if isinstance(given, str) and given == "balanced":
-        counts = np.bincount(labels, minlength=len(classes))
-        present = counts > 0
-        weights[present] = len(labels) / (present.sum() * counts[present])
+        from sklearn.utils import compute_class_weight
+
+        present = np.unique(labels)
+        weights[present] = compute_class_weight("balanced", classes=present, y=labels)
         return weights
     if not isinstance(given, dict):
         raise UserError(f"class_weight is None, 'balanced' or weights by class, got {given!r}")
