@@ -52,11 +52,12 @@ from drsn_jax.studies import comparison_training, feature_figure
 from drsn_jax.studies.comparison import Comparison, noises, tell_diverged
 from drsn_jax.studies.comparison_figures import draw_all
 from drsn_jax.studies.comparison_results import tables
-from drsn_jax.studies.comparison_tables import TITLES, markdown, summarise
+from drsn_jax.studies.comparison_tables import TITLES
 from drsn_jax.studies.healthy import learn_healthy
 from drsn_jax.studies.model_selection import BestModel
 from drsn_jax.studies.runs import RunFolder
 from drsn_jax.studies.training_config import TrainingConfig
+from drsn_jax.studies.verdict import table_and_verdict
 
 NetworkName = Literal["convnet", "resnet", "senet", "drsn_cs", "drsn_cw", "band_energy", "band_energy_tiny", "band_energy_linear"]
 NoiseKind = Literal["gaussian", "laplacian", "pink", "salt_and_pepper", "impulsive"]
@@ -224,7 +225,7 @@ def main() -> None:
     with folder.alone():
         trials = train(options, comparison, folder, folds, first, names)
     if distributed.is_main_process():
-        report(out, tsne_iterations=250 if options.dry_run else 1000)
+        report(out, comparison, tsne_iterations=250 if options.dry_run else 1000)
         if (out / "model").is_dir():
             ask = commands.as_typed("python experiments/diagnose.py")
             console.say(f"the best network on the validation windows is kept: {ask} {out}/model FILE")
@@ -299,9 +300,9 @@ def train(
     return trials
 
 
-def report(out: Path, tsne_iterations: int) -> None:
+def report(out: Path, comparison: Comparison, tsne_iterations: int) -> None:
     """Print the table and draw the figures."""
-    print(f"\n{markdown(summarise(out))}\n")
+    print(f"\n{table_and_verdict(out, comparison.networks)}\n")
     for file in draw_all(out):
         console.say(str(file))
     if feature_figure.feature_files(out):

@@ -46,11 +46,12 @@ from drsn_jax.nn.networks import NETWORKS
 from drsn_jax.studies import comparison_training, feature_figure
 from drsn_jax.studies.comparison import Comparison, tell_diverged
 from drsn_jax.studies.comparison_results import tables
-from drsn_jax.studies.comparison_tables import TITLES, markdown, summarise
+from drsn_jax.studies.comparison_tables import TITLES
 from drsn_jax.studies.image_figures import draw_pictures, grid_table
 from drsn_jax.studies.image_study import PARTS, PIXELS, PictureModels, PixelBaseline, Plan, in_parts_of_the_test
 from drsn_jax.studies.runs import RunFolder
 from drsn_jax.studies.training_config import TrainingConfig
+from drsn_jax.studies.verdict import table_and_verdict
 
 NetworkName = Literal[
     "convnet", "resnet", "senet", "drsn_cs", "drsn_cw", "resnet18", "resnet34", "resnet50", "drsn18", "drsn34", "drsn50"
@@ -245,7 +246,7 @@ def main() -> None:
     with folder.alone():
         trials = train(options, comparison, folder, fold, parts)
     if distributed.is_main_process():
-        report(out, tsne_iterations=250 if options.dry_run else 1000)
+        report(out, comparison, tsne_iterations=250 if options.dry_run else 1000)
         if (out / "model").is_dir():
             ask = commands.as_typed("python experiments/diagnose.py")
             console.say(f"the best network on the validation pictures is kept: {ask} {out}/model FILE")
@@ -261,9 +262,9 @@ def train(options: Options, comparison: Comparison, folder: RunFolder, fold: Fol
     return trials
 
 
-def report(out: Path, tsne_iterations: int) -> None:
+def report(out: Path, comparison: Comparison, tsne_iterations: int) -> None:
     """Print the tables and draw the figures."""
-    print(f"\nTest accuracy, %:\n\n{grid_table(out)}\n\n{markdown(summarise(out))}\n")
+    print(f"\nTest accuracy, %:\n\n{grid_table(out)}\n\n{table_and_verdict(out, comparison.networks)}\n")
     for file in draw_pictures(out):
         console.say(str(file))
     for file in feature_figure.tsne_figure(out, tsne_iterations):

@@ -43,13 +43,14 @@ from drsn_jax.studies import comparison_training, feature_figure
 from drsn_jax.studies.comparison import Comparison, tell_diverged
 from drsn_jax.studies.comparison_figures import draw_all
 from drsn_jax.studies.comparison_results import tables
-from drsn_jax.studies.comparison_tables import TITLES, markdown, summarise
+from drsn_jax.studies.comparison_tables import TITLES
 from drsn_jax.studies.model_selection import BestModel
 from drsn_jax.studies.runs import RunFolder
 from drsn_jax.studies.speech_figures import accuracy_by_level, heard, level_table
 from drsn_jax.studies.speech_peers import peers
 from drsn_jax.studies.speech_study import plan
 from drsn_jax.studies.training_config import TrainingConfig
+from drsn_jax.studies.verdict import table_and_verdict
 
 NetworkName = Literal["convnet", "resnet", "senet", "drsn_cs", "drsn_cw"]
 NoiseKind = Literal["horn", "traffic", "babble", "roadside", "recorded"]
@@ -235,7 +236,7 @@ def train(options: Options, comparisons: list[Comparison], folder: RunFolder, fo
 
 def report(out: Path, comparison: Comparison, fold: Fold, front_end: LogMel, tsne_iterations: int) -> None:
     """Print the tables and draw the figures."""
-    print(f"\nTest accuracy, %:\n\n{level_table(out)}\n\n{markdown(summarise(out))}\n")
+    print(f"\nTest accuracy, %:\n\n{level_table(out)}\n\n{table_and_verdict(out, comparison.networks)}\n")
     noises = [noise for noise in comparison.noises if isinstance(noise, Roadside)]
     drawn = [accuracy_by_level(out), heard(out, fold, noises, comparison.classes, front_end)]
     for file in itertools.chain(drawn, draw_all(out), feature_figure.tsne_figure(out, tsne_iterations)):
