@@ -14,7 +14,7 @@ from drsn_jax.data.drivetrain import SAMPLING_RATE, drivetrain_recordings
 from drsn_jax.data.labelled_windows import read_windows_file
 from drsn_jax.data.public import read_public
 from drsn_jax.data.recordings import Recording, read_folder, read_recordings, title
-from drsn_jax.data.resampling import resample
+from drsn_jax.data.resampling import lost_power, resample
 from drsn_jax.data.shaft import window_facts
 from drsn_jax.data.split_choice import strictest_split
 from drsn_jax.data.summary import common_channel, summary
@@ -199,7 +199,13 @@ def read(options: DataOptions) -> list[Recording]:
         return found
     if options.dry_run:  # of files the beginning was read alone
         found = [dataclasses.replace(r, signal=r.signal[: _few_windows(options, r)]) for r in found]
-    return found if options.resample is None else resample(found, options.resample)
+    if options.resample is None:
+        return found
+    resampled = resample(found, options.resample)
+    if not (options.dry_run or simulated(options)):
+        for sentence in lost_power(found, resampled):
+            console.say(sentence)
+    return resampled
 
 
 def _few_windows(options: DataOptions, recording: Recording) -> int:

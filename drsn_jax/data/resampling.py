@@ -15,6 +15,7 @@ from drsn_jax.data.recordings import Recording, title
 TAPS = 10  # of scipy's filter, on either side, in samples of the lower of the two rates
 LARGEST = 20_000  # in the ratio of two rates; the filter has 20 coefficients for each unit of it
 SPEED_WITHIN = 1e-4  # relative: no speed of a shaft is constant to less, and its ratio to a rate is seldom one of whole numbers
+LOST = 0.1  # of the power of a recording: where resampling takes more away, it is told
 EXACT = 1e-9  # relative: a ratio that is nearer to the quotient of two rates is that quotient
 
 
@@ -92,6 +93,36 @@ def empty_orders(recordings: Sequence[Recording], samples_per_revolution: int) -
         f"the orders above {few[least] / 2:.4g} are empty, by which a class with a speed or rate of its own gives itself away: "
         f"--samples-per-revolution {math.floor(few[least] * (1 + rates.SAME))} leaves none empty"
     ]
+
+
+def lost_power(before: Sequence[Recording], after: Sequence[Recording]) -> list[str]:
+    """Return a sentence if resampling has taken more than a tenth of the power of some recordings, and with it what rings there.
+
+    ``after`` are the recordings ``before`` at another rate, or at equal angles of a shaft. Power is that of the vibration around
+    its mean. A signal is compared with itself, so that the two may differ in length by no more than the filter's end.
+    """
+    powers = [(_power(old.signal), _power(new.signal)) for old, new in zip(before, after, strict=True)]
+    many = {i: 1 - kept / power for i, (power, kept) in enumerate(powers) if kept < (1 - LOST) * power}
+    if not many:
+        return []
+    most = max(many, key=many.__getitem__)
+    new, speed = after[most], before[most].speed
+    highest = new.sampling_rate / 2 * (speed if new.per_revolution and speed is not None else 1)
+    several = f" (and more than a tenth of that of {len(many)} of {len(before)} recordings)" if len(many) > 1 else ""
+    option = "--samples-per-revolution" if new.per_revolution else "--resample"
+    return [
+        f"resampling takes {100 * many[most]:.0f} % of the power of {title(before, most)} away{several}, which lies above "
+        f"{highest:.4g} Hz: what rings there is not seen; a higher {option} keeps more of it"
+    ]
+
+
+def _power(signal: np.ndarray) -> float:
+    """Return the variance of a signal ``(length, channels)``, summed over its channels; 0 of an empty one."""
+    if not len(signal):
+        return 0.0
+    mean = signal.mean(0, dtype=np.float64)
+    parts = (signal[start:stop] - mean for start, stop in blocks(len(signal), 8 * signal.shape[1]))
+    return float(sum(np.square(part).sum() for part in parts)) / len(signal)
 
 
 def _at_rate(recordings: Sequence[Recording], i: int, sampling_rate: float, aim: str, *, within: float = rates.SAME) -> Recording:

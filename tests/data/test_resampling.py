@@ -8,7 +8,7 @@ from signal_files import PAIR
 
 from drsn_jax.data.formats.common import RecordingError
 from drsn_jax.data.recordings import Recording
-from drsn_jax.data.resampling import empty_orders, in_revolutions, resample, resample_to_revolutions
+from drsn_jax.data.resampling import empty_orders, in_revolutions, lost_power, resample, resample_to_revolutions
 
 
 def tone(frequency, rate, length, offset=0.0):
@@ -158,3 +158,35 @@ def test_an_array_is_brought_to_revolutions():
     signal[7] = np.nan
     with pytest.raises(RecordingError, match="sample 7 is not a finite number"):
         in_revolutions(signal, 12_000, 20.0, 100)
+
+
+def two_tones(low, high, offset=0.0):
+    """Two seconds at 12 kHz of a tone of 100 Hz and one of 4 kHz, of these powers, around an offset."""
+    time = np.arange(24_000) / 12_000
+    wave = np.sqrt(2 * low) * np.sin(200 * np.pi * time) + np.sqrt(2 * high) * np.sin(8000 * np.pi * time) + offset
+    return Recording(wave[:, None].astype(np.float32), "worn", 12_000.0, name=f"{high} at 4 kHz", speed=30.0)
+
+
+@pytest.mark.parametrize(
+    ("resampled", "highest", "option"),
+    [
+        (lambda found: resample(found, 6000), "3000 Hz", "--resample"),
+        (lambda found: resample_to_revolutions(found, 100), "1500 Hz", "--samples-per-revolution"),
+    ],
+)
+def test_power_that_resampling_takes_away_is_told(resampled, highest, option):
+    found = [two_tones(1, 0.05), two_tones(1, 1, offset=7), two_tones(1, 3, offset=-7)]
+    (told,) = lost_power(found, resampled(found))
+    assert told.startswith(
+        "resampling takes 75 % of the power of 3 at 4 kHz away (and more than a tenth of that of 2 of 3 record"
+    )
+    assert f"above {highest}" in told
+    assert f"a higher {option} keeps more" in told
+    assert lost_power(found[:1], resampled(found[:1])) == []
+
+
+def test_no_power_is_lost_where_nothing_rings_or_the_rate_rises():
+    still = Recording(np.full((24_000, 1), 3, np.float32), "worn", 12_000.0)
+    found = [still, two_tones(1, 3)]
+    assert lost_power(found, resample(found, 24_000)) == []
+    assert lost_power([still], resample([still], 100)) == []
