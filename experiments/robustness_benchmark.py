@@ -57,7 +57,6 @@ PeerName = Literal[
     "quant",
 ]
 NoiseKind = Literal["gaussian", "laplacian", "pink", "impulsive"]
-FEWEST_SAMPLES = 128  # in a revolution: with fewer the recordings of the simulation are too short for a split
 RECORDINGS = Path(__file__).resolve().parent / "recordings"
 
 
@@ -111,12 +110,7 @@ def check(options: Options) -> None:
     if options.snr_db is not None:
         checks.different(options, "snr_db")
         checks.snr(options, "snr_db")
-    samples = options.samples_per_revolution
-    if samples and not FEWEST_SAMPLES <= samples <= robustness.WINDOW:
-        raise UserError(
-            f"--samples-per-revolution is a whole number from {FEWEST_SAMPLES} to {robustness.WINDOW}, of which a window holds "
-            f"one revolution, or 0 for windows in time, got {samples}"
-        )
+    robustness.require_samples(options.samples_per_revolution)
     checks.at_least(options, 1, "epochs", "batch_size", "seeds", "steps_per_call", "patience")
     for name in options.networks:
         robustness.variant(name)

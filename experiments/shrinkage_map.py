@@ -5,8 +5,9 @@
 trains pairs of networks that differ in nothing but the thresholds: on the raw window, on the spectrum of its envelope and on its
 energies in bands over time, with 5, 20 and all labelled windows of each class, five seeds each, in a mixture of four kinds of
 noise; and tests them in each kind. It asks three questions of robustness_benchmark.py: another load, another part, and another
-speed of the simulated drivetrain, for which FOLDER is not needed. All seeds of a network are one ensemble, which one compiled
-step trains.
+speed of the simulated drivetrain, for which FOLDER is not needed. What is learned in windows of samples does not carry over to
+another speed; --samples-per-revolution 320 asks it in windows of revolutions. All seeds of a network are one ensemble, which one
+compiled step trains.
 
 The folder of the run holds for each question results.csv and thresholds.csv, and above them tables.md, shrinkage_map.png (the
 gains) and thresholds.png (what the thresholds do at each level of noise). The same command with --out on that folder continues
@@ -66,6 +67,9 @@ class Options(run_options.RunOptions):
     """Windows a step."""
     learning_rate: float = 3e-3
     """The highest one of AdamW, which rises for 30 % of the steps and then falls."""
+    samples_per_revolution: int = 0
+    """Bring every recording to so many samples in a revolution of its shaft, by its speed, so that windows of 2,048 samples lie
+    at equal angles; 0 leaves them in time."""
     seed: int = 0
     """The first seed: of initial parameters, labelled windows, their order, noise."""
     seeds: int = 5
@@ -87,6 +91,7 @@ def check(options: Options) -> None:
         raise UserError(
             "a map is made in one process on one device: leave out --devices, --coordinator, --processes, --distributed"
         )
+    robustness.require_samples(options.samples_per_revolution)
     robustness.require_folder(questions(options), options.folder)
 
 
@@ -117,7 +122,8 @@ def main() -> None:
     made, texts, diverged = {}, [], []
     run_options.advise(options)
     for name in questions(options):
-        asked = robustness.protocol(name, RECORDINGS, options.folder, dry_run=options.dry_run)
+        samples = options.samples_per_revolution
+        asked = robustness.protocol(name, RECORDINGS, options.folder, samples_per_revolution=samples, dry_run=options.dry_run)
         diverged += run(options, asked, out / name)
         made[asked.title] = out / name
         texts.append(f"## {asked.title}\n\n{table(out / name)}\n\n{threshold_table(out / name)}")
@@ -150,6 +156,8 @@ def run(options: Options, asked: Protocol, out: Path) -> list[str]:
     )
     data = None if asked.name not in robustness.TABLES else fingerprint(asked.recordings)
     config = {**run_options.config(options), "protocols": asked.name, "classes": classes, "data": data}
+    if not options.samples_per_revolution:
+        del config["samples_per_revolution"]  # as in the runs that were begun before there was this option
     folder = RunFolder(out, config, tables=TABLES, places=("folder",))
     cells = [Cell(*pair) for pair in itertools.product(options.representations, options.labelled)]
     with folder.alone():

@@ -24,6 +24,7 @@ from drsn_jax.studies.wdcnn import WideFirstKernelNetwork
 
 PRESETS: dict[str, Any] = {**presets.SIGNAL_NETWORKS, "wdcnn": WideFirstKernelNetwork}
 WINDOW = 2048
+FEWEST_SAMPLES = 128  # in a revolution: with fewer the recordings of the simulation are too short for a split
 CWRU_SPEED = 29.4  # revolutions a second: the mean of 1,797 to 1,730 rpm at 0 to 3 hp
 SIMULATED_SPEED = 30.0  # the middle one: with the speed unknown, an envelope spectrum is one in Hz there
 # the kinds with their levels in dB; the first is tested at more, because curves are drawn of it
@@ -119,6 +120,15 @@ def require_folder(names: Sequence[str], folder: Path | None) -> None:
     if folder is None and (asked := [name for name in names if name in TABLES]):
         raise UserError(
             f"{asked[0]} asks the recordings of Case Western: give their --folder (of the questions, other_speed needs none)"
+        )
+
+
+def require_samples(samples_per_revolution: int) -> None:
+    """Raise UserError for a number of samples in a revolution that ``protocol`` cannot bring recordings to."""
+    if samples_per_revolution and not FEWEST_SAMPLES <= samples_per_revolution <= WINDOW:
+        raise UserError(
+            f"--samples-per-revolution is a whole number from {FEWEST_SAMPLES} to {WINDOW}, of which a window holds one "
+            f"revolution, or 0 for windows in time, got {samples_per_revolution}"
         )
 
 

@@ -6,6 +6,7 @@ from typing import get_args
 import pytest
 import tiny
 
+from drsn_jax.core.errors import UserError
 from drsn_jax.functional.noise import NOISE_KINDS
 from drsn_jax.studies import robustness
 from drsn_jax.studies.representations import REPRESENTATIONS
@@ -31,6 +32,19 @@ def test_a_run_and_its_continuation(script, tmp_path, capsys):
     assert tiny.run_script(script, "--dry-run", "--out", out) is None
     assert "0 epochs are missing" in capsys.readouterr().out
     assert (out / "tables.md").read_text() == tables
+    # a folder that was begun before there was the option is continued without it, and with it refused
+    assert "samples_per_revolution" not in (out / "other_speed" / "config.json").read_text()
+    refused = str(tiny.run_script(script, "--dry-run", "--samples-per-revolution", "320", "--out", out))
+    assert "samples_per_revolution: None there, 320 now" in refused
+
+
+def test_windows_of_revolutions_are_asked(script, monkeypatch):
+    def stop(options, asked, out):
+        raise UserError(f"{asked.title}: {asked.recordings[0].sampling_rate:g} samples a turn")
+
+    monkeypatch.setattr(script, "run", stop)
+    left = tiny.run_script(script, "--dry-run", "--samples-per-revolution", "256")
+    assert "other speed, 256 samples a revolution: 256 samples a turn" in str(left)
 
 
 def test_names_of_the_options_are_those_that_exist(script):
@@ -48,6 +62,10 @@ def test_names_of_the_options_are_those_that_exist(script):
         (("--snr-db", "inf"), "--snr-db is a number of dB from -100 to 100, got inf"),
         (("--devices", "2"), "leave out --devices"),
         (("--steps", "0"), "--steps"),
+        (
+            ("--samples-per-revolution", "50"),
+            "from 128 to 2048, of which a window holds one revolution, or 0 for windows in time",
+        ),
     ],
 )
 def test_refused_options(script, options, words):
