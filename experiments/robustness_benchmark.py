@@ -36,7 +36,7 @@ from drsn_jax.core.errors import UserError
 from drsn_jax.core.files import write_atomically
 from drsn_jax.data.recordings import class_names, fingerprint
 from drsn_jax.functional.random_filter import WIDEST
-from drsn_jax.studies import comparison_training, robustness
+from drsn_jax.studies import comparison_training, robustness, votes
 from drsn_jax.studies.comparison import Comparison, tell_diverged
 from drsn_jax.studies.comparison_results import tables
 from drsn_jax.studies.comparison_tables import TITLES
@@ -82,6 +82,9 @@ class Options(run_options.RunOptions, TrainingConfig):
     samples_per_revolution: int = 0
     """Bring every recording to so many samples in a revolution of its shaft, by its speed, so that windows of 2,048 samples lie
     at equal angles; 0 leaves them in time."""
+    vote: int = 0
+    """Also test the mean of the probabilities of so many consecutive windows of a recording, and that of the networks of all
+    seeds, each of which is then tested in the noise of every seed; 0 leaves both out."""
     validation: bool = False
     """Ask a split within the training side, to choose a network by, and leave the test alone; for other_load and other_part."""
     noise: tuple[NoiseKind, ...] = ("gaussian", "laplacian", "pink", "impulsive")
@@ -111,6 +114,7 @@ def check(options: Options) -> None:
         checks.different(options, "snr_db")
         checks.snr(options, "snr_db")
     robustness.require_samples(options.samples_per_revolution)
+    checks.at_least(options, 0, "vote")
     checks.at_least(options, 1, "epochs", "batch_size", "seeds", "steps_per_call", "patience")
     for name in options.networks:
         robustness.variant(name)
@@ -149,22 +153,24 @@ def shorten(options: Options) -> Options:
         networks=options.networks[:1],
         peers=tuple(name for name in options.peers if not PEERS[name])[:2],
         noise=options.noise[:2],
+        vote=min(options.vote, 2),
         epochs=2,
         batch_size=32 * run_options.shards(options),
         seeds=1,
     )
 
 
-def compare(options: Options, asked: Protocol, present: list[str]) -> Comparison:
-    """The comparison of one protocol, with the peers that are installed."""
+def compare(options: Options, asked: Protocol, present: list[str], out: Path) -> Comparison:
+    """The comparison of one protocol in its folder, with the peers that are installed."""
     classes = class_names(asked.recordings)
     robustness.check_networks(options.networks, len(classes), asked.recordings[0].signal.shape[1])
     tested = robustness.noises_of_tests(options.noise, options.snr_db)
+    seeds = range(options.seed, options.seed + options.seeds)
     return Comparison(
         networks=options.networks,
         classes=classes,
         noises=tested,
-        seeds=range(options.seed, options.seed + options.seeds),
+        seeds=seeds,
         protocol=asked.title,
         config=options,
         size={"widths": (4, 8), "units": (1, 1)} if options.dry_run and not options.networks[0].startswith("wdcnn") else {},
@@ -172,6 +178,7 @@ def compare(options: Options, asked: Protocol, present: list[str]) -> Comparison
         checkpoint_seconds=options.checkpoint_seconds,
         plan=robustness.plan(options.way, tested, options.noise, options.filter_db),
         baselines=peers(present, len(classes), asked.orders_per_bin, options.standardise),
+        kept=votes.KeptProbabilities(out, seeds) if options.vote else None,
         presets={name: robustness.variant(name) for name in options.networks},
     )
 
@@ -194,12 +201,14 @@ def main() -> None:
             samples_per_revolution=options.samples_per_revolution,
             dry_run=options.dry_run,
         )
-        comparison = compare(options, asked, present)
+        comparison = compare(options, asked, present, out / name)
         trials += run(options, asked, comparison, out / name)
         diverged.append(comparison)
         made[asked.title] = out / name
         if distributed.is_main_process():
             text = table(out / name, lacking)
+            if options.vote:
+                text += f"\n\n{votes.table(out / name, options.vote)}"
             texts.append(f"## {asked.title}\n\n{text}")
             print(f"\n## {asked.title}\n\n{asked.title.capitalize()}: {asked.shows}.\n\n{text}\n")
     if distributed.is_main_process():
@@ -215,7 +224,7 @@ def run(options: Options, asked: Protocol, comparison: Comparison, out: Path) ->
     data = None if asked.name not in robustness.TABLES else fingerprint(asked.recordings)
     chosen = {**run_options.config(options), "protocols": asked.name, "dataset": asked.title, "data": data}
     # as in the runs that were begun before there were these options
-    for name in ("validation", "filter_db", "samples_per_revolution"):
+    for name in ("validation", "filter_db", "samples_per_revolution", "vote"):
         if not chosen[name]:
             del chosen[name]
     kinds: dict[str, Any] = {"noise_kinds": list(robustness.NOISE_KINDS)}
@@ -228,6 +237,7 @@ def run(options: Options, asked: Protocol, comparison: Comparison, out: Path) ->
     with folder.alone():
         trials = comparison.missing(folder, len(asked.folds))
         first = asked.folds[0]()
+        votes.require_windows(first.test, options.vote, names)
         console.say(
             f"{asked.title}: {len(names)} recordings of {len(comparison.classes)} classes, {len(first.train.windows):,} windows "
             f"to train on, {len(first.test.windows):,} to test on, {len(asked.folds)} splits; {trials} trainings of "

@@ -23,6 +23,7 @@ from drsn_jax.studies.runs import RunFolder
 from drsn_jax.studies.training_config import TrainingConfig
 from drsn_jax.studies.trial_data import TrialData, tested_in, training_scale, with_noise
 from drsn_jax.studies.trials import Result, Trainer
+from drsn_jax.studies.votes import KeptProbabilities
 from drsn_jax.training.checkpoints import Checkpoints
 from drsn_jax.training.progress import Diverged, Epoch
 
@@ -51,6 +52,7 @@ class Comparison:
       init_from: a trained network from which all trainings start, with a new classifier; ``networks`` then holds only its name.
       checkpoint_seconds: how many seconds of work may be lost; None makes no checkpoints.
       best_model: keeps the best network; None keeps none.
+      kept: keeps the probabilities of all trainings for their test windows; None keeps none.
       kinds: the kinds of noise of the trainings on a range of SNRs; by default those of ``noises``.
       plan: the disturbance of each training, with those in which its network is tested, in place of those that ``noises`` and
         ``config`` make; all trainings have the same number of tests.
@@ -71,6 +73,7 @@ class Comparison:
     init_from: Bundle | None = None
     checkpoint_seconds: float | None = 30.0
     best_model: BestModel | None = None
+    kept: KeptProbabilities | None = None
     kinds: Sequence[str] = ()
     plan: Sequence[tuple[Disturbance, Sequence[Disturbance]]] | None = None
     baselines: Mapping[str, Any] | None = None
@@ -129,7 +132,7 @@ class Comparison:
                         self.diverged.append((str(trials[0]), str(error)))
                         continue
                     if result is not None and is_main_process():
-                        self._keep(folder, trials[0], data(), fold, result)
+                        self._keep(folder, trials, data(), fold, result)
                         for trial in missing:
                             tested = result if trial is trials[0] else self._retest(trial, data(), fold, result)
                             yield write_result(folder, trial, tested, fold, recordings, self.classes)
@@ -191,8 +194,11 @@ class Comparison:
         other = tested_in(data, fold, seed=trial.seed, noise=trial.noise)
         return self._method(trial.network, data).retest(result, other)
 
-    def _keep(self, folder: RunFolder, trial: Trial, data: TrialData, fold: Fold, result: Result) -> None:
-        """Keep the pooled features of a network's first trial, and the network itself if it is the best so far."""
+    def _keep(self, folder: RunFolder, trials: Sequence[Trial], data: TrialData, fold: Fold, result: Result) -> None:
+        """Keep what a training says of its tests, the pooled features of a network's first trial, and the best network so far."""
+        if self.kept is not None:
+            self.kept.keep(trials, fold, functools.partial(self._retest, data=data, fold=fold, result=result))
+        trial = trials[0]
         if result.network is None:
             return
         if trial.network not in feature_files(folder.path) and len(data.test.windows):

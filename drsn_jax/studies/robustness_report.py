@@ -97,9 +97,9 @@ def table(folder: str | Path, lacking: Mapping[str, str]) -> str:
         cells = [
             TITLES.get(method, method),
             f"{int(own[0]['parameters']):,}" if int(own[0]["parameters"]) else "–",
-            *(_cell(balanced(rows_in(own, noise))) for noise in noises),
+            *(cell(balanced(rows_in(own, noise))) for noise in noises),
             *compared,
-            _cell(area(ranked)) if len(ranked := [r for r in ranking if r["network"] == method]) == len(own) else "–",
+            cell(area(ranked)) if len(ranked := [r for r in ranking if r["network"] == method]) == len(own) else "–",
             f"{largest[method]:.0f}",
             f"{np.mean(seconds[method]):.0f}" if seconds[method] else "–",
         ]
@@ -167,7 +167,8 @@ def _trial(row: Row) -> tuple[str, ...]:
     return row["noise"], row["snr_db"], row["fold"], row["seed"]
 
 
-def _cell(value: Interval) -> str:
+def cell(value: Interval) -> str:
+    """Return a mean with its interval, as text."""
     if math.isnan(value.mean):
         return "–"
     return f"{value.mean:.1f}" if math.isnan(value.half_width) else f"{value.mean:.1f} ± {value.half_width:.1f}"
