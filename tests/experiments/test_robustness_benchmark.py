@@ -20,6 +20,8 @@ OWN = (
     "spectrum_strict",
     "--noise",
     "gaussian",
+    "--vote",
+    "5",
 )
 
 
@@ -41,6 +43,9 @@ def test_a_run_tests_every_noise_and_goes_on(script, tmp_path, capsys):
     assert (out / "accuracy_by_snr.png").read_bytes().startswith(b"\x89PNG")
     tables = (out / "tables.md").read_text()
     assert "| method | parameters | clean | gaussian 0 dB | gaussian -5 dB | gaussian -10 dB |" in tables
+    # a dry run has few windows
+    assert "| band energies | 2 windows |" in tables
+    assert len(list((out / "other_speed" / "probabilities").iterdir())) == 2 * len(tested)
     first = capsys.readouterr()
     assert "1 trainings" in first.out + first.err
     assert tiny.run_script(script, *OWN, "--out", out) is None
@@ -72,6 +77,7 @@ def test_names_of_the_options_are_those_that_exist(script):
         (("--protocols", "other_speed", "--validation"), "other_speed has no split for validation"),
         (("--protocols", "other_load", "--folder", "nowhere"), "nowhere"),
         (("--protocols", "other_speed", "--samples-per-revolution", "50"), "from 128 to 2048, of which a window holds"),
+        (("--protocols", "other_speed", "--vote", "-1"), "--vote must be at least 0, got -1"),
         (("--protocols", "other_speed", "--filter-db", "-1"), "--filter-db is a spread from 0 to 100 dB, got -1"),
         (("--protocols", "other_speed", "--filter-db", "8", "--way", "matched"), "--filter-db goes with --way robust"),
     ],
