@@ -12,7 +12,8 @@ questions, each a split in which nothing of a test window was trained on:
 
 Networks and what a user would take instead (spectra with logistic regression, wavelets with boosting, MiniRocket,
 MultiRocket-Hydra and QUANT of aeon: pip install 'drsn-jax[benchmark]') are trained in a mixture of four kinds of noise from -10
-to 10 dB and without noise, and tested at each kind and level; with --way matched they are trained once for each test. Each
+to 10 dB and without noise, and tested at each kind and level; with --way matched they are trained once for each test. --vote 5
+tells what the answers to five windows of a recording in a row are worth together, and those of the networks of all seeds. Each
 question has a folder of its own in that of the run, with results.csv, timings.csv and confusion.csv; the same command with --out
 on that folder continues it. A training takes about a minute on two cores, and all questions with three seeds some hours.
 """

@@ -162,7 +162,7 @@ def table(folder: str | Path, count: int) -> str:
     kinds: list[tuple[str, Callable[..., Interval], int]] = [("one window", alone, 1), (f"{count} windows", alone, count)]
     if seeds > 1:
         kinds += [(f"{seeds} networks", ensemble, 1), (f"{seeds} networks, {count} windows", ensemble, count)]
-    for method in unique([own.row for own in kept], "network"):
+    for method in [name for name in unique(rows, "network") if any(own.row["network"] == name for own in kept)]:
         for title, value, windows in kinds:
             own = [[one for one in kept if one.row["network"] == method and noise_name(one.row) == noise] for noise in noises]
             cells = [cell(value(found, windows)) if found else "–" for found in own]
