@@ -88,12 +88,13 @@ def pmap_parts(step: Callable[..., Any], devices: Sequence[Device], in_axes: Seq
     return jax.pmap(step, AXIS_NAME, in_axes=tuple(in_axes), devices=list(devices), **options)
 
 
-def pmap_predict(step: Callable[[Any, Any], jax.Array], devices: Sequence[Device]) -> Callable[[Any, Any], jax.Array]:
+def pmap_predict(step: Callable[[Any, Any], jax.Array], devices: Sequence[Device]) -> Callable[[Any, Any], np.ndarray]:
     """Map ``(variables, windows) -> logits`` over ``devices``, with variables placed by ``replicate``; errors as ``shard``."""
     mapped = jax.pmap(step, axis_name=AXIS_NAME, in_axes=(None, 0), devices=list(devices))
 
-    def predict(variables: Any, windows: Any) -> jax.Array:
-        logits = mapped(variables, shard({"windows": windows}, len(devices))["windows"])
+    def predict(variables: Any, windows: Any) -> np.ndarray:
+        # brought together on the host: JAX would compile a program for every shape to do it
+        logits = np.asarray(mapped(variables, shard({"windows": windows}, len(devices))["windows"]))
         return logits.reshape(-1, logits.shape[-1])
 
     return predict
@@ -103,9 +104,19 @@ def replicate(tree: Any, devices: Sequence[Device]) -> Any:
     """Copy the arrays of ``tree`` to every device, placed as ``pmap_step`` leaves them. Placed in another way, they would make
     the step compile twice."""
     # copied also on the device where the array lies already: a step that donates its state would use up the original
-    tree = jax.tree.map(lambda leaf: leaf.copy() if isinstance(leaf, jax.Array) else leaf, tree)
+    tree = jax.tree.map(_copied, tree)
     mesh = Mesh(np.asarray(devices), (AXIS_NAME,))
     return jax.device_put(tree, NamedSharding(mesh, PartitionSpec()), may_alias=False)
+
+
+def _copied(leaf: Any) -> Any:
+    """Return a copy of an array of JAX, and anything else as it is."""
+    if not isinstance(leaf, jax.Array):
+        return leaf
+    plain = not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.extended) and not leaf.weak_type
+    if plain and leaf.is_fully_addressable and all(device.platform == "cpu" for device in leaf.devices()):
+        return np.array(leaf)  # JAX itself would compile a program for every shape
+    return leaf.copy()
 
 
 def shard(batch: Mapping[str, Any], count: int) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import jax
 
+from drsn_jax.core import kept_files
 from drsn_jax.core.errors import UserError
 
 # how many times as fast tcmalloc makes a training step of the paper's DRSN-CW (batch 128, two cores), where glibc keeps memory
@@ -39,7 +40,8 @@ def prepare(
         collectives (inference by ``distributed.pmap_predict``): two threads on one batch gain less than two devices that take
         half of it each.
       memory: keep freed memory in the process (``keep_memory``); a call on a CPU then returns only when it is done.
-      cache: keep compiled programs in the user's cache folder (``cache_folder``) for the next start.
+      cache: keep compiled programs in the user's cache folder (``cache_folder``), or in the one that JAX was told, for the next
+        start; and beside them what the diagnosis would otherwise trace again (``kept_programs``). Without it nothing is kept.
       ynnpack: leave sums and products on a CPU to the library YNNPACK, as jaxlib does by default. Without it XLA fuses sums and
         stores fewer arrays for them: a training step of the paper's DRSN-CW then takes 0.85 of the time, and one of a network
         with eight times as many channels 1.15 of it.
@@ -65,7 +67,8 @@ def prepare(
         jax.config.update("jax_num_cpu_devices", devices)
     if cache and not jax.config.values["jax_compilation_cache_dir"]:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+    kept_files.keep_in(programs_folder() if cache else None)
 
 
 def require_platform() -> None:
@@ -148,6 +151,12 @@ def spare_tcmalloc() -> str | None:
 def cache_folder() -> Path:
     """Return the folder of compiled programs: ``$XDG_CACHE_HOME/drsn_jax``, by default ``~/.cache/drsn_jax``."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "drsn_jax"
+
+
+def programs_folder() -> Path:
+    """Return the folder of traced programs: ``programs`` beside what JAX has compiled, where that is a folder."""
+    chosen = str(jax.config.values["jax_compilation_cache_dir"] or "")
+    return (cache_folder() if not chosen or "://" in chosen else Path(chosen)) / "programs"
 
 
 PACKAGES = ("drsn-jax", "jax", "jaxlib", "flax", "optax", "chex", "numpy", "scipy", "scikit-learn")

@@ -151,7 +151,8 @@ def load(path: str | os.PathLike[str]) -> Bundle:
     facts |= {"classes": tuple(facts["classes"]), "rms_range": rms_range}
     if isinstance(facts["window_length"], list):
         facts["window_length"] = tuple(facts["window_length"])
-    variables = jax.tree.unflatten(jax.tree.structure(wanted), [jnp.asarray(arrays[name]) for name in named])
+    # all at once: one by one, JAX would compile a small program for every shape
+    variables = jax.tree.unflatten(jax.tree.structure(wanted), jax.device_put([arrays[name] for name in named]))
     try:
         return Bundle(network=network, variables=variables, **facts)
     except BundleError as error:

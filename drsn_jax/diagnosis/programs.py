@@ -1,18 +1,22 @@
 """The compiled functions of a model, for one window, for many, and on several devices."""
 
 import functools
+import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
+from drsn_jax.core import kept_files
 from drsn_jax.core.distributed import Device, pmap_predict, replicate
+from drsn_jax.core.kept_programs import kept
 from drsn_jax.evaluation.attribution import BANDS, band_attributions
 from drsn_jax.evaluation.inspection import zeros_by_unit
 from drsn_jax.evaluation.novelty import Novelty
 from drsn_jax.evaluation.prediction import predict, windows_at_a_time
 from drsn_jax.functional.signals import remove_mean
+from drsn_jax.functional.thresholding import THRESHOLD_RULES
 from drsn_jax.nn.networks import Network, for_platform
 
 BATCH = 256  # windows that are computed at a time, at most
@@ -21,6 +25,8 @@ BATCH = 256  # windows that are computed at a time, at most
 class Programs:
     """The compiled functions of one network, made when they are first needed. Windows are given as they were recorded.
 
+    In a process that keeps programs (``runtime.prepare``) the next one neither traces nor compiles them again.
+
     Args:
       network: what is computed.
       window: the shape of a window.
@@ -28,7 +34,7 @@ class Programs:
     """
 
     def __init__(self, network: Network, window: tuple[int, ...], without_mean: bool = True) -> None:
-        self._network, self._window = network, window
+        self._network, self._window, self._without_mean = network, window, without_mean
         self._prepared = jax.vmap(remove_mean) if without_mean else jax.numpy.asarray
         self._devices: list[Device] = []
         self._replicated: tuple[Any, Any] | None = None
@@ -77,16 +83,20 @@ class Programs:
 
     @functools.cached_property
     def _step(self) -> Any:
-        return jax.jit(self._answer)
+        return jax.jit(self._kept("outputs", self._answer))
 
     @functools.cached_property
     def _mapped(self) -> Any:
-        return pmap_predict(self._answer, self._devices)
+        return pmap_predict(self._kept("outputs", self._answer), self._devices)
 
     @functools.cached_property
     def _features(self) -> Any:
         network: Any = self._network_here()
-        return jax.jit(lambda variables, x: network.apply(variables, self._prepared(x), train=False, method="features"))
+
+        def features(variables: Any, windows: jax.Array) -> jax.Array:
+            return network.apply(variables, self._prepared(windows), train=False, method="features")
+
+        return jax.jit(self._kept("features", features))
 
     @functools.cached_property
     def _attributions(self) -> Any:
@@ -96,19 +106,20 @@ class Programs:
             variables, label = state
             return attributions(variables, self._prepared(windows), jax.numpy.full(len(windows), label))
 
-        return jax.jit(run)
+        return jax.jit(self._kept("attributions", run))
 
     @functools.cached_property
     def _zeros(self) -> Any:
         zeros = zeros_by_unit(self._network)
-        return jax.jit(lambda variables, windows: zeros(variables, self._prepared(windows)))
+        return jax.jit(self._kept("zeros", lambda variables, windows: zeros(variables, self._prepared(windows))))
 
     def _one(self, state: Any) -> Callable[..., jax.Array]:
         """Return the program for one window with these weights. They are its constants, so that it takes half the time: what
         depends on them alone is computed once."""
         kind = state[1] is None
         if kind not in self._single or not _same(self._single[kind][:2], state):
-            self._single[kind] = (*state, jax.jit(lambda windows: self._answer(state, windows)))
+            answer = self._kept("one window", lambda windows: self._answer(state, windows), _digest(state))
+            self._single[kind] = (*state, jax.jit(answer))
         return self._single[kind][2]
 
     def _everywhere(self, state: Any) -> Any:
@@ -116,6 +127,12 @@ class Programs:
         if self._replicated is None or not _same(self._replicated[0], state):
             self._replicated = (state, replicate((dict(state[0]), state[1]), self._devices))
         return self._replicated[1]
+
+    def _kept(self, name: str, function: Callable[..., jax.Array], *facts: object) -> Callable[..., jax.Array]:
+        """Return a function of this network that is traced once for all processes; see ``kept_programs.kept``."""
+        # a rule can be added to the table of rules while the program runs
+        rule = THRESHOLD_RULES.get(getattr(self._network, "threshold_rule", ""))
+        return kept(function, name, self._network_here(), self._without_mean, rule, *facts)
 
     def _network_here(self) -> Network:
         return for_platform(self._network, jax.default_backend())
@@ -127,6 +144,17 @@ class Programs:
             return network.apply(variables, x, train=False)
         features, logits = network.apply(variables, x, train=False, method=_features_and_logits)
         return jax.numpy.concatenate([logits, novelty.of(features)[:, None].astype(logits.dtype)], 1)
+
+
+def _digest(state: Any) -> str:
+    """Return what identifies weights, where programs are kept: they are the constants of one."""
+    if not kept_files.keeps():
+        return ""
+    digest = hashlib.sha256()
+    for leaf in jax.device_get(jax.tree.leaves(state)):
+        digest.update(f"{leaf.shape}{leaf.dtype}".encode())
+        digest.update(leaf.tobytes())
+    return f"{jax.tree.structure(state)} {digest.hexdigest()}"
 
 
 def _same(one: Sequence[Any], other: Sequence[Any]) -> bool:
