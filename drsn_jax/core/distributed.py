@@ -113,7 +113,7 @@ def _copied(leaf: Any) -> Any:
     """Return a copy of an array of JAX, and anything else as it is."""
     if not isinstance(leaf, jax.Array):
         return leaf
-    plain = not jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.extended) and not leaf.weak_type
+    plain = isinstance(leaf.dtype, np.dtype) and not leaf.weak_type  # and no random key
     if plain and leaf.is_fully_addressable and all(device.platform == "cpu" for device in leaf.devices()):
         return np.array(leaf)  # JAX itself would compile a program for every shape
     return leaf.copy()

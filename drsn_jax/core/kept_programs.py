@@ -12,6 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
+from jax.core import ShapedArray
 from jax.extend.core import Primitive
 from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import func
@@ -78,7 +79,8 @@ def _lowered(function: Function, tree: Any, shapes: Any) -> tuple[tuple[Any, str
     be called with them alone."""
     flat = jax.jit(lambda *leaves: function(*jax.tree.unflatten(tree, leaves)), keep_unused=True)
     lowered = flat.trace(*(jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes)).lower()
-    module, result = lowered.compiler_ir("stablehlo"), lowered.out_info
+    module: Any = lowered.compiler_ir("stablehlo")
+    result: Any = lowered.out_info
     with module.context:
         main = module.body.operations[0]
         if len(ir.FunctionType(main.type).inputs) != len(shapes):  # constants of the function that JAX hands over as arguments
@@ -88,7 +90,7 @@ def _lowered(function: Function, tree: Any, shapes: Any) -> tuple[tuple[Any, str
 
 @_call.def_abstract_eval
 def _shape(*_: Any, shape: tuple[int, ...], dtype: np.dtype, **__: Any) -> Any:
-    return [jax.core.ShapedArray(shape, dtype)]
+    return [ShapedArray(shape, dtype)]
 
 
 def _lower(context: Any, *arguments: Any, function: Any, module: bytes, platform: str, **_: Any) -> Any:
@@ -102,7 +104,7 @@ def _lower(context: Any, *arguments: Any, function: Any, module: bytes, platform
         return mlir.lower_fun(function, multiple_results=False)(context, *arguments)
     name = mlir.merge_mlir_modules(outer, "kept_program", inner, dst_symtab=context.module_context.symbol_table)
     types = [mlir.aval_to_ir_type(context.module_context, result) for result in context.avals_out]
-    return func.CallOp(types, ir.FlatSymbolRefAttr.get(name), arguments).results
+    return func.CallOp(types, ir.FlatSymbolRefAttr.get(name), list(arguments)).results
 
 
 _call.multiple_results = True

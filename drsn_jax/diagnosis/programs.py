@@ -2,7 +2,7 @@
 
 import functools
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -12,6 +12,7 @@ from drsn_jax.core import kept_files
 from drsn_jax.core.distributed import Device, pmap_predict, replicate
 from drsn_jax.core.kept_programs import kept
 from drsn_jax.evaluation.attribution import BANDS, band_attributions
+from drsn_jax.evaluation.batch_sizes import InSizes
 from drsn_jax.evaluation.inspection import zeros_by_unit
 from drsn_jax.evaluation.novelty import Novelty
 from drsn_jax.evaluation.prediction import predict, windows_at_a_time
@@ -51,30 +52,29 @@ class Programs:
         # a stream asks for one window at a time and should not have to wait for a whole batch
         if len(windows) == 1:
             return np.asarray(self._one(state)(windows))
-        count = max(1, len(self._devices))
+        if not self._devices:
+            return self._outputs[novelty is None](state, windows, batch_size)
+        # a file's last windows are filled up to a whole batch: cores as devices belong to commands, whose user waits for every
+        # program that is compiled
+        count = len(self._devices)
         usual = max(1, self.batch // count) * count if batch_size is None else batch_size
-        if self._devices:
-            return predict(self._mapped, self._everywhere(state), windows, usual)
-        # few windows are filled up to a power of two, so that they cost little and few programs are compiled
-        return predict(self._step, state, windows, min(usual, 1 << (len(windows) - 1).bit_length()))
+        return predict(self._mapped, self._everywhere(state), windows, usual)
 
     def features(self, variables: Any, windows: np.ndarray) -> np.ndarray:
         """Return the features in front of the classifier of windows, ``(n, features)``."""
         if len(windows) == 0:
             return np.empty((0, len(variables["params"]["classifier"]["kernel"])), np.float32)
-        return predict(self._features, variables, windows, self.batch)
+        return self._features(variables, windows)
 
     def zeros(self, variables: Any, windows: np.ndarray) -> np.ndarray:
         """Return the share of features that each unit sets to zero in each window, ``(n, units)``."""
         if len(windows) == 0:
             return np.empty((0, sum(self._network.units)), np.float32)
-        return predict(self._zeros, variables, windows, self.batch)
+        return self._zeros(variables, windows)
 
     def attributions(self, variables: Any, windows: np.ndarray, label: int) -> np.ndarray:
         """Return what each band of frequencies of at least one window speaks for a class, ``(n, bands)``."""
-        few = 1 << (len(windows) - 1).bit_length()  # as in ``outputs``
-        # gradients keep what the way forward has computed
-        return predict(self._attributions, (variables, np.int32(label)), windows, min(max(1, self.batch // 4), few))
+        return self._attributions((variables, np.int32(label)), windows)
 
     @property
     def batch(self) -> int:
@@ -82,36 +82,40 @@ class Programs:
         return windows_at_a_time(self._network, self._window, BATCH)
 
     @functools.cached_property
-    def _step(self) -> Any:
-        return jax.jit(self._kept("outputs", self._answer))
+    def _outputs(self) -> Mapping[bool, InSizes]:
+        """The program without novelty and the one with it, which are compiled for sizes of their own."""
+        step = jax.jit(self._kept("outputs", self._answer))
+        return {without: InSizes(step, self.batch) for without in (True, False)}
 
     @functools.cached_property
     def _mapped(self) -> Any:
         return pmap_predict(self._kept("outputs", self._answer), self._devices)
 
     @functools.cached_property
-    def _features(self) -> Any:
+    def _features(self) -> InSizes:
         network: Any = self._network_here()
 
         def features(variables: Any, windows: jax.Array) -> jax.Array:
             return network.apply(variables, self._prepared(windows), train=False, method="features")
 
-        return jax.jit(self._kept("features", features))
+        return InSizes(jax.jit(self._kept("features", features)), self.batch)
 
     @functools.cached_property
-    def _attributions(self) -> Any:
+    def _attributions(self) -> InSizes:
         attributions = band_attributions(self._network_here(), min(BANDS, self._window[0] // 2))
 
         def run(state: Any, windows: jax.Array) -> jax.Array:
             variables, label = state
             return attributions(variables, self._prepared(windows), jax.numpy.full(len(windows), label))
 
-        return jax.jit(self._kept("attributions", run))
+        # gradients keep what the way forward has computed
+        return InSizes(jax.jit(self._kept("attributions", run)), max(1, self.batch // 4))
 
     @functools.cached_property
-    def _zeros(self) -> Any:
+    def _zeros(self) -> InSizes:
         zeros = zeros_by_unit(self._network)
-        return jax.jit(self._kept("zeros", lambda variables, windows: zeros(variables, self._prepared(windows))))
+        step = self._kept("zeros", lambda variables, windows: zeros(variables, self._prepared(windows)))
+        return InSizes(jax.jit(step), self.batch)
 
     def _one(self, state: Any) -> Callable[..., jax.Array]:
         """Return the program for one window with these weights. They are its constants, so that it takes half the time: what

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import fingerprint, load, save
 from drsn_jax.diagnosis.description import BundleError
+from drsn_jax.evaluation.batch_sizes import InSizes
 from drsn_jax.evaluation.metrics import softmax
 from drsn_jax.functional import signals
 
@@ -519,14 +520,27 @@ def test_with_64_bits_a_bundle_is_the_same(bundle, tmp_path, x64):
         load(tmp_path / "two")
 
 
-def test_few_windows_are_filled_up_to_a_power_of_two(bundle, monkeypatch):
+def test_few_windows_are_filled_up_a_little(bundle, monkeypatch):
+    """A program that is compiled already serves again where that wastes little; whole batches need no other one."""
     sizes = []
-    monkeypatch.setattr(
-        bundle._programs, "_step", lambda state, windows: sizes.append(len(windows)) or np.zeros((len(windows), 3))
-    )
-    for count in (2, 3, 5, 8, 100, 200, 256, 257, 600):
+    step = lambda state, windows: sizes.append(len(windows)) or np.zeros((len(windows), 3))  # noqa: E731
+    monkeypatch.setitem(bundle._programs._outputs, True, InSizes(step, 256))
+    for count, expected in (
+        (2, [2]),
+        (9, [10]),
+        (10, [10]),
+        (100, [112]),
+        (109, [112]),
+        (129, [112, 10, 10]),
+        (256, [256]),
+        (2000, [256] * 8),
+    ):
+        sizes.clear()
         assert bundle.logits(np.zeros((count, tiny.LENGTH, 1), np.float32)).shape == (count, 3)
-    assert sizes == [2, 4, 8, 8, 128, 256, 256, *[256] * 2, *[256] * 3]
+        assert sizes == expected
+    sizes.clear()
+    bundle.logits(np.zeros((7, tiny.LENGTH, 1), np.float32), batch_size=3)
+    assert sizes == [3, 3, 1]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

@@ -1,0 +1,81 @@
+"""How many windows a program is compiled for, so that any number of them is answered quickly and few programs are compiled.
+
+A program is compiled for one number of windows. Filling a few windows up to a full batch costs as much as a full batch, and a
+program for every number costs seconds of compilation for each.
+"""
+
+from collections.abc import Callable, Collection
+from typing import Any
+
+import numpy as np
+
+from drsn_jax.evaluation.prediction import check_batch_size, predict
+
+WASTE = 1.25  # so many times as many windows as were asked about may be computed
+PIECES = 3  # programs that may be called in place of one
+CALL = 2  # windows that are computed in the time that a call takes beside them
+
+
+def round_up(count: int) -> int:
+    """Return the size of the program that is compiled for ``count`` windows: up to 8 that number, above at most a quarter more.
+
+    The sizes are 1 to 8, 10, 12, 14, 16, 20, 24, 28, 32, 40 and so on, four of them from one power of two to the next.
+    """
+    step = 1 << max(0, (count - 1).bit_length() - 3)
+    return -(-count // step) * step
+
+
+def cover(count: int, most: int, compiled: Collection[int]) -> list[int]:
+    """Return the sizes of the programs that are called for ``count`` windows, in their order.
+
+    Full batches of ``most`` come first. For the rest it is a program of the size that ``round_up`` says or, where that is not
+    ``compiled`` yet, up to ``PIECES`` of those that are, if they suffice with little waste.
+    """
+    full, rest = divmod(count, most)
+    sizes = [most] * full
+    if rest == 0:
+        return sizes
+    compiled = {*compiled, *sizes}
+    wanted = min(round_up(rest), most)
+    if wanted in compiled:
+        return [*sizes, wanted]
+    return sizes + (_pieces(rest, WASTE * count - full * most, compiled) or [wanted])
+
+
+def _pieces(count: int, limit: float, compiled: Collection[int]) -> list[int] | None:
+    """Return the sizes of a few compiled programs that take ``count`` windows in the time of ``limit`` windows; None where they
+    need more."""
+    pieces: list[int] = []
+    for _ in range(PIECES):
+        rest, cost = count - sum(pieces), sum(pieces) + CALL * len(pieces)
+        last = min((size for size in compiled if size >= rest), default=None)
+        if last is not None and cost + last <= limit:
+            return [*pieces, last]
+        pieces.append(max((size for size in compiled if size < rest), default=0))
+        if pieces[-1] == 0:
+            return None
+    return None
+
+
+class InSizes:
+    """A compiled function ``(state, windows) -> (n, ...)`` that takes any number of windows, at least one.
+
+    Args:
+      step: the function; it is compiled for every number of windows that it is called with.
+      most: the windows of a full batch, unless a call says otherwise.
+    """
+
+    def __init__(self, step: Callable[[Any, Any], Any], most: int) -> None:
+        self._step, self._most = step, most
+        self._compiled: set[int] = set()
+
+    def __call__(self, state: Any, windows: np.ndarray, most: int | None = None) -> np.ndarray:
+        """Return the rows of the function for windows ``(n, *positions, channels)``; raise ValueError for ``most`` below 1."""
+        most = self._most if most is None else most
+        check_batch_size(most)
+        parts, start = [], 0
+        for size in cover(len(windows), most, self._compiled):
+            parts.append(predict(self._step, state, windows[start : start + size], size))
+            self._compiled.add(size)
+            start += size
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)

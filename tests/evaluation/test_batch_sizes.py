@@ -1,0 +1,48 @@
+"""Any number of windows is answered with little waste, in order, by few compiled programs."""
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from drsn_jax.evaluation.batch_sizes import WASTE, InSizes, cover, round_up
+
+
+def test_the_sizes_that_are_compiled():
+    sizes = sorted({round_up(count) for count in range(1, 257)})
+    assert sizes[:16] == [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32]
+    assert len(sizes) == 28
+    assert all(count <= round_up(count) <= WASTE * count for count in range(1, 5000))
+
+
+@given(st.integers(1, 3000), st.integers(1, 300), st.sets(st.integers(1, 300), max_size=8))
+def test_the_programs_suffice_and_waste_little(count, most, compiled):
+    compiled = {size for size in compiled if size <= most}
+    sizes = cover(count, most, compiled)
+    assert sum(sizes) >= count
+    assert max(sizes) <= most
+    assert sum(sizes) - sizes[-1] < count  # none of them is idle
+    assert sum(sizes) <= WASTE * count
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_many_numbers_of_windows_need_few_programs(seed):
+    rng, compiled = random.Random(seed), set()
+    for _ in range(100):
+        compiled |= set(cover(rng.randint(1, 256), 256, compiled))
+    assert len(compiled) <= 12
+
+
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=5), st.integers(1, 16))
+def test_rows_come_in_order(counts, most):
+    step = InSizes(lambda state, windows: state * windows[:, :, 0], most)
+    for count in counts:
+        windows = np.arange(2 * count, dtype=np.float32).reshape(count, 2, 1)
+        np.testing.assert_array_equal(step(3, windows), 3 * windows[:, :, 0])
+
+
+def test_a_batch_has_a_window():
+    with pytest.raises(ValueError, match="a batch has at least one window, got a batch size of 0"):
+        InSizes(lambda state, windows: windows, 8)(None, np.zeros((2, 2, 1)), 0)
