@@ -13,7 +13,7 @@ from drsn_jax.core.storage import prefetch
 from drsn_jax.data.clips import fitted
 from drsn_jax.data.formats import rates
 from drsn_jax.diagnosis.doubts import CHANGED, doubts_of_classes, warnings_of
-from drsn_jax.diagnosis.parts import ahead_of, constant_channels, read_parts, root_mean_squares
+from drsn_jax.diagnosis.parts import ahead_of, measured_parts, read_parts
 from drsn_jax.evaluation.conformal import majority_set, prediction_sets
 
 FEW = 5  # fewer windows than this are worth a warning
@@ -179,12 +179,13 @@ def diagnose_parts(
         raise UserError(f"the signal has {length} samples, less than a window of the model, {window}: record for longer")
     probabilities, novelty, rms, constant = [], [], [], []
     kept = not getattr(model, "remove_mean", True)
-    for windows in prefetch(read_parts(read, count, window, channels, kept), ahead_of(window, channels)):
+    parts = measured_parts(read_parts(read, count, window, channels, kept))
+    for windows, levels, still in prefetch(parts, ahead_of(window, channels)):
         found, new = answered(model, windows)
         probabilities.append(found)
         novelty.append(new)
-        rms.append(root_mean_squares(windows))
-        constant.append(constant_channels(windows))
+        rms.append(levels)
+        constant.append(still)
         on_part(sum(map(len, rms)), count)
     levels = np.concatenate(rms), np.concatenate(constant)
     few = 1 if is_of_clips(model) else FEW

@@ -1,6 +1,6 @@
 """The windows of a recording: read in parts, so that a long one need not fit into memory, and measured."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -63,3 +63,12 @@ def read_parts(
             sample = first * window + int(np.argmin(finite.all(-1).ravel()))
             raise UserError(f"sample {sample} is not a finite number: cut the recording")
         yield windows
+
+
+def measured_parts(parts: Iterable[np.ndarray]) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Yield parts of a signal with the ``root_mean_squares`` and ``constant_channels`` of their windows.
+
+    They are measured where a part is read, which is beside the network (``storage.prefetch``).
+    """
+    for windows in parts:
+        yield windows, root_mean_squares(windows), constant_channels(windows)
