@@ -16,6 +16,7 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import dataclasses
+import json
 import os
 import shutil
 import statistics
@@ -114,7 +115,7 @@ def time_starts(folder: RunFolder, name: str, model: Bundle, work: Path, options
             file[second * RATE : (second + 1) * RATE] = draw.standard_normal(RATE, np.float32)
         del file
     cache, long = work / "cache", f"{options.seconds} s of a recording"
-    ask = [str(SCRIPT), str(work / "model"), "--sampling-rate", str(RATE)]
+    ask = [str(SCRIPT), str(work / "model"), "--json", "--sampling-rate", str(RATE)]
     commands = {
         FLAX: ["-c", FLAX],
         OURS: ["-c", OURS],
@@ -123,13 +124,15 @@ def time_starts(folder: RunFolder, name: str, model: Bundle, work: Path, options
         long: [*ask, str(work / "long.npy")],
     }
     first = timed(commands[KEPT], cache)
-    taken: dict[str, list[tuple[float, float]]] = {way: [] for way in commands}
+    taken: dict[str, list[tuple[float, float, str]]] = {way: [] for way in commands}
     for _ in range(options.turns):
         for way, command in commands.items():
             if way == COMPILED:
                 shutil.rmtree(cache / "drsn_jax" / "programs")
             taken[way].append(timed(command, cache))
-    found = {FIRST: first} | {way: median(pairs) for way, pairs in taken.items()}
+    found = {FIRST: first[:2]} | {way: medians(turns) for way, turns in taken.items()}
+    # as diagnose.py itself tells it: without the imports, and without reading the model
+    of_itself = statistics.median(json.loads(printed)["times_real_time"] for _, _, printed in taken[long])
     rows = [
         {
             "network": name,
@@ -139,20 +142,22 @@ def time_starts(folder: RunFolder, name: str, model: Bundle, work: Path, options
             "times_the_import_of_flax": round(clock / found[FLAX][0], 2),
             "processor_times_that_import": round(processor / found[FLAX][1], 2),
             "times_real_time": round(options.seconds / clock) if way == long else None,
+            "times_real_time_that_it_tells": round(of_itself) if way == long else None,
         }
         for way, (clock, processor) in found.items()
     ]
     folder.add_rows("starts", rows)
     for row in rows:
-        real = "" if row["times_real_time"] is None else f", {row['times_real_time']} × real time"
+        own = f", {row['times_real_time']} × real time, {row['times_real_time_that_it_tells']} × without the imports"
+        real = "" if row["times_real_time"] is None else own
         console.say(
             f"{name}, {row['process']}: {row['seconds']:.2f} s, {row['processor_seconds']:.2f} s of the processor; "
             f"{row['times_the_import_of_flax']:.2f} and {row['processor_times_that_import']:.2f} × the import of Flax{real}"
         )
 
 
-def timed(arguments: list[str], cache: Path) -> tuple[float, float]:
-    """The seconds of the clock and of the processor that a process of Python takes, with a cache folder of its own."""
+def timed(arguments: list[str], cache: Path) -> tuple[float, float, str]:
+    """The seconds of the clock and of the processor that a process of Python takes, in a cache folder of its own; its output."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("JAX_COMPILATION", "XLA_FLAGS"))}
     environment |= {"XDG_CACHE_HOME": str(cache)}
     begun, before = time.perf_counter(), os.times()
@@ -160,11 +165,12 @@ def timed(arguments: list[str], cache: Path) -> tuple[float, float]:
     clock, after = time.perf_counter() - begun, os.times()
     if done.returncode:
         raise UserError(f"python {' '.join(arguments)} failed: {done.stderr.strip()[-500:]}")
-    return clock, after.children_user + after.children_system - before.children_user - before.children_system
+    processor = after.children_user + after.children_system - before.children_user - before.children_system
+    return clock, processor, done.stdout
 
 
-def median(pairs: list[tuple[float, float]]) -> tuple[float, float]:
-    clock, processor = zip(*pairs, strict=True)
+def medians(turns: list[tuple[float, float, str]]) -> tuple[float, float]:
+    clock, processor, _ = zip(*turns, strict=True)
     return statistics.median(clock), statistics.median(processor)
 
 
