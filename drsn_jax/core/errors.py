@@ -94,6 +94,7 @@ EXTRAS = {
     "pyarrow": ("pyarrow", "parquet"),
     "bearing_datasets": ("bearing-datasets", "datasets"),
     "torch": ("torch", "bench"),
+    "openvino": ("openvino", "bench"),
     "pywt": ("PyWavelets", "benchmark"),
     "aeon": ("aeon", "benchmark"),
     "paho": ("paho-mqtt", "mqtt"),

@@ -1,17 +1,23 @@
-"""How fast the networks train and answer on this machine's CPU, beside the same networks in PyTorch.
+"""How fast the networks train and answer on this machine's CPU, beside what a user would take instead.
 
     pip install -e '.[bench]' && python experiments/benchmarks/throughput.py
 
-PyTorch's networks are written as its users write them and have the weights of ours; nothing is timed before the logits agree to
-1e-4. Every way of doing the work is a process of its own; they take turns, with the same threads, windows and batches, and each
-row is a median over the turns, warm-up left out. Two settings: each as its users start it (ours as a script does, with the
-settings of drsn_jax.core.runtime), and both with tcmalloc preloaded. Without PyTorch ours alone are measured.
+The others are the same networks in PyTorch, eager and compiled, written as its users write them, and, in inference, the exported
+file in onnxruntime and in OpenVINO. All have the weights of ours; nothing is timed before the results agree to 1e-4. The file is
+the graph of Bundle.export: in both runtimes it is faster than what torch.onnx makes of the network for PyTorch
+(bench/exported.py). "By parts" means that every thread takes parts of at most 32 windows of its own, instead of all threads
+working on the whole batch; one window is then computed by one thread. What is not installed is left out.
 
-The tables are windows a second and their ratio to the faster of PyTorch eager and compiled; page faults and peak memory; the time
-from the start of a process to its first step, with an empty and with a full cache of compiled programs; and the roofline, what
-the copy and matrix rates of this machine allow. The folder of the run holds results.csv, starts.csv, machine.csv and a figure;
-the same command with --out on that folder measures what is missing. It takes about 20 minutes on two cores; keep the machine
-quiet meanwhile.
+Every way of doing the work is a process of its own; they take turns, with the same threads, windows and batches, and each row is
+a median over the turns, warm-up left out. There are at most 15 turns, and fewer, but at least 5, where the standard error of
+every median is at most 1 %. Two settings: each as its users start it (ours as a script does, with the settings of
+drsn_jax.core.runtime), and all with tcmalloc preloaded.
+
+The tables are windows a second and their ratio to the fastest of the others; page faults and peak memory; the time from the
+start of a process to its first step, with an empty and with a full cache of compiled programs; and the roofline, what the copy
+and matrix rates of this machine allow. The folder of the run holds results.csv, starts.csv, machine.csv and a figure; the same
+command with --out on that folder measures what is missing. With --sizes paper it takes about 12 minutes on two cores; keep the
+machine quiet meanwhile.
 """
 
 import signal
@@ -20,18 +26,17 @@ import signal
 if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-import contextlib
 import importlib.util
 import os
 import platform
-import tempfile
 import time
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
-from bench import given, measuring, report, roofline
+from bench import measuring, report, roofline, rounds
 from bench.cases import Case
 
 from drsn_jax.cli import checks, console, run_options
@@ -41,6 +46,13 @@ from drsn_jax.studies.runs import RunFolder
 
 NetworkName = Literal["drsn_cw", "drsn_cs", "resnet"]
 SizeName = Literal["paper", "wide", "images"]
+# who else can be measured: a name, what its process and the writing of its file import, and its ways
+WRITERS = ("jax2onnx", "onnx")
+PACKAGES = (
+    ("PyTorch", ("torch",), ("torch_eager", "torch_compiled")),
+    ("onnxruntime", ("onnxruntime", *WRITERS), ("onnxruntime", "onnxruntime_parts")),
+    ("OpenVINO", ("openvino", *WRITERS), ("openvino", "openvino_parts")),
+)
 
 
 @dataclass(frozen=True)
@@ -58,7 +70,8 @@ class Options:
     settings: tuple[Literal["as_started", "tcmalloc"], ...] = ("as_started", "tcmalloc")
     """Each as its users start it; both with tcmalloc preloaded."""
     turns: int = 15
-    """Turns of each way, of which the median is taken."""
+    """The most turns of each way, of which the median is taken; fewer, but at least 5, where they scatter so little that the
+    standard error of every median is at most 1 %."""
     compiled: bool = True
     """Measure torch.compile too, which needs a C++ compiler."""
     full: bool = False
@@ -91,8 +104,9 @@ def shorten(options: Options) -> Options:
     return replace(options, **changes, train_batches=(8,), batches=(8,), turns=2, compiled=False)
 
 
-def groups(options: Options, threads: int, torch: bool) -> list[list[tuple[Case, str]]]:
-    """Who takes turns with whom: a list of cases with the way each is done, for every size, task and batch."""
+def groups(options: Options, threads: int, peers: Collection[str]) -> list[list[tuple[Case, str]]]:
+    """Who takes turns with whom: a list of cases with the way each is done, for every size, task and batch; of the ways that
+    are not ours those in ``peers``."""
     found = []
     for size in options.sizes:
         whole = options.full or size == options.sizes[0]
@@ -100,19 +114,31 @@ def groups(options: Options, threads: int, torch: bool) -> list[list[tuple[Case,
             for batch in batches if whole else options.train_batches[:1]:
                 first, *others = (Case(size, network, task, batch, options.dry_run) for network in options.networks)
                 ways = ["ours"]
-                if torch:
-                    ways += ["torch_eager"]
-                if torch and options.compiled:
-                    ways += ["torch_compiled"]
                 if task == "train":
-                    ways += ["ours_modules"]
+                    ways += [way for way in ("torch_eager", "torch_compiled") if way in peers] + ["ours_modules"]
+                else:
+                    ways += [way for way in measuring.PEERS if way in peers]
                 if task == "infer" and threads > 1 and batch % threads == 0:
                     ways += ["ours_cores"]
                 members = [(first, way) for way in ways]
                 if task == "train" and batch == batches[0]:
-                    members += [(case, way) for case in others for way in ("ours", "torch_eager") if torch or way == "ours"]
+                    members += [(case, way) for case in others for way in ("ours", "torch_eager") if way in {"ours", *peers}]
                 found.append(members)
     return found
+
+
+def available(options: Options, threads: int) -> list[str]:
+    """The ways that are not ours and whose packages are installed; says which are not."""
+    found = []
+    for title, modules, ways in PACKAGES:
+        if missing := [module for module in modules if importlib.util.find_spec(module) is None]:
+            console.say(f"{title} is left out: {' and '.join(missing)} not installed (pip install 'drsn-jax[bench]')")
+        else:
+            found += ways
+    if not found:
+        console.say("nothing but ours is measured")
+    left = {"torch_compiled"} if not options.compiled else set()
+    return [way for way in found if way not in left and not (threads == 1 and way.endswith("_parts"))]
 
 
 def main() -> None:
@@ -126,9 +152,7 @@ def main() -> None:
         runtime.prepare(dry_run=options.dry_run)
     if options.dry_run:
         options = shorten(options)
-    torch = importlib.util.find_spec("torch") is not None
-    if not torch:
-        console.say("PyTorch is not installed (pip install 'drsn-jax[bench]'): ours alone are measured")
+    peers = available(options, threads)
     libraries: dict[str, str | None] = dict.fromkeys(options.settings)
     if "tcmalloc" in libraries and (library := tcmalloc()):
         libraries["tcmalloc"] = library
@@ -136,10 +160,13 @@ def main() -> None:
         console.say("tcmalloc is not installed (Debian: libtcmalloc-minimal4): its rows are left out")
     out = options.out or console.default_out("throughput")
     chosen = {name: value for name, value in asdict(options).items() if name not in ("out", "plain_runtime")}
-    folder = RunFolder(out, {**chosen, "threads": threads, "torch": version("torch") if torch else None}, tables=report.TABLES)
+    versions = {name: version(name) if any(way.startswith(name) for way in peers) else None for _, (name, *_), _ in PACKAGES}
+    folder = RunFolder(out, {**chosen, "threads": threads, **versions}, tables=report.TABLES)
     with folder.alone():
         machine = rates(folder, threads, options.dry_run)
-        measure(options, folder, machine, libraries, groups(options, threads, torch), threads)
+        rounds.measure(
+            groups(options, threads, peers), folder, machine, libraries, rounds.How(threads, options.turns, options.dry_run)
+        )
     print(f"\n{report.text(out)}\n")
     print(report.draw(out))
     console.say(f"everything is in {out}; it took {console.duration(time.perf_counter() - begun)}")
@@ -171,62 +198,6 @@ def processor() -> str:
     file = Path("/proc/cpuinfo")
     lines = file.read_text().splitlines() if file.exists() else []
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-
-
-def measure(
-    options: Options,
-    folder: RunFolder,
-    machine: roofline.Machine,
-    libraries: dict[str, str | None],
-    groups: list[list[tuple[Case, str]]],
-    threads: int,
-) -> None:
-    """Measure what the folder lacks, group by group."""
-    done = {(row["setting"], row["size"], row["task"], row["batch"]) for row in folder.rows("results")}
-    started: set[tuple[Case, str]] = set()
-    weights: dict[Case, Path] = {}
-    with tempfile.TemporaryDirectory() as temporary, open(folder.path / "workers.log", "a") as log:
-        lengths = (0.01, 0.05) if options.dry_run else (0.5, 3.0)
-        plan = measuring.Plan(options.turns, *lengths, threads, Path(temporary) / "cache", log)
-        for setting, library in libraries.items():
-            for members in groups:
-                first = members[0][0]
-                if (setting, first.size, first.task, str(first.batch)) in done:
-                    continue
-                begun = time.perf_counter()
-                for case, _ in members:
-                    weights[case] = Path(temporary) / f"{case.size}_{case.network}.npz"
-                    if not weights[case].exists():
-                        given.write(case, weights[case])
-                # those that are timed find everything compiled, as in every start but the first
-                with contextlib.ExitStack() as stack:
-                    fresh = [member for member in members if member not in started]
-                    cold = measuring.start(fresh, weights, plan, library, stack, console.say)
-                started.update((worker.case, worker.way) for worker in cold)
-                members = [member for member in members if member in started]
-                with contextlib.ExitStack() as stack:
-                    workers = measuring.start(members, weights, plan, library, stack, console.say)
-                    rows = measuring.take_turns(workers, plan)
-                typical = {(worker.case, worker.way): row["milliseconds"] for worker, row in zip(workers, rows, strict=True)}
-                for worker, row in zip(workers, rows, strict=True):
-                    row["roofline_milliseconds"] = 1e3 * roofline.seconds(roofline.count(worker.case), machine)
-                starts = [
-                    start_row(worker, cache, typical[worker.case, worker.way], setting)
-                    for cache, some in (("cold", cold), ("warm", workers))
-                    for worker in some
-                ]
-                folder.add_rows("starts", starts)
-                folder.add_rows("results", [{"setting": setting, **row} for row in rows])
-                speeds = ", ".join(f"{measuring.WAYS[row['way']]} {row['windows_per_second']:,.0f}" for row in rows)
-                name = f"{first.size} {first.task} {first.batch}"
-                console.say(f"{setting}, {name}: {speeds} windows/s ({time.perf_counter() - begun:.0f} s)")
-
-
-def start_row(worker: measuring.Worker, cache: str, milliseconds: float, setting: str) -> dict[str, Any]:
-    """What a worker's start took; what its first call took more than others is compilation."""
-    compiling = max(0.0, worker.first["first_call_seconds"] - milliseconds / 1e3)
-    row = {"setting": setting, **worker.case.key, "way": worker.way, "cache": cache}
-    return {**row, "start_seconds": worker.start_seconds, "compile_seconds": compiling}
 
 
 if __name__ == "__main__":

@@ -175,7 +175,7 @@ def test_tables_and_the_figure(tmp_path):
     assert "**2.50**" in text  # against the faster one
     assert "our own choice is 2.00 × the modules" in text
     assert "takes 1.25 × the time of ResNet" in text
-    assert "both with tcmalloc preloaded" in text
+    assert "all with tcmalloc preloaded" in text
     assert "| 9.0 " in text
     assert report.draw(folder.path).stat().st_size > 10_000
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -23,7 +24,16 @@ WAYS = {
     "ours_modules": "drsn_jax, by the modules",
     "torch_eager": "PyTorch eager",
     "torch_compiled": "PyTorch compiled",
+    "onnxruntime": "onnxruntime",
+    "onnxruntime_parts": "onnxruntime, by parts",
+    "openvino": "OpenVINO",
+    "openvino_parts": "OpenVINO, by parts",
 }
+OURS = ("ours", "ours_cores", "ours_modules")
+PEERS = tuple(way for way in WAYS if way not in OURS)
+EXPORTED = ("onnxruntime", "onnxruntime_parts", "openvino", "openvino_parts")  # need the file that ``exported.write`` makes
+COMPILING = (*OURS, "torch_compiled")  # find their programs in a cache, from the second start on
+FEWEST, CERTAIN = 5, 0.01  # turns, and the standard error of their median, as a share of it, at which no more are taken
 # of the user's environment, what would change one side
 CLEARED = ("JAX_", "XLA_", "MALLOC_", "GLIBC_TUNABLES", "TCMALLOC_", "TORCHINDUCTOR_", "TORCH_COMPILE")
 
@@ -33,8 +43,8 @@ class WorkerError(RuntimeError):
 
 
 class Plan(NamedTuple):
-    """How all is measured: turns of each way and the least seconds of one, seconds of warming up before them, threads, the folder
-    of compiled programs, and the log of the processes."""
+    """How all is measured: the most turns of each way and the least seconds of one, seconds of warming up before them, threads,
+    the folder of compiled programs, and the log of the processes."""
 
     turns: int
     turn_seconds: float
@@ -108,6 +118,9 @@ class Worker:
 def _order(way: str, threads: int, short: bool) -> dict[str, Any]:
     if way.startswith("torch"):
         return {"kind": "torch", "options": {"threads": threads, "compiled": way == "torch_compiled"}}
+    if way in EXPORTED:
+        kind, _, parts = way.partition("_")
+        return {"kind": kind, "options": {"threads": threads, "parts": bool(parts)}}
     implementation, devices = ("modules" if way == "ours_modules" else None), (threads if way == "ours_cores" else None)
     return {"kind": "ours", "options": {"implementation": implementation, "devices": devices, "short": short}}
 
@@ -119,25 +132,38 @@ def start(
     library: str | None,
     stack: contextlib.ExitStack,
     say: Callable[[str], None],
+    together: int = 1,
 ) -> list[Worker]:
     """A worker for each member, checked against the others; members that fail, or that memory cannot hold, are left out, saying
-    so. Raises WorkerError where one of ours fails, and ArithmeticError where results differ."""
+    so. So many start ``together``; where their start is timed, one after another. Raises WorkerError where one of ours fails,
+    and ArithmeticError where results differ."""
     workers: list[Worker] = []
-    for case, way in members:
-        largest = max((worker.first["peak_bytes"] for worker in workers), default=0)
-        if 1.1 * largest > _available_bytes():
-            say(f"  {WAYS[way]} is left out: {len(workers)} processes of up to {largest / 2**30:.1f} GB hold the memory")
-            continue
+
+    def started(member: tuple[Case, str]) -> Worker | WorkerError:
         try:
-            worker = Worker(case, way, given[case], plan, library)
+            worker = Worker(*member, given[member[0]], plan, library)
         except WorkerError as error:
-            if not way.startswith("torch"):
-                raise
-            say(f"  {WAYS[way]} is left out: {error}")
-            continue
+            return error
         stack.callback(worker.close)
-        check(worker, given[case], next((other for other in workers if other.case == case), None))
-        workers.append(worker)
+        return worker
+
+    with ThreadPoolExecutor(together) as pool:
+        for first in range(0, len(members), together):
+            largest = max((worker.first["peak_bytes"] for worker in workers), default=0)
+            fitting = []
+            for case, way in members[first : first + together]:
+                if 1.1 * largest * (len(fitting) + 1) > _available_bytes():
+                    say(f"  {WAYS[way]} is left out: {len(workers)} processes of up to {largest / 2**30:.1f} GB hold the memory")
+                else:
+                    fitting.append((case, way))
+            for (case, way), worker in zip(fitting, pool.map(started, fitting), strict=True):
+                if not isinstance(worker, WorkerError):
+                    check(worker, given[case], next((other for other in workers if other.case == case), None))
+                    workers.append(worker)
+                elif way in OURS:
+                    raise worker
+                else:
+                    say(f"  {WAYS[way]} is left out: {worker}")
     return workers
 
 
@@ -146,7 +172,7 @@ def check(worker: Worker, given: Path, other: Worker | None) -> None:
     pairs = []
     if "logits" in worker.first:
         with np.load(given) as file:
-            pairs += [(worker.first["logits"][name], file[f"logits/{name}"]) for name in ("running", "batch")]
+            pairs += [(logits, file[f"logits/{name}"]) for name, logits in worker.first["logits"].items()]
     if other is not None:
         pairs += list(zip(worker.first["results"], other.first["results"], strict=True))
     for found, expected in pairs:
@@ -158,8 +184,8 @@ def check(worker: Worker, given: Path, other: Worker | None) -> None:
 
 
 def take_turns(workers: Sequence[Worker], plan: Plan) -> list[dict[str, Any]]:
-    """Time all workers in turn, again and again; for each the median of its turns (a turn counts as the median of its steps),
-    their quartiles, and page faults a step."""
+    """Time all workers in turn, again and again, until each median is ``certain`` or they had ``plan.turns`` turns; for each the
+    median of its turns (a turn counts as the median of its steps), their quartiles, and page faults a step."""
     steps = []
     for worker in workers:
         typical = min(worker.time(2)["seconds"])
@@ -169,12 +195,14 @@ def take_turns(workers: Sequence[Worker], plan: Plan) -> list[dict[str, Any]]:
     taken: list[list[float]] = [[] for _ in workers]
     faults = [0] * len(workers)
     peaks = [0] * len(workers)
-    for _ in range(plan.turns):
+    turns = 0
+    while turns < plan.turns and not all(map(certain, taken)):
         for i, worker in enumerate(workers):
             answer = worker.time(steps[i])
             taken[i].append(statistics.median(answer["seconds"]))
             faults[i] += answer["faults"]
             peaks[i] = answer["peak_bytes"]
+        turns += 1
     rows = []
     for i, worker in enumerate(workers):
         low, middle, high = np.quantile(taken[i], (0.25, 0.5, 0.75))
@@ -186,13 +214,24 @@ def take_turns(workers: Sequence[Worker], plan: Plan) -> list[dict[str, Any]]:
                 "milliseconds": 1e3 * middle,
                 "quartile_1": 1e3 * low,
                 "quartile_3": 1e3 * high,
-                "turns": plan.turns,
+                "turns": turns,
                 "steps_a_turn": steps[i],
-                "page_faults_a_step": faults[i] / (plan.turns * steps[i]),
+                "page_faults_a_step": faults[i] / (turns * steps[i]),
                 "peak_megabytes": peaks[i] / 2**20,
             }
         )
     return rows
+
+
+def certain(seconds: Sequence[float]) -> bool:
+    """Whether the median of the turns taken so far is known to ``CERTAIN`` of itself, and there are ``FEWEST`` of them.
+
+    The standard error of a median of n normal numbers is 1.25 σ / √n, and σ is their interquartile range / 1.35.
+    """
+    if len(seconds) < FEWEST:
+        return False
+    low, middle, high = np.quantile(seconds, (0.25, 0.5, 0.75))
+    return bool(1.25 * (high - low) / 1.35 / math.sqrt(len(seconds)) <= CERTAIN * middle)
 
 
 def _available_bytes() -> float:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cases import SIZES
-from bench.measuring import WAYS
+from bench.measuring import EXPORTED, PEERS, WAYS
 from bench.roofline import Machine
 from drsn_jax.core.plotting import save_figure
 from drsn_jax.studies.cells import NUMBER, POSITIVE, TEXT, one_of
@@ -13,7 +13,7 @@ from drsn_jax.studies.comparison_tables import TITLES
 from drsn_jax.studies.tables import Table, read_rows
 
 Row = Mapping[str, str]
-SETTINGS = {"as_started": "each as its users start it", "tcmalloc": "both with tcmalloc preloaded"}
+SETTINGS = {"as_started": "each as its users start it", "tcmalloc": "all with tcmalloc preloaded"}
 TASKS = {"train": "training step", "infer": "inference"}
 CASE = ["network", "task", "batch"]
 _CASE = {
@@ -39,7 +39,6 @@ TABLES = {
     "starts": Table({**_CASE, "cache": TEXT, "start_seconds": NUMBER, "compile_seconds": NUMBER}),
     "machine": Table({"processor": TEXT, "threads": POSITIVE, **dict.fromkeys(Machine._fields, NUMBER)}),
 }
-PYTORCH = ("torch_eager", "torch_compiled")
 # Okabe & Ito, and a marker of its own for each
 STYLES = {
     "ours": ("#0072B2", "o"),
@@ -47,6 +46,10 @@ STYLES = {
     "ours_modules": ("#009E73", "^"),
     "torch_eager": ("#D55E00", "s"),
     "torch_compiled": ("#E69F00", "v"),
+    "onnxruntime": ("#CC79A7", "<"),
+    "onnxruntime_parts": ("#CC79A7", "P"),
+    "openvino": ("#000000", ">"),
+    "openvino_parts": ("#000000", "X"),
 }
 
 
@@ -56,33 +59,46 @@ def text(folder: str | Path) -> str:
     parts = []
     for setting in _unique(rows, "setting"):
         chosen = [row for row in rows if row["setting"] == setting]
-        parts += [f"## {SETTINGS[setting]}", speeds(chosen), costs(chosen)]
+        by_task = [[row for row in chosen if row["task"] == task] for task in _unique(chosen, "task")]
+        parts += [f"## {SETTINGS[setting]}", *map(speeds, by_task), *comparisons(chosen), costs(chosen)]
     if starts:
         parts += ["## from the start of the process to the end of the first step", start_times(starts)]
     return "\n\n".join(parts)
 
 
 def speeds(rows: Sequence[Row]) -> str:
-    """Windows a second of every way, and of ours the multiple of the faster one of PyTorch's."""
+    """Windows a second of every way, of ours the multiple of the fastest peer, and who that is."""
     ways = [way for way in WAYS if any(row["way"] == way for row in rows)]
-    compared = [way for way in ways if way not in PYTORCH] if set(ways) & set(PYTORCH) else []
-    columns = [*(f"{WAYS[way]}, windows/s" for way in ways), *(f"{WAYS[way]} / PyTorch" for way in compared)]
+    ours = [way for way in ways if way not in PEERS] if set(ways) & set(PEERS) else []
+    columns = [*(f"{WAYS[way]}, windows/s" for way in ways), *(f"{WAYS[way]} / fastest peer" for way in ours)]
     lines = []
     for case in cases(rows):
         of = {row["way"]: float(row["windows_per_second"]) for row in case}
-        best = max((of[way] for way in PYTORCH if way in of), default=None)
-        ratios = [f"**{of[way] / best:.2f}**" if way in of and best else "–" for way in compared]
-        lines.append([*_names(case[0]), *(f"{of[way]:,.0f}" if way in of else "–" for way in ways), *ratios])
-    return "\n\n".join(["\n".join(table([*CASE, *columns], lines)), *comparisons(rows)])
+        peer = fastest_peer(of)
+        ratios = [f"**{of[way] / of[peer]:.2f}**" if way in of and peer else "–" for way in ours]
+        name = [WAYS[peer] if peer else "–"] if ours else []
+        lines.append([*_names(case[0]), *(f"{of[way]:,.0f}" if way in of else "–" for way in ways), *ratios, *name])
+    return "\n".join(table([*CASE, *columns, *(["fastest peer"] if ours else [])], lines))
+
+
+def fastest_peer(speeds: Mapping[str, float]) -> str | None:
+    """The way with the most windows a second of those that are not ours; None where there is none."""
+    return max((way for way in PEERS if way in speeds), key=lambda way: speeds[way], default=None)
 
 
 def comparisons(rows: Sequence[Row]) -> list[str]:
-    """In words: our own choice of implementation against the modules, and every network against ResNet."""
+    """In words: our own choice of implementation against the modules, every network against ResNet, and where an exported file
+    is the faster way."""
     found = []
     for case in cases(rows):
-        of = {row["way"]: float(row["windows_per_second"]) for row in case}
+        of, names = {row["way"]: float(row["windows_per_second"]) for row in case}, ", ".join(_names(case[0]))
         if {"ours", "ours_modules"} <= of.keys():
-            found.append(f"{', '.join(_names(case[0]))}: our own choice is {of['ours'] / of['ours_modules']:.2f} × the modules.")
+            found.append(f"{names}: our own choice is {of['ours'] / of['ours_modules']:.2f} × the modules.")
+        own, peer = max((speed for way, speed in of.items() if way not in PEERS), default=None), fastest_peer(of)
+        if peer in EXPORTED and own is not None and of[peer] > own:
+            found.append(
+                f"{names}: the exported file is the faster way, {of[peer] / own:.2f} × the windows a second in {WAYS[peer]}."
+            )
     times = {(*_place(row), row["network"], row["way"]): float(row["milliseconds"]) for row in rows}
     for (size, task, batch, network, way), time in times.items():
         other = times.get((size, task, batch, "resnet", way))
@@ -114,18 +130,22 @@ def costs(rows: Sequence[Row]) -> str:
 
 
 def start_times(starts: Sequence[Row]) -> str:
-    """Seconds to the first step and of the first call, with an empty cache of compiled programs and with a full one."""
-    lines = [
-        [
-            *_names(row),
-            WAYS[row["way"]],
-            row["cache"],
-            f"{float(row['start_seconds']):.1f}",
-            f"{float(row['compile_seconds']):.1f}",
-        ]
-        for row in starts
-    ]
-    return "\n".join(table([*CASE, "", "cache", "to the first step, s", "compilation, s"], lines))
+    """Seconds of compilation with an empty cache of compiled programs, and from the start of the process to the end of the first
+    step: with an empty cache, with a full one, and the multiple of PyTorch eager's. What compiles nothing has its start alone."""
+    found: dict[tuple[str, ...], dict[str, Row]] = {}
+    for row in starts:
+        found.setdefault((row["setting"], *_place(row), row["network"], row["way"]), {})[row["cache"]] = row
+    lines = []
+    for (*case, _), of in found.items():
+        cold, warm = of.get("cold"), of.get("warm")
+        eager = found.get((*case, "torch_eager"), {}).get("warm")
+        ratio = f"**{float(warm['start_seconds']) / float(eager['start_seconds']):.2f}**" if warm and eager else "–"
+        row = next(iter(of.values()))
+        compiling = f"{float(cold['compile_seconds']):.1f}" if cold else "–"
+        seconds = [f"{float(start['start_seconds']):.1f}" if start else "–" for start in (cold, warm)]
+        lines.append([*_names(row), WAYS[row["way"]], compiling, *seconds, ratio])
+    columns = ["compilation, s", "first start, s", "later start, s", "later start / PyTorch eager's"]
+    return "\n".join(table([*CASE, "", *columns], lines))
 
 
 def draw(folder: str | Path) -> Path:
@@ -142,11 +162,11 @@ def draw(folder: str | Path) -> Path:
         chosen = [row for row in rows if row["setting"] == setting]
         for case in cases(chosen):
             of = {row["way"]: float(row["windows_per_second"]) for row in case}
-            place, best = places[_label(case[0])], max((of[way] for way in PYTORCH if way in of), default=None)
-            ours = max((speed for way, speed in of.items() if way not in PYTORCH), default=None)
-            if best and ours:
+            place, peer = places[_label(case[0])], fastest_peer(of)
+            ours = max((speed for way, speed in of.items() if way not in PEERS), default=None)
+            if peer and ours:
                 note = {"xytext": (9, 0), "textcoords": "offset points", "va": "center", "fontsize": 8}
-                panel.annotate(f"{ours / best:.2f} ×", (max(ours, best), place), **note)
+                panel.annotate(f"{ours / of[peer]:.2f} ×", (max(ours, of[peer]), place), **note)
         for way, (colour, marker) in STYLES.items():
             points = [(float(row["windows_per_second"]), places[_label(row)]) for row in chosen if row["way"] == way]
             if points:
@@ -163,7 +183,7 @@ def draw(folder: str | Path) -> Path:
     for panel in panels:
         handles |= {label: handle for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, frameon=False)
-    best = "; ×: our best against the faster one of PyTorch's" if any(row["way"] in PYTORCH for row in rows) else ""
+    best = "; ×: our best against the fastest peer" if any(row["way"] in PEERS for row in rows) else ""
     figure.suptitle(f"Speed on this machine{best}", fontsize=11)
     file = Path(folder) / "throughput.png"
     return save_figure(figure, file)

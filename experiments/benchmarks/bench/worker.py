@@ -26,6 +26,10 @@ def build(order: dict[str, Any]) -> Any:
         from bench.ours import OurSide
 
         return OurSide(case, given, **order["options"])
+    if order["kind"] != "torch":
+        from bench.runtimes import RuntimeSide
+
+        return RuntimeSide(case, Path(order["given"]).with_suffix(".onnx"), order["kind"], **order["options"])
     from bench.pytorch import TorchSide
 
     return TorchSide(case, given, **order["options"])
@@ -84,7 +88,7 @@ def main() -> None:
         try:
             if side is None:
                 side, answer = first(order)
-                if order["kind"] == "torch":
+                if order["kind"] != "ours":
                     answer["logits"] = {name: value.tolist() for name, value in side.logits().items()}
             else:
                 answer = timed(side, order["steps"])

