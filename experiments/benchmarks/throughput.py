@@ -132,11 +132,10 @@ def available(options: Options, threads: int) -> list[str]:
     found = []
     for title, modules, ways in PACKAGES:
         if missing := [module for module in modules if importlib.util.find_spec(module) is None]:
-            console.say(f"{title} is left out: {' and '.join(missing)} not installed (pip install 'drsn-jax[bench]')")
+            names = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'}"
+            console.say(f"{title} is left out: {names} not installed (pip install 'drsn-jax[bench]')")
         else:
             found += ways
-    if not found:
-        console.say("nothing but ours is measured")
     left = {"torch_compiled"} if not options.compiled else set()
     return [way for way in found if way not in left and not (threads == 1 and way.endswith("_parts"))]
 

@@ -1,6 +1,8 @@
 """The benchmark: what is counted, the network for PyTorch, the processes, the tables."""
 
+import contextlib
 import dataclasses
+import importlib.util
 import os
 import subprocess
 import sys
@@ -12,12 +14,16 @@ import jax
 import numpy as np
 import pytest
 import tiny
-from bench import given, measuring, report, roofline
-from bench.cases import SIZES, Case, difference
+from bench import exported, given, measuring, report, roofline, rounds
+from bench.cases import CHECKED, SIZES, Case, difference
 from bench.measuring import Worker, WorkerError
+from bench.runtimes import PART, RuntimeSide, part_size
+from hypothesis import given as over
+from hypothesis import strategies as st
 
 from drsn_jax.cli import console
 from drsn_jax.core import runtime
+from drsn_jax.core.errors import UserError
 from drsn_jax.nn.networks import Network
 from drsn_jax.studies.runs import read_rows
 from drsn_jax.training.optimizers import paper_optimizer
@@ -111,6 +117,44 @@ def test_the_network_for_pytorch_is_ours(network, size, tmp_path):
     assert torch.is_grad_enabled()
 
 
+def test_the_graph_for_the_runtimes_is_the_network(weights):
+    windows, _ = dataclasses.replace(SHORT, task="infer").data(CHECKED)
+    found = jax.jit(exported.logits(SHORT))(np.moveaxis(windows, -1, 1))
+    with np.load(weights) as file:
+        assert difference(found, file["logits/running"]) < 1e-4
+
+
+@pytest.fixture(scope="module", params=["paper", "images"])
+def given_and_exported(request, tmp_path_factory):
+    """A case and its weights, with the ONNX file beside them."""
+    for package in ("jax2onnx", "onnx"):
+        pytest.importorskip(package, reason=f"{package} is not installed: the runtimes are not compared with ours")
+    case, file = Case(request.param, "drsn_cw", "infer", 2 * PART, short=True), tmp_path_factory.mktemp("exported") / "given.npz"
+    given.write(case, file)
+    exported.write(case, file.with_suffix(".onnx"))
+    return case, file
+
+
+@pytest.mark.parametrize("kind", ["onnxruntime", "openvino"])
+def test_the_runtimes_answer_as_the_network(kind, given_and_exported):
+    """The whole batch at once and by parts."""
+    pytest.importorskip(kind, reason=f"{kind} is not installed: it is not compared with ours")
+    case, file = given_and_exported
+    whole, parts = (RuntimeSide(case, file.with_suffix(".onnx"), kind, 2, parts) for parts in (False, True))
+    with np.load(file) as arrays:
+        assert difference(whole.logits()["running"], arrays["logits/running"]) < 1e-4
+    assert whole.step().shape == (2 * PART, 8)
+    assert difference(parts.step(), whole.step()) < 1e-5
+
+
+@over(st.integers(1, 2000), st.integers(1, 64))
+def test_every_thread_has_a_part(batch, threads):
+    size = part_size(batch, threads)
+    assert batch % size == 0
+    assert size <= PART
+    assert batch // size >= min(batch, threads)
+
+
 @pytest.mark.process
 def test_a_process_works_on_command(weights, plan):
     worker = Worker(SHORT, "ours", weights, plan, None)
@@ -151,6 +195,53 @@ def test_results_that_differ_are_not_timed(weights):
         measuring.check(pretended("torch_eager", results=[], logits=logits), weights, None)
 
 
+class Pretended:
+    """In place of a worker: one way fails, none does anything."""
+
+    def __init__(self, case: Case, way: str, *_: Any) -> None:
+        if way == "openvino":
+            raise WorkerError("it cannot")
+        self.case, self.way, self.first, self.closed = case, way, {"results": [[1.0], [2.0]], "peak_bytes": 2**30}, False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.mark.parametrize("together", [1, 2, 8])
+def test_who_fails_or_finds_no_memory_is_left_out(together, weights, plan, monkeypatch):
+    monkeypatch.setattr(measuring, "Worker", Pretended)
+    said: list[str] = []
+    members = [(SHORT, way) for way in ("ours", "openvino", "onnxruntime", "torch_eager")]
+    with contextlib.ExitStack() as stack:
+        workers = measuring.start(members, {SHORT: weights}, plan, None, stack, said.append, together)
+    assert [worker.way for worker in workers] == ["ours", "onnxruntime", "torch_eager"]
+    assert said == ["  OpenVINO is left out: it cannot"]
+    assert all(worker.closed for worker in workers)  # type: ignore[attr-defined]  # of ``Pretended``
+
+    monkeypatch.setattr(measuring, "_available_bytes", lambda: 2**30)
+    with contextlib.ExitStack() as stack:
+        workers = measuring.start(members[:1] + members[2:], {SHORT: weights}, plan, None, stack, said.append, 1)
+    assert [worker.way for worker in workers] == ["ours"]
+    left_out = "is left out: 1 processes of up to 1.0 GB hold the memory"
+    assert said[1:] == [f"  onnxruntime {left_out}", f"  PyTorch eager {left_out}"]
+
+
+def test_one_of_ours_that_fails_ends_the_run(weights, plan, monkeypatch):
+    monkeypatch.setattr(measuring, "Worker", Pretended)
+    monkeypatch.setattr(measuring, "OURS", ("openvino",))
+    with contextlib.ExitStack() as stack, pytest.raises(WorkerError, match="it cannot"):
+        measuring.start([(SHORT, "openvino")], {SHORT: weights}, plan, None, stack, print)
+
+
+def test_turns_end_where_the_median_is_certain():
+    assert not measuring.certain([1.0] * 4)
+    assert measuring.certain([1.0] * 5)
+    # of normal numbers the median of 100 has a standard error of 0.125 σ
+    numbers = np.random.default_rng(0).normal(1.0, 1.0, 100)
+    assert not measuring.certain([*(1 + 0.09 * numbers / numbers.std())])
+    assert measuring.certain([*(1 + 0.04 * numbers / numbers.std())])
+
+
 def test_difference():
     assert difference([1e-3, 1000.0], [0.0, 1001.0]) == pytest.approx(1e-3)
     assert difference([1.0], [1.0, 2.0]) == difference([np.nan], [np.nan]) == float("inf")
@@ -169,15 +260,69 @@ def test_tables_and_the_figure(tmp_path):
     ways = {"ours": 4000.0, "ours_modules": 2000.0, "torch_eager": 1600.0, "torch_compiled": 1000.0}
     rows = [row(way, speed) for way, speed in ways.items()] + [row("ours", 5000.0, network="resnet")]
     folder.add_rows("results", [*rows, row("ours", 3000.0, setting="tcmalloc")])
-    start = {"way": "ours", "cache": "cold", "start_seconds": 9.04, "compile_seconds": 5.0}
-    folder.add_rows("starts", [{**dict(list(rows[0].items())[:5]), **start}])
+    begun = {("ours", "cold"): (9.04, 5.0), ("ours", "warm"): (3.0, 0.4), ("torch_eager", "warm"): (2.0, 0.1)}
+    folder.add_rows(
+        "starts",
+        [
+            {**dict(list(rows[0].items())[:5]), "way": way, "cache": cache, "start_seconds": start, "compile_seconds": compiling}
+            for (way, cache), (start, compiling) in begun.items()
+        ],
+    )
     text = report.text(folder.path)
     assert "**2.50**" in text  # against the faster one
     assert "our own choice is 2.00 × the modules" in text
     assert "takes 1.25 × the time of ResNet" in text
     assert "all with tcmalloc preloaded" in text
-    assert "| 9.0 " in text
+    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
+    assert [line[-5:] for line in lines[-2:]] == [
+        ["drsn_jax", "5.0", "9.0", "3.0", "**1.50**"],
+        ["PyTorch eager", "–", "–", "2.0", "**1.00**"],
+    ]
     assert report.draw(folder.path).stat().st_size > 10_000
+
+
+def test_the_ratio_is_to_the_fastest_peer():
+    speeds = {"ours": 3000.0, "ours_cores": 4000.0, "torch_compiled": 2000.0, "onnxruntime": 5000.0, "openvino_parts": 8000.0}
+    assert report.fastest_peer(speeds) == "openvino_parts"
+    assert report.fastest_peer({"ours": 1.0}) is None
+    rows = [{name: str(value) for name, value in row(way, speed, task="infer").items()} for way, speed in speeds.items()]
+    last = report.speeds(rows).splitlines()[-1]
+    assert [cell.strip() for cell in last.strip("|").split("|")][-3:] == ["**0.38**", "**0.50**", "OpenVINO, by parts"]
+    (text,) = report.comparisons(rows)
+    assert text.endswith("the exported file is the faster way, 2.00 × the windows a second in OpenVINO, by parts.")
+    assert report.comparisons(rows[:3]) == []  # ours is faster than PyTorch
+    assert "fastest" not in report.speeds(rows[:2])
+
+
+def test_what_is_not_installed_is_left_out(script, monkeypatch, capsys):
+    absent = {"torch", "jax2onnx"}
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in absent else name)
+    assert script.available(script.Options(), 2) == []
+    assert "PyTorch is left out: torch is not installed (pip install 'drsn-jax[bench]')" in capsys.readouterr().out
+    absent.clear()
+    assert script.available(script.Options(), 2) == list(measuring.PEERS)
+    assert script.available(script.Options(compiled=False), 1) == ["torch_eager", "onnxruntime", "openvino"]
+    assert capsys.readouterr().out == ""
+    train, infer = script.groups(
+        script.Options(sizes=("paper",), train_batches=(8,), batches=(1,)), 2, ["torch_eager", "openvino"]
+    )
+    ways = [(case.network, way) for case, way in train]
+    assert ways[:3] == [("drsn_cw", way) for way in ("ours", "torch_eager", "ours_modules")]
+    assert ways[3:] == [("resnet", "ours"), ("resnet", "torch_eager")]
+    assert [way for _, way in infer] == ["ours", "torch_eager", "openvino"]
+
+
+def test_a_network_that_cannot_be_exported_is_left_out(tmp_path, monkeypatch, capsys):
+    def refuse(*_: Any) -> None:
+        raise UserError("the converter does not know it")
+
+    monkeypatch.setattr(exported, "write", refuse)
+    monkeypatch.setattr(given, "write", lambda case, file: file.touch())
+    files: dict[Case, Path] = {}
+    members = [(SHORT, "ours"), (SHORT, "openvino")]
+    assert rounds.provided(members, files, tmp_path) == members[:1]
+    assert "OpenVINO is left out: the converter does not know it" in capsys.readouterr().out
+    assert files[SHORT].exists()
 
 
 def call(script, monkeypatch, *arguments):
@@ -202,19 +347,20 @@ def test_options_that_cannot_be_run(script, monkeypatch, arguments, message):
 
 @pytest.mark.slow  # .ci/run makes the same dry run
 @pytest.mark.process
-def test_a_dry_run_without_pytorch(tmp_path):
+def test_a_dry_run_without_the_others(tmp_path):
     """As a user without it runs the script."""
-    # hides PyTorch where it is installed
+    # hides the others where they are installed
     (tmp_path / "sitecustomize.py").write_text(
         "import importlib.util\nfind = importlib.util.find_spec\n"
-        "importlib.util.find_spec = lambda name, *rest: None if name == 'torch' else find(name, *rest)\n"
+        "importlib.util.find_spec = lambda name, *rest: None if name in ('torch', 'onnx') else find(name, *rest)\n"
     )
     out = tmp_path / "run"
     environment = {**os.environ, "PYTHONPATH": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache"), "JAX_PLATFORMS": "cpu"}
     command = [sys.executable, str(SCRIPT), "--dry-run", "--out", str(out), "--threads", "1"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "PyTorch is not installed" in done.stdout
+    assert "PyTorch is left out: torch is not installed" in done.stdout
+    assert "OpenVINO is left out: " in done.stdout
     rows = read_rows(out / "results.csv")
     assert {row["way"] for row in rows} <= {"ours", "ours_modules", "ours_cores"}
     assert {row["task"] for row in rows} == {"train", "infer"}

@@ -10,7 +10,9 @@ import numpy as np
 
 from bench.cases import CHECKED, Case
 
-PART = 32  # windows: their features stay in a core's cache, and both runtimes take 0.6-0.9 of the time of 128 or 1,024 at once
+PART = (
+    32  # windows, whose features stay in a core's cache: of the processor's time for 1,024 at once both take 0.65 by such parts
+)
 Call = Callable[[], np.ndarray]
 
 
