@@ -91,9 +91,10 @@ class Worker:
             raise
         self.start_seconds = self.first["first_step_at"] - begun
 
-    def time(self, steps: int) -> dict[str, Any]:
-        """Seconds of each of so many steps, page faults of all of them, and the most memory the process ever held."""
-        return self._ask({"steps": steps})
+    def time(self, seconds: float) -> dict[str, Any]:
+        """Seconds of each of the steps that begin within so many, page faults a step, and the most memory the process ever
+        held; see ``worker.timed``."""
+        return self._ask({"seconds": seconds})
 
     def close(self) -> None:
         """End the process."""
@@ -186,23 +187,14 @@ def check(worker: Worker, given: Path, other: Worker | None) -> None:
 def take_turns(workers: Sequence[Worker], plan: Plan) -> list[dict[str, Any]]:
     """Time all workers in turn, again and again, until each median is ``certain`` or they had ``plan.turns`` turns; for each the
     median of its turns (a turn counts as the median of its steps), their quartiles, and page faults a step."""
-    steps = []
     for worker in workers:
-        typical = min(worker.time(2)["seconds"])
-        # kept memory grows for some steps
-        worker.time(min(30, max(1, math.ceil(plan.warm_seconds / typical))))
-        steps.append(min(300, max(1, math.ceil(plan.turn_seconds / typical))))
+        worker.time(plan.warm_seconds)  # kept memory grows for some steps
+    answers: list[list[dict[str, Any]]] = [[] for _ in workers]
     taken: list[list[float]] = [[] for _ in workers]
-    faults = [0] * len(workers)
-    peaks = [0] * len(workers)
-    turns = 0
-    while turns < plan.turns and not all(map(certain, taken)):
+    while not all(map(certain, taken)) and len(taken[0]) < plan.turns:
         for i, worker in enumerate(workers):
-            answer = worker.time(steps[i])
-            taken[i].append(statistics.median(answer["seconds"]))
-            faults[i] += answer["faults"]
-            peaks[i] = answer["peak_bytes"]
-        turns += 1
+            answers[i].append(worker.time(plan.turn_seconds))
+            taken[i].append(statistics.median(answers[i][-1]["seconds"]))
     rows = []
     for i, worker in enumerate(workers):
         low, middle, high = np.quantile(taken[i], (0.25, 0.5, 0.75))
@@ -214,10 +206,10 @@ def take_turns(workers: Sequence[Worker], plan: Plan) -> list[dict[str, Any]]:
                 "milliseconds": 1e3 * middle,
                 "quartile_1": 1e3 * low,
                 "quartile_3": 1e3 * high,
-                "turns": turns,
-                "steps_a_turn": steps[i],
-                "page_faults_a_step": faults[i] / (turns * steps[i]),
-                "peak_megabytes": peaks[i] / 2**20,
+                "turns": len(taken[i]),
+                "steps_a_turn": round(statistics.mean(len(answer["seconds"]) for answer in answers[i])),
+                "page_faults_a_step": statistics.mean(answer["faults_a_step"] for answer in answers[i]),
+                "peak_megabytes": answers[i][-1]["peak_bytes"] / 2**20,
             }
         )
     return rows

@@ -1,8 +1,8 @@
 """A process that does one task in one way and is timed, on command: ``python -m bench.worker`` reads lines of JSON and answers
 each with one.
 
-The first line says what to do (``measuring.Worker``), any other how many steps to time. In a process of its own a side has its
-own allocator, compilation cache, threads and peak memory, and pays for its own start.
+The first line says what to do (``measuring.Worker``), any other for how many seconds steps are to be timed. In a process of its
+own a side has its own allocator, compilation cache, threads and peak memory, and pays for its own start.
 """
 
 import json
@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 from bench.cases import Case
+
+MOST = 300  # steps of a turn
 
 
 def build(order: dict[str, Any]) -> Any:
@@ -47,16 +49,16 @@ def first(order: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
     return side, {**found, "results": [np.ravel(r).tolist() for r in results]}
 
 
-def timed(side: Any, steps: int) -> dict[str, Any]:
-    """Seconds of each step, and page faults of all; one step before them is left out where steps are short."""
-    if steps > 1:
-        side.step()  # threads that slept while others had their turn
-    seconds, faults = [], page_faults()
-    for _ in range(steps):
-        begun = time.perf_counter()
+def timed(side: Any, seconds: float) -> dict[str, Any]:
+    """Seconds of each of the steps that begin within so many, at most ``MOST``, and page faults a step; the first step is left
+    out where others follow it, because its threads slept while others had their turn."""
+    taken, faults, begun = [], page_faults(), time.perf_counter()
+    while not taken or (time.perf_counter() - begun < seconds and len(taken) <= MOST):
+        before = time.perf_counter()
         side.step()
-        seconds.append(time.perf_counter() - begun)
-    return {"seconds": seconds, "faults": page_faults() - faults, "peak_bytes": peak_bytes()}
+        taken.append(time.perf_counter() - before)
+    faults = (page_faults() - faults) / len(taken)
+    return {"seconds": taken[1:] or taken, "faults_a_step": faults, "peak_bytes": peak_bytes()}
 
 
 def page_faults() -> int:
@@ -91,7 +93,7 @@ def main() -> None:
                 if order["kind"] != "ours":
                     answer["logits"] = {name: value.tolist() for name, value in side.logits().items()}
             else:
-                answer = timed(side, order["steps"])
+                answer = timed(side, order["seconds"])
         except Exception as error:  # whatever a compiler may raise
             answer = {"error": f"{type(error).__name__}: {error}".splitlines()[0]}
         print(json.dumps(answer), file=answers, flush=True)
