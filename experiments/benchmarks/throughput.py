@@ -49,7 +49,7 @@ SizeName = Literal["paper", "wide", "images"]
 # who else can be measured: a name, what its process and the writing of its file import, and its ways
 WRITERS = ("jax2onnx", "onnx")
 PACKAGES = (
-    ("PyTorch", ("torch",), ("torch_eager", "torch_compiled")),
+    ("PyTorch", ("torch",), measuring.PYTORCH),
     ("onnxruntime", ("onnxruntime", *WRITERS), ("onnxruntime", "onnxruntime_parts")),
     ("OpenVINO", ("openvino", *WRITERS), ("openvino", "openvino_parts")),
 )
@@ -115,7 +115,7 @@ def groups(options: Options, threads: int, peers: Collection[str]) -> list[list[
                 first, *others = (Case(size, network, task, batch, options.dry_run) for network in options.networks)
                 ways = ["ours"]
                 if task == "train":
-                    ways += [way for way in ("torch_eager", "torch_compiled") if way in peers] + ["ours_modules"]
+                    ways += [way for way in measuring.PYTORCH if way in peers] + ["ours_modules"]
                 else:
                     ways += [way for way in measuring.PEERS if way in peers]
                 if task == "infer" and threads > 1 and batch % threads == 0:

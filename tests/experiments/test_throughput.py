@@ -274,25 +274,37 @@ def test_tables_and_the_figure(tmp_path):
     assert "our own choice is 2.00 × the modules" in text
     assert "takes 1.25 × the time of ResNet" in text
     assert "all with tcmalloc preloaded" in text
-    lines = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines()]
-    assert [line[-5:] for line in lines[-2:]] == [
+    assert [cells(line)[-5:] for line in text.splitlines()[-2:]] == [
         ["drsn_jax", "5.0", "9.0", "3.0", "**1.50**"],
         ["PyTorch eager", "–", "–", "2.0", "**1.00**"],
     ]
     assert report.draw(folder.path).stat().st_size > 10_000
 
 
-def test_the_ratio_is_to_the_fastest_peer():
+def cells(line):
+    return [cell.strip() for cell in line.strip("|").split("|")]
+
+
+def test_the_ratio_is_to_the_fastest_of_the_others():
     speeds = {"ours": 3000.0, "ours_cores": 4000.0, "torch_compiled": 2000.0, "onnxruntime": 5000.0, "openvino_parts": 8000.0}
-    assert report.fastest_peer(speeds) == "openvino_parts"
-    assert report.fastest_peer({"ours": 1.0}) is None
-    rows = [{name: str(value) for name, value in row(way, speed, task="infer").items()} for way, speed in speeds.items()]
-    last = report.speeds(rows).splitlines()[-1]
-    assert [cell.strip() for cell in last.strip("|").split("|")][-3:] == ["**0.38**", "**0.50**", "OpenVINO, by parts"]
+    assert report.fastest(speeds, measuring.PEERS) == "openvino_parts"
+    assert report.fastest({"ours": 1.0}, measuring.PEERS) is None
+    rows = [row(way, speed, task="infer") for way, speed in speeds.items()] + [row("ours", 1500.0), row("torch_eager", 1000.0)]
+    rows = [{name: str(value) for name, value in found.items()} for found in rows]
+    (text,) = report.speeds(rows)
+    head, _, *lines = [cells(line) for line in text.splitlines()[2:]]
+    assert head == ["", "inference, 128", "training step, 128"]
+    assert lines[0] == ["drsn_jax", "3,000", "1,500"]
+    assert lines[1] == ["drsn_jax, cores as devices", "4,000", "–"]
+    assert lines[-3:] == [
+        ["drsn_jax's best / fastest of the others", "**0.50**", "**1.50**"],
+        ["fastest of the others", "OpenVINO, by parts", "PyTorch eager"],
+        ["drsn_jax's best / PyTorch's best", "**2.00**", "**1.50**"],
+    ]
     (text,) = report.comparisons(rows)
-    assert text.endswith("the exported file is the faster way, 2.00 × the windows a second in OpenVINO, by parts.")
+    assert text.endswith("the exported file is the faster way, 2.00 × as fast in OpenVINO, by parts.")
     assert report.comparisons(rows[:3]) == []  # ours is faster than PyTorch
-    assert "fastest" not in report.speeds(rows[:2])
+    assert "others" not in report.speeds(rows[:2])[0]
 
 
 def test_what_is_not_installed_is_left_out(script, monkeypatch, capsys):

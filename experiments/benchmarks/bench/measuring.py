@@ -30,8 +30,9 @@ WAYS = {
     "openvino_parts": "OpenVINO, by parts",
 }
 OURS = ("ours", "ours_cores", "ours_modules")
-PEERS = tuple(way for way in WAYS if way not in OURS)
+PYTORCH = ("torch_eager", "torch_compiled")
 EXPORTED = ("onnxruntime", "onnxruntime_parts", "openvino", "openvino_parts")  # need the file that ``exported.write`` makes
+PEERS = (*PYTORCH, *EXPORTED)
 COMPILING = (*OURS, "torch_compiled")  # find their programs in a cache, from the second start on
 FEWEST, CERTAIN = 5, 0.01  # turns, and the standard error of their median, as a share of it, at which no more are taken
 # of the user's environment, what would change one side
@@ -117,7 +118,7 @@ class Worker:
 
 
 def _order(way: str, threads: int, short: bool) -> dict[str, Any]:
-    if way.startswith("torch"):
+    if way in PYTORCH:
         return {"kind": "torch", "options": {"threads": threads, "compiled": way == "torch_compiled"}}
     if way in EXPORTED:
         kind, _, parts = way.partition("_")

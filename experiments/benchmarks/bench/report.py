@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cases import SIZES
-from bench.measuring import EXPORTED, PEERS, WAYS
+from bench.measuring import EXPORTED, OURS, PEERS, PYTORCH, WAYS
 from bench.roofline import Machine
 from drsn_jax.core.plotting import save_figure
 from drsn_jax.studies.cells import NUMBER, POSITIVE, TEXT, one_of
@@ -59,31 +59,45 @@ def text(folder: str | Path) -> str:
     parts = []
     for setting in _unique(rows, "setting"):
         chosen = [row for row in rows if row["setting"] == setting]
-        by_task = [[row for row in chosen if row["task"] == task] for task in _unique(chosen, "task")]
-        parts += [f"## {SETTINGS[setting]}", *map(speeds, by_task), *comparisons(chosen), costs(chosen)]
+        parts += [f"## {SETTINGS[setting]}", *speeds(chosen), *comparisons(chosen), costs(chosen)]
     if starts:
         parts += ["## from the start of the process to the end of the first step", start_times(starts)]
     return "\n\n".join(parts)
 
 
-def speeds(rows: Sequence[Row]) -> str:
-    """Windows a second of every way, of ours the multiple of the fastest peer, and who that is."""
-    ways = [way for way in WAYS if any(row["way"] == way for row in rows)]
-    ours = [way for way in ways if way not in PEERS] if set(ways) & set(PEERS) else []
-    columns = [*(f"{WAYS[way]}, windows/s" for way in ways), *(f"{WAYS[way]} / fastest peer" for way in ours)]
-    lines = []
-    for case in cases(rows):
-        of = {row["way"]: float(row["windows_per_second"]) for row in case}
-        peer = fastest_peer(of)
-        ratios = [f"**{of[way] / of[peer]:.2f}**" if way in of and peer else "–" for way in ours]
-        name = [WAYS[peer] if peer else "–"] if ours else []
-        lines.append([*_names(case[0]), *(f"{of[way]:,.0f}" if way in of else "–" for way in ways), *ratios, *name])
-    return "\n".join(table([*CASE, *columns, *(["fastest peer"] if ours else [])], lines))
+def speeds(rows: Sequence[Row]) -> list[str]:
+    """For each network a table of windows a second: a line for each way, a column for each task and batch; below them the
+    multiples of our best to the fastest of the others, whose name stands there, and to the faster of PyTorch's."""
+    found = []
+    for network in _unique(rows, "network"):
+        for size in _unique(rows, "size"):
+            columns = cases([row for row in rows if (row["network"], row["size"]) == (network, size)])
+            if columns:
+                found.append(f"{TITLES[network]}, {SIZES[size].title}, windows a second:\n\n" + "\n".join(_speeds(columns)))
+    return found
 
 
-def fastest_peer(speeds: Mapping[str, float]) -> str | None:
-    """The way with the most windows a second of those that are not ours; None where there is none."""
-    return max((way for way in PEERS if way in speeds), key=lambda way: speeds[way], default=None)
+def _speeds(columns: Sequence[Sequence[Row]]) -> list[str]:
+    speeds = [{row["way"]: float(row["windows_per_second"]) for row in case} for case in columns]
+    ways = [way for way in WAYS if any(way in of for of in speeds)]
+    lines = [[WAYS[way], *(f"{of[way]:,.0f}" if way in of else "–" for of in speeds)] for way in ways]
+    for name, peers in (("drsn_jax's best / fastest of the others", PEERS), ("drsn_jax's best / PyTorch's best", PYTORCH)):
+        if set(peers) & set(ways):
+            lines.append([name, *(ratio(of, peers) for of in speeds)])
+        if set(peers) & set(ways) and peers == PEERS:
+            lines.append(["fastest of the others", *(WAYS.get(fastest(of, PEERS) or "", "–") for of in speeds)])
+    return table(["", *(f"{TASKS[row['task']]}, {row['batch']}" for row, *_ in columns)], lines)
+
+
+def ratio(speeds: Mapping[str, float], peers: Sequence[str]) -> str:
+    """The multiple of our best to the fastest of ``peers``, as text."""
+    own, peer = fastest(speeds, OURS), fastest(speeds, peers)
+    return f"**{speeds[own] / speeds[peer]:.2f}**" if own and peer else "–"
+
+
+def fastest(speeds: Mapping[str, float], ways: Sequence[str]) -> str | None:
+    """The one of ``ways`` with the most windows a second; None where none is there."""
+    return max((way for way in ways if way in speeds), key=lambda way: speeds[way], default=None)
 
 
 def comparisons(rows: Sequence[Row]) -> list[str]:
@@ -94,11 +108,9 @@ def comparisons(rows: Sequence[Row]) -> list[str]:
         of, names = {row["way"]: float(row["windows_per_second"]) for row in case}, ", ".join(_names(case[0]))
         if {"ours", "ours_modules"} <= of.keys():
             found.append(f"{names}: our own choice is {of['ours'] / of['ours_modules']:.2f} × the modules.")
-        own, peer = max((speed for way, speed in of.items() if way not in PEERS), default=None), fastest_peer(of)
-        if peer in EXPORTED and own is not None and of[peer] > own:
-            found.append(
-                f"{names}: the exported file is the faster way, {of[peer] / own:.2f} × the windows a second in {WAYS[peer]}."
-            )
+        own, peer = fastest(of, OURS), fastest(of, PEERS)
+        if own and peer in EXPORTED and of[peer] > of[own]:
+            found.append(f"{names}: the exported file is the faster way, {of[peer] / of[own]:.2f} × as fast in {WAYS[peer]}.")
     times = {(*_place(row), row["network"], row["way"]): float(row["milliseconds"]) for row in rows}
     for (size, task, batch, network, way), time in times.items():
         other = times.get((size, task, batch, "resnet", way))
@@ -162,11 +174,10 @@ def draw(folder: str | Path) -> Path:
         chosen = [row for row in rows if row["setting"] == setting]
         for case in cases(chosen):
             of = {row["way"]: float(row["windows_per_second"]) for row in case}
-            place, peer = places[_label(case[0])], fastest_peer(of)
-            ours = max((speed for way, speed in of.items() if way not in PEERS), default=None)
-            if peer and ours:
+            place, own, peer = places[_label(case[0])], fastest(of, OURS), fastest(of, PEERS)
+            if own and peer:
                 note = {"xytext": (9, 0), "textcoords": "offset points", "va": "center", "fontsize": 8}
-                panel.annotate(f"{ours / of[peer]:.2f} ×", (max(ours, of[peer]), place), **note)
+                panel.annotate(f"{of[own] / of[peer]:.2f} ×", (max(of[own], of[peer]), place), **note)
         for way, (colour, marker) in STYLES.items():
             points = [(float(row["windows_per_second"]), places[_label(row)]) for row in chosen if row["way"] == way]
             if points:
@@ -183,7 +194,7 @@ def draw(folder: str | Path) -> Path:
     for panel in panels:
         handles |= {label: handle for handle, label in zip(*panel.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=3, frameon=False)
-    best = "; ×: our best against the fastest peer" if any(row["way"] in PEERS for row in rows) else ""
+    best = "; ×: our best against the fastest of the others" if any(row["way"] in PEERS for row in rows) else ""
     figure.suptitle(f"Speed on this machine{best}", fontsize=11)
     file = Path(folder) / "throughput.png"
     return save_figure(figure, file)
