@@ -11,7 +11,7 @@ working on the whole batch; one window is then computed by one thread. What is n
 Every way of doing the work is a process of its own; they take turns, with the same threads, windows and batches, and each row is
 a median over the turns, warm-up left out. There are at most 15 turns, and fewer, but at least 5, where the standard error of
 every median is at most 1 %. Two settings: each as its users start it (ours as a script does, with the settings of
-drsn_jax.core.runtime), and all with tcmalloc preloaded.
+drsn_jax.core.runtime), and all with tcmalloc preloaded, but OpenVINO, which has an allocator of its own.
 
 The tables are windows a second and their ratio to the fastest of the others; page faults and peak memory; the time from the
 start of a process to its first step, with an empty and with a full cache of compiled programs; and the roofline, what the copy

@@ -58,7 +58,8 @@ class Plan(NamedTuple):
 class Worker:
     """A process that has done its first steps of ``case`` in one of ``WAYS`` and can be told to do more.
 
-    ``library`` is preloaded, None for none. Raises WorkerError.
+    ``library`` is preloaded, None for none; never into OpenVINO, which has TBB's allocator and ends beside tcmalloc with
+    "munmap_chunk(): invalid pointer" (2026.4). Raises WorkerError.
     """
 
     def __init__(self, case: Case, way: str, given: Path, plan: Plan, library: str | None) -> None:
@@ -73,8 +74,10 @@ class Worker:
             "JAX_PLATFORMS": "cpu",
             "XDG_CACHE_HOME": str(plan.caches),
             "TORCHINDUCTOR_CACHE_DIR": str(plan.caches / "inductor"),
-            "LD_PRELOAD": ":".join([*preloaded, *([library] if library else [])]),
+            "LD_PRELOAD": ":".join([*preloaded, *([library] if library and not way.startswith("openvino") else [])]),
         }
+        if way.startswith("openvino"):
+            environment["CI"] = "true"  # else it sends its makers word of its use
         begun = time.time()
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.worker"],
