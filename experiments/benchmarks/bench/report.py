@@ -163,12 +163,13 @@ def start_times(starts: Sequence[Row]) -> str:
 def draw(folder: str | Path) -> Path:
     """Windows a second of every way, a line for each case, a panel for each setting."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import NullFormatter
 
     rows = read_rows(Path(folder) / "results.csv", TABLES["results"])
     settings = _unique(rows, "setting")
     labels = list(dict.fromkeys(_label(row) for row in rows))
     places = {label: number for number, label in enumerate(labels)}
-    figure = Figure(layout="constrained", figsize=(4.2 + 4.6 * len(settings), 1.6 + 0.36 * len(labels)))
+    figure = Figure(layout="constrained", figsize=(4.2 + 4.6 * len(settings), 2.4 + 0.4 * len(labels)))
     panels = list(figure.subplots(1, len(settings), squeeze=False, sharex=True, sharey=True).flat)
     for panel, setting in zip(panels, settings, strict=True):
         chosen = [row for row in rows if row["setting"] == setting]
@@ -184,6 +185,8 @@ def draw(folder: str | Path) -> Path:
                 style = {"color": colour, "marker": marker, "label": WAYS[way], "s": 34, "alpha": 0.9, "zorder": 3}
                 panel.scatter(*zip(*points, strict=True), **style)
         panel.set_xscale("log")
+        panel.xaxis.set_major_formatter("{x:,g}")
+        panel.xaxis.set_minor_formatter(NullFormatter())
         panel.margins(x=0.17)
         panel.set_xlabel("windows a second")
         panel.set_title(SETTINGS[setting], fontsize=10)
