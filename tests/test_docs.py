@@ -259,7 +259,7 @@ def test_figures_have_their_command(page):
 
 
 def test_tables_of_figures_are_found():
-    assert len(list(tables_of_figures(read("docs/researcher.md")))) == 18
+    assert len(list(tables_of_figures(read("docs/researcher.md")))) == 20
     assert len(list(tables_of_figures(read("README.md")))) == 1
 
 
