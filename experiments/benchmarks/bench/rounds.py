@@ -54,7 +54,8 @@ def measure(
                 timed = setting == next(iter(libraries)) and first.batch == leading[first.size, first.task]
                 clock = [time.perf_counter()]
                 members = provided(group, files, Path(temporary))
-                rows, starts = _round(members, files, plan, library, compiled, clock, 1 if timed and not how.short else how.threads)
+                together = 1 if timed and not how.short else how.threads
+                rows, starts = _round(members, files, plan, library, compiled, clock, together)
                 for row, case in rows:
                     row["roofline_milliseconds"] = 1e3 * roofline.seconds(roofline.count(case), machine)
                 if timed:
