@@ -93,22 +93,35 @@ def create_state(network: Network, optimizer: "optax.GradientTransformation", ke
     shape = (1, *as_windows(windows).shape[1:])
     # inside a transformation such as jit or vmap the caller decides how it is compiled
     if isinstance(key, Tracer):
-        return _create(network, optimizer, shape, key)
+        state = _without_optimizer(network, shape, key)
+        opt_state = optimizer.init(state.params)
+    else:
+        # two programs, because a training of another length has another optimiser, and most of the work lies in the network
+        state = _cached(_compiled_network, network, shape)(key)
+        opt_state = _cached(_compiled_optimizer, optimizer.init)(state.params)
+    return dataclasses.replace(state, opt_state=opt_state)
+
+
+def _cached(compiled: Any, *arguments: Any) -> Any:
     try:
-        create = _compiled_create(network, optimizer, shape)  # pyright: ignore[reportArgumentType]
+        return compiled(*arguments)
     except TypeError:  # a field of the user's own cannot be hashed
-        create = _compiled_create.__wrapped__(network, optimizer, shape)
-    return create(key)
+        return compiled.__wrapped__(*arguments)
 
 
 @functools.lru_cache(maxsize=32)
-def _compiled_create(network: Network, optimizer: "optax.GradientTransformation", shape: tuple[int, ...]) -> Any:
-    """Return ``_create`` as a compiled function of the key alone. Kept, because tracing it takes longer than running it."""
-    return jax.jit(functools.partial(_create, network, optimizer, shape), compiler_options=QUICK_COMPILATION)
+def _compiled_network(network: Any, shape: tuple[int, ...]) -> Any:
+    """Return ``_without_optimizer`` as a compiled function of the key. Kept, because tracing takes longer than running it."""
+    return jax.jit(functools.partial(_without_optimizer, network, shape), compiler_options=QUICK_COMPILATION)
 
 
-def _create(network: Network, optimizer: "optax.GradientTransformation", shape: tuple[int, ...], key: jax.Array) -> TrainState:
+@functools.lru_cache(maxsize=32)
+def _compiled_optimizer(init: Any) -> Any:
+    """Return the initialisation of an optimiser as a compiled function of the parameters, whose outputs are its own arrays."""
+    return jax.jit(init, compiler_options=QUICK_COMPILATION)
+
+
+def _without_optimizer(network: Network, shape: tuple[int, ...], key: jax.Array) -> TrainState:
     init_key, noise_key = jax.random.split(key)
     variables = network.init(init_key, jnp.zeros(shape, jnp.float32), train=False)
-    params, stats = variables["params"], variables.get("batch_stats", {})
-    return TrainState(params, stats, optimizer.init(params), jnp.zeros((), jnp.int32), noise_key)
+    return TrainState(variables["params"], variables.get("batch_stats", {}), None, jnp.zeros((), jnp.int32), noise_key)

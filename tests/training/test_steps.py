@@ -194,6 +194,20 @@ def test_a_state_depends_on_the_shape_of_windows_alone():
     tiny.assert_equal(create_state(tiny.network, paper, jax.random.key(1), windows), paper_state(1))
 
 
+def test_an_optimiser_of_another_length_begins_without_the_network_compiled_again():
+    """And one that keeps the parameters has arrays of its own, because a step uses up each array once."""
+    create = functools.partial(create_state, tiny.network, key=jax.random.key(1), windows=BATCH["windows"])
+    paper_state(1)
+    keeping = optax.GradientTransformation(lambda params: params, lambda updates, state, params=None: (updates, state))
+    with tiny.compilations() as names:
+        tiny.assert_equal(create(optimizer=paper_optimizer(31, 0.1)).params, paper_state(1).params)
+        state = create(optimizer=keeping)
+    assert len(names) == 2
+    tiny.assert_equal(state.opt_state, state.params)
+    used = jax.jit(lambda state: dataclasses.replace(state, step=state.step + 1), donate_argnums=0)(state)
+    tiny.assert_equal(used.opt_state, used.params)
+
+
 class Unnormed(nn.Module):
     """A norm that does nothing and keeps no statistics."""
 
@@ -306,11 +320,15 @@ def test_bfloat16_computes_and_nothing_is_kept_in_it():
     assert metrics["loss"] != expected["loss"]
     np.testing.assert_allclose(metrics["loss"], expected["loss"], rtol=0.05)
     tiny.assert_close(after.batch_stats, exact.batch_stats, 0.02)
-    logits, sown = network.apply(state.variables, BATCH["windows"], train=False, mutable=["thresholds"])
+
+    @jax.jit
+    def asked(variables, windows):
+        return network.apply(variables, windows, train=False, mutable=["thresholds"]), network.bind(variables).stem_conv(windows)
+
+    (logits, sown), unit = asked(state.variables, BATCH["windows"])
     assert logits.dtype == jnp.float32
     for leaf in jax.tree.leaves(sown):
         assert leaf.dtype == jnp.float32
-    unit = network.bind(state.variables).stem_conv(BATCH["windows"])
     assert unit.dtype == jnp.bfloat16
 
 
