@@ -29,6 +29,10 @@ from drsn_jax.nn.image_networks import drsn18
 from drsn_jax.nn.networks import drsn_cw
 from drsn_jax.sklearn import DRSNClassifier
 from drsn_jax.studies import estimator, estimator_data
+from drsn_jax.training.batches import Batches
+from drsn_jax.training.optimizers import one_cycle_optimizer
+from drsn_jax.training.state import KeyPurpose, create_state
+from drsn_jax.training.steps import make_train_step
 
 SMALL = "drsn_cw:widths=16,units=1,stem=1,kernel=3"
 SIGNALS, CODES = tiny.tones(48)
@@ -134,10 +138,37 @@ def test_seeds_decide(fitted):
 
 
 def test_fits_of_one_size_share_what_is_compiled():
-    small(epochs=2).fit(SIGNALS, CODES).predict(SIGNALS)
+    first = small(epochs=2).fit(SIGNALS, CODES)
+    first.predict(SIGNALS)
+    first.partial_fit(SIGNALS, CODES)
     with tiny.compilations() as names:
         small(epochs=2, random_state=5, noise_snr_db=None, class_weight="balanced").fit(SIGNALS * 3 + 1, CODES).predict(SIGNALS)
     assert not names
+    # of another length or learning rate the rates alone are new, and that of ``partial_fit`` is constant
+    with tiny.compilations() as names:
+        model = small(epochs=3, learning_rate=0.02, noise_snr_db=None).fit(SIGNALS, CODES)
+        model.partial_fit(SIGNALS, CODES)
+    assert len(names) == 1
+    assert "rate" in names[0]
+
+
+def test_the_learning_rate_that_a_step_is_given_is_that_of_one_cycle():
+    """The losses are those of a plain training, whose optimiser knows its schedule."""
+    network = tiny.network.clone(standardise=True)
+    weights, optimizer = np.ones(3, np.float32), one_cycle_optimizer(6, 0.05)
+    nobody = SIGNALS[:0], CODES[:0]
+    trained = estimator.Training(3, 24, 0.05, Noise(), weights, seed=1).run(network, SIGNALS, CODES, nobody)
+    state = create_state(network, optimizer, jax.random.fold_in(jax.random.key(1), KeyPurpose.TRAINING), SIGNALS[:1])
+    classifier = {**state.params["classifier"], "bias": np.log(np.full(3, 1 / 3, np.float32))}
+    state = dataclasses.replace(state, params={**state.params, "classifier": classifier})
+    step, losses = jax.jit(make_train_step(network, optimizer, class_weights=(1.0, 1.0, 1.0))), []
+    for number in (1, 2, 3):
+        sums = []
+        for batch in Batches(SIGNALS, CODES, 24, seed=1).epoch(number):
+            state, metrics = step(state, batch)
+            sums.append(jax.device_get(metrics))
+        losses.append(sum(one["loss"] for one in sums) / sum(one["count"] for one in sums))
+    np.testing.assert_allclose(trained.losses, losses, rtol=1e-5)
 
 
 def test_in_scikit_learn_s_tools():

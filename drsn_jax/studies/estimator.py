@@ -21,9 +21,9 @@ from drsn_jax.nn.networks import Network, for_platform
 from drsn_jax.nn.presets import SIGNAL_NETWORKS, variant
 from drsn_jax.training.batches import Batches, steps_per_epoch
 from drsn_jax.training.loop import fit
-from drsn_jax.training.optimizers import kernels, one_cycle_optimizer
+from drsn_jax.training.optimizers import kernels, one_cycle_schedule
 from drsn_jax.training.progress import Epoch
-from drsn_jax.training.state import KeyPurpose, TrainState, create_state
+from drsn_jax.training.state import QUICK_COMPILATION, KeyPurpose, TrainState, create_state
 from drsn_jax.training.steps import make_eval_step, make_train_step
 
 LONG = 512  # samples of a window from which its energies in frequency bands are what is recognised
@@ -93,16 +93,15 @@ class Training(NamedTuple):
         """
         network = for_platform(network, jax.default_backend())
         batches = Batches(windows, labels, self.batch_size, seed=self.seed)
-        optimizer = _one_cycle(self.epochs * batches.steps, self.learning_rate)
         key = jax.random.fold_in(jax.random.key(self.seed), KeyPurpose.TRAINING)
-        state = create_state(network, optimizer, key, windows[:1])
+        state = create_state(network, BEGINNING, key, windows[:1])
         # where a signal tells nothing, the answer is how often the classes come and what they weigh; from zero, the bias would
         # take longer to get there than a training lasts
         weighed = self.class_weights * np.bincount(labels, minlength=len(self.class_weights))
         bias = np.log(np.maximum(weighed / weighed.sum(), LEAST_SHARE)).astype(np.float32)
         classifier = {**state.params["classifier"], "bias": jax.numpy.asarray(bias)}
         state = dataclasses.replace(state, params={**state.params, "classifier": classifier})
-        return self._fit(network, optimizer, state, batches, held_out)
+        return self._fit(network, _one_cycle(self.epochs * batches.steps, self.learning_rate), state, batches, held_out)
 
     @order_known()
     def go_on(
@@ -113,28 +112,29 @@ class Training(NamedTuple):
         ``left`` is what an earlier call returned beside the training, None in the first.
         """
         network = for_platform(network, jax.default_backend())
-        optimizer = _constant(CONTINUED * self.learning_rate)
         key = jax.random.fold_in(jax.random.key(self.seed), KeyPurpose.TRAINING)
-        state = create_state(network, optimizer, key, windows[:1])
+        state = create_state(network, BEGINNING, key, windows[:1])
         if variables is not None:
             state = TrainState(variables["params"], variables["batch_stats"], state.opt_state, state.step, state.key)
         if left is not None:
             state = TrainState(state.params, state.batch_stats, left["opt_state"], left["step"], state.key)
         # copies, because the step uses up the arrays that it is given
-        state = jax.tree.map(lambda leaf: jax.numpy.array(leaf, copy=True), state)
+        state = _copied(state)
         batches = Batches(windows, labels, min(self.batch_size, len(windows)), seed=(self.seed + int(state.step)) % 2**31)
         ended: list[Any] = []
+        rate = np.float32(CONTINUED * self.learning_rate)
         trained = self._replace(epochs=1, on_epoch=ended.append)._fit(
-            network, optimizer, state, batches, (windows[:0], labels[:0])
+            network, lambda step: rate, state, batches, (windows[:0], labels[:0])
         )
         after = jax.device_get({"opt_state": ended[-1].state.opt_state, "step": ended[-1].state.step})
         self.on_epoch(ended[-1])
         return trained, after
 
     def _fit(
-        self, network: Network, optimizer: Any, state: TrainState, batches: Batches, held_out: tuple[np.ndarray, np.ndarray]
+        self, network: Network, rate: Any, state: TrainState, batches: Batches, held_out: tuple[np.ndarray, np.ndarray]
     ) -> Trained:
-        train, look = _steps(network, optimizer)  # pyright: ignore[reportArgumentType]
+        """Train with the learning rate ``rate(steps made)``."""
+        train, look = _steps(network)  # pyright: ignore[reportArgumentType]
         weights = np.asarray(self.class_weights, np.float32)
 
         def validate(state: TrainState) -> Mapping[str, Any]:
@@ -142,7 +142,7 @@ class Training(NamedTuple):
 
         losses, accuracies, epoch = [], [], None
         for epoch in fit(
-            lambda state, batch: train(state, batch, self.noise, weights),
+            lambda state, batch: train(state, batch, self.noise, weights, rate(state.step)),
             state,
             batches,
             epochs=self.epochs,
@@ -171,25 +171,41 @@ def disturbed(noise: Noise, key: jax.Array, window: jax.Array) -> jax.Array:
     return window + (noise(key, without) - without)
 
 
-@functools.lru_cache(maxsize=16)
-def _one_cycle(steps: int, learning_rate: float) -> optax.GradientTransformation:
-    """Return the optimiser of a fit; one object for equal arguments, so that compiled steps are found again."""
-    return one_cycle_optimizer(steps, learning_rate)
+def _adamw(rate: Any) -> optax.GradientTransformation:
+    """Return the optimiser of one step, ``one_cycle_optimizer`` with the learning rate that its schedule has there."""
+    return optax.adamw(rate, weight_decay=1e-2, mask=kernels)
+
+
+BEGINNING = _adamw(0.0)  # what it begins with does not depend on the rate
+
+
+@jax.jit
+def _copied(tree: Any) -> Any:
+    return jax.tree.map(jax.numpy.copy, tree)
 
 
 @functools.lru_cache(maxsize=16)
-def _constant(learning_rate: float) -> optax.GradientTransformation:
-    """Return the optimiser of ``partial_fit``, whose schedule has no end."""
-    return optax.adamw(learning_rate, weight_decay=1e-2, mask=kernels)
+def _one_cycle(steps: int, learning_rate: float) -> Any:
+    """Return the learning rate of a fit as a compiled function of the steps made."""
+    schedule = one_cycle_schedule(steps, learning_rate)
+
+    def rate(steps_made: jax.Array) -> Any:
+        return schedule(steps_made)
+
+    return jax.jit(rate, compiler_options=QUICK_COMPILATION)
 
 
 @functools.lru_cache(maxsize=16)
-def _steps(network: Any, optimizer: optax.GradientTransformation) -> tuple[Any, Any]:
-    """Return the compiled steps of training and evaluation. Fits of equal shapes share them, as those of a grid search do."""
+def _steps(network: Any) -> tuple[Any, Any]:
+    """Return the compiled steps of training and evaluation.
 
-    def train(state: TrainState, batch: Any, noise: Noise, class_weights: Any) -> Any:
+    Fits with windows of one shape share them, as those of a grid search do. A learning rate that the step knew would belong to
+    the program, which would be compiled anew for another rate and for another number of steps.
+    """
+
+    def train(state: TrainState, batch: Any, noise: Noise, class_weights: Any, rate: Any) -> Any:
         add = None if noise.is_none else functools.partial(disturbed, noise)
-        return make_train_step(network, optimizer, noise=add, class_weights=class_weights)(state, batch)
+        return make_train_step(network, _adamw(rate), noise=add, class_weights=class_weights)(state, batch)
 
     return jax.jit(train, donate_argnums=0), jax.jit(make_eval_step(network))
 
