@@ -23,6 +23,7 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import dataclasses
+import functools
 import json
 import math
 import sys
@@ -251,7 +252,7 @@ def rehearse(options: Options) -> Options:
     out = options.out or console.default_out("diagnose")
     length, rng = 256, np.random.default_rng(0)
     network = drsn_cw(classes=2, widths=(4,), units=(1,), standardise=True)
-    variables = network.init(jax.random.key(0), np.zeros((1, length, 1)), train=False)
+    variables = jax.jit(functools.partial(network.init, train=False))(jax.random.key(0), np.zeros((1, length, 1), np.float32))
     save(out / "model", Bundle(network, variables, ("healthy", "faulty"), length, 12_800.0, length))
     files = tuple(str(out / f"{name}.npy") for name in ("one", "two"))
     for file in files:

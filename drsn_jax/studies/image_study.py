@@ -1,12 +1,14 @@
 """What a comparison on pictures has of its own: its disturbances, logistic regression on pixels, and maps of what was zeroed."""
 
 import dataclasses
+import functools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -142,7 +144,7 @@ def write_maps(file: Path, result: Result, some: Side) -> None:
     """Write pictures with their true and predicted labels, and where each unit of the network of ``result`` zeroed features."""
     assert result.network is not None
     maps = zero_maps(result.network, result.variables, some.windows)
-    logits = result.network.apply(result.variables, some.windows, train=False)
+    logits = jax.jit(functools.partial(result.network.apply, train=False))(result.variables, some.windows)
     arrays = {"pictures": some.windows, "labels": some.labels, "predicted": np.argmax(np.asarray(logits), -1)}
     write_arrays(file, {**arrays, **{found.unit: found.share for found in maps}})
 

@@ -101,9 +101,10 @@ def _optimizer(steps: int, name: str, rate: float, body_rate: float | None) -> o
     return optimizer if body_rate is None else optax.chain(optimizer, scale_body(body_rate))
 
 
-def _schedule(steps: int, name: str, rate: float) -> optax.Schedule:
-    """Return the learning rate of ``_optimizer`` by the steps made."""
-    return (one_cycle_schedule if name == "adamw" else paper_schedule)(steps, rate)
+@functools.lru_cache(maxsize=8)
+def _schedule(steps: int, name: str, rate: float) -> Callable[[int], Any]:
+    """Return the learning rate of ``_optimizer`` by the steps made, as one program in place of one for each operation."""
+    return jax.jit((one_cycle_schedule if name == "adamw" else paper_schedule)(steps, rate))
 
 
 @functools.lru_cache(maxsize=8)
@@ -235,8 +236,8 @@ class Trainer:
         state = self._create_state(jax.random.fold_in(jax.random.key(seed), KeyPurpose.TRAINING), data.train.windows[:1])
         if self._init_from is not None:
             params = {**self._init_from["params"], "classifier": state.params["classifier"]}
-            # copies, because the step uses up the arrays that it is given
-            body = jax.tree.map(lambda leaf: jnp.array(leaf, copy=True), (params, self._init_from["batch_stats"]))
+            # copies, because the step uses up the arrays that it is given; by NumPy, which compiles nothing for them
+            body = jax.tree.map(lambda leaf: jax.device_put(np.array(leaf)), (params, self._init_from["batch_stats"]))
             state = dataclasses.replace(state, params=body[0], batch_stats=body[1])
         return replicate(state, self._devices) if self._devices else state
 

@@ -219,8 +219,9 @@ def place_like(array: np.ndarray, like: Any) -> Any:
     if _is_key(like):
         value = jax.random.wrap_key_data(jnp.asarray(array), impl=jax.random.key_impl(like))
     else:
-        # a copy, because a step that takes it over by donation must not write into the memory of numpy
-        value = jnp.array(array.view(like.dtype), copy=True)
+        # a copy, because a step that takes it over by donation must not write into memory that others see; by NumPy, because
+        # JAX would compile a program for the copy of each shape
+        value = jax.device_put(array.view(like.dtype).copy())
     if value.dtype != like.dtype:
         raise CheckpointError(f"an array of type {like.dtype} came back as {value.dtype}: enable 64 bits as in the training")
     # an array whose device JAX chose keeps that freedom: placed by name, it would make a compiled step compile again
