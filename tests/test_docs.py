@@ -34,8 +34,10 @@ QUICKER = {
     "widths=(8,), units=(1,))": SMALL,
     # how well the estimator learns is asked by its own tests
     "d.DRSNClassifier(random_state=0)": "d.DRSNClassifier(epochs=2, random_state=0)",
-    'units=1+1", epochs=20,': 'units=1+1", epochs=2,',
-    "noise_snr_db=(-5, 5), epochs=40,": "noise_snr_db=(-5, 5), epochs=2,",
+    '("drsn_cw:widths=16+32,units=1+1", epochs=20,': '("drsn_cw:widths=16,units=1", epochs=2,',
+    '("drsn_cw:widths=16+32,units=1+1", noise_snr_db=(-5, 5), epochs=40,': (
+        '("drsn_cw:widths=16,units=1", noise_snr_db=(-5, 5), epochs=2,'
+    ),
     'units=1", epochs=30,': 'units=1", epochs=2,',
     "early_stopping=True, validation_fraction=0.25,": "epochs=2, early_stopping=True, validation_fraction=0.25,",
 }

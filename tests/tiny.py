@@ -23,7 +23,7 @@ from drsn_jax.data.windows import Fold, Side
 from drsn_jax.functional.noise import Noise
 from drsn_jax.nn.networks import Network, drsn_cw
 from drsn_jax.training.optimizers import paper_optimizer
-from drsn_jax.training.state import QUICK_COMPILATION
+from drsn_jax.training.state import TrainState
 from drsn_jax.training.steps import make_eval_step, make_train_step
 
 CLASSES, LENGTH = 3, 64
@@ -37,14 +37,39 @@ eval_step = jax.jit(make_eval_step(network))
 
 
 @functools.cache
-def _initialised(network: Any, shape: tuple[int, ...], seed: int) -> Any:
-    init = jax.jit(functools.partial(network.init, train=False), compiler_options=QUICK_COMPILATION)
-    return jax.device_get(init(jax.random.key(seed), np.zeros(shape, np.float32)))
+def _shapes(network: Any, shape: tuple[int, ...]) -> Any:
+    return jax.eval_shape(functools.partial(network.init, train=False), jax.random.key(0), jnp.zeros(shape, jnp.float32))
 
 
 def variables(network: Network = network, shape: tuple[int, ...] = (1, LENGTH, 1), seed: int = 0) -> Any:
-    """Return the initial variables of a network for windows of ``shape``, as arrays on the host; compiled once for all tests."""
-    return jax.tree.map(lambda leaf: leaf, _initialised(network, shape, seed))  # pyright: ignore[reportArgumentType]
+    """Return variables of a network for windows of ``shape`` as a training begins with them, as arrays on the host: kernels
+    drawn as He et al. do, ones and zeros elsewhere.
+
+    NumPy draws them, because the draws of ``network.init`` take longer to compile than what most tests do with them.
+    """
+    rng = np.random.default_rng(seed)
+
+    def begun(path: Any, leaf: Any) -> np.ndarray:
+        match path[-1].key:
+            case "kernel":
+                value = rng.normal(size=leaf.shape) * np.sqrt(2 / np.prod(leaf.shape[:-1]))
+            case "shares":  # of the bands in a rhythm
+                value = 0.1 * rng.normal(size=leaf.shape)
+            case "scale" | "var":
+                value = np.ones(leaf.shape)
+            case _:
+                value = np.zeros(leaf.shape)
+        return value.astype(leaf.dtype)
+
+    return jax.tree.map_with_path(begun, _shapes(network, shape))  # pyright: ignore[reportArgumentType]
+
+
+def begun(optimizer: Any = optimizer, seed: int = 0) -> TrainState:
+    """Return the state of a training of the network before its first step. Nothing is compiled, for processes that are started
+    often; the optimiser is one that begins with zeros, as the paper's does."""
+    first = variables(seed=seed)
+    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), jax.eval_shape(optimizer.init, first["params"]))
+    return jax.device_put(TrainState(first["params"], first["batch_stats"], zeros, np.int32(0), jax.random.key(seed)))  # pyright: ignore[reportArgumentType]
 
 
 def tones(count: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ others name one that must not appear.
 """
 
 import functools
+import gc
 import importlib
 import json
 import os
@@ -43,7 +44,6 @@ from drsn_jax.training.checkpoints import Checkpoints, encode
 from drsn_jax.training.loop import fit
 from drsn_jax.training.optimizers import paper_optimizer
 from drsn_jax.training.progress import Epoch
-from drsn_jax.training.state import create_state
 from drsn_jax.training.steps import make_eval_step, make_train_step, repeat_step
 
 LENGTHS = (0, 1, 7, 1000, 5_000_000)
@@ -57,7 +57,7 @@ VARIANTS = {
 
 def new_state(optimizer: Any) -> Any:
     """The state that every training here begins with."""
-    return create_state(tiny.network, optimizer, jax.random.key(0), np.zeros((1, tiny.LENGTH, 1)))
+    return tiny.begun(optimizer)
 
 
 def trainings(devices: Sequence[Device]) -> dict[str, Any]:
@@ -399,6 +399,7 @@ if __name__ == "__main__":
         "matplotlib.backends.backend_agg",
     ):
         importlib.import_module(package)
+    gc.freeze()  # what is imported stays until the end: looking for garbage in it takes a process half of its time
     if forked():
         if sys.argv[0] == str(SCRIPT):
             runpy.run_path(str(SCRIPT), run_name="__main__")

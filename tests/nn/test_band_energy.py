@@ -42,6 +42,8 @@ def test_any_length_and_number_of_channels(shape):
     logits, variables = jax.jit(network.init_with_output, static_argnames="train")(jax.random.key(0), windows, train=False)
     assert logits.shape == (len(windows), tiny.CLASSES)
     assert np.isfinite(logits).all()
+    shares = np.asarray(variables["params"]["rhythm"]["shares"])
+    assert np.ptp(shares, 1).min() > 0.01, "views that begin alike stay alike"
     frames = max(1, 1 + (shape[1] - 16) // 4)
     features = jax.eval_shape(lambda: network.apply(variables, windows, train=False, method="features"))
     assert features.shape == (len(windows), 8 * shape[2] + 4 * max(1, frames // 2) + 4)
