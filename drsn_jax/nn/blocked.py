@@ -21,6 +21,7 @@ The code is written for XLA on a CPU, where ``pad``, ``concatenate`` and ``tile`
 added slice by slice, and vectors of the channels are widened to a block by a product with a 0/1 matrix.
 """
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -117,15 +118,26 @@ class Shape(NamedTuple):
 # channels ↔ blocks
 
 
+@functools.partial(jax.jit, static_argnums=1)
 def widen(vector: jax.Array, width: int) -> jax.Array:
     """Repeat one number a channel at every position of a block: ``(…, channels)`` → ``(…, width)``."""
     channels = vector.shape[-1]
-    return vector @ jnp.asarray(np.tile(np.eye(channels), width // channels), vector.dtype)
+    return _product(vector, np.tile(np.eye(channels), width // channels))
 
 
+@functools.partial(jax.jit, static_argnums=1)
 def narrow(vector: jax.Array, channels: int) -> jax.Array:
     """Sum each channel over the positions of a block: ``(…, width)`` → ``(…, channels)``."""
-    return vector @ jnp.asarray(np.tile(np.eye(channels), vector.shape[-1] // channels).T, vector.dtype)
+    return _product(vector, np.tile(np.eye(channels), vector.shape[-1] // channels).T)
+
+
+def _product(vectors: jax.Array, matrix: np.ndarray) -> jax.Array:
+    """Multiply ``(…, n)`` with a constant ``(n, m)``."""
+    constant = jnp.asarray(matrix, vectors.dtype)
+    if vectors.size == len(matrix):
+        # on a CPU, XLA compiles each product of a vector and a matrix as a function of its own, but equal sums as one
+        return jnp.sum(vectors[..., None] * constant, -2)
+    return vectors @ constant
 
 
 def channel_sums(x: jax.Array, channels: int) -> jax.Array:
@@ -175,13 +187,16 @@ class Bands(NamedTuple):
     edges: jax.Array | None
 
 
+@functools.partial(jax.jit, static_argnums=1)
 def bands(kernel: jax.Array, shape: Shape) -> Bands:
     """Return the matrices of the convolution with ``kernel`` ``(k, channels, features)``."""
     neighbours = shape.neighbours()
     parts = [shape.sample(), *(shape.sample(n.away)[:, _positions(n, shape)] for n in neighbours)]
     # (q, p, k): whether sample k of the kernel connects input position q with output position p of the same block or a neighbour
     meets = np.concatenate(parts, 1)[:, :, None] == np.arange(shape.kernel)
-    matrix = jnp.einsum("qpk,kcf->qcpf", jnp.asarray(meets, kernel.dtype), kernel).reshape(shape.width, -1)
+    # a sum, not an einsum, for the reason in ``_product``
+    meets = jnp.asarray(meets, kernel.dtype).transpose(2, 0, 1)[:, :, None, :, None]
+    matrix = jnp.sum(meets * kernel[:, None, :, None, :], 0).reshape(shape.width, -1)
     own = shape.positions * shape.features
     return Bands(matrix[:, :own], matrix[:, own:] if neighbours else None)
 

@@ -61,6 +61,8 @@ def norm_relu_convolve(
     return _norm_relu_convolve_forward(x, bias, scale, offset, bands, shape, epsilon, axis_name)[0]
 
 
+# compiled functions inside compiled functions are traced once for each shape, however often they are called
+@functools.partial(jax.jit, static_argnums=(5, 6, 7))
 def _norm_relu_convolve_forward(x, bias, scale, offset, bands, shape, epsilon, axis_name):
     share = shape.channels / x.size
     mean = _mean_of_replicas(channel_sums(x, shape.channels) * share, axis_name)
@@ -76,6 +78,7 @@ def _norm_relu(centred, gain, offset):
     return jnp.maximum(centred * widen(gain[None], width) + widen(offset[None], width), 0)
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _norm_relu_convolve_backward(shape, epsilon, axis_name, kept, cotangents):
     x, mean, inverse, scale, offset, (middle, edges) = kept
     of_z, of_mean, of_var = cotangents

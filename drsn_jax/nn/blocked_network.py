@@ -15,6 +15,7 @@ Products of narrow blocks are slow (blocks are narrow where the length has few d
 ``Layout.pays`` therefore asks for 16 to 32 numbers in a block.
 """
 
+import functools
 import itertools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -129,6 +130,8 @@ def features(layout: Layout, variables: Mapping[str, Tree], x: jax.Array, train:
     return relu_mean(y), updated
 
 
+# units of one shape are traced and lowered once
+@functools.partial(jax.jit, static_argnums=(0, 4, 5))
 def _unit(layout: Layout, params: Tree, stats: Tree, x: jax.Array, train: bool, shape: blocked.Shape) -> tuple[jax.Array, Tree]:
     """Compute a residual unit and its new statistics; ``shape`` is that of its first convolution."""
     x, updated = shape.to_blocks(x), dict(stats)

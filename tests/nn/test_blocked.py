@@ -190,9 +190,11 @@ def test_shortcut(strides, features):
 def test_channels_and_blocks():
     vector, x = values(2, 3), values(6, 12)
     jit = lambda function: jax.jit(function, static_argnums=tuple(range(1, function.__code__.co_argcount)))  # noqa: E731
-    np.testing.assert_array_equal(jit(blocked.widen)(vector, 12), np.tile(vector, 4))
+    for rows in (1, 2):  # one vector is widened in another way than several
+        np.testing.assert_array_equal(blocked.widen(vector[:rows], 12), np.tile(vector[:rows], 4))
     x, weight = np.asarray(x), np.asarray(values(2, 3, seed=1))
-    assert_same(jit(blocked.narrow)(x, 3), x.reshape(6, 4, 3).sum(1))
+    assert_same(blocked.narrow(x, 3), x.reshape(6, 4, 3).sum(1))
+    assert_same(blocked.narrow(x[0], 3), x[0].reshape(4, 3).sum(0))
     assert_same(jit(blocked_layers.mean_of_positions)(x, 3, 3), x.reshape(2, 12, 3).mean(1))
     assert_same(jax.jit(blocked_layers.scale)(x, weight), (x.reshape(2, 12, 3) * weight[:, None]).reshape(6, 12))
 
