@@ -97,8 +97,6 @@ class Ensemble:
         self._prepare = prepare
         self._forms = NoiseForms([member.noise for member in members])
         self._compiled: dict[Any, Callable[..., Any]] = {}
-        begin = functools.partial(create_state, self.network, self.optimizer)
-        self._initialise = jax.jit(jax.vmap(begin, (0, None)), compiler_options=QUICK_COMPILATION)
 
     def with_members(self, members: Sequence[Member]) -> "Ensemble":
         """Return a copy of this ensemble with other members, which reuses the compiled step.
@@ -166,9 +164,9 @@ class Ensemble:
     def create(self, windows: np.ndarray) -> EnsembleState:
         """Return the initial states of all members; of ``windows`` only the shape matters."""
         members = filled(self.members, self.devices)
-        state = self._initialise(
-            member_keys(members, KeyPurpose.TRAINING), np.zeros((1, *_seen(windows.shape[1:], self._prepare)), np.float32)
-        )
+        seen = np.zeros((1, *_seen(windows.shape[1:], self._prepare)), np.float32)
+        keys = list(member_keys(members, KeyPurpose.TRAINING))
+        state = _stack([create_state(self.network, self.optimizer, key, seen) for key in keys])
         state.opt_state.hyperparams["learning_rate"] = jnp.asarray([member.learning_rate for member in members], jnp.float32)
         return spread(EnsembleState(state, jnp.ones(len(members), bool), len(self.members)), self.devices)
 
@@ -228,6 +226,11 @@ def _check(
         raise UserError("an ensemble needs at least one window, and one device where devices are given")
     if order not in (None, "vmap", "map", "unroll"):
         raise UserError(f"unknown order {order!r}: choose vmap, map or unroll")
+
+
+@functools.partial(jax.jit, compiler_options=QUICK_COMPILATION)
+def _stack(trees: Sequence[Any]) -> Any:
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *trees)
 
 
 def _seen(window: tuple[int, ...], prepare: Prepare | None) -> tuple[int, ...]:

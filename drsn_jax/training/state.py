@@ -9,11 +9,13 @@ import flax.serialization
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
 from drsn_jax.core.arrays import as_windows
 from drsn_jax.core.errors import UserError
+from drsn_jax.nn.initial_variables import Initialisation, draw, initialisation
 from drsn_jax.nn.networks import Network
 
 if TYPE_CHECKING:  # imported where a training begins: a program that only asks a model has no use for it
@@ -96,13 +98,29 @@ def create_state(network: Network, optimizer: "optax.GradientTransformation", ke
         state = _without_optimizer(network, shape, key)
         opt_state = optimizer.init(state.params)
     else:
-        # two programs, because a training of another length has another optimiser, and most of the work lies in the network
-        state = _cached(_compiled_network, network, shape)(key)
+        # not in one program, because a training of another length has another optimiser, and most of the work lies in the network
+        plan = initialisation(network, key, shape[1:])
+        state = _cached(_compiled_network, network, shape)(key) if plan is None else _drawn(plan, key)
         opt_state = _cached(_compiled_optimizer, optimizer.init)(state.params)
     return dataclasses.replace(state, opt_state=opt_state)
 
 
+def _drawn(plan: Initialisation, key: jax.Array) -> TrainState:
+    """Return a state without that of an optimiser, whose random numbers are drawn as planned."""
+    drawn, noise_key = _draw(key, plan.numbers, plan.size)
+    variables: Any = jax.device_put(plan.variables(np.asarray(drawn)))
+    return TrainState(variables["params"], variables["batch_stats"], None, jnp.asarray(np.zeros((), np.int32)), noise_key)
+
+
+@functools.partial(jax.jit, static_argnums=2, compiler_options=QUICK_COMPILATION)
+def _draw(key: jax.Array, numbers: jax.Array, size: int) -> tuple[jax.Array, jax.Array]:
+    """Return the random numbers of an initialisation, and the key of the noise."""
+    init_key, noise_key = jax.random.split(key)
+    return draw(init_key, numbers, size), noise_key
+
+
 def _cached(compiled: Any, *arguments: Any) -> Any:
+    """Return what ``compiled``, a function with a cache, makes of its arguments, also where they cannot be hashed."""
     try:
         return compiled(*arguments)
     except TypeError:  # a field of the user's own cannot be hashed
