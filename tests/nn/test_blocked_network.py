@@ -76,6 +76,7 @@ def compare(network, x, dtype: Any = np.float32, tolerance=SINGLE, evaluation_gr
         ("senet", (2, 24, 1), {"stem": 1, **SINGLE_UNIT}),
         ("drsn_cs", (3, 24, 1), {"kernel": (1,), **SINGLE_UNIT}),
         ("drsn_cw", (3, 56, 3), {"kernel": (7,)}),
+        ("drsn_cw", (2, 16, 1), {"widths": (2,), "units": (3,)}),  # the second and the third unit are one program
         ("drsn_cw", (2, 40, 1), {"shortcut": "projection", "widths": (5,), "units": (1,)}),
     ],
 )
