@@ -86,12 +86,13 @@ def read(name: str) -> bytes | None:
     file = _folder / (name + SUFFIX)
     try:
         content = read_regular(file, LARGEST)
-        digest, content = content[:32], content[32:]
-        if hashlib.sha256(content).digest() != digest:
-            return None
-        os.utime(file)  # the file that was not used for longest goes first
     except OSError:
         return None
+    digest, content = content[:32], content[32:]
+    if hashlib.sha256(content).digest() != digest:
+        return None
+    with contextlib.suppress(OSError):  # a read-only disk
+        os.utime(file)  # the file that was not used for longest goes first
     return content
 
 
