@@ -11,17 +11,17 @@ import numpy as np
 
 from drsn_jax.evaluation.prediction import check_batch_size, predict
 
-WASTE = 1.25  # so many times as many windows as were asked about may be computed
+WASTE = 1.25  # so many times as many windows may be computed, where that saves a compilation
 PIECES = 3  # programs that may be called in place of one
 CALL = 2  # windows that are computed in the time that a call takes beside them
 
 
 def round_up(count: int) -> int:
-    """Return the size of the program that is compiled for ``count`` windows: up to 8 that number, above at most a quarter more.
+    """Return the size of the program that is compiled for ``count`` windows: up to 16 that number, above at most an eighth more.
 
-    The sizes are 1 to 8, 10, 12, 14, 16, 20, 24, 28, 32, 40 and so on, four of them from one power of two to the next.
+    The sizes are 1 to 16, 18, 20 … 32, 36, 40 … 64, 72 and so on, eight of them from one power of two to the next.
     """
-    step = 1 << max(0, (count - 1).bit_length() - 3)
+    step = 1 << max(0, (count - 1).bit_length() - 4)
     return -(-count // step) * step
 
 

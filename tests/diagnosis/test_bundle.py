@@ -527,11 +527,11 @@ def test_few_windows_are_filled_up_a_little(bundle, monkeypatch):
     monkeypatch.setitem(bundle._programs._outputs, True, InSizes(step, 256))
     for count, expected in (
         (2, [2]),
-        (9, [10]),
-        (10, [10]),
-        (100, [112]),
-        (109, [112]),
-        (129, [112, 10, 10]),
+        (17, [18]),
+        (18, [18]),
+        (100, [104]),
+        (99, [104]),
+        (121, [104, 18]),
         (256, [256]),
         (2000, [256] * 8),
     ):

@@ -12,9 +12,9 @@ from drsn_jax.evaluation.batch_sizes import WASTE, InSizes, cover, round_up
 
 def test_the_sizes_that_are_compiled():
     sizes = sorted({round_up(count) for count in range(1, 257)})
-    assert sizes[:16] == [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 14, 16, 20, 24, 28, 32]
-    assert len(sizes) == 28
-    assert all(count <= round_up(count) <= WASTE * count for count in range(1, 5000))
+    assert sizes[:24] == [*range(1, 17), *range(18, 33, 2)]
+    assert len(sizes) == 48
+    assert all(count <= round_up(count) <= 1.125 * count for count in range(1, 5000))
 
 
 @given(st.integers(1, 3000), st.integers(1, 300), st.sets(st.integers(1, 300), max_size=8))
