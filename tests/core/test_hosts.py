@@ -171,7 +171,7 @@ def call(script, table, monkeypatch):
     """Run the quickened script in this process, on four devices, without figures; returns what it leaves with (None after
     success)."""
     quick_script.quicken(script, monkeypatch.setattr)
-    monkeypatch.setattr(script, "report", lambda out, tsne_iterations: None)
+    monkeypatch.setattr(script, "report", lambda out, comparison, tsne_iterations: None)
 
     def call(*arguments: object) -> Any:
         given = (SCRIPT, *SHORT, "--recordings", table, "--devices", 4, *arguments, "--plain-runtime")
