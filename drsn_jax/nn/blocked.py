@@ -136,7 +136,7 @@ def _product(vectors: jax.Array, matrix: np.ndarray) -> jax.Array:
     constant = jnp.asarray(matrix, vectors.dtype)
     if vectors.size == len(matrix):
         # on a CPU, XLA compiles each product of a vector and a matrix as a function of its own, but equal sums as one
-        return jnp.sum(vectors[..., None] * constant, -2)
+        return jnp.sum(vectors.reshape(-1, 1) * constant, 0).reshape(*vectors.shape[:-1], -1)
     return vectors @ constant
 
 
