@@ -118,31 +118,35 @@ class Shape(NamedTuple):
 # channels ↔ blocks
 
 
-@functools.partial(jax.jit, static_argnums=1)
-def widen(vector: jax.Array, width: int) -> jax.Array:
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def widen(vector: jax.Array, width: int, training: bool = False) -> jax.Array:
     """Repeat one number a channel at every position of a block: ``(…, channels)`` → ``(…, width)``."""
     channels = vector.shape[-1]
-    return _product(vector, np.tile(np.eye(channels), width // channels))
+    return _product(vector, np.tile(np.eye(channels), width // channels), training)
 
 
-@functools.partial(jax.jit, static_argnums=1)
-def narrow(vector: jax.Array, channels: int) -> jax.Array:
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def narrow(vector: jax.Array, channels: int, training: bool = False) -> jax.Array:
     """Sum each channel over the positions of a block: ``(…, width)`` → ``(…, channels)``."""
-    return _product(vector, np.tile(np.eye(channels), vector.shape[-1] // channels).T)
+    return _product(vector, np.tile(np.eye(channels), vector.shape[-1] // channels).T, training)
 
 
-def _product(vectors: jax.Array, matrix: np.ndarray) -> jax.Array:
-    """Multiply ``(…, n)`` with a constant ``(n, m)``."""
+def _product(vectors: jax.Array, matrix: np.ndarray, training: bool) -> jax.Array:
+    """Multiply ``(…, n)`` with a constant ``(n, m)``.
+
+    On a CPU, XLA compiles each product of a vector and a matrix as a function of its own, but equal sums as one. In ``training``
+    one vector is therefore multiplied by a sum. Otherwise it may be a constant of the program, and then XLA computes a product
+    when it compiles, but not a sum.
+    """
     constant = jnp.asarray(matrix, vectors.dtype)
-    if vectors.size == len(matrix):
-        # on a CPU, XLA compiles each product of a vector and a matrix as a function of its own, but equal sums as one
+    if training and vectors.size == len(matrix):
         return jnp.sum(vectors.reshape(-1, 1) * constant, 0).reshape(*vectors.shape[:-1], -1)
     return vectors @ constant
 
 
 def channel_sums(x: jax.Array, channels: int) -> jax.Array:
     """Sum each channel over all blocks and their positions: ``(n, width)`` → ``(channels,)``."""
-    return narrow(jnp.sum(x, 0), channels)
+    return narrow(jnp.sum(x, 0), channels, True)
 
 
 def channel_sums_of(x: jax.Array, channels: int) -> jax.Array:
@@ -187,16 +191,19 @@ class Bands(NamedTuple):
     edges: jax.Array | None
 
 
-@functools.partial(jax.jit, static_argnums=1)
-def bands(kernel: jax.Array, shape: Shape) -> Bands:
+@functools.partial(jax.jit, static_argnums=(1, 2))
+def bands(kernel: jax.Array, shape: Shape, training: bool = False) -> Bands:
     """Return the matrices of the convolution with ``kernel`` ``(k, channels, features)``."""
     neighbours = shape.neighbours()
     parts = [shape.sample(), *(shape.sample(n.away)[:, _positions(n, shape)] for n in neighbours)]
     # (q, p, k): whether sample k of the kernel connects input position q with output position p of the same block or a neighbour
     meets = np.concatenate(parts, 1)[:, :, None] == np.arange(shape.kernel)
-    # a sum, not an einsum, for the reason in ``_product``
-    meets = jnp.asarray(meets, kernel.dtype).transpose(2, 0, 1)[:, :, None, :, None]
-    matrix = jnp.sum(meets * kernel[:, None, :, None, :], 0).reshape(shape.width, -1)
+    meets = jnp.asarray(meets, kernel.dtype)
+    if training:  # a sum and not a product, as in ``_product``
+        matrix = jnp.sum(meets.transpose(2, 0, 1)[:, :, None, :, None] * kernel[:, None, :, None, :], 0)
+    else:
+        matrix = jnp.einsum("qpk,kcf->qcpf", meets, kernel)
+    matrix = matrix.reshape(shape.width, -1)
     own = shape.positions * shape.features
     return Bands(matrix[:, :own], matrix[:, own:] if neighbours else None)
 

@@ -66,7 +66,7 @@ def norm_relu_convolve(
 def _norm_relu_convolve_forward(x, bias, scale, offset, bands, shape, epsilon, axis_name):
     share = shape.channels / x.size
     mean = _mean_of_replicas(channel_sums(x, shape.channels) * share, axis_name)
-    centred = x - widen(mean[None], shape.width)
+    centred = x - widen(mean[None], shape.width, True)
     var = _mean_of_replicas(channel_sums_of(centred * centred, shape.channels) * share, axis_name)
     inverse = jax.lax.rsqrt(var + epsilon)
     y = _norm_relu(centred, scale * inverse, offset)
@@ -75,7 +75,7 @@ def _norm_relu_convolve_forward(x, bias, scale, offset, bands, shape, epsilon, a
 
 def _norm_relu(centred, gain, offset):
     width = centred.shape[1]
-    return jnp.maximum(centred * widen(gain[None], width) + widen(offset[None], width), 0)
+    return jnp.maximum(centred * widen(gain[None], width, True) + widen(offset[None], width, True), 0)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
@@ -83,7 +83,7 @@ def _norm_relu_convolve_backward(shape, epsilon, axis_name, kept, cotangents):
     x, mean, inverse, scale, offset, (middle, edges) = kept
     of_z, of_mean, of_var = cotangents
     # computed again, not kept: without the zero XLA would find the same expression in the forward pass and keep its result
-    x = x - widen((mean + zero_after(of_z))[None], shape.width)
+    x = x - widen((mean + zero_after(of_z))[None], shape.width, True)
     y = _norm_relu(x, scale * inverse, offset)
     of_bands, of_y = Bands(y.T @ of_z, None), of_z @ middle.T
     if edges is not None:
@@ -95,7 +95,7 @@ def _norm_relu_convolve_backward(shape, epsilon, axis_name, kept, cotangents):
     gain, share = scale * inverse, shape.channels / x.size
     of_var = of_var - 0.5 * of_gain * gain * inverse**2
     through, of_var = _mean_of_replicas(jnp.stack([of_mean - gain * of_offset, 2 * of_var]), axis_name) * share
-    gain, of_var, through = (widen(vector[None], shape.width) for vector in (gain, of_var, through))
+    gain, of_var, through = (widen(vector[None], shape.width, True) for vector in (gain, of_var, through))
     of_x = of_normed * gain + x * of_var + through
     return of_x, of_mean, of_gain * inverse, of_offset, of_bands
 

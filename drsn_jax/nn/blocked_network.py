@@ -141,7 +141,7 @@ def _unit(layout: Layout, params: Tree, stats: Tree, x: jax.Array, train: bool, 
         none = jnp.zeros_like(params["norm_1"]["bias"])
         y, updated["norm_1"] = _norm_relu_convolve(layout, params, stats, x, none, shape, 1)
         y, updated["norm_2"] = _norm_relu_convolve(layout, params, stats, y, first["bias"], second, 2)
-        y = y + blocked.widen(last["bias"][None], second.width)
+        y = y + blocked.widen(last["bias"][None], second.width, True)
     else:
         gain, offset = _gain_and_offset(params["norm_1"], stats["norm_1"])
         y = jax.nn.relu(x * blocked.widen(gain[None], shape.width) + blocked.widen(offset[None], shape.width))
@@ -205,7 +205,7 @@ def _norm_relu_convolve(
     The bias of the convolution is not added here: a norm follows it, or the caller adds it.
     """
     norm, running = params[f"norm_{number}"], stats[f"norm_{number}"]
-    bands = blocked.bands(params[f"conv_{number}"]["kernel"], shape)
+    bands = blocked.bands(params[f"conv_{number}"]["kernel"], shape, True)
     y, mean, var = blocked_layers.norm_relu_convolve(
         x, bias, norm["scale"], norm["bias"], bands, shape, BatchNorm.epsilon, layout.axis_name
     )

@@ -77,9 +77,10 @@ def test_norm_relu_and_convolution_with_every_gradient(length, kernel, strides, 
         return convolution(jax.nn.relu(normed), weights, strides), convolution(x, weights, strides), mean, var
 
     def fast(x, bias, scale, offset, weights):
-        bands = blocked.bands(weights, shape)
+        bands = blocked.bands(weights, shape, True)
         y, mean, var = blocked_layers.norm_relu_convolve(shape.to_blocks(x), bias, scale, offset, bands, shape, EPSILON)
-        return *(a.reshape(3, -1, features) for a in (y, blocked.convolve(x, bands, shape))), mean, var
+        alone = blocked.convolve(x, blocked.bands(weights, shape), shape)
+        return *(a.reshape(3, -1, features) for a in (y, alone)), mean, var
 
     arguments = (x, bias, scale, offset, weights)
     assert_same(with_gradients(fast, *arguments), with_gradients(plain, *arguments))
@@ -190,11 +191,11 @@ def test_shortcut(strides, features):
 def test_channels_and_blocks():
     vector, x = values(2, 3), values(6, 12)
     jit = lambda function: jax.jit(function, static_argnums=tuple(range(1, function.__code__.co_argcount)))  # noqa: E731
-    for rows in (1, 2):  # one vector is widened in another way than several
-        np.testing.assert_array_equal(blocked.widen(vector[:rows], 12), np.tile(vector[:rows], 4))
+    for rows, training in ((1, False), (1, True), (2, True)):  # in training one vector is widened in another way than several
+        np.testing.assert_array_equal(blocked.widen(vector[:rows], 12, training), np.tile(vector[:rows], 4))
     x, weight = np.asarray(x), np.asarray(values(2, 3, seed=1))
     assert_same(blocked.narrow(x, 3), x.reshape(6, 4, 3).sum(1))
-    assert_same(blocked.narrow(x[0], 3), x[0].reshape(4, 3).sum(0))
+    assert_same(blocked.narrow(x[0], 3, True), x[0].reshape(4, 3).sum(0))
     assert_same(jit(blocked_layers.mean_of_positions)(x, 3, 3), x.reshape(2, 12, 3).mean(1))
     assert_same(jax.jit(blocked_layers.scale)(x, weight), (x.reshape(2, 12, 3) * weight[:, None]).reshape(6, 12))
 
