@@ -11,7 +11,9 @@ import dataclasses
 import functools
 import hashlib
 import os
+import re
 import stat
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,8 @@ LIMIT = 2**26  # bytes of all files
 KNOWN = ("drsn_jax", "jax", "flax", "numpy", "builtins")  # packages whose source or version is in every key
 
 _folder: Path | None = None
+# a file of ours, and what is left of one where its process was killed in the middle of writing
+_OURS = re.compile(rf"[0-9a-f]{{64}}\{SUFFIX}|\.[0-9a-f]{{64}}\{SUFFIX}\.[a-z0-9_]{{8}}")
 
 
 class Unknown(ValueError):
@@ -40,6 +44,8 @@ def keep_in(folder: Path | None) -> None:
     """Keep files in this folder from now on, which is made when it is needed; with None in none."""
     global _folder
     _folder = folder
+    if folder is not None:
+        _source()  # that which was imported: in an hour it may be another one
 
 
 def keeps() -> bool:
@@ -58,8 +64,9 @@ def key(*facts: object) -> str:
 def told(value: Any) -> str:
     """Return words for a value that are the same in every process, and others for every other value.
 
-    Classes and functions are named, which tells all of them where they lie in this package, JAX or Flax. Raises Unknown for
-    others: what a user has written may be another function of the same name tomorrow.
+    Classes and functions are named, which tells all of them where this package, JAX or Flax has them under that name. Raises
+    Unknown for others: what a user has written may be another function of the same name tomorrow, and what wraps a function
+    (``functools.wraps``, ``jax.grad``, ``nn.map_variables``) or belongs to an object calls itself the same and computes another.
     """
     if value is None or isinstance(value, bool | int | float | str | bytes | np.dtype):
         return repr(value)
@@ -72,7 +79,7 @@ def told(value: Any) -> str:
     described = dataclasses.is_dataclass(value) and not isinstance(value, type)
     named: Any = type(value) if described else value
     module, name = getattr(named, "__module__", None) or "", getattr(named, "__qualname__", "<nothing>")
-    if module.partition(".")[0] not in KNOWN or "<" in name:
+    if module.partition(".")[0] not in KNOWN or _named(module, name) is not named:
         raise Unknown(f"nothing tells what {value!r} computes")
     if not described:
         return f"{module}.{name}"
@@ -98,8 +105,8 @@ def read(name: str) -> bytes | None:
 
 def write(name: str, content: bytes) -> None:
     """Keep ``content`` under a key, as far as there is a folder that can be written to; other processes may do the same."""
-    if _folder is None or len(content) + 32 > LARGEST:
-        return
+    if _folder is None or len(content) + 32 > LARGEST or _read_source() != _source():
+        return  # what was imported before the source was edited is not kept under the digest of either
     with contextlib.suppress(OSError):  # a full or read-only disk takes nothing, and costs nothing but time
         _folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if _own(_folder):
@@ -133,10 +140,16 @@ def _own(folder: Path) -> bool:
     return found.st_uid == os.geteuid() and not found.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
 
 
+def _named(module: str, name: str) -> Any:
+    """Return what a module that is imported has under a name, which may have points; None where there is nothing."""
+    return functools.reduce(lambda owner, part: getattr(owner, part, None), name.split("."), sys.modules.get(module))
+
+
 def _make_room(folder: Path) -> None:
-    """Delete the files that were not used for longest, until the others have ``LIMIT`` bytes."""
+    """Delete the files that were not used for longest, until the others have ``LIMIT`` bytes. Files of others, of which there may
+    be some in a folder that the user has named, are left alone."""
     found = []
-    for file in folder.iterdir():
+    for file in filter(lambda file: _OURS.fullmatch(file.name), folder.iterdir()):
         with contextlib.suppress(OSError):  # another process makes room too
             status = file.stat()
             found.append((status.st_mtime_ns, status.st_size, file))
@@ -150,6 +163,8 @@ def _make_room(folder: Path) -> None:
 
 def _surroundings() -> str:
     """Return what decides what a function computes, beside its arguments: the source of the package, versions, configuration."""
+    if not _source():
+        raise Unknown("there is no source of this package to read")
     versions = [module.__version__ for module in (jax, jaxlib, flax, np)]
     # read as attributes, which tells what a ``with`` block has changed; where files are kept changes nothing in them
     names = sorted(name for name in jax.config.values if "cache" not in name)
@@ -160,8 +175,18 @@ def _surroundings() -> str:
 @functools.cache
 def _source() -> str:
     """Return a digest of the source of this package, so that a checkout that was edited finds nothing of before."""
+    return _read_source()
+
+
+def _read_source() -> str:
+    """Return the digest of the source as it is now; empty where there is none to read, as in a frozen application."""
     digest, package = hashlib.sha256(), Path(__file__).parents[1]
-    for file in sorted(package.rglob("*.py")):
-        digest.update(f"{file.relative_to(package)}\n".encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
+    # without the locks of editors, links that lead nowhere
+    files = [file for file in sorted(package.rglob("*.py")) if not file.name.startswith(".")]
+    try:
+        for file in files:
+            digest.update(f"{file.relative_to(package)}\n".encode())
+            digest.update(file.read_bytes())
+    except OSError:
+        return ""
+    return digest.hexdigest() if files else ""

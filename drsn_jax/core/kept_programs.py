@@ -41,10 +41,11 @@ def kept(function: Function, *facts: object) -> Function:
     """
 
     def run(*arguments: Any) -> jax.Array:
-        if not kept_files.keeps():
-            return function(*arguments)
         leaves, tree = jax.tree.flatten(arguments)
-        shapes = tuple((tuple(leaf.shape), np.dtype(leaf.dtype).name) for leaf in leaves)
+        # outside of ``jit``, or where it is switched off (``jax.disable_jit``), there is no program
+        if not kept_files.keeps() or not all(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+            return function(*arguments)
+        shapes = tuple((tuple(leaf.shape), np.dtype(leaf.dtype).name, bool(leaf.weak_type)) for leaf in leaves)
         device = jax.devices()[0]
         try:
             name = kept_files.key("program", facts, device.platform, device.device_kind, str(tree), shapes)
@@ -79,7 +80,7 @@ def _lowered(function: Function, tree: Any, shapes: Any) -> tuple[tuple[Any, str
     """Trace and lower a function for arrays of these shapes and dtypes; return as ``_parsed``, and None for a program that cannot
     be called with them alone."""
     flat = jax.jit(lambda *leaves: function(*jax.tree.unflatten(tree, leaves)), keep_unused=True)
-    lowered = flat.trace(*(jax.ShapeDtypeStruct(shape, dtype) for shape, dtype in shapes)).lower()
+    lowered = flat.trace(*(jax.ShapeDtypeStruct(shape, dtype, weak_type=weak) for shape, dtype, weak in shapes)).lower()
     module: Any = lowered.compiler_ir("stablehlo")
     result: Any = lowered.out_info
     with module.context:

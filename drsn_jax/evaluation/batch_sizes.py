@@ -73,6 +73,7 @@ class InSizes:
         """Return the rows of the function for windows ``(n, *positions, channels)``; raise ValueError for ``most`` below 1."""
         most = self._most if most is None else most
         check_batch_size(most)
+        most = int(most)  # of numpy's whole numbers too
         parts, start = [], 0
         for size in cover(len(windows), most, self._compiled):
             parts.append(predict(self._step, state, windows[start : start + size], size))

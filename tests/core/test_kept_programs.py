@@ -1,5 +1,6 @@
 """What is kept for the next process is what would be computed again, whatever has become of the files."""
 
+import errno
 import functools
 import hashlib
 import os
@@ -7,6 +8,7 @@ import stat
 import subprocess
 import sys
 import threading
+import types
 from pathlib import Path
 
 import flax.linen as nn
@@ -20,6 +22,7 @@ from drsn_jax.core import kept_files, runtime
 from drsn_jax.core.kept_programs import kept
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import save
+from drsn_jax.functional.thresholding import soft_threshold
 from drsn_jax.nn import variable_shapes
 from drsn_jax.nn.networks import Network, drsn_cw
 
@@ -68,7 +71,8 @@ def test_another_program_is_another_file(folder, monkeypatch):
     Program(2).check(traced=1)
     with jax.default_matmul_precision("float32"):
         Program(1).check(traced=1)
-    monkeypatch.setattr(kept_files, "_source", lambda: "a checkout that was edited")
+    for name in ("_source", "_read_source"):
+        monkeypatch.setattr(kept_files, name, lambda: "a checkout that was edited")
     Program(1).check(traced=1)
     monkeypatch.setattr(jax, "__version__", "99.0")
     Program(1).check(traced=1)
@@ -137,6 +141,49 @@ def test_old_files_make_room(folder, monkeypatch):
     assert kept_files.read(kept_files.key(4)) is None
 
 
+def test_files_of_others_are_never_deleted(folder, monkeypatch):
+    """``JAX_COMPILATION_CACHE_DIR`` may be a folder in which a user has a folder ``programs`` already."""
+    folder.mkdir(mode=0o700)
+    mine, left = folder / "thesis.py", folder / f".{kept_files.key(0)}.kept.ab12_xyz"
+    for file in (mine, left):
+        file.write_bytes(bytes(1000))
+        os.utime(file, ns=(0, 0))
+    monkeypatch.setattr(kept_files, "LIMIT", 1500)
+    kept_files.write(kept_files.key(1), bytes(1000))
+    assert mine.exists()
+    assert not left.exists()
+
+
+def test_a_disk_that_is_read_only_is_read(folder, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    Program().check(traced=1)
+    monkeypatch.setattr(os, "utime", refuse)
+    Program().check(traced=0)
+
+
+def test_what_was_imported_before_an_edit_is_not_kept(folder, monkeypatch):
+    monkeypatch.setattr(kept_files, "_read_source", lambda: "edited since")
+    Program().check(traced=1)
+    assert files(folder) == []
+
+
+def test_the_lock_of_an_editor_is_no_source(monkeypatch, tmp_path):
+    (tmp_path / "core").mkdir()
+    monkeypatch.setattr(kept_files, "__file__", str(tmp_path / "core" / "kept_files.py"))
+    assert kept_files._read_source() == ""
+    (tmp_path / "layers.py").write_text("x = 1")
+    before = kept_files._read_source()
+    (tmp_path / ".#layers.py").symlink_to("someone@host.4711")  # as Emacs makes it
+    assert kept_files._read_source() == before != ""
+    (tmp_path / "gone.py").symlink_to(tmp_path / "nothing")
+    assert kept_files._read_source() == ""
+    monkeypatch.setattr(kept_files, "_source", kept_files._read_source)
+    with pytest.raises(kept_files.Unknown):
+        kept_files.key(1)
+
+
 def test_many_write_the_same_file_at_once(folder):
     name, content = kept_files.key("one"), bytes(range(256)) * 100
     threads = [threading.Thread(target=kept_files.write, args=(name, content)) for _ in range(8)]
@@ -153,6 +200,14 @@ def test_a_function_of_a_user_is_in_no_key(folder):
     Program(lambda x: x).check(traced=1)
     Program(functools.partial(test_old_files_make_room)).check(traced=1)
 
+    @functools.wraps(soft_threshold)
+    def twice(x, threshold):
+        return soft_threshold(x, 2 * threshold)
+
+    # each calls itself as what it wraps or as any other of its kind does, and computes another thing
+    for function in (twice, jax.grad(jnp.sin), nn.map_variables(nn.Conv, "params", lambda x: x), jnp.add.reduce):
+        Program(function).check(traced=1)
+
     class Mine(Network):
         pass
 
@@ -167,6 +222,31 @@ def test_networks_differ_by_every_field():
     keys = [kept_files.key(drsn_cw(**{"classes": 3, **changed})) for changed in variants]
     assert len(set(keys)) == len(keys)
     assert kept_files.key(drsn_cw(classes=3)) == keys[0]
+
+
+def test_numbers_without_a_dtype_of_their_own_stay_so(folder):
+    run = jax.jit(kept(jnp.multiply, "product"))
+    windows = jnp.ones(3, jnp.bfloat16)
+    assert run(2.0, windows).dtype == jnp.bfloat16
+    assert run(jnp.float32(2), windows).dtype == jnp.float32
+
+
+def test_without_compilation_there_is_no_program(folder):
+    with jax.disable_jit():
+        Program().check(traced=1)
+    assert not folder.exists()
+
+
+def test_a_program_for_a_gpu_is_not_traced_again(folder, monkeypatch):
+    """Its devices are of the platform gpu, and its programs of the platform cuda."""
+    device = types.SimpleNamespace(platform="gpu", device_kind="none that is there")
+    monkeypatch.setattr(jax, "devices", lambda: [device])
+    for traced in (1, 0):
+        program = Program()
+        program.run.trace(STATE, WINDOWS).lower(lowering_platforms=("cuda",))
+        assert program.traced == traced
+    program.run.trace(STATE, WINDOWS).lower(lowering_platforms=("tpu",))
+    assert program.traced == 1
 
 
 def test_devices_share_a_kept_program(folder):

@@ -43,6 +43,12 @@ def test_rows_come_in_order(counts, most):
         np.testing.assert_array_equal(step(3, windows), 3 * windows[:, :, 0])
 
 
+@pytest.mark.parametrize("kind", [np.int64, np.uint8])
+def test_a_size_may_be_a_number_of_numpy(kind):
+    windows = np.arange(7, dtype=np.float32)[:, None]
+    np.testing.assert_array_equal(InSizes(lambda state, windows: windows[:, 0], 8)(None, windows, kind(4)), windows[:, 0])
+
+
 def test_a_batch_has_a_window():
     with pytest.raises(ValueError, match="a batch has at least one window, got a batch size of 0"):
         InSizes(lambda state, windows: windows, 8)(None, np.zeros((2, 2, 1)), 0)
