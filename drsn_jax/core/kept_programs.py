@@ -12,7 +12,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jax.core import ShapedArray
+from jax.core import ShapedArray, Tracer
 from jax.extend.core import Primitive
 from jax.extend.mlir import ir
 from jax.extend.mlir.dialects import func
@@ -43,7 +43,7 @@ def kept(function: Function, *facts: object) -> Function:
     def run(*arguments: Any) -> jax.Array:
         leaves, tree = jax.tree.flatten(arguments)
         # outside of ``jit``, or where it is switched off (``jax.disable_jit``), there is no program
-        if not kept_files.keeps() or not all(isinstance(leaf, jax.core.Tracer) for leaf in leaves):
+        if not kept_files.keeps() or not all(isinstance(leaf, Tracer) for leaf in leaves):
             return function(*arguments)
         shapes = tuple((tuple(leaf.shape), np.dtype(leaf.dtype).name, bool(leaf.weak_type)) for leaf in leaves)
         device = jax.devices()[0]
