@@ -104,8 +104,9 @@ def _lower(context: Any, *arguments: Any, function: Any, module: bytes, platform
             inner = ir.Module.parse(module)
     except Exception:  # whatever the reader of a damaged or foreign module stumbles over: the function itself is lowered
         return mlir.lower_fun(function, multiple_results=False)(context, *arguments)
+    main: Any = inner.body.operations[0]
+    types = ir.FunctionType(main.type).results
     name = mlir.merge_mlir_modules(outer, "kept_program", inner, dst_symtab=context.module_context.symbol_table)
-    types = [mlir.aval_to_ir_type(context.module_context, result) for result in context.avals_out]
     return func.CallOp(types, ir.FlatSymbolRefAttr.get(name), list(arguments)).results
 
 
