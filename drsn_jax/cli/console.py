@@ -114,6 +114,12 @@ def say(text: str) -> None:
         print(visible_lines(text), flush=True)
 
 
+def remark(text: str) -> None:
+    """Print a line for the user on standard error, from process 0 alone: beside answers that a program may read."""
+    if distributed.is_main_process():
+        print(visible_lines(text), file=sys.stderr, flush=True)
+
+
 def _leave(message: str | None, code: int = 1) -> NoReturn:
     """Leave with a message on standard error and a code; without a message with code 0."""
     if jax.distributed.is_initialized():

@@ -204,7 +204,7 @@ def read(options: DataOptions) -> list[Recording]:
     resampled = resample(found, options.resample)
     if not (options.dry_run or simulated(options)):
         for sentence in lost_power(found, resampled):
-            console.say(sentence)
+            console.remark(sentence)
     return resampled
 
 

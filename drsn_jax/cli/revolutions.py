@@ -80,7 +80,7 @@ def bring(options: Any, recordings: Sequence[Recording], most: int | None) -> li
     ``resampling.resample_to_revolutions``.
 
     Of each at most ``most`` windows are kept, from its beginning. A RecordingWarning tells of orders that stay empty, and where
-    all windows are kept, a line on the console tells of power that the filter takes away.
+    all windows are kept, a line on standard error tells of power that the filter takes away.
     """
     found = with_speeds(recordings, options.speed_rpm)
     if options.revolutions is None:
@@ -94,7 +94,7 @@ def bring(options: Any, recordings: Sequence[Recording], most: int | None) -> li
     if most is not None:
         return [dataclasses.replace(r, signal=r.signal[: most * options.window_length]) for r in turned]
     for sentence in lost_power(found, turned):
-        console.say(sentence)
+        console.remark(sentence)
     return turned
 
 

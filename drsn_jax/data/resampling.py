@@ -99,10 +99,11 @@ def lost_power(before: Sequence[Recording], after: Sequence[Recording]) -> list[
     """Return a sentence if resampling has taken more than a tenth of the power of some recordings, and with it what rings there.
 
     ``after`` are the recordings ``before`` at another rate, or at equal angles of a shaft. Power is that of the vibration around
-    its mean. A signal is compared with itself, so that the two may differ in length by no more than the filter's end.
+    its mean, of the channel that loses most: another may be in another unit. A signal is compared with itself, so that the two
+    may differ in length by no more than the filter's end.
     """
-    powers = [(_power(old.signal), _power(new.signal)) for old, new in zip(before, after, strict=True)]
-    many = {i: 1 - kept / power for i, (power, kept) in enumerate(powers) if kept < (1 - LOST) * power}
+    lost = [_lost(old.signal, new.signal) for old, new in zip(before, after, strict=True)]
+    many = {i: share for i, share in enumerate(lost) if share > LOST}
     if not many:
         return []
     most = max(many, key=many.__getitem__)
@@ -112,17 +113,23 @@ def lost_power(before: Sequence[Recording], after: Sequence[Recording]) -> list[
     option = "--samples-per-revolution" if new.per_revolution else "--resample"
     return [
         f"resampling takes {100 * many[most]:.0f} % of the power of {title(before, most)} away{several}, which lies above "
-        f"{highest:.4g} Hz: what rings there is not seen; a higher {option} keeps more of it"
+        f"{highest:.4g} Hz: what rings there is not seen; a training with a higher {option} keeps more of it"
     ]
 
 
-def _power(signal: np.ndarray) -> float:
-    """Return the variance of a signal ``(length, channels)``, summed over its channels; 0 of an empty one."""
+def _lost(before: np.ndarray, after: np.ndarray) -> float:
+    """Return the largest share of a channel's power that ``after`` lacks; 0 for channels in which nothing moves."""
+    power, kept = _power(before), _power(after)
+    return max((1 - part / whole for whole, part in zip(power, kept, strict=True) if whole > 0), default=0.0)
+
+
+def _power(signal: np.ndarray) -> np.ndarray:
+    """Return the variance of each channel of a signal ``(length, channels)``; 0 of an empty one."""
     if not len(signal):
-        return 0.0
+        return np.zeros(signal.shape[1])
     mean = signal.mean(0, dtype=np.float64)
     parts = (signal[start:stop] - mean for start, stop in blocks(len(signal), 8 * signal.shape[1]))
-    return float(sum(np.square(part).sum() for part in parts)) / len(signal)
+    return np.sum([np.square(part).sum(0) for part in parts], 0) / len(signal)
 
 
 def _at_rate(recordings: Sequence[Recording], i: int, sampling_rate: float, aim: str, *, within: float = rates.SAME) -> Recording:

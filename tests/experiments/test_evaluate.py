@@ -88,6 +88,15 @@ def test_the_numbers_are_those_of_the_model(call, run, bundle):
     assert text[2].split() == ["a", *map(str, clean["confusion"][0])]
 
 
+def test_what_resampling_takes_away_stands_beside_the_answers(call, run, tmp_path):
+    for number, label in enumerate("ab"):
+        (tmp_path / label).mkdir()
+        np.save(tmp_path / label / "1.npy", np.diff(signal(number)))  # its power rises with the frequency
+    code, lines = call(run, "--recordings", tmp_path, "--sampling-rate", 16_000, "--resample", 8000, "--json")
+    assert code is None
+    assert sum(map(sum, json.loads(lines[0])["confusion"])) == 10
+
+
 def test_a_model_in_revolutions_is_tested_by_the_speed(call, run, bundle, tmp_path):
     turning = dataclasses.replace(bundle, sampling_rate=32, per_revolution=True)
     save(tmp_path / "model", turning)
