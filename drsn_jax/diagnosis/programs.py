@@ -155,9 +155,11 @@ def _digest(state: Any) -> str:
     if not kept_files.keeps():
         return ""
     digest = hashlib.sha256()
-    for leaf in jax.device_get(jax.tree.leaves(state)):
-        digest.update(f"{leaf.shape}{leaf.dtype}".encode())
-        digest.update(leaf.tobytes())
+    for leaf in jax.tree.leaves(state):
+        # a number of Python has no dtype of its own, and a program with it another result than with an array
+        weak, array = getattr(leaf, "weak_type", not hasattr(leaf, "dtype")), np.asarray(leaf)
+        digest.update(f"{array.shape}{array.dtype}{weak}".encode())
+        digest.update(array.tobytes())
     return f"{jax.tree.structure(state)} {digest.hexdigest()}"
 
 

@@ -22,6 +22,7 @@ from drsn_jax.core import kept_files, runtime
 from drsn_jax.core.kept_programs import kept
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import save
+from drsn_jax.evaluation.novelty import Novelty
 from drsn_jax.functional.thresholding import soft_threshold
 from drsn_jax.nn import variable_shapes
 from drsn_jax.nn.networks import Network, drsn_cw
@@ -257,6 +258,19 @@ def test_devices_share_a_kept_program(folder):
         found = mapped(STATE, WINDOWS.reshape(2, 2, 3))
         np.testing.assert_array_equal(np.reshape(found, -1), ((WINDOWS * STATE["gain"]) ** 2).sum(-1))
         assert program.traced == traced
+
+
+def test_one_window_with_a_limit_that_is_a_number_of_python(folder):
+    """A number of Python adopts the dtype of what it meets, so that its program is another one than that with an array."""
+    window = np.sin(np.arange(tiny.LENGTH, dtype=np.float32)).reshape(1, -1, 1)
+    features = tiny.network.widths[-1]
+    fitted = np.zeros((tiny.CLASSES, features)), np.eye(features, 1), np.ones(2)
+    found = []
+    for limit in (2.0, np.float64(2)):
+        bundle = Bundle(tiny.network, tiny.variables(), ("a", "b", "c"), tiny.LENGTH, 12_000.0, novelty=Novelty(*fitted, limit))
+        found.append(bundle.answer(window)[1])
+    assert len(files(folder)) == 2
+    assert found[0] == found[1] > 0
 
 
 def test_shapes_of_variables_are_kept(folder, monkeypatch):

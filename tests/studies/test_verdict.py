@@ -32,7 +32,7 @@ def test_a_simpler_method_that_is_ahead_in_the_mean_is_named_with_both_figures(t
     assert "the best network, 79.0 %" in told
 
 
-@pytest.mark.parametrize("share", [0.8, 0.79])
+@pytest.mark.parametrize("share", [0.8, 0.79, 0.8004])
 def test_nothing_is_said_where_a_network_is_as_good(tmp_path, share):
     folder = run(tmp_path, {"spectrum_logistic": {-5: share}, "resnet": {-5: 0.5}, "drsn_cw": {-5: 0.8}})
     assert table_and_verdict(folder, NETWORKS) == markdown(summarise(folder))
