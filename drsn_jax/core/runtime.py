@@ -65,10 +65,11 @@ def prepare(
         jax.config.update("jax_cpu_enable_async_dispatch", False)
     if devices is not None:
         jax.config.update("jax_num_cpu_devices", devices)
-    if cache and not jax.config.values["jax_compilation_cache_dir"]:
+    programs = programs_folder() if cache else None
+    if programs is not None and not jax.config.values["jax_compilation_cache_dir"]:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-    kept_files.keep_in(programs_folder() if cache else None)
+    kept_files.keep_in(programs)
 
 
 def require_platform() -> None:
@@ -153,10 +154,16 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "drsn_jax"
 
 
-def programs_folder() -> Path:
-    """Return the folder of traced programs: ``programs`` beside what JAX has compiled, where that is a folder."""
+def programs_folder() -> Path | None:
+    """Return the folder of traced programs: ``programs`` beside what JAX has compiled, where that is a folder.
+
+    None where there is no such folder, because the system knows no home folder of this user, as in some containers.
+    """
     chosen = str(jax.config.values["jax_compilation_cache_dir"] or "")
-    return (cache_folder() if not chosen or "://" in chosen else Path(chosen)) / "programs"
+    try:
+        return (cache_folder() if not chosen or "://" in chosen else Path(chosen)) / "programs"
+    except RuntimeError:
+        return None
 
 
 PACKAGES = ("drsn-jax", "jax", "jaxlib", "flax", "optax", "chex", "numpy", "scipy", "scikit-learn")

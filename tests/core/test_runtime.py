@@ -4,19 +4,20 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
 
 import jax
 import pytest
 
 from drsn_jax.cli import run_options
-from drsn_jax.core import runtime
+from drsn_jax.core import kept_files, runtime
 from drsn_jax.core.errors import UserError
 from drsn_jax.core.runtime import cache_folder, spare_tcmalloc
 
 glibc = pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep memory")
 FAULTS = """
 import resource, statistics, sys
-from drsn_jax.core import runtime
+from drsn_jax.core import kept_files, runtime
 runtime.prepare(memory=sys.argv[1] == "kept", cache=False)
 if sys.argv[1] == "kept":
     assert runtime.keep_memory() is True
@@ -47,7 +48,7 @@ assert jax.config.values["jax_compilation_cache_dir"] == cache
 extras = {"scipy.stats", "scipy.signal", "sklearn", "matplotlib", "tyro"} & sys.modules.keys()
 assert not extras, extras
 
-from drsn_jax.core import runtime
+from drsn_jax.core import kept_files, runtime
 # JAX refuses this once there is a backend: so importing has made none
 runtime.prepare(devices=3, memory=False, cache=True)
 assert jax.device_count() == 3
@@ -116,8 +117,9 @@ def test_imports_touch_nothing_and_prepare_sets_devices_and_cache(tmp_path):
 
 
 @pytest.mark.parametrize("asked", [True, False])
-def test_a_cache_that_the_user_chose_stays(asked):
+def test_a_cache_that_the_user_chose_stays(asked, monkeypatch):
     """That of the suite is one: JAX takes it from the environment in the same way."""
+    monkeypatch.setattr(kept_files, "_folder", None)  # as it was, afterwards: other tests change what is computed
     chosen = jax.config.values["jax_compilation_cache_dir"]
     assert chosen
     runtime.prepare(memory=False, cache=asked)
@@ -172,6 +174,24 @@ def test_where_the_cache_is(monkeypatch, tmp_path):
     assert cache_folder() == tmp_path / ".cache" / "drsn_jax"
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_folder() == tmp_path / ".cache" / "drsn_jax"
+
+
+@pytest.mark.parametrize("chosen", [None, "gs://bucket/cache"])
+def test_without_a_home_folder_nothing_is_kept(monkeypatch, chosen):
+    def no_home():
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", no_home)
+    monkeypatch.setattr(kept_files, "_folder", None)
+    before = jax.config.values["jax_compilation_cache_dir"]
+    try:
+        jax.config.update("jax_compilation_cache_dir", chosen)
+        runtime.prepare(memory=False)
+        assert jax.config.values["jax_compilation_cache_dir"] == chosen
+        assert not kept_files.keeps()
+    finally:
+        jax.config.update("jax_compilation_cache_dir", before)
 
 
 def test_a_platform_that_is_not_there_is_named(monkeypatch):
