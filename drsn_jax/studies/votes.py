@@ -8,6 +8,7 @@ more, in the draws of all seeds.
 
 import dataclasses
 import hashlib
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -133,10 +134,13 @@ def alone(kept: Sequence[Kept], count: int) -> Interval:
 
 
 def ensemble(kept: Sequence[Kept], count: int) -> Interval:
-    """Return the same for the ensemble of all seeds, with the interval over draws of the noise: there is only one ensemble."""
+    """Return the same for the ensemble of all seeds, with the interval over draws of the noise: there is only one ensemble. It is
+    NaN where a training of a seed is missing, because it diverged: of fewer networks it would be another ensemble."""
     of_fold = defaultdict(list)
     for own in kept:
         of_fold[own.row["fold"]].append(own)
+    if any(len(members) != len(members[0].of_draw) for members in of_fold.values()):
+        return Interval(math.nan, math.nan)
     return _mean(
         (str(draw), members[0].accuracy(np.mean([own.of_draw[draw] for own in members], 0), count))
         for members in of_fold.values()

@@ -87,7 +87,6 @@ def test_networks_of_an_ensemble_meet_the_same_noise(kept):
     np.testing.assert_allclose([p.sum(1) for own in found for p in own.of_draw.values()], 1, rtol=1e-6)
     assert votes.alone(found, 1).mean == pytest.approx(50)
     assert votes.ensemble(found, 1).mean == pytest.approx(100)
-    assert votes.ensemble(found[:1], 1).mean == pytest.approx(50)
     # of three running votes of two windows the first two hold a window that is surely right
     assert votes.alone(found[:1], 2).mean == pytest.approx(100 * (2 / 3), abs=0.1)
     assert math.isnan(votes.alone(found[:1], 2).half_width)
@@ -103,6 +102,8 @@ def test_the_table_has_a_row_for_each_way_to_answer(kept):
         "| band energies | 2 networks, 2 windows | 100.0 ± 0.0 |",
     ]
     assert len(lines) == 8
+    next((kept / votes.FOLDER).iterdir()).unlink()  # as of a training that diverged
+    assert votes.table(kept, 2).splitlines()[4] == "| band energies | 2 networks | – |"
     (kept / votes.FOLDER / "x.npz").write_bytes(b"no archive")
     with pytest.raises(ValueError, match="is damaged"):
         votes.table(kept, 2)
