@@ -35,7 +35,8 @@ def cover(count: int, most: int, compiled: Collection[int]) -> list[int]:
     sizes = [most] * full
     if rest == 0:
         return sizes
-    compiled = {*compiled, *sizes}
+    # a call may allow fewer windows at a time than those before it
+    compiled = {size for size in (*compiled, *sizes) if size <= most}
     wanted = min(round_up(rest), most)
     if wanted in compiled:
         return [*sizes, wanted]
