@@ -114,6 +114,7 @@ def _copied(leaf: Any) -> Any:
     if not isinstance(leaf, jax.Array):
         return leaf
     plain = isinstance(leaf.dtype, np.dtype) and not leaf.weak_type  # and no random key
+    plain = plain and jax.dtypes.canonicalize_dtype(leaf.dtype) == leaf.dtype  # nor made under ``enable_x64``, which is left
     if plain and leaf.is_fully_addressable and all(device.platform == "cpu" for device in leaf.devices()):
         return np.array(leaf)  # JAX itself would compile a program for every shape
     return leaf.copy()

@@ -219,6 +219,12 @@ def test_devices_that_are_not_there(count):
         choose_devices(count)
 
 
+def test_replicate_keeps_the_dtype_of_what_was_made_with_64_bits():
+    with jax.enable_x64(True):
+        third = jax.numpy.ones(3, "float64") / 3
+    assert replicate(third, jax.local_devices()[:2]).dtype == np.float64
+
+
 def test_replicate_places_every_array_on_every_device():
     devices = choose_devices(4)
     for leaf in jax.tree.leaves(replicate(new_state(), devices)):
