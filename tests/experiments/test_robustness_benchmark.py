@@ -78,6 +78,7 @@ def test_names_of_the_options_are_those_that_exist(script):
         (("--protocols", "other_load", "--folder", "nowhere"), "nowhere"),
         (("--protocols", "other_speed", "--samples-per-revolution", "50"), "from 128 to 2048, of which a window holds"),
         (("--protocols", "other_speed", "--vote", "-1"), "--vote must be at least 0, got -1"),
+        (("--protocols", "other_speed", "--vote", "1"), "--vote is the number of windows that vote together, at least 2"),
         (("--protocols", "other_speed", "--filter-db", "-1"), "--filter-db is a spread from 0 to 100 dB, got -1"),
         (("--protocols", "other_speed", "--filter-db", "8", "--way", "matched"), "--filter-db goes with --way robust"),
     ],
