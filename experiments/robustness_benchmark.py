@@ -117,7 +117,7 @@ def check(options: Options) -> None:
     robustness.require_samples(options.samples_per_revolution)
     checks.at_least(options, 0, "vote")
     if options.vote == 1:
-        raise UserError("--vote is the number of windows that vote together, at least 2, or 0 for none; got 1, which is every window")
+        raise UserError("--vote is the number of windows that vote together, at least 2, or 0 for none; got 1")
     checks.at_least(options, 1, "epochs", "batch_size", "seeds", "steps_per_call", "patience")
     for name in options.networks:
         robustness.variant(name)
