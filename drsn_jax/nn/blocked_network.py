@@ -6,10 +6,10 @@ decides when it is used. In evaluation, the second norm of a unit is folded into
 Windows per second of DRSN-CW at paper size on two cores (docs/researcher.md has the command)::
 
                                   modules    blocked    ratio
-    training, batch 128               943      2,313    2.5 ×
-      with tcmalloc                   829      1,821    2.2 ×
-    training, batch 1,024             840      1,834    2.2 ×
-      with tcmalloc                   888      1,912    2.2 ×
+    training, batch 128             2,165      6,323    2.9 ×
+      with tcmalloc                 1,774      3,733    2.1 ×
+    training, batch 1,024           1,868      5,253    2.8 ×
+      with tcmalloc                 1,878      5,252    2.8 ×
 
 Products of narrow blocks are slow (blocks are narrow where the length has few divisors), and wide layers multiply mostly zeros.
 ``Layout.pays`` therefore asks for 16 to 32 numbers in a block.
