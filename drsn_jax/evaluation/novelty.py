@@ -55,10 +55,13 @@ class Novelty(NamedTuple):
         rest = features - jnp.matmul(along, self.axes.T, precision="highest")
         rest_of_centres = centres - jnp.matmul(of_centres, self.axes.T, precision="highest")
 
+        # XLA makes one divisor of two, and that of two small numbers may be zero
+        scale = 1 / jnp.asarray(self.spread, jnp.float32)
+
         def squared(centre: tuple[jax.Array, jax.Array]) -> jax.Array:
             own, other = centre
-            by_axis = (along - own) / size / self.spread[:-1]
-            left = (rest - other) / size / self.spread[-1]
+            by_axis = (along - own) / size * scale[:-1]
+            left = (rest - other) / size * scale[-1]
             return jnp.sum(jnp.square(by_axis), 1) + jnp.sum(jnp.square(left), 1)
 
         return jnp.sqrt(jnp.min(jax.lax.map(squared, (of_centres, rest_of_centres)), 0)) * size[:, 0]
