@@ -194,18 +194,18 @@ def read(options: DataOptions) -> list[Recording]:
         how: dict[str, Any] = {"windows": options.windows_given, "overrule_rate": options.overrule_rate}
         found = read_recordings(options.recordings, options.folder, outside=options.outside, most=most, **how)
     kept = options.windows if simulated(options) else DRY_WINDOWS
-    found = revolutions.bring(options, found, kept if simulated(options) or options.dry_run else None)
-    if options.revolutions is not None:
-        return found
-    if options.dry_run:  # of files the beginning was read alone
-        found = [dataclasses.replace(r, signal=r.signal[: _few_windows(options, r)]) for r in found]
-    if options.resample is None:
-        return found
-    resampled = resample(found, options.resample)
-    if not (options.dry_run or simulated(options)):
-        for sentence in lost_power(found, resampled):
+    whole = not (simulated(options) or options.dry_run)
+    before, found = found, revolutions.bring(options, found, None if whole else kept)
+    if options.revolutions is None:
+        if options.dry_run:  # of files the beginning was read alone
+            found = [dataclasses.replace(r, signal=r.signal[: _few_windows(options, r)]) for r in found]
+        if options.resample is None:
+            return found
+        found = resample(found, options.resample)
+    if whole:
+        for sentence in lost_power(before, found):
             console.remark(sentence)
-    return resampled
+    return found
 
 
 def _few_windows(options: DataOptions, recording: Recording) -> int:

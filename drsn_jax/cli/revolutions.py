@@ -10,12 +10,12 @@ import warnings
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from drsn_jax.cli import checks, console
+from drsn_jax.cli import checks
 from drsn_jax.core.errors import UserError
 from drsn_jax.data.drivetrain import SAMPLING_RATE, SPEEDS
 from drsn_jax.data.formats.common import RecordingWarning
 from drsn_jax.data.recordings import Recording
-from drsn_jax.data.resampling import empty_orders, lost_power, resample_to_revolutions
+from drsn_jax.data.resampling import empty_orders, resample_to_revolutions
 from drsn_jax.data.shaft import with_speeds
 
 Options = TypeVar("Options")
@@ -79,8 +79,7 @@ def bring(options: Any, recordings: Sequence[Recording], most: int | None) -> li
     """Return recordings with their speeds and, with ``--revolutions``, at equal angles of the shaft; see
     ``resampling.resample_to_revolutions``.
 
-    Of each at most ``most`` windows are kept, from its beginning. A RecordingWarning tells of orders that stay empty, and where
-    all windows are kept, a line on standard error tells of power that the filter takes away.
+    Of each at most ``most`` windows are kept, from its beginning. A RecordingWarning tells of orders that stay empty.
     """
     found = with_speeds(recordings, options.speed_rpm)
     if options.revolutions is None:
@@ -91,11 +90,7 @@ def bring(options: Any, recordings: Sequence[Recording], most: int | None) -> li
     if most is not None:  # one window more than is kept, because the end of a signal is cut by the filter
         found = [_beginning(r, (most + 1) * options.window_length / samples) for r in found]
     turned = resample_to_revolutions(found, samples)
-    if most is not None:
-        return [dataclasses.replace(r, signal=r.signal[: most * options.window_length]) for r in turned]
-    for sentence in lost_power(found, turned):
-        console.remark(sentence)
-    return turned
+    return turned if most is None else [dataclasses.replace(r, signal=r.signal[: most * options.window_length]) for r in turned]
 
 
 def _beginning(recording: Recording, revolutions: float) -> Recording:

@@ -107,8 +107,8 @@ def lost_power(before: Sequence[Recording], after: Sequence[Recording]) -> list[
     if not many:
         return []
     most = max(many, key=many.__getitem__)
-    new, speed = after[most], before[most].speed
-    highest = new.sampling_rate / 2 * (speed if new.per_revolution and speed is not None else 1)
+    new = after[most]
+    highest = new.sampling_rate / 2 * (new.speed if new.per_revolution and new.speed is not None else 1)
     several = f" (and more than a tenth of that of {len(many)} of {len(before)} recordings)" if len(many) > 1 else ""
     option = "--samples-per-revolution" if new.per_revolution else "--resample"
     return [
