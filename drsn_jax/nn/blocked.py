@@ -11,14 +11,14 @@ samples::
               c0 c1 │          K₂      K₁      K₀   │  │         │    │         │     three samples of the kernel
               d0 d1 └                  K₂      K₁   ┘  └   K₀    ┘    └         ┘
 
-The product of the blocks and ``middle`` is the output of each block, without the terms that its neighbours' inputs contribute.
-The product of the blocks and ``edges`` (the two narrow matrices side by side) is the contribution of each block to the outputs of
-its neighbours; ``spread`` adds it there. Every block of every example is a row of the same two products. They multiply more
-numbers than the convolution needs (32 × 40 instead of 12 × 32 for a block with 4 channels), at ten times its rate. The backward
-pass uses the same two matrices, and ``collect`` gathers the cotangents of the edges from the neighbours.
+Every block of every example is a row of two products: with ``middle``, which gives the output of a block without the terms of its
+neighbours' inputs, and with ``edges`` (the two narrow matrices side by side), what it contributes to its neighbours' outputs, to
+which ``spread`` adds it. They multiply more numbers than the convolution needs (32 × 40 instead of 12 × 32 for a block with 4
+channels), at ten times its rate. In the backward pass ``collect`` appends to the cotangents of a block those of its edges; two
+products of these rows give the cotangents of the inputs and of both matrices.
 
-The code is written for XLA on a CPU, where ``pad``, ``concatenate`` and ``tile`` make a fused loop scalar. Edges are therefore
-added slice by slice, and vectors of the channels are widened to a block by a product with a 0/1 matrix.
+The code is written for XLA on a CPU, where ``pad``, ``concatenate``, ``tile`` and a change of the blocks' width make a fused loop
+scalar. Edges are therefore added slice by slice, and vectors of the channels are widened by a product with a 0/1 matrix.
 """
 
 import functools
@@ -30,6 +30,7 @@ import jax.numpy as jnp
 import numpy as np
 
 WIDTH = 32  # numbers in a block: eight positions of 4 channels, two of 16
+FEW_ROWS = 128  # up to which one product and the copies of its two parts are faster than two products
 
 
 def positions_of(length: int, channels: int, width: int = WIDTH) -> int:
@@ -86,6 +87,11 @@ class Shape(NamedTuple):
     def width(self) -> int:
         """The number of numbers in a block of the input."""
         return self.strides * self.positions * self.channels
+
+    @property
+    def own(self) -> int:
+        """The number of numbers in a block of the output."""
+        return self.positions * self.features
 
     def to_blocks(self, x: jax.Array) -> jax.Array:
         """Reshape features, in blocks of another size or not in blocks, to input blocks ``(batch · blocks, width)``."""
@@ -179,43 +185,33 @@ def zero_after(x: jax.Array) -> jax.Array:
 # convolution
 
 
-class Bands(NamedTuple):
-    """The matrices of a convolution on blocks.
-
-    Fields:
-      middle: from a block to its own output, ``(width, positions · features)``.
-      edges: from a block to the outputs of its neighbours, side by side, ``(width, …)``; None where it has no neighbours.
-    """
-
-    middle: jax.Array
-    edges: jax.Array | None
-
-
 @functools.partial(jax.jit, static_argnums=(1, 2))
-def bands(kernel: jax.Array, shape: Shape, training: bool = False) -> Bands:
-    """Return the matrices of the convolution with ``kernel`` ``(k, channels, features)``."""
-    neighbours = shape.neighbours()
-    parts = [shape.sample(), *(shape.sample(n.away)[:, _positions(n, shape)] for n in neighbours)]
+def matrix(kernel: jax.Array, shape: Shape, training: bool = False) -> jax.Array:
+    """Return the matrix of the convolution with ``kernel`` ``(k, channels, features)``: ``middle`` and ``edges`` side by side.
+
+    It is ``(width, own + edges)``; its first ``Shape.own`` columns lead from a block to its own output, the others to the outputs
+    of its neighbours, in the order of ``Shape.neighbours``.
+    """
+    reached = [(n.away, n.columns.start // shape.features, n.columns.stop // shape.features) for n in shape.neighbours()]
+    parts = [shape.sample(), *(shape.sample(away)[:, start:stop] for away, start, stop in reached)]
     # (q, p, k): whether sample k of the kernel connects input position q with output position p of the same block or a neighbour
-    meets = np.concatenate(parts, 1)[:, :, None] == np.arange(shape.kernel)
-    meets = jnp.asarray(meets, kernel.dtype)
+    meets = jnp.asarray(np.concatenate(parts, 1)[:, :, None] == np.arange(shape.kernel), kernel.dtype)
     if training:  # a sum and not a product, as in ``_product``
-        matrix = jnp.sum(meets.transpose(2, 0, 1)[:, :, None, :, None] * kernel[:, None, :, None, :], 0)
+        bands = jnp.sum(meets.transpose(2, 0, 1)[:, :, None, :, None] * kernel[:, None, :, None, :], 0)
     else:
-        matrix = jnp.einsum("qpk,kcf->qcpf", meets, kernel)
-    matrix = matrix.reshape(shape.width, -1)
-    own = shape.positions * shape.features
-    return Bands(matrix[:, :own], matrix[:, own:] if neighbours else None)
+        bands = jnp.einsum("qpk,kcf->qcpf", meets, kernel)
+    return bands.reshape(shape.width, -1)
 
 
-def _positions(neighbour: Neighbour, shape: Shape) -> slice:
-    return slice(neighbour.columns.start // shape.features, neighbour.columns.stop // shape.features)
-
-
-def convolve(x: jax.Array, bands: Bands, shape: Shape) -> jax.Array:
+def convolve(x: jax.Array, matrix: jax.Array, shape: Shape) -> jax.Array:
     """Convolve without bias: features as for ``Shape.to_blocks`` → blocks ``(batch · blocks, positions · features)``."""
     x = shape.to_blocks(x)
-    return x @ bands.middle if bands.edges is None else spread(x @ bands.middle, x @ bands.edges, shape)
+    if not shape.neighbours():
+        return x @ matrix
+    if len(x) <= FEW_ROWS:
+        both = x @ matrix
+        return spread(both[:, : shape.own], both[:, shape.own :], shape)
+    return spread(x @ matrix[:, : shape.own], x @ matrix[:, shape.own :], shape)
 
 
 def spread(y: jax.Array, edges: jax.Array, shape: Shape) -> jax.Array:
@@ -227,17 +223,20 @@ def spread(y: jax.Array, edges: jax.Array, shape: Shape) -> jax.Array:
 
 
 def collect(y: jax.Array, shape: Shape) -> jax.Array:
-    """Return, for every block, the columns of its neighbours that it adds to: the transpose of ``spread`` for the edges.
+    """Append to every block of ``y`` the columns of its neighbours that it adds to, the transpose of ``spread``.
 
     The columns are zero where an example ends.
     """
-    neighbours = shape.neighbours()
-    # XLA would create constant zeros at the start of the program, for all convolutions, and hold them until the end
-    edges = jnp.broadcast_to(zero_after(y), (len(y), neighbours[-1].edge.stop))
+    if not (neighbours := shape.neighbours()):
+        return y
+    # XLA would create constant zeros at the start of the program, for all convolutions, and hold them until the end; without the
+    # barrier it would write them and ``y`` in one loop, which is scalar
+    rows = jax.lax.optimization_barrier(jnp.broadcast_to(zero_after(y), (len(y), shape.own + neighbours[-1].edge.stop)))
+    rows = jax.lax.dynamic_update_slice(rows, y, (0, 0))
     for n in neighbours:
         piece = jnp.where(_has(n, len(y), shape), y[n.taking, n.columns], 0)
-        edges = jax.lax.dynamic_update_slice(edges, piece, (max(-n.away, 0), n.edge.start))
-    return edges
+        rows = jax.lax.dynamic_update_slice(rows, piece, (max(-n.away, 0), shape.own + n.edge.start))
+    return rows
 
 
 def _has(neighbour: Neighbour, count: int, shape: Shape) -> jax.Array:

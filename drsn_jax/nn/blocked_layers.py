@@ -5,6 +5,7 @@ JAX cannot differentiate functions with such rules in forward mode.
 """
 
 import functools
+import math
 from typing import Any
 
 import jax
@@ -12,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from drsn_jax.nn.blocked import (
-    Bands,
     Shape,
     channel_sums,
     channel_sums_of,
@@ -37,7 +37,7 @@ def norm_relu_convolve(
     bias: jax.Array,
     scale: jax.Array,
     offset: jax.Array,
-    bands: Bands,
+    matrix: jax.Array,
     shape: Shape,
     epsilon: float,
     axis_name: str | None = None,
@@ -48,7 +48,7 @@ def norm_relu_convolve(
       x: blocks ``(batch · blocks, width)``.
       bias: of the layer before, ``(channels,)``. In front of a norm it shifts the mean and nothing else, so it is never added.
       scale, offset: of the norm, ``(channels,)``.
-      bands: of the convolution, whose own bias the caller adds.
+      matrix: of the convolution (``blocked.matrix``), whose bias the caller adds.
       shape: of the convolution.
       epsilon: added to the variance.
       axis_name: the mapped axis whose replicas share the statistics.
@@ -58,37 +58,47 @@ def norm_relu_convolve(
     The backward pass keeps only ``x`` and computes the normalised features again: reading another array that does not fit into a
     cache takes longer than the arithmetic.
     """
-    return _norm_relu_convolve_forward(x, bias, scale, offset, bands, shape, epsilon, axis_name)[0]
+    return _norm_relu_convolve_forward(x, bias, scale, offset, matrix, shape, epsilon, axis_name)[0]
 
 
 # compiled functions inside compiled functions are traced once for each shape, however often they are called
 @functools.partial(jax.jit, static_argnums=(5, 6, 7))
-def _norm_relu_convolve_forward(x, bias, scale, offset, bands, shape, epsilon, axis_name):
-    share = shape.channels / x.size
-    mean = _mean_of_replicas(channel_sums(x, shape.channels) * share, axis_name)
-    centred = x - widen(mean[None], shape.width, True)
-    var = _mean_of_replicas(channel_sums_of(centred * centred, shape.channels) * share, axis_name)
+def _norm_relu_convolve_forward(x, bias, scale, offset, matrix, shape, epsilon, axis_name):
+    centred, mean, var = _statistics(x, shape.channels, axis_name)
     inverse = jax.lax.rsqrt(var + epsilon)
-    y = _norm_relu(centred, scale * inverse, offset)
-    return (convolve(y, bands, shape), mean + bias, var), (x, mean, inverse, scale, offset, bands)
+    y = jnp.maximum(_scale_and_shift(centred, scale * inverse, offset), 0)
+    return (convolve(y, matrix, shape), mean + bias, var), (x, mean, inverse, scale, offset, matrix)
 
 
-def _norm_relu(centred, gain, offset):
-    width = centred.shape[1]
-    return jnp.maximum(centred * widen(gain[None], width, True) + widen(offset[None], width, True), 0)
+def norm(
+    x: jax.Array, scale: jax.Array, offset: jax.Array, epsilon: float, axis_name: str | None = None
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Apply batch normalisation to blocks by the statistics of the batch; return them too, as ``norm_relu_convolve`` does."""
+    centred, mean, var = _statistics(x, len(scale), axis_name)
+    return _scale_and_shift(centred, scale * jax.lax.rsqrt(var + epsilon), offset), mean, var
+
+
+def _statistics(x: jax.Array, channels: int, axis_name: str | None) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Return blocks minus the mean of their channel, and mean and biased variance ``(channels,)`` over all replicas."""
+    share = channels / x.size
+    mean = _mean_of_replicas(channel_sums(x, channels) * share, axis_name)
+    centred = x - widen(mean[None], x.shape[1], True)
+    return centred, mean, _mean_of_replicas(channel_sums_of(centred * centred, channels) * share, axis_name)
+
+
+def _scale_and_shift(x: jax.Array, gain: jax.Array, offset: jax.Array) -> jax.Array:
+    return x * widen(gain[None], x.shape[1], True) + widen(offset[None], x.shape[1], True)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
 def _norm_relu_convolve_backward(shape, epsilon, axis_name, kept, cotangents):
-    x, mean, inverse, scale, offset, (middle, edges) = kept
+    x, mean, inverse, scale, offset, matrix = kept
     of_z, of_mean, of_var = cotangents
     # computed again, not kept: without the zero XLA would find the same expression in the forward pass and keep its result
     x = x - widen((mean + zero_after(of_z))[None], shape.width, True)
-    y = _norm_relu(x, scale * inverse, offset)
-    of_bands, of_y = Bands(y.T @ of_z, None), of_z @ middle.T
-    if edges is not None:
-        of_edges = collect(of_z, shape)
-        of_bands, of_y = of_bands._replace(edges=y.T @ of_edges), of_y + of_edges @ edges.T
+    y = jnp.maximum(_scale_and_shift(x, scale * inverse, offset), 0)
+    of_rows = collect(of_z, shape)
+    of_y, of_matrix = of_rows @ matrix.T, _product_over_rows(y, of_rows)
     of_normed = jnp.where(y > 0, of_y, 0)
     of_offset = channel_sums(of_normed, shape.channels)
     of_gain = channel_sums_of(of_normed * x, shape.channels)
@@ -97,7 +107,16 @@ def _norm_relu_convolve_backward(shape, epsilon, axis_name, kept, cotangents):
     through, of_var = _mean_of_replicas(jnp.stack([of_mean - gain * of_offset, 2 * of_var]), axis_name) * share
     gain, of_var, through = (widen(vector[None], shape.width, True) for vector in (gain, of_var, through))
     of_x = of_normed * gain + x * of_var + through
-    return of_x, of_mean, of_gain * inverse, of_offset, of_bands
+    return of_x, of_mean, of_gain * inverse, of_offset, of_matrix
+
+
+def _product_over_rows(one: jax.Array, other: jax.Array) -> jax.Array:
+    """Return ``one.T @ other`` for two arrays of many short rows."""
+    # Eigen is twice as slow where the rows of the first factor lie at the same places of a cache: 64 numbers apart, not 40
+    if math.gcd(one.shape[1], 64) <= math.gcd(other.shape[1], 64):
+        return one.T @ other
+    # the barrier keeps XLA from swapping the factors
+    return jax.lax.optimization_barrier(other.T @ one).T
 
 
 norm_relu_convolve.defvjp(_norm_relu_convolve_forward, _norm_relu_convolve_backward)
@@ -132,7 +151,8 @@ def mean_of_positions(x: jax.Array, blocks: int, channels: int) -> jax.Array:
 def _example_sums(x: jax.Array, blocks: int, channels: int) -> jax.Array:
     """Like ``mean_of_positions``, but return the sum. It is made in two stages (``blocked.sums_of_rows``)."""
     count = rows_of_a_group(blocks)
-    return narrow(jnp.sum(sums_of_rows(x, count).reshape(-1, blocks // count, x.shape[1]), 1), channels)
+    # narrowed in between: XLA fuses two sums into one loop, which is scalar, and a product with nothing
+    return jnp.sum(narrow(sums_of_rows(x, count), channels).reshape(-1, blocks // count, channels), 1)
 
 
 def scale(x: jax.Array, weight: jax.Array) -> jax.Array:

@@ -26,7 +26,7 @@ import jax.numpy as jnp
 
 from drsn_jax.core.arrays import named_leaves
 from drsn_jax.nn import blocked, blocked_layers
-from drsn_jax.nn.layers import BatchNorm, relu_mean, update_running
+from drsn_jax.nn.layers import BatchNorm, update_running
 from drsn_jax.nn.variable_shapes import variable_shapes
 
 Tree = Mapping[str, Any]
@@ -38,7 +38,7 @@ class Layout(NamedTuple):
 
     Fields:
       widths, units, kernel, stem, shrinkage, shortcut, axis_name: as in ``Network``; ``kernel`` is one number.
-      positions: number of positions in a block after the first convolution, and in each stage.
+      positions: number of positions in a block in each stage.
     """
 
     widths: tuple[int, ...]
@@ -53,8 +53,7 @@ class Layout(NamedTuple):
     @property
     def pays(self) -> bool:
         """Whether the blocked implementation is faster than the modules on a CPU (see the table in the module's docstring)."""
-        widths = (self.widths[0], *self.widths)
-        return all(MIN_WIDTH <= p * w <= blocked.WIDTH for p, w in zip(self.positions, widths, strict=True))
+        return all(MIN_WIDTH <= p * w <= blocked.WIDTH for p, w in zip(self.positions, self.widths, strict=True))
 
 
 def layout_of(network: Any, variables: Mapping[str, Tree], x: jax.Array) -> Layout | None:
@@ -68,10 +67,11 @@ def layout_of(network: Any, variables: Mapping[str, Tree], x: jax.Array) -> Layo
     if not all(isinstance(size, int) for size in x.shape) or not _is_covered(network, x):
         return None
     length, positions = x.shape[1], []
-    for strides, width in ((network.stem, network.widths[0]), *((2, width) for width in network.widths)):
-        if length % strides:
-            return None
-        length //= strides
+    if length % (network.stem * 2 ** len(network.widths)):
+        return None
+    length //= network.stem
+    for width in network.widths:
+        length //= 2
         positions.append(blocked.positions_of(length, width))
     given = {name: (leaf.shape, leaf.dtype) for name, leaf in named_leaves(variables)}
     wanted = named_leaves(variable_shapes(network, x.shape[1:]))
@@ -115,9 +115,10 @@ def features(layout: Layout, variables: Mapping[str, Tree], x: jax.Array, train:
     """
     params, stats, width = variables["params"], variables["batch_stats"], layout.widths[0]
     length, strides = x.shape[1] // layout.stem, layout.stem
-    shape = blocked.Shape(length // layout.positions[0], layout.kernel, strides, layout.positions[0], x.shape[-1], width)
+    positions = 2 * layout.positions[0]  # in blocks as the first unit takes them: another shape would make its loops scalar
+    shape = blocked.Shape(length // positions, layout.kernel, strides, positions, x.shape[-1], width)
     y, updated = _convolve(params["stem_conv"], x, shape), {}
-    for stage, (features, count, positions) in enumerate(zip(layout.widths, layout.units, layout.positions[1:], strict=True)):
+    for stage, (features, count, positions) in enumerate(zip(layout.widths, layout.units, layout.positions, strict=True)):
         length //= 2
         for number in range(count):
             strides = 2 if number == 0 else 1
@@ -125,9 +126,9 @@ def features(layout: Layout, variables: Mapping[str, Tree], x: jax.Array, train:
             name = f"stages_{stage}_{number}"
             y, updated[name] = _unit(layout, params[name], stats[name], y, train, shape)
             width = features
-    y = y.reshape(len(x), -1, width)
-    y, updated["last_norm"] = _norm(layout, params["last_norm"], stats["last_norm"], y, train)
-    return relu_mean(y), updated
+    y, updated["last_norm"] = _norm_blocks(layout, params["last_norm"], stats["last_norm"], y, train)
+    relu = jnp.where(y <= 0, 0, y)  # see ``layers.relu_mean``
+    return blocked_layers.mean_of_positions(relu, len(y) // len(x), width), updated
 
 
 # units of one shape are traced and lowered once
@@ -143,8 +144,7 @@ def _unit(layout: Layout, params: Tree, stats: Tree, x: jax.Array, train: bool, 
         y, updated["norm_2"] = _norm_relu_convolve(layout, params, stats, y, first["bias"], second, 2)
         y = y + blocked.widen(last["bias"][None], second.width, True)
     else:
-        gain, offset = _gain_and_offset(params["norm_1"], stats["norm_1"])
-        y = jax.nn.relu(x * blocked.widen(gain[None], shape.width) + blocked.widen(offset[None], shape.width))
+        y = jax.nn.relu(_scale_and_shift(x, params["norm_1"], stats["norm_1"]))
         gain, offset = _gain_and_offset(params["norm_2"], stats["norm_2"])
         y = _convolve({"kernel": first["kernel"] * gain[None, None], "bias": first["bias"] * gain + offset}, y, shape)
         y = _convolve(last, jax.nn.relu(y), second)
@@ -183,7 +183,7 @@ def _dense(params: Tree, x: jax.Array) -> jax.Array:
 
 
 def _convolve(params: Tree, x: jax.Array, shape: blocked.Shape) -> jax.Array:
-    y = blocked.convolve(x, blocked.bands(params["kernel"], shape), shape)
+    y = blocked.convolve(x, blocked.matrix(params["kernel"], shape), shape)
     return y + blocked.widen(params["bias"][None], y.shape[1])
 
 
@@ -205,12 +205,31 @@ def _norm_relu_convolve(
     The bias of the convolution is not added here: a norm follows it, or the caller adds it.
     """
     norm, running = params[f"norm_{number}"], stats[f"norm_{number}"]
-    bands = blocked.bands(params[f"conv_{number}"]["kernel"], shape, True)
+    matrix = blocked.matrix(params[f"conv_{number}"]["kernel"], shape, True)
     y, mean, var = blocked_layers.norm_relu_convolve(
-        x, bias, norm["scale"], norm["bias"], bands, shape, BatchNorm.epsilon, layout.axis_name
+        x, bias, norm["scale"], norm["bias"], matrix, shape, BatchNorm.epsilon, layout.axis_name
     )
-    count = x.size // shape.channels * (1 if layout.axis_name is None else jax.lax.axis_size(layout.axis_name))
-    return y, update_running(running, {"mean": mean, "var": var}, count)
+    return y, _update_running(layout, running, mean, var, x)
+
+
+def _norm_blocks(layout: Layout, params: Tree, stats: Tree, x: jax.Array, train: bool) -> tuple[jax.Array, Tree]:
+    """Normalise blocks by a norm that no convolution follows; return its new statistics too."""
+    if not train:
+        return _scale_and_shift(x, params, stats), stats
+    y, mean, var = blocked_layers.norm(x, params["scale"], params["bias"], BatchNorm.epsilon, layout.axis_name)
+    return y, _update_running(layout, stats, mean, var, x)
+
+
+def _update_running(layout: Layout, running: Tree, mean: jax.Array, var: jax.Array, x: jax.Array) -> Tree:
+    """Return the new running averages of a norm of the blocks ``x``."""
+    values = x.size // len(mean) * (1 if layout.axis_name is None else jax.lax.axis_size(layout.axis_name))
+    return update_running(running, {"mean": mean, "var": var}, values)
+
+
+def _scale_and_shift(x: jax.Array, params: Tree, stats: Tree) -> jax.Array:
+    """Normalise blocks by running statistics."""
+    gain, offset = _gain_and_offset(params, stats)
+    return x * blocked.widen(gain[None], x.shape[1]) + blocked.widen(offset[None], x.shape[1])
 
 
 def _gain_and_offset(params: Tree, stats: Tree) -> tuple[jax.Array, jax.Array]:

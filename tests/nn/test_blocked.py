@@ -65,7 +65,8 @@ CASES = [  # length, kernel, strides, channels, features
 
 
 @pytest.mark.parametrize(("length", "kernel", "strides", "channels", "features"), CASES)
-def test_norm_relu_and_convolution_with_every_gradient(length, kernel, strides, channels, features):
+def test_norm_relu_and_convolution_with_every_gradient(length, kernel, strides, channels, features, monkeypatch):
+    """The convolution alone as for many rows, the other as for few."""
     shape = shape_of(length, kernel, strides, channels, features)
     x, weights, bias = values(3, length, channels), values(kernel, channels, features, seed=1), values(channels, seed=2)
     scale, offset = 1 + values(channels, seed=3), values(channels, seed=4)
@@ -77,9 +78,11 @@ def test_norm_relu_and_convolution_with_every_gradient(length, kernel, strides, 
         return convolution(jax.nn.relu(normed), weights, strides), convolution(x, weights, strides), mean, var
 
     def fast(x, bias, scale, offset, weights):
-        bands = blocked.bands(weights, shape, True)
-        y, mean, var = blocked_layers.norm_relu_convolve(shape.to_blocks(x), bias, scale, offset, bands, shape, EPSILON)
-        alone = blocked.convolve(x, blocked.bands(weights, shape), shape)
+        matrix = blocked.matrix(weights, shape, True)
+        y, mean, var = blocked_layers.norm_relu_convolve(shape.to_blocks(x), bias, scale, offset, matrix, shape, EPSILON)
+        with monkeypatch.context() as patched:
+            patched.setattr(blocked, "FEW_ROWS", 0)
+            alone = blocked.convolve(x, blocked.matrix(weights, shape), shape)
         return *(a.reshape(3, -1, features) for a in (y, alone)), mean, var
 
     arguments = (x, bias, scale, offset, weights)
@@ -89,17 +92,14 @@ def test_norm_relu_and_convolution_with_every_gradient(length, kernel, strides, 
 def test_the_picture():
     """Three samples, two channels, four positions: as drawn in the module's docstring."""
     k, shape = values(3, 2, 2), blocked.Shape(5, 3, 1, 4, 2, 2)
-    middle, edges = blocked.bands(k, shape)
-    assert middle.shape == (8, 8)
-    assert edges is not None
-    assert edges.shape == (8, 4)
+    matrix = blocked.matrix(k, shape)
     expected = np.zeros((4, 2, 6, 2))  # outputs of the own block, then the first of the block after and the last of that before
     for position in range(4):
         for sample in range(3):
             if 0 <= position + sample - 1 < 4:
                 expected[position + sample - 1, :, position] = k[sample]
     expected[3, :, 4], expected[0, :, 5] = k[0], k[2]
-    np.testing.assert_array_equal(jnp.concatenate([middle, edges], 1), expected.reshape(8, 12))
+    np.testing.assert_array_equal(matrix, expected.reshape(8, 12))
     after, before = shape.neighbours()
     assert (after.away, after.columns, before.away, before.columns) == (1, slice(0, 2), -1, slice(6, 8))
 
@@ -110,21 +110,24 @@ def test_collecting_is_the_transpose_of_spreading(length, kernel, strides, chann
     if not shape.neighbours():
         assert shape.blocks == 1 or kernel <= strides
         return
-    y = values(3 * shape.blocks, shape.positions * features)
+    y = values(3 * shape.blocks, shape.own)
     edges = values(len(y), shape.neighbours()[-1].edge.stop, seed=1)
 
     @jax.jit
     def products(y, edges):
-        added = blocked.spread(jnp.zeros_like(y), edges, shape)
-        return jnp.sum(added * y), jnp.sum(edges * blocked.collect(y, shape))
+        added, rows = blocked.spread(jnp.zeros_like(y), edges, shape), blocked.collect(y, shape)
+        return jnp.sum(added * y), jnp.sum(edges * rows[:, shape.own :]), rows[:, : shape.own]
 
-    np.testing.assert_allclose(*products(y, edges), rtol=1e-12)
+    one, other, own = products(y, edges)
+    np.testing.assert_allclose(one, other, rtol=1e-12)
+    np.testing.assert_array_equal(own, y)
 
 
 def test_replicas_that_share_statistics():
-    shape, names = shape_of(12, 3, 1, 2, 3), ("x", "bias", "scale", "offset", "bands")
+    shape, names = shape_of(12, 3, 1, 2, 3), ("x", "bias", "scale", "offset", "matrix")
     vectors = values(2, seed=3), 1 + values(2, seed=1), values(2, seed=2)
-    arguments: dict[str, Any] = dict(zip(names, (values(4, 12, 2), *vectors, blocked.bands(values(3, 2, 3), shape)), strict=True))
+    matrix = blocked.matrix(values(3, 2, 3), shape)
+    arguments: dict[str, Any] = dict(zip(names, (values(4, 12, 2), *vectors, matrix), strict=True))
 
     def loss(arguments, axis_name=None):
         y, mean, var = blocked_layers.norm_relu_convolve(

@@ -288,5 +288,5 @@ def test_the_papers_network_is_covered_and_pays():
         variables = jax.eval_shape(lambda key, n=network: n.init(key, jnp.zeros((1, 2048, 1)), train=False), jax.random.key(0))
         layout = blocked_network.layout_of(network, variables, jax.ShapeDtypeStruct((128, 2048, 1), jnp.float32))  # pyright: ignore[reportArgumentType]
         assert layout is not None, name
-        assert layout.positions == (8, 8, 4, 2)
+        assert layout.positions == (8, 4, 2)
         assert layout.pays
