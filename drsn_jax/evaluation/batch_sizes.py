@@ -67,12 +67,12 @@ class InSizes:
     """
 
     def __init__(self, step: Callable[[Any, Any], Any], most: int) -> None:
-        self._step, self._most = step, most
+        self._step, self.most = step, most
         self._compiled: set[int] = set()
 
     def __call__(self, state: Any, windows: np.ndarray, most: int | None = None) -> np.ndarray:
         """Return the rows of the function for windows ``(n, *positions, channels)``; raise ValueError for ``most`` below 1."""
-        most = self._most if most is None else most
+        most = self.most if most is None else most
         check_batch_size(most)
         most = int(most)  # of numpy's whole numbers too
         parts, start = [], 0

@@ -311,7 +311,7 @@ events, traced, lowered = [], [], kept_programs._lowered
 jax.monitoring.register_event_listener(lambda event, **_: events.append(event.rpartition("/")[2]))
 kept_programs._lowered = lambda *given: traced.append(given) or lowered(*given)
 model = drsn_jax.load(sys.argv[1])
-windows = np.random.default_rng(0).normal(size=(5, 64, 1)).astype(np.float32)
+windows = np.random.default_rng(0).normal(size=(9, 64, 1)).astype(np.float32)
 answers = [model.predict_proba(windows[:1]), model.predict_proba(windows), model.zeros(windows)]
 model.spread(jax.local_devices())
 answers.append(model.predict_proba(windows))

@@ -17,6 +17,7 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
+from drsn_jax.diagnosis import programs
 from drsn_jax.diagnosis.bundle import Bundle
 from drsn_jax.diagnosis.bundle_files import fingerprint, load, save
 from drsn_jax.diagnosis.description import BundleError
@@ -526,7 +527,7 @@ def test_few_windows_are_filled_up_a_little(bundle, monkeypatch):
     step = lambda state, windows: sizes.append(len(windows)) or np.zeros((len(windows), 3))  # noqa: E731
     monkeypatch.setitem(bundle._programs._outputs, True, InSizes(step, 256))
     for count, expected in (
-        (2, [2]),
+        (10, [10]),
         (17, [18]),
         (18, [18]),
         (100, [104]),
@@ -540,7 +541,33 @@ def test_few_windows_are_filled_up_a_little(bundle, monkeypatch):
         assert sizes == expected
     sizes.clear()
     bundle.logits(np.zeros((7, tiny.LENGTH, 1), np.float32), batch_size=3)
-    assert sizes == [3, 3, 2]
+    assert sizes == [3, 3, 1]
+
+
+def test_a_few_windows_have_a_program_of_their_own(bundle, monkeypatch):
+    """It follows the weights, is spread over no devices, and holds many weights for one window at most."""
+    other = dataclasses.replace(bundle, variables=jax.tree.map(lambda leaf: 0.9 * leaf, bundle.variables))
+    for model in (bundle, other):
+        many = model.logits(WINDOWS[:3], batch_size=4)
+        np.testing.assert_allclose(model.logits(WINDOWS[:3]), many, atol=1e-5)
+        np.testing.assert_allclose(np.concatenate([model.logits(w[None]) for w in WINDOWS[:3]]), many, atol=1e-5)
+    moved = dataclasses.replace(bundle)
+    moved.logits(WINDOWS[:3])
+    moved.variables = other.variables
+    np.testing.assert_array_equal(moved.logits(WINDOWS[:3]), other.logits(WINDOWS[:3]))
+    asked = []
+    monkeypatch.setitem(
+        moved._programs._outputs, True, InSizes(lambda _, windows: asked.append(len(windows)) or np.zeros((len(windows), 3)), 256)
+    )
+    moved.logits(WINDOWS[:3])
+    assert asked == []
+    moved.logits(WINDOWS[:3], batch_size=3)
+    assert asked == [3]
+    monkeypatch.setattr(programs, "SMALL", 0)
+    moved.variables = bundle.variables
+    moved.logits(WINDOWS[:2])
+    moved.logits(WINDOWS[:1])
+    assert asked == [3, 2]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
