@@ -4,6 +4,7 @@ Importing this module changes nothing; a script calls ``prepare`` before anythin
 """
 
 import ctypes
+import gc
 import glob
 import importlib.metadata
 import os
@@ -65,6 +66,7 @@ def prepare(
         jax.config.update("jax_cpu_enable_async_dispatch", False)
     if devices is not None:
         jax.config.update("jax_num_cpu_devices", devices)
+    gc.freeze()  # tracing makes many objects, at which the collector would look through all imported modules again and again
     programs = programs_folder() if cache else None
     if programs is not None and not jax.config.values["jax_compilation_cache_dir"]:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
