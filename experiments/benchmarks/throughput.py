@@ -46,12 +46,13 @@ from drsn_jax.studies.runs import RunFolder
 
 NetworkName = Literal["drsn_cw", "drsn_cs", "resnet"]
 SizeName = Literal["paper", "wide", "images"]
-# who else can be measured: a name, what its process and the writing of its file import, and its ways
+# who else can be measured: a name, the package with its version, what its process and the writing of its file import, and its ways
 WRITERS = ("jax2onnx", "onnx")
 PACKAGES = (
-    ("PyTorch", ("torch",), measuring.PYTORCH),
-    ("onnxruntime", ("onnxruntime", *WRITERS), ("onnxruntime", "onnxruntime_parts")),
-    ("OpenVINO", ("openvino", *WRITERS), ("openvino", "openvino_parts")),
+    ("PyTorch", "torch", ("torch",), measuring.PYTORCH),
+    ("onnxruntime", "onnxruntime", ("onnxruntime", *WRITERS), ("onnxruntime", "onnxruntime_parts")),
+    ("OpenVINO", "openvino", ("openvino", *WRITERS), ("openvino", "openvino_parts")),
+    ("IREE", "iree-base-compiler", ("iree.compiler", "iree.runtime"), measuring.IREE),
 )
 
 
@@ -130,14 +131,22 @@ def groups(options: Options, threads: int, peers: Collection[str]) -> list[list[
 def available(options: Options, threads: int) -> list[str]:
     """The ways that are not ours and whose packages are installed; says which are not."""
     found = []
-    for title, modules, ways in PACKAGES:
-        if missing := [module for module in modules if importlib.util.find_spec(module) is None]:
+    for title, _, modules, ways in PACKAGES:
+        if missing := [module for module in modules if not installed(module)]:
             names = f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'}"
             console.say(f"{title} is left out: {names} not installed (pip install 'drsn-jax[bench]')")
         else:
             found += ways
     left = {"torch_compiled"} if not options.compiled else set()
     return [way for way in found if way not in left and not (threads == 1 and way.endswith("_parts"))]
+
+
+def installed(module: str) -> bool:
+    """Whether a module can be imported, without importing it: of ``iree.runtime`` the folder ``iree`` may be missing already."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def main() -> None:
@@ -159,7 +168,7 @@ def main() -> None:
         console.say("tcmalloc is not installed (Debian: libtcmalloc-minimal4): its rows are left out")
     out = options.out or console.default_out("throughput")
     chosen = {name: value for name, value in asdict(options).items() if name not in ("out", "plain_runtime")}
-    versions = {name: version(name) if any(way.startswith(name) for way in peers) else None for _, (name, *_), _ in PACKAGES}
+    versions = {package: version(package) if {*ways} & {*peers} else None for _, package, _, ways in PACKAGES}
     folder = RunFolder(out, {**chosen, "threads": threads, **versions}, tables=report.TABLES)
     with folder.alone():
         machine = rates(folder, threads, options.dry_run)

@@ -16,6 +16,7 @@ import pytest
 import tiny
 from bench import exported, given, measuring, report, roofline, rounds
 from bench.cases import CHECKED, SIZES, Case, difference
+from bench.iree_side import IreeSide, source
 from bench.measuring import Worker, WorkerError
 from bench.runtimes import PART, RuntimeSide, part_size
 from hypothesis import given as over
@@ -146,6 +147,32 @@ def test_the_runtimes_answer_as_the_network(kind, given_and_exported, monkeypatc
         assert difference(whole.logits()["running"], arrays["logits/running"]) < 1e-4
     assert whole.step().shape == (2 * PART, 8)
     assert difference(parts.step(), whole.step()) < 1e-5
+
+
+def test_iree_answers_as_the_network(weights, monkeypatch):
+    """The whole batch at once and by parts, two for each thread; what is compiled is found by the next."""
+    for package in ("iree.compiler", "iree.runtime"):
+        pytest.importorskip(package, reason=f"{package} is not installed: IREE is not compared with ours")
+    case = dataclasses.replace(SHORT, task="infer")
+    sides = []
+    for batch, parts in ((4, False), (8, True)):
+        monkeypatch.setattr("bench.iree_side.part_size", lambda batch, threads: batch // threads // 2)
+        changed = dataclasses.replace(case, batch=batch)
+        file, count = source(weights, batch, 2, parts)
+        assert count == (2 if parts else 4)
+        exported.write_stablehlo(changed, count, file)
+        sides.append(IreeSide(changed, weights, 2, parts))
+    with np.load(weights) as arrays:
+        for side in sides:
+            assert difference(side.logits()["running"], arrays["logits/running"]) < 1e-4
+    built, variables = Network(**SHORT.fields, implementation="modules"), given.weights(SHORT)
+    expected = jax.jit(lambda x: built.apply(variables, x, train=False))
+    assert difference(sides[0].step(), expected(case.data(4)[0])) < 1e-4
+    assert difference(sides[1].step(), expected(case.data(8)[0])) < 1e-4
+    (program,) = weights.parent.glob("*parts_2.vmfb")
+    written = program.stat().st_mtime_ns
+    assert difference(IreeSide(sides[1]._case, weights, 2, True).step(), sides[1].step()) == 0
+    assert program.stat().st_mtime_ns == written
 
 
 @over(st.integers(1, 2000), st.integers(1, 64))
@@ -334,7 +361,7 @@ def test_a_network_that_cannot_be_exported_is_left_out(tmp_path, monkeypatch, ca
     monkeypatch.setattr(given, "write", lambda case, file: file.touch())
     files: dict[Case, Path] = {}
     members = [(SHORT, "ours"), (SHORT, "openvino")]
-    assert rounds.provided(members, files, tmp_path) == members[:1]
+    assert rounds.provided(members, files, tmp_path, 1) == members[:1]
     assert "OpenVINO is left out: the converter does not know it" in capsys.readouterr().out
     assert files[SHORT].exists()
 

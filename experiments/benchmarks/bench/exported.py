@@ -1,6 +1,7 @@
-"""The same network as an ONNX file, for the runtimes that a user would deploy instead of JAX (extra ``bench``).
+"""The same network as a file, for the runtimes that a user would deploy instead of JAX (extra ``bench``): ONNX, and StableHLO for
+IREE.
 
-It is the graph that ``Bundle.export`` writes, without the removal of the mean, which is no part of what is timed: a network for
+The ONNX file is the graph that ``Bundle.export`` writes, without the removal of the mean, which is no part of what is timed: a network for
 signals in few operations, with its norms folded into convolutions over ``(batch, channels, positions)``; another network by its
 modules. Beside what torch.onnx makes of the network for PyTorch, this graph takes 0.75 of the processor's time in OpenVINO
 2026.4 and 0.85 in onnxruntime 1.32 (DRSN-CW, paper size, 128 windows), so it is the one that both are given. An axis of one row
@@ -10,11 +11,13 @@ more, ``(batch, channels, 1, positions)``, changes less than 5 %; both runtimes 
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
 from bench import given
 from bench.cases import Case
 from drsn_jax.diagnosis.onnx_files import to_onnx
 from drsn_jax.nn.folded import convolve, folds, residual_units, weights, without_positions
-from drsn_jax.nn.networks import Network
+from drsn_jax.nn.networks import Network, for_platform
 
 INPUT, OUTPUT = "windows", "logits"
 
@@ -43,3 +46,12 @@ def logits(case: Case) -> Any:
         return without_positions(convolve(features, *weights(params["classifier"], gain)))
 
     return few_operations
+
+
+def write_stablehlo(case: Case, count: int, file: Path) -> None:
+    """Write the network of a case as a portable artifact of StableHLO, from windows ``(count, *positions, channels)`` to logits
+    ``(count, classes)``."""
+    network, variables = for_platform(Network(**case.fields), "cpu"), given.weights(case)
+    windows = jax.ShapeDtypeStruct((count, *case.window), np.float32)
+    function = jax.jit(lambda x: network.apply(variables, x, train=False))
+    file.write_bytes(jax.export.export(function, platforms=["cpu"])(windows).mlir_module_serialized)

@@ -28,15 +28,19 @@ WAYS = {
     "onnxruntime_parts": "onnxruntime, by parts",
     "openvino": "OpenVINO",
     "openvino_parts": "OpenVINO, by parts",
+    "iree": "IREE",
+    "iree_parts": "IREE, by parts",
 }
 OURS = ("ours", "ours_cores", "ours_modules")
 PYTORCH = ("torch_eager", "torch_compiled")
-EXPORTED = ("onnxruntime", "onnxruntime_parts", "openvino", "openvino_parts")  # need the file that ``exported.write`` makes
+ONNX = ("onnxruntime", "onnxruntime_parts", "openvino", "openvino_parts")  # need the file that ``exported.write`` makes
+IREE = ("iree", "iree_parts")  # need a file each of ``exported.write_stablehlo``
+EXPORTED = (*ONNX, *IREE)
 PEERS = (*PYTORCH, *EXPORTED)
-COMPILING = (*OURS, "torch_compiled")  # find their programs in a cache, from the second start on
+COMPILING = (*OURS, "torch_compiled", *IREE)  # find their programs in a cache, from the second start on
 FEWEST, CERTAIN = 5, 0.01  # turns, and the standard error of their median, as a share of it, at which no more are taken
 # of the user's environment, what would change one side
-CLEARED = ("JAX_", "XLA_", "MALLOC_", "GLIBC_TUNABLES", "TCMALLOC_", "TORCHINDUCTOR_", "TORCH_COMPILE")
+CLEARED = ("JAX_", "XLA_", "MALLOC_", "GLIBC_TUNABLES", "TCMALLOC_", "TORCHINDUCTOR_", "TORCH_COMPILE", "IREE_")
 
 
 class WorkerError(RuntimeError):

@@ -50,6 +50,8 @@ STYLES = {
     "onnxruntime_parts": ("#CC79A7", "P"),
     "openvino": ("#000000", ">"),
     "openvino_parts": ("#000000", "X"),
+    "iree": ("#F0E442", "p"),
+    "iree_parts": ("#F0E442", "*"),
 }
 
 

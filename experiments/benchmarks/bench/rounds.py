@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from bench import exported, given, measuring, roofline
+from bench import exported, given, iree_side, measuring, roofline
 from bench.cases import Case
 from drsn_jax.cli import console
 from drsn_jax.core.errors import UserError
@@ -53,7 +53,7 @@ def measure(
                     continue
                 timed = setting == next(iter(libraries)) and first.batch == leading[first.size, first.task]
                 clock = [time.perf_counter()]
-                members = provided(group, files, Path(temporary))
+                members = provided(group, files, Path(temporary), how.threads)
                 together = 1 if timed and not how.short else how.threads
                 rows, starts = _round(members, files, plan, library, compiled, clock, together)
                 for row, case in rows:
@@ -102,21 +102,24 @@ def _round(
     return [(row, worker.case) for row, worker in zip(rows, workers, strict=True)], starts
 
 
-def provided(members: Sequence[Member], files: dict[Case, Path], folder: Path) -> list[Member]:
-    """Write the files that the members need, one for each network, and return the members; those whose network cannot be
-    exported are left out, saying so."""
+def provided(members: Sequence[Member], files: dict[Case, Path], folder: Path, threads: int) -> list[Member]:
+    """Write the files that the members need, weights and an ONNX file for each network and StableHLO for each number of windows,
+    and return the members; those whose network cannot be exported are left out, saying so."""
     found = []
     for case, way in members:
         files[case] = folder / f"{case.size}_{case.network}.npz"
         if not files[case].exists():
             given.write(case, files[case])
-        file = files[case].with_suffix(".onnx")
-        if way in measuring.EXPORTED and not file.exists():
-            try:
+        try:
+            if way in measuring.ONNX and not (file := files[case].with_suffix(".onnx")).exists():
                 exported.write(case, file)
-            except UserError as error:
-                console.say(f"  {measuring.WAYS[way]} is left out: {error}")
-                continue
+            if way in measuring.IREE:
+                file, count = iree_side.source(files[case], case.batch, threads, way.endswith("_parts"))
+                if not file.exists():
+                    exported.write_stablehlo(case, count, file)
+        except UserError as error:
+            console.say(f"  {measuring.WAYS[way]} is left out: {error}")
+            continue
         found.append((case, way))
     return found
 

@@ -28,6 +28,10 @@ def build(order: dict[str, Any]) -> Any:
         from bench.ours import OurSide
 
         return OurSide(case, given, **order["options"])
+    if order["kind"] == "iree":
+        from bench.iree_side import IreeSide
+
+        return IreeSide(case, Path(order["given"]), **order["options"])
     if order["kind"] != "torch":
         from bench.runtimes import RuntimeSide
 
