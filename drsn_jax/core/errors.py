@@ -95,6 +95,7 @@ EXTRAS = {
     "bearing_datasets": ("bearing-datasets", "datasets"),
     "torch": ("torch", "bench"),
     "openvino": ("openvino", "bench"),
+    "iree": ("iree-base-runtime", "bench"),  # and iree-base-compiler, which the extra brings too
     "pywt": ("PyWavelets", "benchmark"),
     "aeon": ("aeon", "benchmark"),
     "paho": ("paho-mqtt", "mqtt"),

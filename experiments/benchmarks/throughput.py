@@ -3,10 +3,11 @@
     pip install -e '.[bench]' && python experiments/benchmarks/throughput.py
 
 The others are the same networks in PyTorch, eager and compiled, written as its users write them, and, in inference, the exported
-file in onnxruntime and in OpenVINO. All have the weights of ours; nothing is timed before the results agree to 1e-4. The file is
-the graph of Bundle.export: in both runtimes it is faster than what torch.onnx makes of the network for PyTorch
-(bench/exported.py). "By parts" means that every thread takes parts of at most 32 windows of its own, instead of all threads
-working on the whole batch; one window is then computed by one thread. What is not installed is left out.
+file in onnxruntime and in OpenVINO and a program that IREE compiles of the traced network. All have the weights of ours; nothing
+is timed before the results agree to 1e-4. The file is the graph of Bundle.export: in both runtimes it is faster than what
+torch.onnx makes of the network for PyTorch; IREE is fastest with the operations that JAX computes itself (bench/exported.py). "By
+parts" means that every thread takes parts of at most 32 windows of its own, instead of all threads working on the whole batch;
+one window is then computed by one thread. What is not installed is left out.
 
 Every way of doing the work is a process of its own; they take turns, with the same threads, windows and batches, and each row is
 a median over the turns, warm-up left out. There are at most 15 turns, and fewer, but at least 5, where the standard error of
@@ -46,7 +47,7 @@ from drsn_jax.studies.runs import RunFolder
 
 NetworkName = Literal["drsn_cw", "drsn_cs", "resnet"]
 SizeName = Literal["paper", "wide", "images"]
-# who else can be measured: a name, the package with its version, what its process and the writing of its file import, and its ways
+# who else can be measured: a name, the package whose version counts, what its process and its file import, and its ways
 WRITERS = ("jax2onnx", "onnx")
 PACKAGES = (
     ("PyTorch", "torch", ("torch",), measuring.PYTORCH),

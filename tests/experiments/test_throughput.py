@@ -16,7 +16,7 @@ import pytest
 import tiny
 from bench import exported, given, measuring, report, roofline, rounds
 from bench.cases import CHECKED, SIZES, Case, difference
-from bench.iree_side import IreeSide, source
+from bench.iree_side import source
 from bench.measuring import Worker, WorkerError
 from bench.runtimes import PART, RuntimeSide, part_size
 from hypothesis import given as over
@@ -149,32 +149,6 @@ def test_the_runtimes_answer_as_the_network(kind, given_and_exported, monkeypatc
     assert difference(parts.step(), whole.step()) < 1e-5
 
 
-def test_iree_answers_as_the_network(weights, monkeypatch):
-    """The whole batch at once and by parts, two for each thread; what is compiled is found by the next."""
-    for package in ("iree.compiler", "iree.runtime"):
-        pytest.importorskip(package, reason=f"{package} is not installed: IREE is not compared with ours")
-    case = dataclasses.replace(SHORT, task="infer")
-    sides = []
-    for batch, parts in ((4, False), (8, True)):
-        monkeypatch.setattr("bench.iree_side.part_size", lambda batch, threads: batch // threads // 2)
-        changed = dataclasses.replace(case, batch=batch)
-        file, count = source(weights, batch, 2, parts)
-        assert count == (2 if parts else 4)
-        exported.write_stablehlo(changed, count, file)
-        sides.append(IreeSide(changed, weights, 2, parts))
-    with np.load(weights) as arrays:
-        for side in sides:
-            assert difference(side.logits()["running"], arrays["logits/running"]) < 1e-4
-    built, variables = Network(**SHORT.fields, implementation="modules"), given.weights(SHORT)
-    expected = jax.jit(lambda x: built.apply(variables, x, train=False))
-    assert difference(sides[0].step(), expected(case.data(4)[0])) < 1e-4
-    assert difference(sides[1].step(), expected(case.data(8)[0])) < 1e-4
-    (program,) = weights.parent.glob("*parts_2.vmfb")
-    written = program.stat().st_mtime_ns
-    assert difference(IreeSide(sides[1]._case, weights, 2, True).step(), sides[1].step()) == 0
-    assert program.stat().st_mtime_ns == written
-
-
 @over(st.integers(1, 2000), st.integers(1, 64))
 def test_every_thread_has_a_part(batch, threads):
     size = part_size(batch, threads)
@@ -199,6 +173,28 @@ def test_a_process_works_on_command(weights, plan):
         assert row["quartile_1"] <= row["milliseconds"] <= row["quartile_3"]
     finally:
         worker.close()
+
+
+@pytest.mark.process
+def test_iree_answers_as_the_network(script, weights, plan):
+    """The whole batch at once, which compiles, and by parts of as many windows, with the program that is there already."""
+    if not (script.installed("iree.compiler") and script.installed("iree.runtime")):
+        pytest.skip("IREE is not installed: it is not compared with ours")
+    whole, parts = (dataclasses.replace(SHORT, task="infer", batch=batch) for batch in (4, 8))
+    (file, count), (other, same) = source(weights, whole.batch, 2, False), source(weights, parts.batch, 2, True)
+    assert count == same == 4
+    exported.write_stablehlo(whole, count, file)
+    built, variables = Network(**SHORT.fields, implementation="modules"), given.weights(SHORT)
+    expected = jax.jit(lambda x: built.apply(variables, x, train=False))
+    for case, way in ((whole, "iree"), (parts, "iree_parts")):
+        # a process of its own, as in a run: at its end nanobind lists all of IREE that Python did not free
+        worker = Worker(case, way, weights, plan._replace(threads=2), None)
+        worker.close()
+        measuring.check(worker, weights, None)
+        for found in worker.first["results"]:
+            assert difference(found, np.ravel(expected(case.data()[0]))) < 1e-4
+        if case is whole:
+            file.with_suffix(".vmfb").replace(other.with_suffix(".vmfb"))  # there is nothing from which it could be compiled
 
 
 @pytest.mark.process
@@ -336,13 +332,17 @@ def test_the_ratio_is_to_the_fastest_of_the_others():
 
 
 def test_what_is_not_installed_is_left_out(script, monkeypatch, capsys):
-    absent = {"torch", "jax2onnx"}
+    assert script.installed("jax.numpy")
+    assert not script.installed("no_such_package.runtime")
+    absent = {"torch", "jax2onnx", "iree.runtime"}
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in absent else name)
     assert script.available(script.Options(), 2) == []
-    assert "PyTorch is left out: torch is not installed (pip install 'drsn-jax[bench]')" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "PyTorch is left out: torch is not installed (pip install 'drsn-jax[bench]')" in said
+    assert "IREE is left out: iree.runtime is not installed (pip install 'drsn-jax[bench]')" in said
     absent.clear()
     assert script.available(script.Options(), 2) == list(measuring.PEERS)
-    assert script.available(script.Options(compiled=False), 1) == ["torch_eager", "onnxruntime", "openvino"]
+    assert script.available(script.Options(compiled=False), 1) == ["torch_eager", "onnxruntime", "openvino", "iree"]
     assert capsys.readouterr().out == ""
     train, infer = script.groups(
         script.Options(sizes=("paper",), train_batches=(8,), batches=(1,)), 2, ["torch_eager", "openvino"]

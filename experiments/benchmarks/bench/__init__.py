@@ -1,1 +1,2 @@
-"""Speed beside PyTorch on the same machine, in processes that take turns; see ``experiments/benchmarks/throughput.py``."""
+"""Speed beside PyTorch, onnxruntime, OpenVINO and IREE on the same machine, in processes that take turns; see
+``experiments/benchmarks/throughput.py``."""

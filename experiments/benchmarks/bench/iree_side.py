@@ -1,4 +1,10 @@
-"""The side of IREE: calls of a program that its compiler made of what ``exported.write_stablehlo`` wrote. No JAX in here."""
+"""The side of IREE: calls of a program that its compiler made of what ``exported.write_stablehlo`` wrote. No JAX in here.
+
+It is compiled for the processor at hand, with the compiler's defaults otherwise. Optimisation levels O1 to O3, without tiling of
+data, microkernels, more fusion, other padding and vectors of 64 bytes change the time of the network in blocks by at most 5 %
+(IREE 3.13, one and 32 windows); with ``--iree-opt-data-tiling=true`` one window takes 1.2 times as long, and 32 and 128 windows
+are not compiled at all. O3 makes the modules at paper size 10 to 15 % faster, at the other sizes 1 %.
+"""
 # pyright: reportMissingImports=false
 
 import os
@@ -25,8 +31,8 @@ class IreeSide:
     did.
 
     All threads work on the whole batch together (IREE's device ``local-task``), or, with ``parts``, each takes parts of at most
-    ``runtimes.PART`` windows of its own (``local-sync``), on a device and in a context of its own: a context must not be called by
-    two threads at once. Python's lock is free during a call.
+    ``runtimes.PART`` windows of its own (``local-sync``), on a device and in a context of its own: two threads must not call one
+    context at once. Python's lock is free during a call.
     """
 
     def __init__(self, case: Case, given: Path, threads: int, parts: bool) -> None:
