@@ -327,6 +327,8 @@ def test_the_ratio_is_to_the_fastest_of_the_others():
     ]
     (text,) = report.comparisons(rows)
     assert text.endswith("the exported file is the faster way, 2.00 × as fast in OpenVINO, by parts.")
+    (text,) = report.comparisons([*rows, {**rows[0], "way": "iree", "windows_per_second": "12000"}])
+    assert text.endswith("a program compiled ahead of time is the faster way, 3.00 × as fast in IREE.")
     assert report.comparisons(rows[:3]) == []  # ours is faster than PyTorch
     assert "others" not in report.speeds(rows[:2])[0]
 

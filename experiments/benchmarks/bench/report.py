@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.cases import SIZES
-from bench.measuring import EXPORTED, OURS, PEERS, PYTORCH, WAYS
+from bench.measuring import EXPORTED, IREE, OURS, PEERS, PYTORCH, WAYS
 from bench.roofline import Machine
 from drsn_jax.core.plotting import save_figure
 from drsn_jax.studies.cells import NUMBER, POSITIVE, TEXT, one_of
@@ -104,7 +104,7 @@ def fastest(speeds: Mapping[str, float], ways: Sequence[str]) -> str | None:
 
 def comparisons(rows: Sequence[Row]) -> list[str]:
     """In words: our own choice of implementation against the modules, every network against ResNet, and where an exported file
-    is the faster way."""
+    or a program of IREE is the faster way."""
     found = []
     for case in cases(rows):
         of, names = {row["way"]: float(row["windows_per_second"]) for row in case}, ", ".join(_names(case[0]))
@@ -112,7 +112,8 @@ def comparisons(rows: Sequence[Row]) -> list[str]:
             found.append(f"{names}: our own choice is {of['ours'] / of['ours_modules']:.2f} × the modules.")
         own, peer = fastest(of, OURS), fastest(of, PEERS)
         if own and peer in EXPORTED and of[peer] > of[own]:
-            found.append(f"{names}: the exported file is the faster way, {of[peer] / of[own]:.2f} × as fast in {WAYS[peer]}.")
+            what = "a program compiled ahead of time" if peer in IREE else "the exported file"
+            found.append(f"{names}: {what} is the faster way, {of[peer] / of[own]:.2f} × as fast in {WAYS[peer]}.")
     times = {(*_place(row), row["network"], row["way"]): float(row["milliseconds"]) for row in rows}
     for (size, task, batch, network, way), time in times.items():
         other = times.get((size, task, batch, "resnet", way))
