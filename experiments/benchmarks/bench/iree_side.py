@@ -3,7 +3,7 @@
 It is compiled for the processor at hand, with the compiler's defaults otherwise. Optimisation levels O1 to O3, without tiling of
 data, microkernels, more fusion, other padding and vectors of 64 bytes change the time of the network in blocks by at most 5 %
 (IREE 3.13, one and 32 windows); with ``--iree-opt-data-tiling=true`` one window takes 1.2 times as long, and 32 and 128 windows
-are not compiled at all. O3 makes the modules at paper size 10 to 15 % faster, at the other sizes 1 %.
+are not compiled at all. O3 makes the modules at paper size 11 to 18 % faster, at the other sizes 1 %.
 """
 # pyright: reportMissingImports=false
 
