@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import optax
 
 from drsn_jax.core.arrays import order_known
 from drsn_jax.core.errors import UserError
@@ -21,9 +20,9 @@ from drsn_jax.nn.networks import Network, for_platform
 from drsn_jax.nn.presets import SIGNAL_NETWORKS, variant
 from drsn_jax.training.batches import Batches, steps_per_epoch
 from drsn_jax.training.loop import fit
-from drsn_jax.training.optimizers import kernels, one_cycle_schedule
+from drsn_jax.training.optimizers import adamw, one_cycle_schedule, rate_at
 from drsn_jax.training.progress import Epoch
-from drsn_jax.training.state import QUICK_COMPILATION, KeyPurpose, TrainState, create_state
+from drsn_jax.training.state import KeyPurpose, TrainState, create_state
 from drsn_jax.training.steps import make_eval_step, make_train_step
 
 LONG = 512  # samples of a window from which its energies in frequency bands are what is recognised
@@ -101,7 +100,8 @@ class Training(NamedTuple):
         bias = np.log(np.maximum(weighed / weighed.sum(), LEAST_SHARE)).astype(np.float32)
         classifier = {**state.params["classifier"], "bias": jax.numpy.asarray(bias)}
         state = dataclasses.replace(state, params={**state.params, "classifier": classifier})
-        return self._fit(network, _one_cycle(self.epochs * batches.steps, self.learning_rate), state, batches, held_out)
+        schedule = jax.device_put(one_cycle_schedule(self.epochs * batches.steps, self.learning_rate))
+        return self._fit(network, functools.partial(rate_at, schedule), state, batches, held_out)
 
     @order_known()
     def go_on(
@@ -171,28 +171,12 @@ def disturbed(noise: Noise, key: jax.Array, window: jax.Array) -> jax.Array:
     return window + (noise(key, without) - without)
 
 
-def _adamw(rate: Any) -> optax.GradientTransformation:
-    """Return the optimiser of one step, ``one_cycle_optimizer`` with the learning rate that its schedule has there."""
-    return optax.adamw(rate, weight_decay=1e-2, mask=kernels)
-
-
-BEGINNING = _adamw(0.0)  # what it begins with does not depend on the rate
+BEGINNING = adamw(0.0)  # what it begins with does not depend on the rate
 
 
 @jax.jit
 def _copied(tree: Any) -> Any:
     return jax.tree.map(jax.numpy.copy, tree)
-
-
-@functools.lru_cache(maxsize=16)
-def _one_cycle(steps: int, learning_rate: float) -> Any:
-    """Return the learning rate of a fit as a compiled function of the steps made."""
-    schedule = one_cycle_schedule(steps, learning_rate)
-
-    def rate(steps_made: jax.Array) -> Any:
-        return schedule(steps_made)
-
-    return jax.jit(rate, compiler_options=QUICK_COMPILATION)
 
 
 @functools.lru_cache(maxsize=16)
@@ -205,7 +189,7 @@ def _steps(network: Any) -> tuple[Any, Any]:
 
     def train(state: TrainState, batch: Any, noise: Noise, class_weights: Any, rate: Any) -> Any:
         add = None if noise.is_none else functools.partial(disturbed, noise)
-        return make_train_step(network, _adamw(rate), noise=add, class_weights=class_weights)(state, batch)
+        return make_train_step(network, adamw(rate), noise=add, class_weights=class_weights)(state, batch)
 
     return jax.jit(train, donate_argnums=0), jax.jit(make_eval_step(network))
 

@@ -37,13 +37,7 @@ from drsn_jax.studies.trial_data import TrialData, by_the_network
 from drsn_jax.training.batches import Batches, steps_per_epoch
 from drsn_jax.training.checkpoints import Checkpoints
 from drsn_jax.training.loop import fit
-from drsn_jax.training.optimizers import (
-    one_cycle_optimizer,
-    one_cycle_schedule,
-    paper_optimizer,
-    paper_schedule,
-    scale_body,
-)
+from drsn_jax.training.optimizers import adamw, one_cycle_schedule, paper_schedule, rate_at, scale_body, sgd
 from drsn_jax.training.progress import Diverged, Epoch
 from drsn_jax.training.state import KeyPurpose, TrainState, create_state
 from drsn_jax.training.steps import make_eval_step, make_predict_step, make_train_step, repeat_step
@@ -82,7 +76,8 @@ class Steps(NamedTuple):
     """The compiled steps of one network.
 
     Fields:
-      train: ``(state, batch, noise) -> (state, metrics)``. The noise is an argument, so that all SNRs share one compilation.
+      train: ``(state, batch, noise, rates) -> (state, metrics)``. Noise and rates are arguments, so that all SNRs share one
+        compilation, and trainings of any length and learning rate too.
       evaluate: ``(variables, batch) -> metrics``.
       predict: ``(variables, windows) -> logits``.
       place: puts a batch of evaluation where ``evaluate`` expects it.
@@ -94,37 +89,57 @@ class Steps(NamedTuple):
     place: Callable[..., Any]
 
 
-@functools.lru_cache(maxsize=8)
-def _optimizer(steps: int, name: str, rate: float, body_rate: float | None) -> optax.GradientTransformation:
-    """Return the optimiser of a training of so many steps; one object for equal arguments, so that steps are found again."""
-    optimizer = (one_cycle_optimizer if name == "adamw" else paper_optimizer)(steps, rate)
-    return optimizer if body_rate is None else optax.chain(optimizer, scale_body(body_rate))
+class Rates(NamedTuple):
+    """The learning rate of a training.
+
+    Fields:
+      schedule: the rate as a function of the steps made, which is a pytree too; see ``training.optimizers``.
+      body: the share of it that everything but the classifier learns at; None where all learn alike.
+    """
+
+    schedule: Any
+    body: float | None
+
+
+def _rates(steps: int, name: str, rate: float, body: float | None) -> Rates:
+    """Return the rates of a training of so many steps, as arrays, which are not copied to the device in every step."""
+    return jax.device_put(Rates((one_cycle_schedule if name == "adamw" else paper_schedule)(steps, rate), body))
+
+
+def _optimizer(name: str, rates: Rates) -> optax.GradientTransformation:
+    """Return an optimiser by its name in ``TrainingConfig``."""
+    optimizer = (adamw if name == "adamw" else sgd)(rates.schedule)
+    return optimizer if rates.body is None else optax.chain(optimizer, scale_body(rates.body))
 
 
 @functools.lru_cache(maxsize=8)
-def _schedule(steps: int, name: str, rate: float) -> Callable[[int], Any]:
-    """Return the learning rate of ``_optimizer`` by the steps made, as one program in place of one for each operation."""
-    return jax.jit((one_cycle_schedule if name == "adamw" else paper_schedule)(steps, rate))
+def _beginning(name: str, with_body: bool) -> optax.GradientTransformation:
+    """Return an optimiser with whose state a training begins; it depends on no rate. One object for equal arguments, so that what
+    is compiled for it is found again."""
+    return _optimizer(name, Rates(_no_rate, 0.0 if with_body else None))
+
+
+def _no_rate(steps: Any) -> Any:
+    return 0.0
 
 
 @functools.lru_cache(maxsize=8)
-def compile_steps(
-    network: Any, optimizer: optax.GradientTransformation, steps_per_call: int, devices: tuple[Device, ...]
-) -> Steps:
+def compile_steps(network: Any, optimizer: str, steps_per_call: int, devices: tuple[Device, ...]) -> Steps:
     """Make the steps of a network for one device, or spread over ``devices``; they are compiled when they are first called.
 
-    They are kept, so that another seed, level or fold of the same size compiles nothing.
+    ``optimizer`` is its name in ``TrainingConfig``. They are kept, so that another seed, level, fold, learning rate or number of
+    epochs compiles nothing.
     """
     axis_name = AXIS_NAME if devices else None
 
-    def train_step(state: TrainState, batch: Any, noise: Disturbance) -> Any:
-        return make_train_step(network, optimizer, noise=noise, axis_name=axis_name)(state, batch)
+    def train_step(state: TrainState, batch: Any, noise: Disturbance, rates: Rates) -> Any:
+        return make_train_step(network, _optimizer(optimizer, rates), noise=noise, axis_name=axis_name)(state, batch)
 
     train = train_step if steps_per_call == 1 else repeat_step(train_step)
     look, ask = make_eval_step(network, axis_name=axis_name), make_predict_step(network)
     if devices:
         return Steps(
-            pmap_step(train, devices, arguments=1), pmap_evaluate(look, devices), pmap_predict(ask, devices), place_on(devices)
+            pmap_step(train, devices, arguments=2), pmap_evaluate(look, devices), pmap_predict(ask, devices), place_on(devices)
         )
     return Steps(jax.jit(train, donate_argnums=0), jax.jit(look), jax.jit(ask), dict)
 
@@ -166,9 +181,10 @@ class Trainer:
         if config.batch_size % count:
             raise UserError(f"{count} devices do not divide the batch size {config.batch_size}: choose a multiple")
         computed = for_platform(self.network, (self._devices or devices or jax.local_devices())[0].platform)
-        optimizer = _optimizer(self.steps, *config.schedule, None if init_from is None else config.body_rate)
-        self._create_state = functools.partial(create_state, computed, optimizer)
-        self._steps = compile_steps(computed, optimizer, config.steps_per_call, tuple(self._devices or ()))  # pyright: ignore[reportArgumentType]
+        self._rates = _rates(self.steps, *config.schedule, None if init_from is None else config.body_rate)
+        self._create_state = functools.partial(create_state, computed, _beginning(config.optimizer, init_from is not None))
+        devices = tuple(self._devices or ())
+        self._steps = compile_steps(computed, config.optimizer, config.steps_per_call, devices)  # pyright: ignore[reportArgumentType]
         self._compiled: set[Any] = set()
 
     def probe(self, data: TrialData, steps: int = 3) -> float:
@@ -243,13 +259,14 @@ class Trainer:
 
     def _fit(self, data: TrialData, seed: int, epochs: int, checkpoints: Checkpoints | None = None) -> Iterator[Epoch]:
         windows, config = data.train_noisy if self.config.fixed_noise else data.train.windows, self.config
+        placed = replicate(self._rates, self._devices) if self._devices else self._rates
         return fit(
-            lambda state, batch: self._steps.train(state, batch, self._noise(data)),
+            lambda state, batch: self._steps.train(state, batch, self._noise(data), placed),
             self._create(data, seed),
             Batches(windows, data.train.labels, config.batch_size, seed=seed, devices=self._devices),
             epochs=epochs,
             steps_per_call=config.steps_per_call,
-            learning_rate=_schedule(self.steps, *config.schedule),
+            learning_rate=functools.partial(rate_at, self._rates.schedule),
             validate=functools.partial(self._validate, data) if len(data.validation.windows) else None,
             patience=config.patience,
             checkpoints=checkpoints,

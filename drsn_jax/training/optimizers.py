@@ -1,12 +1,19 @@
 """The paper's optimiser and its schedule of the learning rate, AdamW with one cycle, and a lower rate for the body of a
-fine-tuned network."""
+fine-tuned network.
 
+A schedule is a function of the steps made, and a pytree of numbers too, from which that function follows. A compiled step that
+takes the schedule as an argument serves trainings of any length and learning rate; to a step that is made with an optimiser both
+belong, so that another length is another program. ``sgd`` and ``adamw`` make the optimiser of a schedule inside such a step.
+"""
+
+import functools
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 
 from drsn_jax.core.errors import UserError
+from drsn_jax.training.state import QUICK_COMPILATION
 
 if TYPE_CHECKING:  # imported where a training begins: a program that only asks a model has no use for it
     import optax
@@ -28,23 +35,34 @@ def paper_optimizer(
 
     Raises ValueError if ``total_steps`` is not positive. Source: Zhao et al. 2020, section IV.
     """
+    return sgd(paper_schedule(total_steps, learning_rate), momentum=momentum, weight_decay=weight_decay)
+
+
+def sgd(
+    schedule: "optax.ScalarOrSchedule", *, momentum: float = 0.9, weight_decay: float = 1e-4
+) -> "optax.GradientTransformation":
+    """Return the optimiser of ``paper_optimizer`` with another learning rate or schedule, which may be a traced one."""
     import optax
 
     decay = optax.add_decayed_weights(weight_decay, mask=kernels)
-    return optax.chain(decay, optax.sgd(paper_schedule(total_steps, learning_rate), momentum=momentum))
+    return optax.chain(decay, optax.sgd(schedule, momentum=momentum))
 
 
 def paper_schedule(total_steps: int, learning_rate: float = 0.1) -> "optax.Schedule":
     """Return the learning rate of ``paper_optimizer`` as a function of the steps made; errors and source as there."""
     if total_steps < 1:
         raise UserError(f"the schedule needs at least one step, got total_steps={total_steps}")
-    import optax
+    # the rate drops after the first step at the earliest, however few steps there are; two drops in one step are one
+    drops = sorted({max(1, round(total_steps * share)) for share in (0.4, 0.8)})
+    return jax.tree_util.Partial(_dropping, 1.0 * learning_rate, float(drops[0]), float(drops[1]) if len(drops) > 1 else jnp.inf)
 
-    # the rate drops after the first step at the earliest, however few steps there are
-    drops = {max(1, round(total_steps * share)): 0.1 for share in (0.4, 0.8)}
-    schedule = optax.piecewise_constant_schedule(learning_rate, drops)
-    # as floats: Optax multiplies the count with floats, which JAX's strict dtype promotion refuses for integers
-    return lambda steps: schedule(jnp.asarray(steps, jnp.float32))
+
+def _dropping(rate: Any, first: Any, second: Any, steps: Any) -> Any:
+    """Return the rate of ``paper_schedule`` after so many steps; it drops when ``first`` and ``second`` steps are made."""
+    steps = jnp.asarray(steps, jnp.float32)
+    for drop in (first, second):
+        rate = jnp.where(steps < drop, rate, 0.1 * rate)
+    return rate
 
 
 def one_cycle_optimizer(
@@ -57,9 +75,14 @@ def one_cycle_optimizer(
 
     Raises ValueError if ``total_steps`` is not positive. Source: Loshchilov and Hutter, ICLR 2019.
     """
+    return adamw(one_cycle_schedule(total_steps, learning_rate), weight_decay=weight_decay)
+
+
+def adamw(schedule: "optax.ScalarOrSchedule", *, weight_decay: float = 1e-2) -> "optax.GradientTransformation":
+    """Return the optimiser of ``one_cycle_optimizer`` with another learning rate or schedule, which may be a traced one."""
     import optax
 
-    return optax.adamw(one_cycle_schedule(total_steps, learning_rate), weight_decay=weight_decay, mask=kernels)
+    return optax.adamw(schedule, weight_decay=weight_decay, mask=kernels)
 
 
 def one_cycle_schedule(total_steps: int, learning_rate: float = 3e-3) -> "optax.Schedule":
@@ -70,12 +93,29 @@ def one_cycle_schedule(total_steps: int, learning_rate: float = 3e-3) -> "optax.
     """
     if total_steps < 1:
         raise UserError(f"the schedule needs at least one step, got total_steps={total_steps}")
-    import optax
+    end = max(total_steps, 4)  # each part divides by its steps, and a part of a shorter training would have none
+    rates = learning_rate / 25, 1.0 * learning_rate, learning_rate / 250_000
+    return jax.tree_util.Partial(_one_cycle, rates, float(int(0.3 * end)), float(end))
 
-    # Optax divides by the steps of each part, and a part of a short training may have none
-    schedule = optax.cosine_onecycle_schedule(max(total_steps, 4), learning_rate, pct_start=0.3)
-    # as floats: Optax multiplies the count with floats, which JAX's strict dtype promotion refuses for integers
-    return lambda steps: schedule(jnp.asarray(steps, jnp.float32))
+
+def _one_cycle(rates: Any, top: Any, end: Any, steps: Any) -> Any:
+    """Return the rate of ``one_cycle_schedule`` after so many steps; ``rates`` are those after 0, ``top`` and ``end`` steps."""
+    steps = jnp.asarray(steps, jnp.float32)
+    first, highest, last = rates
+    rising = _half_cosine(first, highest, steps / top)
+    falling = _half_cosine(highest, last, (steps - top) / (end - top))
+    return jnp.where(steps < top, rising, jnp.where(steps < end, falling, last))
+
+
+def _half_cosine(begin: Any, end: Any, share: jax.Array) -> jax.Array:
+    left = (1 + jnp.cos(jnp.pi * share)) / 2
+    return left * begin + (1 - left) * end  # which is exact at both ends, however far they are apart
+
+
+@functools.partial(jax.jit, compiler_options=QUICK_COMPILATION)
+def rate_at(schedule: Any, steps: Any) -> Any:
+    """Return the learning rate of a schedule of this module after so many steps, by one program for all of a kind."""
+    return schedule(steps)
 
 
 def scale_body(rate: float) -> "optax.GradientTransformation":

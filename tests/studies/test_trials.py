@@ -6,8 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import safetensors.numpy
 import tiny
 
+from drsn_jax.core.arrays import named_leaves
 from drsn_jax.core.distributed import choose_devices
 from drsn_jax.evaluation.metrics import confusion_matrix
 from drsn_jax.functional.noise import Noise, add_noise, measure_snr_db
@@ -16,9 +18,12 @@ from drsn_jax.studies import trials
 from drsn_jax.studies.training_config import TrainingConfig
 from drsn_jax.studies.trial_data import standardised, with_noise
 from drsn_jax.studies.trials import Trainer, compile_steps
+from drsn_jax.training.batches import Batches
 from drsn_jax.training.checkpoints import Checkpoints
+from drsn_jax.training.optimizers import one_cycle_optimizer, paper_optimizer
 from drsn_jax.training.progress import Diverged
-from drsn_jax.training.state import KeyPurpose
+from drsn_jax.training.state import KeyPurpose, create_state
+from drsn_jax.training.steps import make_train_step
 
 FOLD = tiny.fold(train=24, test=13)
 EPOCHS, BATCH_SIZE = 3, 8
@@ -203,6 +208,35 @@ def test_all_levels_and_seeds_share_one_compilation(fresh, usual):
         run(fresh, noisy_data(1, Noise("gaussian", -5.0)), seed=1)
         run(fresh, noisy_data()._replace(train_noise=Noise("gaussian", 100.0)), seed=2)
     assert not [name for name in names if "train_step" in name or "(step)" in name], names
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+def test_trainings_of_any_length_and_rate_share_one_compilation(optimizer):
+    run(make(optimizer=optimizer), noisy_data())
+    with tiny.compilations() as names:
+        run(make(optimizer=optimizer, epochs=2, learning_rate=0.02), noisy_data())
+    assert not names
+
+
+@pytest.mark.parametrize(("optimizer", "plain"), [("sgd", paper_optimizer(9, 0.05)), ("adamw", one_cycle_optimizer(9, 0.05))])
+def test_a_training_is_that_of_an_optimizer_that_knows_its_schedule(optimizer, plain, tmp_path):
+    """To rounding; and its checkpoints hold the arrays of that optimiser, as those of earlier versions do."""
+    trainer = make(optimizer=optimizer, learning_rate=0.05)
+    _, losses, _ = run(trainer, noisy_data(), checkpoints=Checkpoints(tmp_path, seconds=0))
+    network, key = trainer.network, jax.random.fold_in(jax.random.key(0), KeyPurpose.TRAINING)
+    state = create_state(network, plain, key, FOLD.train.windows[:1])
+    names = {name for name, _ in named_leaves({"state": jax.eval_shape(lambda: state)})}
+    step, expected = jax.jit(make_train_step(network, plain, noise=GAUSSIAN)), []
+    for number in range(1, EPOCHS + 1):
+        sums = []
+        for batch in Batches(FOLD.train.windows, FOLD.train.labels, BATCH_SIZE, seed=0).epoch(number):
+            state, metrics = step(state, batch)
+            sums.append(metrics["loss"])
+        expected.append(np.sum(sums) / len(FOLD.train.labels))
+    np.testing.assert_allclose(losses, expected, rtol=1e-5)
+    path = Checkpoints(tmp_path).newest()
+    assert path is not None
+    assert set(safetensors.numpy.load_file(path)) == names
 
 
 def test_a_probe_compiles_everything():

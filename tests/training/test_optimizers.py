@@ -1,12 +1,14 @@
-"""AdamW with one cycle: its learning rate, what decays, the least number of steps."""
+"""AdamW with one cycle: its learning rate, what decays, the least number of steps; schedules as arguments of a program."""
 
 from typing import Any
 
 import jax
 import numpy as np
+import optax
 import pytest
+import tiny
 
-from drsn_jax.training.optimizers import one_cycle_optimizer, one_cycle_schedule
+from drsn_jax.training.optimizers import one_cycle_optimizer, one_cycle_schedule, paper_schedule, rate_at
 
 
 def test_one_cycle_rises_and_falls():
@@ -38,3 +40,25 @@ def test_only_kernels_decay():
 def test_a_schedule_needs_steps():
     with pytest.raises(ValueError, match="at least one step"):
         one_cycle_schedule(0)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 4, 17, 1000])
+def test_schedules_are_those_of_optax(steps):
+    counts = np.arange(steps + 2, dtype=np.float32)
+    drops = {max(1, round(steps * share)): 0.1 for share in (0.4, 0.8)}
+    for made, known in (
+        (one_cycle_schedule(steps, 0.02), optax.cosine_onecycle_schedule(max(steps, 4), 0.02, pct_start=0.3)),
+        (paper_schedule(steps, 0.02), optax.piecewise_constant_schedule(0.02, drops)),
+    ):
+        np.testing.assert_allclose(
+            rate_at(made, counts), [float(np.asarray(known(count))) for count in counts], rtol=1e-5, atol=1e-9
+        )
+
+
+def test_one_program_serves_schedules_of_any_length_and_rate():
+    for make in (one_cycle_schedule, paper_schedule):
+        rate_at(make(10, 0.1), 3)
+        with tiny.compilations() as names:
+            assert float(rate_at(make(200, 0.5), 60)) == pytest.approx(0.5)
+            assert float(rate_at(make(1, 0.5), 4)) < 0.1
+        assert not names
