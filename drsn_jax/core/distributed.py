@@ -120,6 +120,15 @@ def _copied(leaf: Any) -> Any:
     return leaf.copy()
 
 
+def check_even(batch_size: int, count: int) -> None:
+    """Raise ValueError unless ``count`` devices can share a batch evenly."""
+    if batch_size % count:
+        raise UserError(
+            f"a batch of {batch_size} cannot be spread evenly over {count} devices: choose a batch size that is a "
+            f"multiple of {count}"
+        )
+
+
 def shard(batch: Mapping[str, Any], count: int) -> dict[str, Any]:
     """Cut a batch into ``(count, batch / count, ...)``: example i of the batch goes to device ``i // (batch / count)``.
 
@@ -128,11 +137,7 @@ def shard(batch: Mapping[str, Any], count: int) -> dict[str, Any]:
     """
 
     def split(array: Any) -> Any:
-        if len(array) % count:
-            raise UserError(
-                f"a batch of {len(array)} cannot be spread evenly over {count} devices: choose a batch size that is a "
-                f"multiple of {count}"
-            )
+        check_even(len(array), count)
         return array.reshape(count, len(array) // count, *array.shape[1:])
 
     return {name: split(array) for name, array in batch.items()}

@@ -15,7 +15,7 @@ from drsn_jax.evaluation.attribution import BANDS, band_attributions
 from drsn_jax.evaluation.batch_sizes import InSizes
 from drsn_jax.evaluation.inspection import zeros_by_unit
 from drsn_jax.evaluation.novelty import Novelty
-from drsn_jax.evaluation.prediction import predict, windows_at_a_time
+from drsn_jax.evaluation.prediction import windows_at_a_time
 from drsn_jax.functional.signals import remove_mean
 from drsn_jax.functional.thresholding import THRESHOLD_RULES
 from drsn_jax.nn.networks import Network, for_platform
@@ -23,6 +23,8 @@ from drsn_jax.nn.networks import Network, for_platform
 BATCH = 256  # windows that are computed at a time, at most
 FEW = 8  # windows for which a program with the weights as constants is faster, at most
 SMALL = 2**20  # bytes of weights that every program for a few windows may hold
+SPARE = 32  # batches that are computed before a program is compiled to save them; one takes about 16 ms, compiling 2 s, and to
+# find what an earlier process has compiled 0.1 s
 
 
 class Programs:
@@ -51,18 +53,15 @@ class Programs:
     def outputs(self, variables: Any, novelty: Novelty | None, windows: np.ndarray, batch_size: int | None) -> np.ndarray:
         """Return the logits of at least one window and, behind them, its novelty where that is given, ``(n, classes (+ 1))``."""
         state = (variables, novelty)
-        # a stream asks for a few windows at a time and should not have to wait for a whole batch
-        if len(windows) == 1 or (batch_size is None and len(windows) <= min(FEW, self.batch)):
+        # a stream asks for a few windows at a time and should not have to wait for a whole batch; cores as devices belong to
+        # commands, whose user waits for every program that is compiled
+        if len(windows) == 1 or (batch_size is None and not self._devices and len(windows) <= min(FEW, self.batch)):
             few = self._few(state)
             if len(windows) <= few.most:
                 return few(None, windows)
         if not self._devices:
             return self._outputs[novelty is None](state, windows, batch_size)
-        # a file's last windows are filled up to a whole batch: cores as devices belong to commands, whose user waits for every
-        # program that is compiled
-        count = len(self._devices)
-        usual = max(1, self.batch // count) * count if batch_size is None else batch_size
-        return predict(self._mapped, self._everywhere(state), windows, usual)
+        return self._mapped[novelty is None](self._everywhere(state), windows, batch_size)
 
     def features(self, variables: Any, windows: np.ndarray) -> np.ndarray:
         """Return the features in front of the classifier of windows, ``(n, features)``."""
@@ -92,8 +91,12 @@ class Programs:
         return {without: InSizes(step, self.batch) for without in (True, False)}
 
     @functools.cached_property
-    def _mapped(self) -> Any:
-        return pmap_predict(self._kept("outputs", self._answer), self._devices)
+    def _mapped(self) -> Mapping[bool, InSizes]:
+        """The same two, spread over the devices. Cores as devices belong to commands, whose user waits for every program that is
+        compiled: short files are filled up to the batches of a long one until that has taken half a second or so."""
+        step, count = pmap_predict(self._kept("outputs", self._answer), self._devices), len(self._devices)
+        most = max(1, self.batch // count) * count
+        return {without: InSizes(step, most, devices=count, spare=SPARE * most) for without in (True, False)}
 
     @functools.cached_property
     def _features(self) -> InSizes:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from drsn_jax.core.distributed import check_even
 from drsn_jax.evaluation.prediction import check_batch_size, predict
 
 WASTE = 1.25  # so many times as many windows may be computed, where that saves a compilation
@@ -25,11 +26,11 @@ def round_up(count: int) -> int:
     return -(-count // step) * step
 
 
-def cover(count: int, most: int, compiled: Collection[int]) -> list[int]:
+def cover(count: int, most: int, compiled: Collection[int], spare: int = 0) -> list[int]:
     """Return the sizes of the programs that are called for ``count`` windows, in their order.
 
     Full batches of ``most`` come first. For the rest it is a program of the size that ``round_up`` says or, where that is not
-    ``compiled`` yet, up to ``PIECES`` of those that are, if they suffice with little waste.
+    ``compiled`` yet, up to ``PIECES`` of those that are, if they suffice with little waste, or with ``spare`` windows of it.
     """
     full, rest = divmod(count, most)
     sizes = [most] * full
@@ -40,7 +41,8 @@ def cover(count: int, most: int, compiled: Collection[int]) -> list[int]:
     wanted = min(round_up(rest), most)
     if wanted in compiled:
         return [*sizes, wanted]
-    return sizes + (_pieces(rest, WASTE * count - full * most, compiled) or [wanted])
+    limits = WASTE * count - full * most, rest + spare
+    return sizes + next(filter(None, (_pieces(rest, limit, compiled) for limit in limits)), [wanted])
 
 
 def _pieces(count: int, limit: float, compiled: Collection[int]) -> list[int] | None:
@@ -64,20 +66,27 @@ class InSizes:
     Args:
       step: the function; it is compiled for every number of windows that it is called with.
       most: the windows of a full batch, unless a call says otherwise.
+      devices: how many devices share the windows of a call evenly.
+      spare: so many windows in all may be computed in vain before a second program is compiled to save more.
     """
 
-    def __init__(self, step: Callable[[Any, Any], Any], most: int) -> None:
-        self._step, self.most = step, most
+    def __init__(self, step: Callable[[Any, Any], Any], most: int, *, devices: int = 1, spare: int = 0) -> None:
+        self._step, self.most, self._devices = step, most, devices
         self._compiled: set[int] = set()
+        self._spare = spare
 
     def __call__(self, state: Any, windows: np.ndarray, most: int | None = None) -> np.ndarray:
-        """Return the rows of the function for windows ``(n, *positions, channels)``; raise ValueError for ``most`` below 1."""
+        """Return the rows of the function for windows ``(n, *positions, channels)``; raise ValueError for ``most`` below 1 and
+        for one that the devices cannot share evenly."""
         most = self.most if most is None else most
         check_batch_size(most)
-        most = int(most)  # of numpy's whole numbers too
+        most, each = int(most), self._devices  # of numpy's whole numbers too
+        check_even(most, each)
         parts, start = [], 0
-        for size in cover(len(windows), most, self._compiled):
+        for share in cover(-(-len(windows) // each), most // each, self._compiled, self._spare // each):
+            size = share * each
             parts.append(predict(self._step, state, windows[start : start + size], size))
-            self._compiled.add(size)
+            self._compiled.add(share)
             start += size
+        self._spare = max(0, self._spare - (start - len(windows)))
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
