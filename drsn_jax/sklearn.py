@@ -52,7 +52,10 @@ class DRSNClassifier(ClassifierMixin, BaseEstimator):
       class_weight: weights of the classes in the loss, by class; ``"balanced"`` gives each the same share of it; None weighs all
         signals alike.
       early_stopping: whether part of the training data is held out. The training ends after ``n_iter_no_change`` epochs without
-        a lower loss on it, the network with the lowest is kept, and its probabilities are calibrated there.
+        a lower loss on it, the network with the lowest is kept, and its probabilities are calibrated there. Without ``groups`` in
+        ``fit`` it is drawn signal by signal: windows of one recording then lie on both sides, so that the training ends too late
+        and probabilities are too sure. A search or ``cross_val_score`` hands its ``groups`` on to ``fit`` only with
+        scikit-learn's metadata routing; see ``fit``.
       validation_fraction: the share that is held out; of the groups where ``fit`` is given ``groups``.
       n_iter_no_change: see ``early_stopping``.
       random_state: an integer, a ``RandomState`` or None, for initial weights, order, noise and what is held out.
@@ -122,8 +125,9 @@ class DRSNClassifier(ClassifierMixin, BaseEstimator):
         """Train a network on signals ``X`` with the classes ``y``, ``(n,)``, and return the estimator.
 
         With ``early_stopping``, signals of one of the ``groups`` ``(n,)``, such as a recording or a machine, are held out
-        together; without it groups decide nothing. Raises ValueError for arrays and parameters that do not fit, and
-        ``drsn_jax.Diverged``.
+        together; without it groups decide nothing. Inside a search they come here after
+        ``sklearn.set_config(enable_metadata_routing=True)`` and ``set_fit_request(groups=True)``, and not at all without both.
+        Raises ValueError for arrays and parameters that do not fit, and ``drsn_jax.Diverged``.
         """
         self._check()
         # what was fitted before is gone, so that nothing half new answers if this fails

@@ -11,10 +11,11 @@ import hypothesis.strategies as st
 import jax
 import numpy as np
 import pytest
+import sklearn
 import tiny
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import NotFittedError, UnsetMetadataPassedError
 from sklearn.model_selection import GridSearchCV, GroupKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -207,6 +208,22 @@ def test_a_group_is_on_one_side(seed, fraction):
     known, out = estimator_data.held_out(labels, None, fraction, seed)
     assert set(labels[known]) == set(labels[out]) == {0, 1, 2}
     assert sorted([*known, *out]) == list(range(60))
+
+
+def test_groups_of_a_search_reach_the_split_where_they_are_routed(monkeypatch):
+    """As the page on scikit-learn says: with routing, and where they are asked for; without routing never."""
+    groups, split = np.arange(len(CODES)) // 6, estimator_data.held_out
+    given: list[Any] = []
+    monkeypatch.setattr(estimator_data, "held_out", lambda y, own, *how: given.append(own) or split(y, own, *how))
+    model = small(epochs=1, early_stopping=True, validation_fraction=0.3)
+    search: Any = {"param_grid": {"learning_rate": [0.01]}, "cv": GroupKFold(2), "refit": False}
+    GridSearchCV(model, **search).fit(SIGNALS, CODES, groups=groups)
+    assert given == [None, None]
+    with sklearn.config_context(enable_metadata_routing=True):
+        with pytest.raises(UnsetMetadataPassedError):
+            GridSearchCV(model, **search).fit(SIGNALS, CODES, groups=groups)
+        GridSearchCV(model.set_fit_request(groups=True), **search).fit(SIGNALS, CODES, groups=groups)
+    assert [len(own) for own in given[2:]] == [len(CODES) // 2] * 2
 
 
 def test_groups_reach_the_split():
