@@ -195,23 +195,16 @@ def main() -> None:
     for name, package in lacking.items():
         console.say(f"{TITLES[name]} is left out: pip install {package}")
     made, texts, diverged, trials = {}, [], [], 0
-    for name in questions(options):
-        asked = robustness.protocol(
-            name,
-            RECORDINGS,
-            options.folder,
-            validation=options.validation,
-            samples_per_revolution=options.samples_per_revolution,
-            dry_run=options.dry_run,
-        )
-        comparison = compare(options, asked, present, out / name)
-        trials += run(options, asked, comparison, out / name)
+    for asked in protocols(options):
+        folder = out / asked.name
+        comparison = compare(options, asked, present, folder)
+        trials += run(options, asked, comparison, folder)
         diverged.append(comparison)
-        made[asked.title] = out / name
+        made[asked.title] = folder
         if distributed.is_main_process():
-            text = table(out / name, lacking)
+            text = table(folder, lacking)
             if options.vote:
-                text += f"\n\n{votes.table(out / name, options.vote)}"
+                text += f"\n\n{votes.table(folder, options.vote)}"
             texts.append(f"## {asked.title}\n\n{text}")
             print(f"\n## {asked.title}\n\n{asked.title.capitalize()}: {asked.shows}.\n\n{text}\n")
     if distributed.is_main_process():
@@ -219,6 +212,24 @@ def main() -> None:
         console.say(str(curves(made, out)))
         console.say(f"everything is in {out}; it took {console.duration(time.perf_counter() - start)}")
     tell_diverged(diverged, trials)
+
+
+def protocols(options: Options) -> list[Protocol]:
+    """Return the protocols with their recordings, all of which are read and checked before the first training."""
+    found = [
+        robustness.protocol(
+            name,
+            RECORDINGS,
+            options.folder,
+            validation=options.validation,
+            samples_per_revolution=options.samples_per_revolution,
+            dry_run=options.dry_run,
+        )
+        for name in questions(options)
+    ]
+    for asked in found:
+        votes.require_windows(asked.folds, options.vote, [recording.name for recording in asked.recordings])
+    return found
 
 
 def run(options: Options, asked: Protocol, comparison: Comparison, out: Path) -> int:
@@ -240,7 +251,6 @@ def run(options: Options, asked: Protocol, comparison: Comparison, out: Path) ->
     with folder.alone():
         trials = comparison.missing(folder, len(asked.folds))
         first = asked.folds[0]()
-        votes.require_windows(first.test, options.vote, names)
         console.say(
             f"{asked.title}: {len(names)} recordings of {len(comparison.classes)} classes, {len(first.train.windows):,} windows "
             f"to train on, {len(first.test.windows):,} to test on, {len(asked.folds)} splits; {trials} trainings of "

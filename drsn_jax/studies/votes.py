@@ -19,7 +19,7 @@ import numpy as np
 
 from drsn_jax.core.errors import UserError
 from drsn_jax.core.files import read_arrays, write_arrays
-from drsn_jax.data.windows import Fold, Side
+from drsn_jax.data.windows import Fold
 from drsn_jax.evaluation.metrics import Interval, confusion_matrix, scores, softmax, t_interval
 from drsn_jax.studies.comparison_results import TRIAL, Trial
 from drsn_jax.studies.comparison_tables import TITLES, noise_name
@@ -70,14 +70,21 @@ def _probabilities(result: Result) -> np.ndarray:
     return softmax(result.scores)
 
 
-def require_windows(test: Side, count: int, names: Sequence[str]) -> None:
-    """Raise UserError if a recording, one of ``names`` by its number, has fewer than ``count`` windows to test."""
-    for number, windows in zip(*np.unique(test.recordings, return_counts=True), strict=True):
-        if windows < count:
-            raise UserError(
-                f"--vote {count} needs as many windows of each recording that is tested, and {names[number]} has {windows}: "
-                "lower it"
-            )
+def require_windows(folds: Sequence[Callable[[], Fold]], count: int, names: Sequence[str]) -> None:
+    """Raise UserError if a recording, one of ``names`` by its number, has fewer than ``count`` windows to test in one of the
+    splits, each of which is cut into windows for that; with a ``count`` of 0 none is."""
+    fewest: dict[int, int] = {}
+    for cut in folds if count else ():
+        for number, windows in zip(*np.unique(cut().test.recordings, return_counts=True), strict=True):
+            fewest[int(number)] = min(int(windows), fewest.get(int(number), int(windows)))
+    short = sorted((windows, names[number]) for number, windows in fewest.items() if windows < count)
+    if short:
+        windows, name = short[0]
+        others = f", the fewest of {len(short)} recordings with too few" if len(short) > 1 else ""
+        advice = f"give at most --vote {windows}" if windows > 1 else "leave it out"
+        raise UserError(
+            f"--vote {count} needs as many windows of each recording that is tested, and {name} has {windows}{others}: {advice}"
+        )
 
 
 def running_votes(probabilities: np.ndarray, recordings: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -1,7 +1,9 @@
 """The benchmark of robustness as its users run it: a dry run of its own, continued, and one-sentence errors."""
 
 import csv
+import functools
 from pathlib import Path
+from types import SimpleNamespace
 from typing import get_args
 
 import pytest
@@ -85,3 +87,13 @@ def test_names_of_the_options_are_those_that_exist(script):
 )
 def test_refused_options(script, options, words):
     assert words in str(tiny.run_script(script, *options))
+
+
+def test_the_recordings_of_all_questions_are_checked_before_the_first_training(script, monkeypatch, tmp_path):
+    recordings = [SimpleNamespace(name=name) for name in ("a", "b", "c")]
+    folds = {"other_speed": [tiny.fold, tiny.fold], "other_load": [tiny.fold, functools.partial(tiny.fold, test=9)]}
+    made = lambda name, *_, **__: SimpleNamespace(name=name, recordings=recordings, folds=folds[name])  # noqa: E731
+    monkeypatch.setattr(robustness, "protocol", made)
+    asked = ("--protocols", "other_speed", "other_load", "--folder", tmp_path, "--vote", "4", "--out", tmp_path / "run")
+    assert "a has 3, the fewest of 3 recordings with too few: give at most --vote 3" in str(tiny.run_script(script, *asked))
+    assert not (tmp_path / "run").exists()

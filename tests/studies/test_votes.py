@@ -1,6 +1,7 @@
 """Votes of windows and ensembles of seeds: what a vote is made of, equal noise for the networks of an ensemble, the table."""
 
 import csv
+import functools
 import math
 
 import numpy as np
@@ -39,10 +40,14 @@ def test_a_vote_is_the_mean_of_consecutive_windows_of_one_recording(windows, cou
 
 
 def test_a_recording_of_fewer_windows_than_a_vote_is_named():
-    test = tiny.side(10)  # of three recordings, the first with four windows
-    votes.require_windows(test, 3, ["a", "b", "c"])
-    with pytest.raises(ValueError, match="--vote 4 needs as many windows of each recording that is tested, and b has 3"):
-        votes.require_windows(test, 4, ["a", "b", "c"])
+    """In whichever split it is tested; the recordings of the first have four, three and three windows."""
+    folds = [functools.partial(tiny.fold, test=count) for count in (10, 5, 9)]
+    votes.require_windows(folds, 0, [])
+    votes.require_windows(folds[::2], 3, ["a", "b", "c"])
+    with pytest.raises(ValueError, match=r"--vote 4 .* is tested, and b has 3, the fewest of 2 .*: give at most --vote 3"):
+        votes.require_windows(folds[:1], 4, ["a", "b", "c"])
+    with pytest.raises(ValueError, match=r"--vote 2 .* and c has 1: leave it out"):
+        votes.require_windows(folds, 2, ["a", "b", "c"])
 
 
 def sharp(labels, right):
