@@ -152,8 +152,13 @@ def spare_tcmalloc() -> str | None:
 
 
 def cache_folder() -> Path:
-    """Return the folder of compiled programs: ``$XDG_CACHE_HOME/drsn_jax``, by default ``~/.cache/drsn_jax``."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "drsn_jax"
+    """Return the folder of compiled programs: ``$XDG_CACHE_HOME/drsn_jax``, by default ``~/.cache/drsn_jax``.
+
+    A relative path is ignored, as the XDG Base Directory Specification (0.8) says: it would be another folder wherever a program
+    is started.
+    """
+    named = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    return (named if named.is_absolute() else Path.home() / ".cache") / "drsn_jax"
 
 
 def programs_folder() -> Path | None:
