@@ -9,9 +9,10 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
-AGAIN_SECONDS = 0.05  # after which a callback that swallowed an interruption has returned
+AGAIN_SECONDS = 0.05  # after which a callback that swallowed an interruption has usually returned
 
 
 def end_at_once() -> None:
@@ -29,23 +30,35 @@ def heard() -> Iterator[None]:
     """
     if _is(signal.SIG_DFL):
         signal.signal(signal.SIGINT, signal.default_int_handler)
-    usual, timers = sys.unraisablehook, list[threading.Timer]()
+    usual, left = sys.unraisablehook, threading.Event()
+
+    def again() -> None:
+        # on a busy machine the hook may still run, and an interruption that hits the hook itself is lost
+        while not left.wait(AGAIN_SECONDS):
+            if not _runs(hook.__code__):
+                _interrupt()
+                return
 
     def hook(unraisable: Any) -> None:
-        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            threading.Thread(target=again, daemon=True).start()
+        else:
             usual(unraisable)
-            return
-        timers.append(threading.Timer(AGAIN_SECONDS, _interrupt))
-        timers[-1].daemon = True
-        timers[-1].start()
 
     sys.unraisablehook = hook
     try:
         yield
     finally:
         sys.unraisablehook = usual
-        for timer in timers:
-            timer.cancel()
+        left.set()
+
+
+def _runs(code: CodeType) -> bool:
+    """Return whether the main thread is inside a function, by its code."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    while frame is not None and frame.f_code is not code:
+        frame = frame.f_back
+    return frame is not None
 
 
 def _is(handler: Any) -> bool:
