@@ -173,7 +173,7 @@ class Network(nn.Module):
         # only the modules store other collections, thresholds for example
         if named is True or not isinstance(named, Collection) or set(named) - {"batch_stats"} or (train and not named):
             return None
-        return blocked_layout(self, self.variables, x)
+        return blocked_layout(self, self.variables, x, train)
 
     def _by_modules(self, x: jax.Array, train: bool) -> jax.Array:
         y = self.stem_conv(x)
@@ -230,17 +230,17 @@ def for_platform(network: Network, platform: str) -> Network:
     return network if chosen else network.clone(platform=platform)
 
 
-def blocked_layout(network: Network, variables: Any, x: Any) -> blocked_network.Layout | None:
+def blocked_layout(network: Network, variables: Any, x: Any, train: bool = True) -> blocked_network.Layout | None:
     """Return the layout with which ``network`` computes the features of ``x`` on a CPU, or None where it calls the modules.
 
-    ``x`` and ``variables`` are arrays or their shapes (``jax.ShapeDtypeStruct``).
+    ``x`` and ``variables`` are arrays or their shapes (``jax.ShapeDtypeStruct``); ``train`` is as in ``Network``.
     """
     if network.implementation == "blocked":
         return blocked_network.layout_of(network, variables, x)
     if network.implementation == "modules" or network.platform not in (None, "cpu"):
         return None
     layout = blocked_network.layout_of(network, variables, x)
-    return layout if layout and layout.pays else None
+    return layout if layout and layout.pays(train) else None
 
 
 def parameter_count(params: Any) -> int:

@@ -17,6 +17,7 @@ from drsn_jax.core.distributed import AXIS_NAME, choose_devices, pmap_step, repl
 from drsn_jax.nn import blocked_network
 from drsn_jax.nn.layers import BatchNorm
 from drsn_jax.nn.networks import NETWORKS, Network, blocked_layout, drsn_cw, resnet
+from drsn_jax.nn.variable_shapes import variable_shapes
 from drsn_jax.training.state import QUICK_COMPILATION, create_state
 from drsn_jax.training.steps import make_train_step
 
@@ -200,7 +201,7 @@ def test_the_platform_chooses_when_the_program_is_compiled(small):
 @pytest.mark.parametrize(
     ("options", "shape"),
     [
-        ({"widths": (64,), "units": (1,)}, (2, 64, 1)),  # wide
+        ({"widths": (65,), "units": (1,)}, (2, 64, 1)),  # wide
         ({}, (2, 8 * 13, 1)),  # a last stage of a prime length: blocks of one position
     ],
 )
@@ -289,4 +290,26 @@ def test_the_papers_network_is_covered_and_pays():
         layout = blocked_network.layout_of(network, variables, jax.ShapeDtypeStruct((128, 2048, 1), jnp.float32))  # pyright: ignore[reportArgumentType]
         assert layout is not None, name
         assert layout.positions == (8, 4, 2)
-        assert layout.pays
+        assert layout.pays(True)
+        assert layout.pays(False)
+
+
+@pytest.mark.parametrize(
+    ("widths", "kernel", "expected"),
+    [
+        ((16, 32), 7, (True, True)),
+        ((16, 64), 3, (True, False)),
+        ((16, 64), 7, (False, False)),
+        ((64, 80), 3, (False, False)),
+        ((4, 10), 3, (True, True)),
+        ((5, 8), 3, (True, True)),
+    ],
+)
+def test_wider_networks_pay_in_training(widths, kernel, expected):
+    network = drsn_cw(classes=2, widths=widths, units=(1, 1), kernel=(kernel,), platform="cpu")
+    shape: Any = jax.ShapeDtypeStruct((8, 2048, 1), jnp.float32)
+    variables = variable_shapes(network, (2048, 1))
+    assert tuple(blocked_layout(network, variables, shape, train) is not None for train in (True, False)) == expected
+    if expected == (True, False):
+        by_modules = lambda train: not is_blocked(network, variables, shape, train)  # noqa: E731
+        assert (by_modules(True), by_modules(False)) == (False, True)
