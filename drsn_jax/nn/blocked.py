@@ -14,8 +14,8 @@ samples::
 Every block of every example is a row of two products: with ``middle``, which gives the output of a block without the terms of its
 neighbours' inputs, and with ``edges`` (the two narrow matrices side by side), what it contributes to its neighbours' outputs, to
 which ``spread`` adds it. They multiply more numbers than the convolution needs (32 × 40 instead of 12 × 32 for a block with 4
-channels), at ten times its rate. In the backward pass ``collect`` appends to the cotangents of a block those of its edges; two
-products of these rows give the cotangents of the inputs and of both matrices.
+channels), at ten times its rate. In the backward pass ``collect`` gathers the cotangents of the edges from the neighbours. Few of
+them are appended to those of the block, so that two products give the cotangents of the inputs and of both matrices.
 
 The code is written for XLA on a CPU, where ``pad``, ``concatenate``, ``tile`` and a change of the blocks' width make a fused loop
 scalar. Edges are therefore added slice by slice, and vectors of the channels are widened by a product with a 0/1 matrix.
@@ -222,20 +222,21 @@ def spread(y: jax.Array, edges: jax.Array, shape: Shape) -> jax.Array:
     return y
 
 
-def collect(y: jax.Array, shape: Shape) -> jax.Array:
-    """Append to every block of ``y`` the columns of its neighbours that it adds to, the transpose of ``spread``.
+def collect(y: jax.Array, shape: Shape, beside: bool) -> jax.Array:
+    """Return, for every block, the columns of its neighbours that it adds to, the transpose of ``spread``; ``beside`` the block.
 
     The columns are zero where an example ends.
     """
     if not (neighbours := shape.neighbours()):
         return y
+    start = shape.own if beside else 0
     # XLA would create constant zeros at the start of the program, for all convolutions, and hold them until the end; without the
     # barrier it would write them and ``y`` in one loop, which is scalar
-    rows = jax.lax.optimization_barrier(jnp.broadcast_to(zero_after(y), (len(y), shape.own + neighbours[-1].edge.stop)))
-    rows = jax.lax.dynamic_update_slice(rows, y, (0, 0))
+    rows = jax.lax.optimization_barrier(jnp.broadcast_to(zero_after(y), (len(y), start + neighbours[-1].edge.stop)))
+    rows = jax.lax.dynamic_update_slice(rows, y, (0, 0)) if beside else rows
     for n in neighbours:
         piece = jnp.where(_has(n, len(y), shape), y[n.taking, n.columns], 0)
-        rows = jax.lax.dynamic_update_slice(rows, piece, (max(-n.away, 0), shape.own + n.edge.start))
+        rows = jax.lax.dynamic_update_slice(rows, piece, (max(-n.away, 0), start + n.edge.start))
     return rows
 
 

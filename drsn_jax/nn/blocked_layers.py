@@ -97,8 +97,7 @@ def _norm_relu_convolve_backward(shape, epsilon, axis_name, kept, cotangents):
     # computed again, not kept: without the zero XLA would find the same expression in the forward pass and keep its result
     x = x - widen((mean + zero_after(of_z))[None], shape.width, True)
     y = jnp.maximum(_scale_and_shift(x, scale * inverse, offset), 0)
-    of_rows = collect(of_z, shape)
-    of_y, of_matrix = of_rows @ matrix.T, _product_over_rows(y, of_rows)
+    of_y, of_matrix = _of_product(y, of_z, matrix, shape)
     of_normed = jnp.where(y > 0, of_y, 0)
     of_offset = channel_sums(of_normed, shape.channels)
     of_gain = channel_sums_of(of_normed * x, shape.channels)
@@ -108,6 +107,16 @@ def _norm_relu_convolve_backward(shape, epsilon, axis_name, kept, cotangents):
     gain, of_var, through = (widen(vector[None], shape.width, True) for vector in (gain, of_var, through))
     of_x = of_normed * gain + x * of_var + through
     return of_x, of_mean, of_gain * inverse, of_offset, of_matrix
+
+
+def _of_product(y: jax.Array, of_z: jax.Array, matrix: jax.Array, shape: Shape) -> tuple[jax.Array, jax.Array]:
+    """Return the cotangents of ``y`` and ``matrix`` in ``convolve(y, matrix, shape)``."""
+    if matrix.shape[1] < 2 * shape.own:  # few edges: one product takes them along
+        rows = collect(of_z, shape, True)
+        return rows @ matrix.T, _product_over_rows(y, rows)
+    middle, edges = matrix[:, : shape.own], matrix[:, shape.own :]
+    of_edges = collect(of_z, shape, False)
+    return of_z @ middle.T + of_edges @ edges.T, jnp.concatenate([y.T @ of_z, y.T @ of_edges], 1)
 
 
 def _product_over_rows(one: jax.Array, other: jax.Array) -> jax.Array:

@@ -115,12 +115,12 @@ def test_collecting_is_the_transpose_of_spreading(length, kernel, strides, chann
 
     @jax.jit
     def products(y, edges):
-        added, rows = blocked.spread(jnp.zeros_like(y), edges, shape), blocked.collect(y, shape)
-        return jnp.sum(added * y), jnp.sum(edges * rows[:, shape.own :]), rows[:, : shape.own]
+        added, collected = blocked.spread(jnp.zeros_like(y), edges, shape), blocked.collect(y, shape, False)
+        return jnp.sum(added * y), jnp.sum(edges * collected), blocked.collect(y, shape, True), jnp.concatenate([y, collected], 1)
 
-    one, other, own = products(y, edges)
+    one, other, beside, expected = products(y, edges)
     np.testing.assert_allclose(one, other, rtol=1e-12)
-    np.testing.assert_array_equal(own, y)
+    np.testing.assert_array_equal(beside, expected)
 
 
 def test_replicas_that_share_statistics():
