@@ -6,14 +6,14 @@ decides when it is used. In evaluation, the second norm of a unit is folded into
 Windows per second of DRSN-CW at paper size on two cores (docs/researcher.md has the command)::
 
                                   modules    blocked    ratio
-    training, batch 128             2,165      6,323    2.9 ×
-      with tcmalloc                 1,774      3,733    2.1 ×
-    training, batch 1,024           1,868      5,253    2.8 ×
-      with tcmalloc                 1,878      5,252    2.8 ×
+    training, batch 128             2,211      7,511    3.4 ×
+      with tcmalloc                 2,274      8,098    3.6 ×
+    training, batch 1,024           1,953      6,291    3.2 ×
+      with tcmalloc                 1,918      6,234    3.3 ×
 
-Products of narrow blocks are slow (blocks are narrow where the length has few divisors). Layers of more than ``blocked.WIDTH``
-channels are computed position by position, with nothing but zeros saved; in training that is worth less the wider they are.
-Milliseconds of a step, as above, and of an answer to 64 windows::
+Products of narrow blocks are slow (blocks are narrow where the length has few divisors). A layer of more than
+``blocked.WIDTH`` channels has a block for each position. In training that pays, the less the wider it is; in inference it does not.
+Milliseconds of a step, or of an answer to 64 windows, two cores::
 
                                   modules    blocked    ratio
     training, widths 12-24-48, 64    53.2       33.6    1.6 ×
