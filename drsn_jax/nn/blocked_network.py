@@ -11,9 +11,9 @@ Windows per second of DRSN-CW at paper size on two cores (docs/researcher.md has
     training, batch 1,024           1,953      6,291    3.2 ×
       with tcmalloc                 1,918      6,234    3.3 ×
 
-Products of narrow blocks are slow (blocks are narrow where the length has few divisors). A layer of more than
-``blocked.WIDTH`` channels has a block for each position. In training that pays, the less the wider it is; in inference it does not.
-Milliseconds of a step, or of an answer to 64 windows, two cores::
+Products of narrow blocks are slow (blocks are narrow where the length has few divisors). A layer of more than ``blocked.WIDTH``
+channels has a block for each position. In training that pays, the less the wider it is; in inference it does not. Milliseconds of
+a step, or of an answer to 64 windows, on two cores::
 
                                   modules    blocked    ratio
     training, widths 12-24-48, 64    53.2       33.6    1.6 ×
