@@ -40,7 +40,8 @@ class Bundle:
     Fields:
       network: a ``Network`` with flax's convolution and this package's norm. If it was trained on standardised windows, it
         standardises them itself (``Network.standardise``).
-      variables: ``{"params", "batch_stats"}``.
+      variables: ``{"params", "batch_stats"}``. To change weights, set another tree: programs for up to eight windows hold
+        those of this one, and do not see what is changed within it.
       classes: the names of the classes.
       window_length: the length of the training windows in samples; for pictures ``(height, width)``.
       stride: the step from one window to the next, in samples; None for what was not cut from longer signals.

@@ -1,4 +1,4 @@
-"""The compiled functions of a model, for one window, for many, and on several devices."""
+"""The compiled functions of a model, for a few windows, for many, and on several devices."""
 
 import functools
 import hashlib
@@ -132,9 +132,12 @@ class Programs:
         """
         kind = state[1] is None
         if kind not in self._constant or not _same(self._constant[kind][:2], state):
-            answer = jax.jit(self._kept("few windows", lambda windows: self._answer(state, windows), _digest(state)))
+            # its programs are traced later, one for each number of windows, with the weights and the digest of now
+            fixed = jax.tree.map(lambda leaf: leaf.copy() if isinstance(leaf, np.ndarray) else leaf, state)
+            answer = functools.partial(self._answer, fixed)
+            step = jax.jit(self._kept("few windows", answer, _digest(fixed)) if kept_files.keeps() else answer)
             few = FEW if sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(state)) <= SMALL else 1
-            self._constant[kind] = (*state, InSizes(lambda _, windows: answer(windows), few))
+            self._constant[kind] = (*state, InSizes(lambda _, windows: step(windows), few))
         return self._constant[kind][2]
 
     def _everywhere(self, state: Any) -> Any:
@@ -162,9 +165,7 @@ class Programs:
 
 
 def _digest(state: Any) -> str:
-    """Return what identifies weights, where programs are kept: they are the constants of one."""
-    if not kept_files.keeps():
-        return ""
+    """Return what identifies weights that are the constants of a program which is kept."""
     digest = hashlib.sha256()
     for leaf in jax.tree.leaves(state):
         # a number of Python has no dtype of its own, and a program with it another result than with an array

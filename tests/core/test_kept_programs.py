@@ -273,6 +273,17 @@ def test_one_window_with_a_limit_that_is_a_number_of_python(folder):
     assert found[0] == found[1] > 0
 
 
+def test_a_model_that_was_asked_before_files_are_kept_keeps_no_weights(folder):
+    """Its programs for other numbers of windows are traced later: they would be found by models with other weights."""
+    kept_files.keep_in(None)
+    windows = np.sin(np.arange(2 * tiny.LENGTH, dtype=np.float32)).reshape(2, -1, 1)
+    models = [Bundle(tiny.network, tiny.variables(seed=seed), ("a", "b", "c"), tiny.LENGTH, 12_000.0) for seed in (0, 1)]
+    expected = [np.concatenate([model.logits(window[None]) for window in windows]) for model in models]
+    kept_files.keep_in(folder)
+    for model, logits in zip(models, expected, strict=True):
+        np.testing.assert_allclose(model.logits(windows), logits, atol=1e-5)
+
+
 def test_shapes_of_variables_are_kept(folder, monkeypatch):
     plain = jax.eval_shape(lambda key, x: tiny.network.init(key, x, train=False), jax.random.key(0), jnp.zeros((1, 64, 1)))
     variable_shapes._traced.cache_clear()
