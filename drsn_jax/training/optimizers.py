@@ -59,7 +59,7 @@ def paper_schedule(total_steps: int, learning_rate: float = 0.1) -> "optax.Sched
 
 def _dropping(rate: Any, first: Any, second: Any, steps: Any) -> Any:
     """Return the rate of ``paper_schedule`` after so many steps; it drops when ``first`` and ``second`` steps are made."""
-    steps = jnp.asarray(steps, jnp.float32)
+    steps, rate = jnp.asarray(steps, jnp.float32), jnp.asarray(rate, jnp.float32)
     for drop in (first, second):
         rate = jnp.where(steps < drop, rate, 0.1 * rate)
     return rate
@@ -101,7 +101,7 @@ def one_cycle_schedule(total_steps: int, learning_rate: float = 3e-3) -> "optax.
 def _one_cycle(rates: Any, top: Any, end: Any, steps: Any) -> Any:
     """Return the rate of ``one_cycle_schedule`` after so many steps; ``rates`` are those after 0, ``top`` and ``end`` steps."""
     steps = jnp.asarray(steps, jnp.float32)
-    first, highest, last = rates
+    first, highest, last = (jnp.asarray(rate, jnp.float32) for rate in rates)
     rising = _half_cosine(first, highest, steps / top)
     falling = _half_cosine(highest, last, (steps - top) / (end - top))
     return jnp.where(steps < top, rising, jnp.where(steps < end, falling, last))

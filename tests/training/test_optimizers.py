@@ -62,3 +62,13 @@ def test_one_program_serves_schedules_of_any_length_and_rate():
             assert float(rate_at(make(200, 0.5), 60)) == pytest.approx(0.5)
             assert float(rate_at(make(1, 0.5), 4)) < 0.1
         assert not names
+
+
+@pytest.mark.parametrize("make", [paper_schedule, one_cycle_schedule])
+def test_a_rate_is_a_float32_however_it_was_given(make, x64):
+    """As a state of a loop it keeps its dtype, and a parameter that it is multiplied with too."""
+    with jax.numpy_dtype_promotion("strict"):
+        for given in (0.1, np.float64(0.1), np.float32(0.1), 1):
+            for schedule in (make(10, given), jax.device_put(make(10, given))):
+                for rate in (schedule(3), rate_at(schedule, 3)):
+                    assert (rate.dtype, rate.weak_type) == (np.float32, False)
