@@ -36,6 +36,8 @@ def prepare(
 ) -> None:
     """Set up the process; call it before anything else touches JAX.
 
+    What was imported until now is no longer looked through for garbage (``gc.freeze``).
+
     Args:
       devices: how many devices JAX sees in the CPU; None leaves the number as it is. ``cores()`` devices suit work without
         collectives (inference by ``distributed.pmap_predict``): two threads on one batch gain less than two devices that take
@@ -66,7 +68,7 @@ def prepare(
         jax.config.update("jax_cpu_enable_async_dispatch", False)
     if devices is not None:
         jax.config.update("jax_num_cpu_devices", devices)
-    gc.freeze()  # tracing makes many objects, at which the collector would look through all imported modules again and again
+    gc.freeze()  # tracing makes so many objects that the collector would look through all imported modules again and again
     programs = programs_folder() if cache else None
     if programs is not None and not jax.config.values["jax_compilation_cache_dir"]:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder()))

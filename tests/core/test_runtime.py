@@ -38,7 +38,7 @@ for _ in range(int(sys.argv[2])):
 print(statistics.median(counts[len(counts) // 2:]))  # the kept memory grows for some steps
 """
 IMPORT = """
-import importlib, os, pkgutil, sys
+import gc, importlib, os, pkgutil, sys
 import drsn_jax, jax
 cache = jax.config.values["jax_compilation_cache_dir"]
 for module in pkgutil.walk_packages(drsn_jax.__path__, "drsn_jax."):
@@ -52,6 +52,7 @@ from drsn_jax.core import kept_files, runtime
 # JAX refuses this once there is a backend: so importing has made none
 runtime.prepare(devices=3, memory=False, cache=True)
 assert jax.device_count() == 3
+assert gc.get_freeze_count() > 10_000
 print(jax.config.values["jax_compilation_cache_dir"])
 """
 
