@@ -80,11 +80,11 @@ class InSizes:
         for one that the devices cannot share evenly."""
         most = self.most if most is None else most
         check_batch_size(most)
-        most, each = int(most), self._devices  # of numpy's whole numbers too
-        check_even(most, each)
+        most, devices = int(most), self._devices  # of numpy's whole numbers too
+        check_even(most, devices)
         parts, start = [], 0
-        for share in cover(-(-len(windows) // each), most // each, self._compiled, self._spare // each):
-            size = share * each
+        for share in cover(-(-len(windows) // devices), most // devices, self._compiled, self._spare // devices):
+            size = share * devices
             parts.append(predict(self._step, state, windows[start : start + size], size))
             self._compiled.add(share)
             start += size

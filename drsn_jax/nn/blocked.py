@@ -11,11 +11,12 @@ samples::
               c0 c1 │          K₂      K₁      K₀   │  │         │    │         │     three samples of the kernel
               d0 d1 └                  K₂      K₁   ┘  └   K₀    ┘    └         ┘
 
-Every block of every example is a row of two products: with ``middle``, which gives the output of a block without the terms of its
-neighbours' inputs, and with ``edges`` (the two narrow matrices side by side), what it contributes to its neighbours' outputs, to
-which ``spread`` adds it. They multiply more numbers than the convolution needs (32 × 40 instead of 12 × 32 for a block with 4
-channels), at ten times its rate. In the backward pass ``collect`` gathers the cotangents of the edges from the neighbours. Few of
-them are appended to those of the block, so that two products give the cotangents of the inputs and of both matrices.
+Every block of every example is a row of two products. That with ``middle`` is the output of the block without the terms of its
+neighbours' inputs. That with ``edges`` (the two narrow matrices side by side) is what the block contributes to the outputs of its
+neighbours, to which ``spread`` adds it. They multiply more numbers than the convolution needs (32 × 40 instead of 12 × 32 for a
+block with 4 channels), at ten times its rate. In the backward pass ``collect`` gathers the cotangents of the edges from the
+neighbours. Where the edges are few, it appends them to the cotangents of the block, so that two products give the cotangents of
+the inputs and of both matrices.
 
 The code is written for XLA on a CPU, where ``pad``, ``concatenate``, ``tile`` and a change of the blocks' width make a fused loop
 scalar. Edges are therefore added slice by slice, and vectors of the channels are widened by a product with a 0/1 matrix.

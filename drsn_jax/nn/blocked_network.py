@@ -15,12 +15,12 @@ Products of narrow blocks are slow (blocks are narrow where the length has few d
 channels has a block for each position. In training that pays, the less the wider it is; in inference it does not. Milliseconds of
 a step, or of an answer to 64 windows, on two cores::
 
-                                  modules    blocked    ratio
-    training, widths 12-24-48, 64    53.2       33.6    1.6 ×
-    training, widths 16-32-64, 64    66.4       48.0    1.4 ×
+    widths                        modules    blocked    ratio
+    training, 12-24-48, batch 64     53.2       33.6    1.6 ×
+    training, 16-32-64, batch 64     66.4       48.0    1.4 ×
     training, 32-64-128, batch 32    73.9       68.8    1.1 ×
-    inference, widths 12-24-48       17.4       18.6    0.9 ×
-    inference, widths 32-64-128      35.1       43.7    0.8 ×
+    inference, 12-24-48              17.4       18.6    0.9 ×
+    inference, 32-64-128             35.1       43.7    0.8 ×
 """
 
 import functools
@@ -39,7 +39,8 @@ from drsn_jax.nn.variable_shapes import variable_shapes
 
 Tree = Mapping[str, Any]
 MIN_WIDTH = 16  # the fewest numbers in a block for which the product is faster
-MAX_WIDTH, MAX_KERNEL = 64, 5  # the most channels, where they are a block, and samples of the kernel with them, in training
+# in training, where a block is a single position: the most channels, and samples of the kernel, for which products are faster
+MAX_WIDTH, MAX_KERNEL = 64, 5
 
 
 class Layout(NamedTuple):
