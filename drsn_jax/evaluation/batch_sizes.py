@@ -41,7 +41,8 @@ def cover(count: int, most: int, compiled: Collection[int], spare: int = 0) -> l
     wanted = min(round_up(rest), most)
     if wanted in compiled:
         return [*sizes, wanted]
-    limits = WASTE * count - full * most, rest + spare
+    # little waste first, then twice the windows, and all that is spared last: the first program that suffices may be a large one
+    limits = WASTE * count - full * most, rest + min(rest, spare), rest + spare
     return sizes + next(filter(None, (_pieces(rest, limit, compiled) for limit in limits)), [wanted])
 
 

@@ -61,6 +61,11 @@ def test_short_files_pay_for_a_long_one_only_so_long(devices):
     assert called == [10, 10, 256, 256, 256, 256, 60, 60, 10]
 
 
+def test_what_is_spared_is_not_spent_where_small_programs_suffice():
+    assert cover(5, 128, {3, 104}, 4000) == [3, 3]
+    assert cover(5, 128, {1, 104}, 4000) == [104]
+
+
 def test_devices_share_evenly():
     with pytest.raises(ValueError, match="a batch of 7 cannot be spread evenly over 2 devices"):
         InSizes(lambda state, windows: windows, 8, devices=2)(None, np.zeros((2, 2, 1)), 7)
