@@ -55,7 +55,7 @@ class Programs:
         state = (variables, novelty)
         # a stream asks for a few windows at a time and should not have to wait for a whole batch; cores as devices belong to
         # commands, whose user waits for every program that is compiled
-        if len(windows) == 1 or (batch_size is None and not self._devices and len(windows) <= min(FEW, self.batch)):
+        if len(windows) == 1 or (batch_size is None and not self._devices and len(windows) <= FEW):
             few = self._few(state)
             if len(windows) <= few.most:
                 return few(None, windows)
@@ -136,7 +136,8 @@ class Programs:
             fixed = jax.tree.map(lambda leaf: leaf.copy() if isinstance(leaf, np.ndarray) else leaf, state)
             answer = functools.partial(self._answer, fixed)
             step = jax.jit(self._kept("few windows", answer, _digest(fixed)) if kept_files.keeps() else answer)
-            few = FEW if sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(state)) <= SMALL else 1
+            small = sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(state)) <= SMALL
+            few = min(FEW, self.batch) if small else 1
             self._constant[kind] = (*state, InSizes(lambda _, windows: step(windows), few))
         return self._constant[kind][2]
 

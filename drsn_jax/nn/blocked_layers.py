@@ -66,7 +66,7 @@ def norm_relu_convolve(
 def _norm_relu_convolve_forward(x, bias, scale, offset, matrix, shape, epsilon, axis_name):
     centred, mean, var = _statistics(x, shape.channels, axis_name)
     inverse = jax.lax.rsqrt(var + epsilon)
-    y = jnp.maximum(_scale_and_shift(centred, scale * inverse, offset), 0)
+    y = jnp.maximum(scale_and_shift(centred, scale * inverse, offset, True), 0)
     return (convolve(y, matrix, shape), mean + bias, var), (x, mean, inverse, scale, offset, matrix)
 
 
@@ -75,7 +75,7 @@ def norm(
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
     """Apply batch normalisation to blocks by the statistics of the batch; return them too, as ``norm_relu_convolve`` does."""
     centred, mean, var = _statistics(x, len(scale), axis_name)
-    return _scale_and_shift(centred, scale * jax.lax.rsqrt(var + epsilon), offset), mean, var
+    return scale_and_shift(centred, scale * jax.lax.rsqrt(var + epsilon), offset, True), mean, var
 
 
 def _statistics(x: jax.Array, channels: int, axis_name: str | None) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -86,8 +86,9 @@ def _statistics(x: jax.Array, channels: int, axis_name: str | None) -> tuple[jax
     return centred, mean, _mean_of_replicas(channel_sums_of(centred * centred, channels) * share, axis_name)
 
 
-def _scale_and_shift(x: jax.Array, gain: jax.Array, offset: jax.Array) -> jax.Array:
-    return x * widen(gain[None], x.shape[1], True) + widen(offset[None], x.shape[1], True)
+def scale_and_shift(x: jax.Array, gain: jax.Array, offset: jax.Array, training: bool = False) -> jax.Array:
+    """Compute ``x · gain + offset`` with one number for each channel, ``(channels,)``; ``training`` is as in ``widen``."""
+    return x * widen(gain[None], x.shape[1], training) + widen(offset[None], x.shape[1], training)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1, 2))
@@ -96,7 +97,7 @@ def _norm_relu_convolve_backward(shape, epsilon, axis_name, kept, cotangents):
     of_z, of_mean, of_var = cotangents
     # computed again, not kept: without the zero XLA would find the same expression in the forward pass and keep its result
     x = x - widen((mean + zero_after(of_z))[None], shape.width, True)
-    y = jnp.maximum(_scale_and_shift(x, scale * inverse, offset), 0)
+    y = jnp.maximum(scale_and_shift(x, scale * inverse, offset, True), 0)
     of_y, of_matrix = _of_product(y, of_z, matrix, shape)
     of_normed = jnp.where(y > 0, of_y, 0)
     of_offset = channel_sums(of_normed, shape.channels)

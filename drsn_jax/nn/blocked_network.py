@@ -34,7 +34,7 @@ import jax.numpy as jnp
 
 from drsn_jax.core.arrays import named_leaves
 from drsn_jax.nn import blocked, blocked_layers
-from drsn_jax.nn.layers import BatchNorm, update_running
+from drsn_jax.nn.layers import BatchNorm, relu_with_nan, update_running
 from drsn_jax.nn.variable_shapes import variable_shapes
 
 Tree = Mapping[str, Any]
@@ -139,8 +139,7 @@ def features(layout: Layout, variables: Mapping[str, Tree], x: jax.Array, train:
             y, updated[name] = _unit(layout, params[name], stats[name], y, train, shape)
             width = features
     y, updated["last_norm"] = _norm_blocks(layout, params["last_norm"], stats["last_norm"], y, train)
-    relu = jnp.where(y <= 0, 0, y)  # see ``layers.relu_mean``
-    return blocked_layers.mean_of_positions(relu, len(y) // len(x), width), updated
+    return blocked_layers.mean_of_positions(relu_with_nan(y), len(y) // len(x), width), updated
 
 
 # units of one shape are traced and lowered once
@@ -156,7 +155,7 @@ def _unit(layout: Layout, params: Tree, stats: Tree, x: jax.Array, train: bool, 
         y, updated["norm_2"] = _norm_relu_convolve(layout, params, stats, y, first["bias"], second, 2)
         y = y + blocked.widen(last["bias"][None], second.width, True)
     else:
-        y = jax.nn.relu(_scale_and_shift(x, params["norm_1"], stats["norm_1"]))
+        y = jax.nn.relu(blocked_layers.scale_and_shift(x, *_gain_and_offset(params["norm_1"], stats["norm_1"])))
         gain, offset = _gain_and_offset(params["norm_2"], stats["norm_2"])
         y = _convolve({"kernel": first["kernel"] * gain[None, None], "bias": first["bias"] * gain + offset}, y, shape)
         y = _convolve(last, jax.nn.relu(y), second)
@@ -227,7 +226,7 @@ def _norm_relu_convolve(
 def _norm_blocks(layout: Layout, params: Tree, stats: Tree, x: jax.Array, train: bool) -> tuple[jax.Array, Tree]:
     """Normalise blocks by a norm that no convolution follows; return its new statistics too."""
     if not train:
-        return _scale_and_shift(x, params, stats), stats
+        return blocked_layers.scale_and_shift(x, *_gain_and_offset(params, stats)), stats
     y, mean, var = blocked_layers.norm(x, params["scale"], params["bias"], BatchNorm.epsilon, layout.axis_name)
     return y, _update_running(layout, stats, mean, var, x)
 
@@ -236,12 +235,6 @@ def _update_running(layout: Layout, running: Tree, mean: jax.Array, var: jax.Arr
     """Return the new running averages of a norm of the blocks ``x``."""
     values = x.size // len(mean) * (1 if layout.axis_name is None else jax.lax.axis_size(layout.axis_name))
     return update_running(running, {"mean": mean, "var": var}, values)
-
-
-def _scale_and_shift(x: jax.Array, params: Tree, stats: Tree) -> jax.Array:
-    """Normalise blocks by running statistics."""
-    gain, offset = _gain_and_offset(params, stats)
-    return x * blocked.widen(gain[None], x.shape[1]) + blocked.widen(offset[None], x.shape[1])
 
 
 def _gain_and_offset(params: Tree, stats: Tree) -> tuple[jax.Array, jax.Array]:

@@ -216,14 +216,19 @@ def position_mean(x: jax.Array) -> jax.Array:
 
 def relu_mean(x: jax.Array) -> jax.Array:
     """Return the mean over the positions of ``ReLU(x)``, as ``position_mean``; NaN anywhere in a channel makes its mean NaN."""
+    return position_mean(relu_with_nan(x))
+
+
+def relu_with_nan(x: jax.Array) -> jax.Array:
+    """Return ``ReLU(x)``, in which NaN stays NaN when it is summed."""
     # not jax.nn.relu: from jax 0.10.2 on, XLA for CPUs loses NaN where it fuses a maximum into a sum of 4,096 numbers or more
-    return position_mean(jnp.where(x <= 0, 0, x))
+    return jnp.where(x <= 0, 0, x)
 
 
 def nan_where_not_finite(y: jax.Array, windows: jax.Array) -> jax.Array:
     """Return ``y`` ``(batch, …)``, but NaN for each window ``(batch, *positions, channels)`` that holds NaN or infinity.
 
-    Arithmetic alone does not promise it: the ReLU of minus infinity is 0, and a compiler may lose NaN (see ``relu_mean``).
+    Arithmetic alone does not promise it: the ReLU of minus infinity is 0, and a compiler may lose NaN (see ``relu_with_nan``).
     """
     finite = jnp.isfinite(windows).all(tuple(range(1, windows.ndim)))
     return jnp.where(jnp.expand_dims(finite, tuple(range(1, y.ndim))), y, jnp.nan)
